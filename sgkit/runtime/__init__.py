@@ -1,0 +1,1 @@
+"""What a program needs of the machine: devices, precision, seeds, processes, files and progress."""

@@ -1,0 +1,107 @@
+"""One process, or many started by ``torchrun``: who am I, wait for the others, add up. Everything else is torch's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from sgkit.errors import UsageError
+from sgkit.runtime.device import resolve_device
+
+__all__ = ["DistributedContext", "distributed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributedContext:
+    """Place of a process among the others. Made by :func:`distributed`; the default stands for a single process.
+
+    Every method below must be called by all processes; with one process it does nothing.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where this process computes; its own GPU where there are several."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files and reports."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def all_reduce_sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum of the processes' tensors, written into ``tensor`` and returned."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def all_reduce_mean(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The mean of the processes' tensors, written into ``tensor`` (floating point) and returned."""
+        return self.all_reduce_sum(tensor).div_(self.world_size)
+
+    def broadcast(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The main process's tensor, written into ``tensor`` and returned."""
+        if self.world_size > 1:
+            dist.broadcast(tensor, src=0)
+        return tensor
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """The value of every process, by rank. Values travel pickled, between processes of one job only."""
+        if self.world_size == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world_size
+        dist.all_gather_object(gathered, value)
+        return gathered
+
+
+@contextmanager
+def distributed(device: str = "auto") -> Iterator[DistributedContext]:
+    """The place of this process, read from the variables that ``torchrun`` sets; alone when there are none.
+
+    The group (gloo on CPU, nccl on CUDA) is left when the block ends. With CUDA each process takes GPU ``LOCAL_RANK``.
+
+    Raises:
+        UsageError: the variables are incomplete, there are fewer GPUs than processes, or MPS is asked to be shared.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield DistributedContext(device=resolve_device(device))
+        return
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise UsageError(
+            f"WORLD_SIZE is {world_size} but {', '.join(missing)} is not set. Start the processes with "
+            "'torchrun --nproc-per-node N -m sgkit ...', or unset WORLD_SIZE to run alone."
+        )
+    own = _own_device(resolve_device(device), int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", init_method="env://")
+    try:
+        yield DistributedContext(rank=dist.get_rank(), world_size=world_size, device=own)
+    finally:
+        dist.destroy_process_group()
+
+
+def _own_device(device: torch.device, local_rank: int) -> torch.device:
+    if device.type == "mps":
+        raise UsageError("MPS cannot be shared by several processes. Run one process, or use --device cpu.")
+    if device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise UsageError(f"Device {str(device)!r} cannot be shared by several processes. Use --device cuda.")
+    if local_rank >= torch.cuda.device_count():
+        raise UsageError(
+            f"Process {local_rank} of this machine has no GPU of its own: there are {torch.cuda.device_count()}. "
+            "Start at most one process per GPU, or use --device cpu."
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)

@@ -1,0 +1,57 @@
+"""Which number format the network computes in, and whether this machine is fast in it.
+
+Weights, optimizer and losses stay fp32; ``bf16`` and ``fp16`` are autocast regions around the forward passes.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+from sgkit.errors import UsageError, did_you_mean
+from sgkit.runtime.device import cpu_flags
+
+__all__ = ["PRECISION_NAMES", "ResolvedPrecision", "autocast", "bf16_units", "resolve_precision"]
+
+PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
+ResolvedPrecision = Literal["fp32", "bf16", "fp16"]
+
+_CPU_BF16_UNITS = ("amx_bf16", "avx512_bf16", "bf16")  # the last one is Arm's BFMMLA
+_TENSOR_CORE_BF16 = (8, 0)  # compute capability of Ampere
+
+
+def resolve_precision(name: str, device: torch.device) -> ResolvedPrecision:
+    """The precision that ``name`` stands for on ``device``; ``auto``: bf16 where matrix units compute it, else fp32.
+
+    Raises:
+        UsageError: the name is unknown, or the device cannot compute in it.
+    """
+    if name == "auto":
+        return "bf16" if bf16_units(device) else "fp32"
+    if name == "fp32":
+        return "fp32"
+    if name == "bf16":
+        return "bf16"
+    if name == "fp16":
+        if device.type == "cpu":
+            raise UsageError("Precision 'fp16' needs a GPU. On a CPU, use bf16 or fp32.")
+        return "fp16"
+    raise UsageError(f"Unknown precision {name!r}. {did_you_mean(name, PRECISION_NAMES)}")
+
+
+def autocast(precision: ResolvedPrecision, device: torch.device) -> AbstractContextManager[None]:
+    """A context in which networks on ``device`` compute in ``precision``; fp32 switches an outer autocast off."""
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def bf16_units(device: torch.device) -> str | None:
+    """What multiplies bf16 matrices on ``device`` (``"amx_bf16"``, ``"tensor cores"``); ``None``: bf16 is slow."""
+    if device.type == "cpu":
+        found = next((flag for flag in _CPU_BF16_UNITS if flag in cpu_flags()), None)
+        return found if found and torch.backends.mkldnn.is_available() else None  # type: ignore[no-untyped-call]
+    if device.type == "cuda":
+        return "tensor cores" if torch.cuda.get_device_capability(device) >= _TENSOR_CORE_BF16 else None
+    return None
