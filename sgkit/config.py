@@ -30,6 +30,10 @@ __all__ = [
 BASE_RESOLUTION = 4
 """Nominal resolution of the first layers; layer resolutions are 4, 8, 16 ... whatever the shape of the canvas."""
 
+Activation = Literal["linear", "relu", "lrelu"]
+Architecture = Literal["orig", "skip", "resnet"]
+"""How the layers of a network join (StyleGAN2, figure 7)."""
+
 C = TypeVar("C", bound="Config")
 
 
@@ -84,12 +88,15 @@ class MappingConfig(Config):
 
     num_layers: int = 8
     """Fully connected layers. 0: w is the normalised z."""
+    activation: Activation = "lrelu"
     layer_features: int | None = None
     """Width of the layers between; ``None``: as wide as w."""
     lr_multiplier: float = 0.01
     """Learning-rate multiplier of the layers."""
     w_avg_beta: float = 0.998
     """Decay of the running mean of w, used for truncation."""
+    label_features: int | None = None
+    """Width of the label's embedding; ``None``: as wide as w."""
 
     def __post_init__(self) -> None:
         _require(self.num_layers >= 0, "mapping.num_layers", self.num_layers, "0 or more")
@@ -101,13 +108,13 @@ class MappingConfig(Config):
 class SynthesisConfig(Config):
     """The synthesis network g: w -> image."""
 
-    architecture: Literal["orig", "skip", "resnet"] = "skip"
-    """How layers join: StyleGAN2, figure 7."""
+    architecture: Architecture = "skip"
     channel_base: int = 32768
     """Channels at resolution r are ``min(channel_base // r, channel_max)`` (config F 32768, config E 16384)."""
     channel_max: int = 512
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
     """Low-pass FIR filter of up- and downsampling, before normalisation."""
+    activation: Activation = "lrelu"
     use_noise: bool = True
     """Noise inputs after each convolution."""
     conv_clamp: float | None = None
@@ -122,18 +129,20 @@ class SynthesisConfig(Config):
 class DiscriminatorConfig(Config):
     """The discriminator D: image -> logit."""
 
-    architecture: Literal["orig", "skip", "resnet"] = "resnet"
+    architecture: Architecture = "resnet"
     channel_base: int = 32768
     channel_max: int = 512
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+    activation: Activation = "lrelu"
     conv_clamp: float | None = None
     mbstd_group_size: int | None = 4
     """Group size of the minibatch standard deviation layer; ``None``: the whole batch."""
     mbstd_num_channels: int = 1
     """Feature channels it adds; 0 switches it off."""
-    mapping_layers: int = 8
-    """Layers of the network that maps a label before projection (conditional models only)."""
-    mapping_lr_multiplier: float = 0.01
+    mapping: MappingConfig = field(default_factory=MappingConfig)
+    """The network that maps a label to the vector the features are projected on (conditional models only)."""
+    label_projection_dim: int | None = None
+    """Length of that vector; ``None``: the channels of the last block."""
 
     def __post_init__(self) -> None:
         _check_channels("discriminator", self.channel_base, self.channel_max)
@@ -145,7 +154,7 @@ class DiscriminatorConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Config):
-    """Everything that fixes shape and arithmetic of a generator and its discriminator: an architecture is such a row."""
+    """Everything that fixes shape and arithmetic of a generator and its discriminator: one row per architecture."""
 
     image_size: tuple[int, int] = (256, 256)
     """Height and width in pixels: ``base_size`` doubled some number of times."""
@@ -163,7 +172,9 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         _require(self.image_channels in (1, 3, 4), "image_channels", self.image_channels, "1, 3 or 4")
-        _require(self.z_dim >= 1, "z_dim", self.z_dim, "1 or more")
+        _require(
+            self.z_dim + self.label_dim >= 1, "z_dim", self.z_dim, "1 or more, or 0 in a model driven by its label"
+        )
         _require(self.w_dim >= 1, "w_dim", self.w_dim, "1 or more")
         _require(self.label_dim >= 0, "label_dim", self.label_dim, "0 or more")
         if self.base_size is None:
@@ -213,8 +224,8 @@ def base_size_of(image_size: tuple[int, int]) -> tuple[int, int]:
         base_height, base_width = base_height // 2, base_width // 2
     if not BASE_RESOLUTION <= min(base_height, base_width) <= LARGEST_BASE:
         raise ConfigError(
-            f"Image size {width}x{height} (WxH) halves only to {base_width}x{base_height}; a network starts from a short "
-            f"side of {BASE_RESOLUTION} to {LARGEST_BASE}. Nearest good size: {_nearest_good_size(height, width)}."
+            f"Image size {width}x{height} (WxH) halves only to {base_width}x{base_height}; a network starts from a "
+            f"short side of {BASE_RESOLUTION} to {LARGEST_BASE}. A good size near: {_nearest_good_size(height, width)}."
         )
     return base_height, base_width
 
@@ -318,12 +329,11 @@ def _build(cls: type[C], values: Mapping[str, Any], prefix: str) -> C:
 
 
 def _convert(kind: Any, value: Any, name: str) -> Any:
-    """``value`` as the type that a field declares; text is read, so that options and TOML need no parser of their own."""
+    """``value`` as the type that a field declares; text is read, so options need no parser of their own."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() in ("none", "null", "")):
-            if type(None) in args:
-                return None
+        if type(None) in args and (value is None or str(value).lower() in ("none", "null", "")):
+            return None
         return _convert(next(a for a in args if a is not type(None)), value, name)
     if origin is Literal:
         if value not in args:

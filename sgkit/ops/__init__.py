@@ -1,0 +1,34 @@
+"""Primitives: tensors in, tensors out. No module, no state, no compiled extension; every one differentiates twice."""
+
+from sgkit.ops.activate import ACTIVATIONS, Activation, bias_act
+from sgkit.ops.modulate import demodulation, modulated_conv2d, per_pixel, weight_energy
+from sgkit.ops.normalize import equalized_gain, minibatch_stddev, normalize_2nd_moment
+from sgkit.ops.resample import (
+    conv2d,
+    downsample2d,
+    filter2d,
+    fir_filter,
+    upfirdn2d,
+    upsample2d,
+    upsampling_conv2d,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "bias_act",
+    "conv2d",
+    "demodulation",
+    "downsample2d",
+    "equalized_gain",
+    "filter2d",
+    "fir_filter",
+    "minibatch_stddev",
+    "modulated_conv2d",
+    "normalize_2nd_moment",
+    "per_pixel",
+    "upfirdn2d",
+    "upsample2d",
+    "upsampling_conv2d",
+    "weight_energy",
+]

@@ -1,0 +1,117 @@
+"""The mapping network z -> w -> w+, with truncation (StyleGAN, sections 2 and appendix B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sgkit.config import MappingConfig
+from sgkit.errors import UsageError
+from sgkit.model.layers import FullyConnected
+from sgkit.ops import normalize_2nd_moment
+
+__all__ = ["Mapping", "truncate"]
+
+
+def truncate(
+    ws: Tensor, w_avg: Tensor, *, psi: float | Sequence[float] = 1.0, cutoff: int | None = None
+) -> Tensor:
+    """``ws`` [N, num_ws, w_dim] moved towards ``w_avg`` [w_dim]: psi 1 keeps them, 0 gives the average.
+
+    Args:
+        psi: one number, or one for each w.
+        cutoff: only the first so many w; ``None``: all.
+
+    Raises:
+        UsageError: the number of psi is neither one nor num_ws, or the cutoff is out of range.
+    """
+    num_ws = ws.shape[1]
+    if isinstance(psi, Sequence):
+        if len(psi) != num_ws:
+            raise UsageError(f"{len(psi)} values of truncation psi were given; give one, or one for each of {num_ws} w.")
+        factors = list(psi)
+    else:
+        factors = [float(psi)] * num_ws
+    if cutoff is not None:
+        if not 0 <= cutoff <= num_ws:
+            raise UsageError(f"Truncation cutoff {cutoff} is out of range; the model has {num_ws} w, so 0 to {num_ws}.")
+        factors[cutoff:] = [1.0] * (num_ws - cutoff)
+    if all(factor == 1.0 for factor in factors):
+        return ws
+    return w_avg.lerp(ws, torch.tensor(factors, dtype=ws.dtype, device=ws.device)[:, None])
+
+
+class Mapping(nn.Module):
+    """f: z -> w. Without z it maps a label alone; without layers it normalises z."""
+
+    w_avg: Tensor
+
+    def __init__(
+        self, config: MappingConfig, *, z_dim: int, label_dim: int, w_dim: int, num_ws: int, tracks_average: bool = True
+    ) -> None:
+        super().__init__()
+        self.config, self.z_dim, self.label_dim, self.num_ws = config, z_dim, label_dim, num_ws
+        label_features = 0
+        if label_dim > 0:
+            label_features = w_dim if config.label_features is None else config.label_features
+            self.embed = FullyConnected(label_dim, label_features)
+        width = w_dim if config.layer_features is None else config.layer_features
+        widths = [z_dim + label_features, *[width] * (config.num_layers - 1), w_dim]
+        for index in range(config.num_layers):
+            layer = FullyConnected(
+                widths[index], widths[index + 1], activation=config.activation, lr_multiplier=config.lr_multiplier
+            )
+            self.add_module(f"fc{index}", layer)
+        if tracks_average:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self,
+        z: Tensor | None,
+        label: Tensor | None = None,
+        *,
+        truncation_psi: float | Sequence[float] = 1.0,
+        truncation_cutoff: int | None = None,
+        update_w_avg: bool = False,
+    ) -> Tensor:
+        """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim].
+
+        Runs in the weights' precision, whatever autocast says: w is small, and every layer hangs on it.
+
+        Raises:
+            UsageError: z or label is missing, superfluous or of another length than the network's.
+        """
+        with torch.autocast(device_type=self._device_type(), enabled=False):
+            w = self._map(z, label)
+        if update_w_avg:
+            self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.config.w_avg_beta))
+        ws = w[:, None].expand(-1, self.num_ws, -1)
+        if truncation_psi == 1.0:
+            return ws
+        return truncate(ws, self.w_avg, psi=truncation_psi, cutoff=truncation_cutoff)
+
+    def _map(self, z: Tensor | None, label: Tensor | None) -> Tensor:
+        parts = []
+        if self.z_dim > 0:
+            parts.append(normalize_2nd_moment(_checked("z", z, self.z_dim)))
+        if self.label_dim > 0:
+            parts.append(normalize_2nd_moment(self.embed(_checked("label", label, self.label_dim))))
+        elif label is not None and label.shape[-1] > 0:
+            raise UsageError(f"A label of length {label.shape[-1]} was given, but the model takes none.")
+        x = torch.cat(parts, dim=1)
+        for index in range(self.config.num_layers):
+            x = self.get_submodule(f"fc{index}")(x)
+        return x
+
+    def _device_type(self) -> str:
+        return next(self.parameters()).device.type if self.config.num_layers else "cpu"
+
+
+def _checked(name: str, given: Tensor | None, length: int) -> Tensor:
+    if given is None:
+        raise UsageError(f"The model needs a {name} of length {length}; none was given.")
+    if given.ndim != 2 or given.shape[1] != length:
+        raise UsageError(f"The model needs a {name} of shape [N, {length}]; {list(given.shape)} was given.")
+    return given.float() if not given.is_floating_point() else given

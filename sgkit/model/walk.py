@@ -1,0 +1,142 @@
+"""The walk over a plan: the only loop over layers in the project. Every operation of the family is an edit within it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from sgkit.errors import EditError
+from sgkit.model.noise import NoiseSource, StoredNoise
+from sgkit.model.plan import LayerSpec, plan_difference
+
+__all__ = ["Branch", "FeatureEdit", "Network", "Plan", "State", "Styles", "keep", "steps", "walk"]
+
+Plan = tuple[LayerSpec, ...]
+Styles = Mapping[str, Tensor]
+"""The s space: layer name -> what its affine layer gives, [N, C], or a map [N, C, h, w] of styles over the canvas."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a network carries from layer to layer."""
+
+    x: Tensor | None = None
+    """Features [N, C, H, W]."""
+    rgb: Tensor | None = None
+    """G: the image so far. D: the image still to be read."""
+    shortcut: Tensor | None = None
+    """Within a residual block: what its last layer will add."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> State:
+        """The state with ``function`` applied to every tensor in it: geometry moves all of them or tears the image."""
+        moved = {name: function(value) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved)
+
+    @property
+    def features(self) -> Tensor:
+        """``x``, known."""
+        assert self.x is not None, "no layer has written features yet"
+        return self.x
+
+    @property
+    def image(self) -> Tensor:
+        """``rgb``, known."""
+        assert self.rgb is not None, "no layer has written an image yet"
+        return self.rgb
+
+
+class Network(Protocol):
+    """What can be walked: a plan, and one step for each of its layers."""
+
+    @property
+    def plan(self) -> Plan:
+        """The layers in order."""
+
+    def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
+        """The state behind the layer ``spec``, given the state before it."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A network with the styles that drive it; a walk carries one state for each branch."""
+
+    network: Network
+    styles: Styles = field(default_factory=dict)
+    noise: NoiseSource = field(default_factory=StoredNoise)
+
+
+FeatureEdit = Callable[[LayerSpec, list[State]], list[State]]
+"""Given a layer and the states it just wrote, the states to go on with: the same list where the edit does nothing."""
+
+
+def keep(spec: LayerSpec, states: list[State]) -> list[State]:  # noqa: ARG001
+    """The edit that changes nothing."""
+    return states
+
+
+def steps(
+    branches: Sequence[Branch],
+    plan: Plan | None = None,
+    edit: FeatureEdit = keep,
+    *,
+    states: Sequence[State] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[tuple[LayerSpec, list[State]]]:
+    """Each layer of ``plan[start:stop]`` with the states behind it, edited: for reading features on the way.
+
+    Args:
+        branches: one or more; their networks' plans must be equal.
+        plan: the layers to run; the first network's own plan when left out.
+        edit: called behind every layer with the states of all branches.
+        states: where to resume, one for each branch: the states that a walk with ``stop=start`` returned.
+        start: index of the first layer to run.
+        stop: index of the layer to stop before; ``None``: run to the end.
+
+    Raises:
+        EditError: the branches' plans differ (the first differing layer is named), the states do not match the branches,
+            or the edit changed nothing in a walk over the whole plan.
+    """
+    plan = branches[0].network.plan if plan is None else plan
+    for branch in branches[1:]:
+        difference = plan_difference(branches[0].network.plan, branch.network.plan)
+        if difference:
+            raise EditError(f"The branches of a walk must have equal plans; these differ at {difference}.")
+    current = [State() for _ in branches] if states is None else list(states)
+    if len(current) != len(branches):
+        raise EditError(f"A walk of {len(branches)} branches needs as many states; {len(current)} were given.")
+    # A part of a plan may rightly hold none of an edit's layers, so only a whole walk can tell.
+    fired = edit is keep or start > 0 or stop is not None
+    for spec in plan[start:stop]:
+        written = [
+            branch.network.step(spec, branch.styles, state, branch.noise)
+            for branch, state in zip(branches, current, strict=True)
+        ]
+        current = edit(spec, written)
+        fired = fired or any(new is not old for new, old in zip(current, written, strict=False))
+        yield spec, current
+    if not fired:
+        raise EditError(
+            "The edit fired at no layer of the plan, so the picture would be a plain one. Its layers are: "
+            + ", ".join(spec.name for spec in plan)
+            + "."
+        )
+
+
+def walk(
+    branches: Sequence[Branch],
+    plan: Plan | None = None,
+    edit: FeatureEdit = keep,
+    *,
+    states: Sequence[State] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+) -> list[State]:
+    """The states behind the last layer run, one for each branch. Arguments and errors: :func:`steps`."""
+    current = [State() for _ in branches] if states is None else list(states)
+    for _, current in steps(branches, plan, edit, states=states, start=start, stop=stop):
+        pass
+    return current

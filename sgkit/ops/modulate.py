@@ -1,0 +1,72 @@
+"""Weight modulation and demodulation (StyleGAN2, section 2.2, equations 1 to 3), without per-sample weights.
+
+Scaling the weights' input channels is scaling the input, and demodulation is a factor for each output channel. So one
+convolution with shared weights serves the whole batch, and a style may differ from pixel to pixel: styles are
+``[N, C]``, or maps ``[N, C, h, w]`` that are stretched over the canvas.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgkit.ops.normalize import equalized_gain
+from sgkit.ops.resample import conv2d, upsampling_conv2d
+
+__all__ = ["demodulation", "modulated_conv2d", "per_pixel", "weight_energy"]
+
+
+def per_pixel(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """``values`` [N, C] or [N, C, h, w] shaped to multiply a canvas of ``size`` (height, width).
+
+    A map side of 1 is kept and broadcasts; another side is stretched to the canvas by nearest neighbour, so that a map
+    drawn at some resolution switches between the same pixels at every finer one.
+    """
+    if values.ndim == 2:
+        return values[:, :, None, None]
+    height, width = (side if given > 1 else 1 for side, given in zip(size, values.shape[2:], strict=True))
+    if values.shape[2:] == (height, width):
+        return values
+    return F.interpolate(values, size=(height, width), mode="nearest-exact")
+
+
+def weight_energy(weight: Tensor) -> Tensor:
+    """Squared weights [O, I, k, k] summed over the kernel: [O, I]."""
+    return weight.square().sum(dim=(2, 3))
+
+
+def demodulation(energy: Tensor, styles: Tensor, *, eps: float = 1e-8) -> Tensor:
+    """Factors [N, O] (or [N, O, h, w]) that give each output unit expected deviation (StyleGAN2, equation 3).
+
+    ``energy`` [O, I] is :func:`weight_energy` of the weights as they are used; ``styles`` [N, I] or [N, I, h, w].
+    """
+    if styles.ndim == 2:
+        return (styles.square() @ energy.t() + eps).rsqrt()
+    return (torch.einsum("oi,nihw->nohw", energy, styles.square()) + eps).rsqrt()
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    *,
+    demodulate: bool = True,
+    up_taps: Tensor | None = None,
+    energy: Tensor | None = None,
+) -> Tensor:
+    """``x`` [N, I, H, W] correlated with ``weight`` [O, I, k, k] modulated by ``styles``; ``up_taps``: also doubled.
+
+    Weights are scaled by 1/sqrt(fan_in); with ``demodulate`` that cancels and only keeps half precision in range.
+    ``energy``: :func:`weight_energy` of ``weight``, when the caller has it at hand.
+    """
+    gain = equalized_gain(weight.shape)
+    height, width = x.shape[2:]
+    x = x * per_pixel(styles * gain, (height, width)).to(x.dtype)
+    x = conv2d(x, weight) if up_taps is None else upsampling_conv2d(x, weight, up_taps)
+    if not demodulate:
+        return x
+    energy = weight_energy(weight) if energy is None else energy
+    factors = demodulation(energy * gain**2, styles)
+    height, width = x.shape[2:]
+    return x * per_pixel(factors, (height, width)).to(x.dtype)

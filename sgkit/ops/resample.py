@@ -1,0 +1,134 @@
+"""FIR resampling and the convolutions that contain it (StyleGAN2, section 2 and appendix B).
+
+A filter is a 1-D tensor of taps ``[n]`` that acts along both axes, or a 2-D tensor ``[n, n]`` when it does not
+separate. "Filter" means true convolution: taps are flipped against the signal, which only asymmetric ones show.
+Convolution weights are in correlation form, as ``torch.nn.functional.conv2d`` uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "Padding",
+    "conv2d",
+    "downsample2d",
+    "filter2d",
+    "fir_filter",
+    "upfirdn2d",
+    "upsample2d",
+    "upsampling_conv2d",
+]
+
+
+class Padding(NamedTuple):
+    """Zeros put before and after the signal along both axes; negative numbers crop."""
+
+    before: int
+    after: int
+
+
+def fir_filter(taps: Sequence[float]) -> Tensor:
+    """Taps ``[n]``, float32, scaled to sum 1: ``(1, 3, 3, 1)`` is StyleGAN2's low-pass filter."""
+    filter_taps = torch.tensor(taps, dtype=torch.float32)
+    return filter_taps / filter_taps.sum()
+
+
+def upfirdn2d(x: Tensor, taps: Tensor, *, up: int = 1, down: int = 1, padding: Padding, gain: float = 1.0) -> Tensor:
+    """``x`` [N, C, H, W] zero-inserted by ``up``, padded, filtered by ``taps * gain``, every ``down``-th pixel kept.
+
+    The output side is ``(side * up + before + after - n) // down + 1``. Any dtype; keeps ``channels_last``.
+    """
+    if up > 1:
+        x = _insert_zeros(x, up)
+    before, after = padding
+    if taps.ndim == 1:
+        scale = gain**0.5
+        x = _filter_axis(x, taps * scale, axis=0, down=down, padding=padding)
+        return _filter_axis(x, taps * scale, axis=1, down=down, padding=padding)
+    if min(padding) < 0 or before != after:
+        x, before = F.pad(x, (before, after, before, after)), 0
+    return _depthwise(x, (taps * gain).flip((0, 1)), stride=(down, down), padding=(before, before))
+
+
+def upsample2d(x: Tensor, taps: Tensor, *, factor: int = 2) -> Tensor:
+    """``x`` [N, C, H, W] enlarged to [N, C, factor * H, factor * W]; constants keep their value inside the border."""
+    n = taps.shape[0]
+    padding = Padding((n + factor - 1) // 2, (n - factor) // 2)
+    return upfirdn2d(x, taps, up=factor, padding=padding, gain=float(factor**2))
+
+
+def downsample2d(x: Tensor, taps: Tensor, *, factor: int = 2) -> Tensor:
+    """``x`` [N, C, H, W] low-passed and reduced to [N, C, H // factor, W // factor]."""
+    n = taps.shape[0]
+    return upfirdn2d(x, taps, down=factor, padding=Padding((n - factor + 1) // 2, (n - factor) // 2))
+
+
+def filter2d(x: Tensor, taps: Tensor) -> Tensor:
+    """``x`` [N, C, H, W] filtered at the same size."""
+    n = taps.shape[0]
+    return upfirdn2d(x, taps, padding=Padding(n // 2, (n - 1) // 2))
+
+
+def conv2d(x: Tensor, weight: Tensor, *, down: int = 1, taps: Tensor | None = None) -> Tensor:
+    """Same-size correlation of ``x`` [N, I, H, W] with ``weight`` [O, I, k, k], k odd; with ``down`` strided.
+
+    Filter and stride swap with a 1x1 kernel, so there the reduction comes first and costs a quarter.
+    """
+    k = weight.shape[-1]
+    weight = weight.to(x.dtype)
+    if down == 1:
+        return F.conv2d(x, weight, padding=k // 2)
+    if taps is None:
+        raise ValueError("conv2d: down > 1 needs the taps of a low-pass filter")
+    n = taps.shape[0]
+    padding = Padding((n - down + 1) // 2 + k // 2, (n - down) // 2 + k // 2)
+    if k == 1:
+        return F.conv2d(upfirdn2d(x, taps, down=down, padding=padding), weight)
+    return F.conv2d(upfirdn2d(x, taps, padding=padding), weight, stride=down)
+
+
+def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor) -> Tensor:
+    """``x`` [N, I, H, W] enlarged by 2 and correlated with ``weight`` [O, I, k, k] (k odd): [N, O, 2H, 2W].
+
+    Transposed convolution first, low-pass after: the same linear map as upsampling first, at a quarter of the products.
+    """
+    n, k = taps.shape[0], weight.shape[-1]
+    weight = weight.to(x.dtype)
+    if k == 1:
+        return upsample2d(F.conv2d(x, weight), taps)
+    x = F.conv_transpose2d(x, weight.flip((2, 3)).transpose(0, 1), stride=2)
+    # One more zero after: transposed convolution leaves out the zero inserted behind the last pixel.
+    return upfirdn2d(x, taps, padding=Padding((n + 1) // 2 - k // 2, (n - 2) // 2 - k // 2 + 1), gain=4.0)
+
+
+def _insert_zeros(x: Tensor, up: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    wide = torch.zeros((batch, channels, height * up, width * up), dtype=x.dtype, device=x.device).contiguous(
+        memory_format=layout
+    )
+    wide[:, :, ::up, ::up] = x
+    return wide
+
+
+def _filter_axis(x: Tensor, taps: Tensor, *, axis: int, down: int, padding: Padding) -> Tensor:
+    """Filter along one axis (0: rows, 1: columns)."""
+    before, after = padding
+    if before == after and before >= 0:
+        inside = (before, 0) if axis == 0 else (0, before)
+    else:
+        x, inside = F.pad(x, (0, 0, before, after) if axis == 0 else (before, after, 0, 0)), (0, 0)
+    kernel, stride = taps.flip(0), (down, 1) if axis == 0 else (1, down)
+    return _depthwise(x, kernel[:, None] if axis == 0 else kernel[None, :], stride=stride, padding=inside)
+
+
+def _depthwise(x: Tensor, kernel: Tensor, *, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+    channels = x.shape[1]
+    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+    return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
