@@ -1,0 +1,53 @@
+"""The core: plans, layers and the walk, shared by every command and every architecture."""
+
+from sgkit.model.discriminator import Discriminator
+from sgkit.model.generator import Generator
+from sgkit.model.mapping import Mapping, truncate
+from sgkit.model.model import Model, ModelInfo, build, content_hash
+from sgkit.model.noise import (
+    MapNoise,
+    NoiseSource,
+    NoNoise,
+    RandomNoise,
+    SeededNoise,
+    StoredNoise,
+    hashed_normal,
+    noise_source,
+)
+from sgkit.model.plan import LayerSpec, discriminator_plan, num_ws, plan_difference, synthesis_plan
+from sgkit.model.synthesis import Synthesis
+from sgkit.model.walk import Branch, FeatureEdit, Network, Plan, State, Styles, keep, steps, walk
+
+__all__ = [
+    "Branch",
+    "Discriminator",
+    "FeatureEdit",
+    "Generator",
+    "LayerSpec",
+    "MapNoise",
+    "Mapping",
+    "Model",
+    "ModelInfo",
+    "Network",
+    "NoNoise",
+    "NoiseSource",
+    "Plan",
+    "RandomNoise",
+    "SeededNoise",
+    "State",
+    "StoredNoise",
+    "Styles",
+    "Synthesis",
+    "build",
+    "content_hash",
+    "discriminator_plan",
+    "hashed_normal",
+    "keep",
+    "noise_source",
+    "num_ws",
+    "plan_difference",
+    "steps",
+    "synthesis_plan",
+    "truncate",
+    "walk",
+]

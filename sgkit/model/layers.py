@@ -1,7 +1,7 @@
 """The module behind each operator of a plan. A layer maps (spec, state, style, noise) to the next state.
 
 Weights are stored near unit variance and scaled at run time (equalized learning rate, ProGAN section 4.1). The dtype of
-the features decides the arithmetic; images are summed in float32. Module and parameter names are those of the model file.
+the features decides the arithmetic; images are summed in float32. Parameter names are those of the model file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from sgkit.ops import (
     fir_filter,
     minibatch_stddev,
     modulated_conv2d,
-    per_pixel,
     upsample2d,
     upsampling_conv2d,
     weight_energy,
@@ -64,12 +63,25 @@ class FullyConnected(nn.Module):
 class Layer(nn.Module):
     """Base of the operators: the part of a network behind one :class:`LayerSpec`."""
 
-    affine: FullyConnected | None = None
-    """Gives the layer's style from w, where it has one."""
+    def style(self, w: Tensor) -> Tensor:
+        """The layer's style [N, in] for ``w`` [N, w_dim]: only layers with a ``style_index`` have one."""
+        raise NotImplementedError
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """The state behind the layer."""
         raise NotImplementedError
+
+
+class StyledLayer(Layer):
+    """A layer whose style is an affine function of w, around 1 at first."""
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        self.affine = FullyConnected(config.w_dim, spec.in_channels, bias_init=1.0)
+
+    def style(self, w: Tensor) -> Tensor:
+        """[N, in] for ``w`` [N, w_dim]."""
+        return self.affine(w)  # type: ignore[no-any-return]
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
@@ -81,7 +93,7 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
 class ConstantInput(Layer):
     """A learned constant in place of an image (StyleGAN, section 2)."""
 
-    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:  # noqa: ARG002
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__()
         self.const = nn.Parameter(torch.randn(spec.out_channels, *spec.size))
 
@@ -91,17 +103,16 @@ class ConstantInput(Layer):
         return State(x=x.contiguous(memory_format=torch.channels_last), rgb=state.rgb)
 
 
-class ModulatedConv(Layer):
+class ModulatedConv(StyledLayer):
     """Modulated, demodulated convolution, noise, bias, activation (StyleGAN2, figure 2d)."""
 
     noise_const: Tensor
     taps: Tensor
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(spec, config)
         synthesis = config.synthesis
         self.activation, self.clamp = synthesis.activation, synthesis.conv_clamp
-        self.affine = FullyConnected(config.w_dim, spec.in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, spec.kernel, spec.kernel))
         self.bias = nn.Parameter(torch.zeros(spec.out_channels))
         if spec.has_noise:
@@ -147,15 +158,14 @@ class ModulatedConv(Layer):
         return self._energy[1]
 
 
-class ToRGB(Layer):
+class ToRGB(StyledLayer):
     """1x1 modulated convolution to the image, without demodulation; joins the image so far (StyleGAN2, figure 7)."""
 
     taps: Tensor
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(spec, config)
         self.clamp = config.synthesis.conv_clamp
-        self.affine = FullyConnected(config.w_dim, spec.in_channels, bias_init=1.0)
         self.weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, spec.kernel, spec.kernel))
         self.bias = nn.Parameter(torch.zeros(spec.out_channels))
         self.register_buffer("taps", fir_filter(config.synthesis.resample_filter), persistent=False)

@@ -15,9 +15,7 @@ from sgkit.ops import normalize_2nd_moment
 __all__ = ["Mapping", "truncate"]
 
 
-def truncate(
-    ws: Tensor, w_avg: Tensor, *, psi: float | Sequence[float] = 1.0, cutoff: int | None = None
-) -> Tensor:
+def truncate(ws: Tensor, w_avg: Tensor, *, psi: float | Sequence[float] = 1.0, cutoff: int | None = None) -> Tensor:
     """``ws`` [N, num_ws, w_dim] moved towards ``w_avg`` [w_dim]: psi 1 keeps them, 0 gives the average.
 
     Args:
@@ -30,7 +28,9 @@ def truncate(
     num_ws = ws.shape[1]
     if isinstance(psi, Sequence):
         if len(psi) != num_ws:
-            raise UsageError(f"{len(psi)} values of truncation psi were given; give one, or one for each of {num_ws} w.")
+            raise UsageError(
+                f"{len(psi)} values of truncation psi were given; give one, or one for each of {num_ws} w."
+            )
         factors = list(psi)
     else:
         factors = [float(psi)] * num_ws

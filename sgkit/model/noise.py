@@ -35,7 +35,7 @@ class NoiseSource(Protocol):
     """Gives a layer its noise."""
 
     def __call__(self, spec: LayerSpec, stored: Tensor, *, batch: int, size: tuple[int, int]) -> Tensor | None:
-        """Noise [1 or ``batch``, 1, height, width] for a canvas of ``size``; ``stored`` [h, w] is the checkpoint's map."""
+        """Noise [1 or ``batch``, 1, height, width] for a canvas of ``size``; ``stored`` [h, w]: the file's map."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ class MapNoise:
         if tuple(noise.shape[-2:]) != size:
             height, width = noise.shape[-2:]
             raise UsageError(
-                f"The noise map of layer {spec.name!r} is {width}x{height} (WxH); the canvas there is {size[1]}x{size[0]}."
+                f"The noise map of layer {spec.name!r} is {width}x{height} (WxH); "
+                f"the canvas there is {size[1]}x{size[0]}."
             )
         return noise
 

@@ -141,9 +141,10 @@ def discriminator_plan(config: ModelConfig) -> tuple[LayerSpec, ...]:
                 shortcut="close" if residual else None,
                 closes_resolution=True,
             )
-    plan.add(
-        "head", 0, "head", "head", in_channels=plan.channels(0), out_channels=plan.channels(0), closes_resolution=True
-    )
+    outputs = 1
+    if config.label_dim > 0:
+        outputs = discriminator.label_projection_dim or plan.channels(0)
+    plan.add("head", 0, "head", "head", in_channels=plan.channels(0), out_channels=outputs, closes_resolution=True)
     return tuple(plan.specs)
 
 

@@ -1,4 +1,4 @@
-"""The walk over a plan: the only loop over layers in the project. Every operation of the family is an edit within it."""
+"""The walk over a plan: the only loop over layers in the project. Any operation of the family is an edit in it."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def steps(
         stop: index of the layer to stop before; ``None``: run to the end.
 
     Raises:
-        EditError: the branches' plans differ (the first differing layer is named), the states do not match the branches,
-            or the edit changed nothing in a walk over the whole plan.
+        EditError: the branches' plans differ (the first differing layer is named), the states do not match the
+            branches, or the edit changed nothing in a walk over the whole plan.
     """
     plan = branches[0].network.plan if plan is None else plan
     for branch in branches[1:]:
@@ -136,7 +136,7 @@ def walk(
     stop: int | None = None,
 ) -> list[State]:
     """The states behind the last layer run, one for each branch. Arguments and errors: :func:`steps`."""
-    current = [State() for _ in branches] if states is None else list(states)
-    for _, current in steps(branches, plan, edit, states=states, start=start, stop=stop):
-        pass
-    return current
+    last = [State() for _ in branches] if states is None else list(states)
+    for _, written in steps(branches, plan, edit, states=states, start=start, stop=stop):
+        last = written
+    return last

@@ -1,0 +1,67 @@
+"""The discriminator: the mirror plan, walked the same way, from an image to a logit."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.errors import UsageError
+from sgkit.model.layers import OPERATORS, Layer
+from sgkit.model.mapping import Mapping
+from sgkit.model.noise import NoiseSource
+from sgkit.model.plan import LayerSpec, discriminator_plan
+from sgkit.model.walk import Branch, Plan, State, Styles, steps
+
+__all__ = ["Discriminator"]
+
+
+class Discriminator(nn.Module):
+    """D: image -> logit; with labels by projection (Miyato and Koyama 2018)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.plan: Plan = discriminator_plan(config)
+        for spec in self.plan:
+            self.add_module(spec.name, OPERATORS[spec.operator](spec, config))
+        if config.label_dim > 0:
+            self.mapping = Mapping(
+                config.discriminator.mapping,
+                z_dim=0,
+                label_dim=config.label_dim,
+                w_dim=self.plan[-1].out_channels,
+                num_ws=1,
+                tracks_average=False,
+            )
+
+    def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
+        """The state behind the layer ``spec``."""
+        layer = self._modules[spec.name]
+        assert isinstance(layer, Layer)
+        return layer(spec, state, styles.get(spec.name), noise)  # type: ignore[no-any-return]
+
+    def features(self, images: Tensor, *, stop: int | None = None) -> dict[str, Tensor]:
+        """Layer name -> features [N, C, H, W] behind each layer, up to the layer of index ``stop``.
+
+        Raises:
+            UsageError: ``images`` [N, C, H, W] have another size or other channels than the model's.
+        """
+        expected = (self.config.image_channels, *self.config.image_size)
+        if images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            raise UsageError(
+                f"The model needs images of shape [N, {', '.join(map(str, expected))}]; got {list(images.shape)}."
+            )
+        start = State(rgb=images.contiguous(memory_format=torch.channels_last))
+        return {spec.name: state.features for spec, (state,) in steps([Branch(self)], states=[start], stop=stop)}
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Logits [N, 1], above 0 where ``images`` [N, C, H, W] look real; ``label`` [N, label_dim]."""
+        out = self.features(images)[self.plan[-1].name]
+        if self.config.label_dim == 0:
+            return out
+        projection = self.mapping(None, label)[:, 0]
+        logits: Tensor = (out * projection).sum(dim=1, keepdim=True) / math.sqrt(projection.shape[1])
+        return logits

@@ -1,0 +1,155 @@
+"""A model as users hold it: the averaged generator, its discriminator, and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.errors import UsageError
+from sgkit.model.discriminator import Discriminator
+from sgkit.model.generator import Generator
+from sgkit.model.noise import NoiseSource
+
+__all__ = ["Model", "ModelInfo", "build", "content_hash"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """Where a model comes from."""
+
+    kimg: float = 0.0
+    """Thousands of images that its discriminator has seen."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Plain facts: data, source file, preset."""
+
+
+@dataclass
+class Model:
+    """What ``sgkit.load(path)`` gives: networks in evaluation mode whose parameters need no gradient.
+
+    Gradients still flow through them to latents and images that ask for one.
+    """
+
+    config: ModelConfig
+    generator: Generator
+    """The moving average over training: the one to use."""
+    discriminator: Discriminator | None = None
+    raw_generator: Generator | None = None
+    """The generator as trained, not averaged: to go on training from."""
+    info: ModelInfo = field(default_factory=ModelInfo)
+
+    def __post_init__(self) -> None:
+        for network in self.networks().values():
+            network.eval().requires_grad_(False)
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks that are there, by the names that they bear in a model file."""
+        every = {
+            "generator": self.generator,
+            "raw_generator": self.raw_generator,
+            "discriminator": self.discriminator,
+        }
+        return {name: network for name, network in every.items() if network is not None}
+
+    def to(self, device: torch.device | str) -> Model:
+        """This model, its networks moved to ``device``."""
+        for network in self.networks().values():
+            network.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator's parameters are."""
+        return next(self.generator.parameters()).device
+
+    @property
+    def num_ws(self) -> int:
+        """Length of w+."""
+        return self.generator.num_ws
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.config.image_size
+
+    def sample_z(self, seeds: Sequence[int]) -> Tensor:
+        """Z [len(seeds), z_dim]: the latent that each seed means in NVIDIA's tools too."""
+        rows = [np.random.RandomState(seed).randn(self.config.z_dim) for seed in seeds]
+        return torch.tensor(np.array(rows), dtype=torch.float32, device=self.device)
+
+    def one_hot(self, classes: int | Sequence[int], *, count: int | None = None) -> Tensor:
+        """Label vectors [N, label_dim] for class numbers; one number is repeated ``count`` times.
+
+        Raises:
+            UsageError: the model takes no label, or a number is out of range.
+        """
+        numbers = [classes] * (count or 1) if isinstance(classes, int) else list(classes)
+        if self.config.label_dim == 0:
+            raise UsageError("The model takes no label; leave the class out.")
+        wrong = [number for number in numbers if not 0 <= number < self.config.label_dim]
+        if wrong:
+            raise UsageError(
+                f"Class {wrong[0]} is out of range; the model has classes 0 to {self.config.label_dim - 1}."
+            )
+        return torch.eye(self.config.label_dim, device=self.device)[numbers]
+
+    def map(
+        self,
+        z: Tensor | None,
+        label: Tensor | None = None,
+        *,
+        truncation_psi: float | Sequence[float] = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim]; :class:`sgkit.model.Mapping`."""
+        mapping = self.generator.mapping
+        return mapping(z, label, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)  # type: ignore[no-any-return]
+
+    def styles(self, ws: Tensor) -> dict[str, Tensor]:
+        """s: layer name -> style [N, C], for ``ws`` [N, num_ws, w_dim]."""
+        return self.generator.synthesis.styles(ws)
+
+    def synthesize(self, ws: Tensor, *, noise: str | NoiseSource = "const") -> Tensor:
+        """Images [N, C, H, W], about -1 to 1, for ``ws`` [N, num_ws, w_dim]."""
+        return self.generator.synthesis(ws, noise=noise)  # type: ignore[no-any-return]
+
+    def discriminate(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        """Logits [N, 1] for ``images`` [N, C, H, W].
+
+        Raises:
+            UsageError: the model's file holds no discriminator.
+        """
+        if self.discriminator is None:
+            raise UsageError("This model's file holds no discriminator.")
+        return self.discriminator(images, label)  # type: ignore[no-any-return]
+
+    def content_hash(self) -> str:
+        """SHA-256 of the averaged generator's tensors: what latent files name their model by."""
+        return content_hash(self.generator)
+
+
+def build(config: ModelConfig, *, seed: int = 0) -> Model:
+    """A model with fresh weights, the same for the same seed; the average starts as a copy of the generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        raw, discriminator = Generator(config), Discriminator(config)
+        averaged = Generator(config)
+    averaged.load_state_dict(raw.state_dict())
+    return Model(config=config, generator=averaged, discriminator=discriminator, raw_generator=raw)
+
+
+def content_hash(network: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of a network's parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
