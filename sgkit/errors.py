@@ -18,6 +18,7 @@ __all__ = [
     "StoreError",
     "TrainingError",
     "UsageError",
+    "WeightsError",
     "did_you_mean",
 ]
 
@@ -60,6 +61,10 @@ class TrainingError(SgkitError):
 
 class MissingDependencyError(SgkitError):
     """An optional package or program is needed for what was asked."""
+
+
+class WeightsError(SgkitError):
+    """The weights of a third-party network cannot be had, or are not what they should be."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -1,0 +1,1 @@
+"""How good images are: features of them, statistics of features, distances between statistics."""

@@ -1,0 +1,280 @@
+"""The Inception-v3 of FID: the graph that TensorFlow published on 2015-12-05, in torch.
+
+It is not the Inception-v3 of torchvision: average pooling leaves the padding out of the mean, the last block pools by
+maximum, and images are resized as TensorFlow 1 did it. Heusel et al., "GANs trained by a two time-scale update rule
+converge to a local Nash equilibrium", 2017, take its pooled last layer; every published FID and KID rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgkit.metrics.networks import ConvSpec, FoldedConv, to_rgb
+from sgkit.weights import WEIGHTS, fetch_weights
+
+__all__ = ["INCEPTION_DIM", "FidInception", "InceptionExtractor", "inception_specs", "resize_tensorflow1"]
+
+INCEPTION_DIM = 2048
+INCEPTION_SIZE = 299
+INCEPTION_WEIGHTS = "inception-2015-12-05"
+PREPROCESSING = "rgb-over-white/tensorflow1-bilinear-299/minus-128-over-128"
+"""Part of the content id: change it whenever :meth:`InceptionExtractor.prepare` changes."""
+
+Pool = Literal["none", "avg", "max"]
+Chain = tuple[tuple[str, int, tuple[int, int]], ...]  # name, channels, kernel of each convolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One of the parallel ways through a block: pool (or not), convolve, and perhaps part in two at the end."""
+
+    chain: Chain = ()
+    fork: Chain = ()
+    """Convolutions that all read the chain's end; their outputs are concatenated."""
+    pool: Pool = "none"
+    halve: bool = False
+    """Halve the size: the last step has stride 2 and no padding."""
+
+
+def _flat(name: str, channels: int) -> Branch:
+    return Branch(chain=((name, channels, (1, 1)),))
+
+
+def _block_a(pool_channels: int) -> tuple[Branch, ...]:
+    return (
+        _flat("branch1x1", 64),
+        Branch(chain=(("branch5x5_1", 48, (1, 1)), ("branch5x5_2", 64, (5, 5)))),
+        Branch(chain=(("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3)))),
+        Branch(pool="avg", chain=(("branch_pool", pool_channels, (1, 1)),)),
+    )
+
+
+def _block_b() -> tuple[Branch, ...]:
+    double: Chain = (("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3)))
+    return (
+        Branch(chain=(("branch3x3", 384, (3, 3)),), halve=True),
+        Branch(chain=double, halve=True),
+        Branch(pool="max", halve=True),
+    )
+
+
+def _block_c(narrow: int) -> tuple[Branch, ...]:
+    return (
+        _flat("branch1x1", 192),
+        Branch(chain=(("branch7x7_1", narrow, (1, 1)), ("branch7x7_2", narrow, (1, 7)), ("branch7x7_3", 192, (7, 1)))),
+        Branch(
+            chain=(
+                ("branch7x7dbl_1", narrow, (1, 1)),
+                ("branch7x7dbl_2", narrow, (7, 1)),
+                ("branch7x7dbl_3", narrow, (1, 7)),
+                ("branch7x7dbl_4", narrow, (7, 1)),
+                ("branch7x7dbl_5", 192, (1, 7)),
+            )
+        ),
+        Branch(pool="avg", chain=(("branch_pool", 192, (1, 1)),)),
+    )
+
+
+def _block_d() -> tuple[Branch, ...]:
+    seven: Chain = (
+        ("branch7x7x3_1", 192, (1, 1)),
+        ("branch7x7x3_2", 192, (1, 7)),
+        ("branch7x7x3_3", 192, (7, 1)),
+        ("branch7x7x3_4", 192, (3, 3)),
+    )
+    return (
+        Branch(chain=(("branch3x3_1", 192, (1, 1)), ("branch3x3_2", 320, (3, 3))), halve=True),
+        Branch(chain=seven, halve=True),
+        Branch(pool="max", halve=True),
+    )
+
+
+def _block_e(pool: Pool) -> tuple[Branch, ...]:
+    return (
+        _flat("branch1x1", 320),
+        Branch(
+            chain=(("branch3x3_1", 384, (1, 1)),),
+            fork=(("branch3x3_2a", 384, (1, 3)), ("branch3x3_2b", 384, (3, 1))),
+        ),
+        Branch(
+            chain=(("branch3x3dbl_1", 448, (1, 1)), ("branch3x3dbl_2", 384, (3, 3))),
+            fork=(("branch3x3dbl_3a", 384, (1, 3)), ("branch3x3dbl_3b", 384, (3, 1))),
+        ),
+        Branch(pool=pool, chain=(("branch_pool", 192, (1, 1)),)),
+    )
+
+
+_STEM = (
+    # name, channels, kernel, stride, padded, a max pool after it
+    ("Conv2d_1a_3x3", 32, 3, 2, False, False),
+    ("Conv2d_2a_3x3", 32, 3, 1, False, False),
+    ("Conv2d_2b_3x3", 64, 3, 1, True, True),
+    ("Conv2d_3b_1x1", 80, 1, 1, False, False),
+    ("Conv2d_4a_3x3", 192, 3, 1, False, True),
+)
+_BLOCKS: tuple[tuple[str, tuple[Branch, ...]], ...] = (
+    ("Mixed_5b", _block_a(32)),
+    ("Mixed_5c", _block_a(64)),
+    ("Mixed_5d", _block_a(64)),
+    ("Mixed_6a", _block_b()),
+    ("Mixed_6b", _block_c(128)),
+    ("Mixed_6c", _block_c(160)),
+    ("Mixed_6d", _block_c(160)),
+    ("Mixed_6e", _block_c(192)),
+    ("Mixed_7a", _block_d()),
+    ("Mixed_7b", _block_e("avg")),
+    ("Mixed_7c", _block_e("max")),
+)
+
+
+class _InceptionBranch(nn.Module):
+    def __init__(self, branch: Branch, prefix: str, in_channels: int, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.branch = branch
+        chain, fork = _branch_specs(branch, prefix, in_channels)
+        self.chain = nn.Sequential(*(FoldedConv(spec, state) for spec in chain))
+        self.fork = nn.ModuleList(FoldedConv(spec, state) for spec in fork)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.branch.pool == "avg":
+            x = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+        elif self.branch.pool == "max":
+            x = F.max_pool2d(x, 3, stride=2) if self.branch.halve else F.max_pool2d(x, 3, stride=1, padding=1)
+        x = self.chain(x)
+        return torch.cat([conv(x) for conv in self.fork], dim=1) if len(self.fork) else x
+
+
+class FidInception(nn.Module):
+    """The network up to its pooled last layer (``pool_3`` in TensorFlow's graph)."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*_stem_layers(state))
+        self.blocks = nn.ModuleList()
+        channels = _STEM[-1][1]
+        for name, branches in _BLOCKS:
+            self.blocks.append(
+                nn.ModuleList(_InceptionBranch(branch, f"{name}.", channels, state) for branch in branches)
+            )
+            channels = _block_channels(branches, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [N, 2048] of normalised images [N, 3, 299, 299]."""
+        x = self.stem(x)
+        for block in self.blocks:
+            assert isinstance(block, nn.ModuleList)
+            x = torch.cat([branch(x) for branch in block], dim=1)
+        return torch.mean(x, dim=(2, 3))
+
+
+def inception_specs() -> Iterator[ConvSpec]:
+    """Every convolution of the network, in order."""
+    for spec, _ in _stem_specs():
+        yield spec
+    channels = _STEM[-1][1]
+    for name, branches in _BLOCKS:
+        for branch in branches:
+            chain, fork = _branch_specs(branch, f"{name}.", channels)
+            yield from (*chain, *fork)
+        channels = _block_channels(branches, channels)
+
+
+def _stem_specs() -> Iterator[tuple[ConvSpec, bool]]:
+    in_channels = 3
+    for name, channels, kernel, stride, padded, pooled in _STEM:
+        yield _spec(name, in_channels, channels, (kernel, kernel), stride=stride, padded=padded), pooled
+        in_channels = channels
+
+
+def _stem_layers(state: Mapping[str, Tensor]) -> Iterator[nn.Module]:
+    for spec, pooled in _stem_specs():
+        yield FoldedConv(spec, state)
+        if pooled:
+            yield nn.MaxPool2d(3, stride=2)
+
+
+def _branch_specs(branch: Branch, prefix: str, in_channels: int) -> tuple[list[ConvSpec], list[ConvSpec]]:
+    chain: list[ConvSpec] = []
+    for index, (name, channels, kernel) in enumerate(branch.chain):
+        halves = branch.halve and index == len(branch.chain) - 1
+        chain.append(_spec(prefix + name, in_channels, channels, kernel, stride=1 + halves, padded=not halves))
+        in_channels = channels
+    fork = [_spec(prefix + name, in_channels, channels, kernel, padded=True) for name, channels, kernel in branch.fork]
+    return chain, fork
+
+
+def _block_channels(branches: tuple[Branch, ...], in_channels: int) -> int:
+    """Channels that a block puts out, the branches' concatenated."""
+    total = 0
+    for branch in branches:
+        ends = branch.fork or branch.chain[-1:]
+        total += sum(channels for _, channels, _ in ends) if ends else in_channels
+    return total
+
+
+def _spec(
+    name: str, in_channels: int, out_channels: int, kernel: tuple[int, int], *, stride: int = 1, padded: bool
+) -> ConvSpec:
+    return ConvSpec(
+        conv=f"{name}.conv",
+        norm=f"{name}.bn",
+        in_channels=in_channels,
+        out_channels=out_channels,
+        kernel=kernel,
+        stride=stride,
+        padding="centred" if padded else "valid",
+        activation="relu",
+    )
+
+
+def resize_tensorflow1(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """``x`` [N, C, H, W] resized as TensorFlow 1's ``ResizeBilinear`` did it: output pixel i reads input i * in / out.
+
+    No half-pixel shift and no antialiasing: the corner pixels line up, and the picture moves a little. FID keeps this.
+    """
+    for dim, out in ((3, size[1]), (2, size[0])):
+        given = x.shape[dim]
+        if given == out:
+            continue
+        where = torch.arange(out, device=x.device, dtype=torch.float32) * (given / out)
+        low = where.long().clamp(max=given - 1)
+        high = (low + 1).clamp(max=given - 1)
+        shape = [1, 1, 1, 1]
+        shape[dim] = out
+        part = (where - low).view(shape)
+        start = x.index_select(dim, low)
+        x = start + (x.index_select(dim, high) - start) * part
+    return x
+
+
+class InceptionExtractor:
+    """Pooled last-layer features of the FID Inception, 2048 numbers per image (see docs/metrics.md)."""
+
+    name = "inception"
+    dim = INCEPTION_DIM
+    needs = f"sgkit weights get {INCEPTION_WEIGHTS}"
+    content_id = f"{INCEPTION_WEIGHTS}/{WEIGHTS[INCEPTION_WEIGHTS].sha256}/{PREPROCESSING}"
+
+    def __init__(self, device: torch.device | str = "cpu", *, path: Path | None = None) -> None:
+        self.device = torch.device(device)
+        state = torch.load(path or fetch_weights(INCEPTION_WEIGHTS), map_location="cpu", weights_only=True)
+        self._network = FidInception(state).eval().to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features float32 [N, 2048] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
+        features: Tensor = self._network(self.prepare(images.to(self.device)))
+        return features
+
+    @staticmethod
+    def prepare(images: Tensor) -> Tensor:
+        """What the network sees: the whole image at 299x299 by TensorFlow 1's bilinear, then (x - 128) / 128."""
+        x = resize_tensorflow1(to_rgb(images), (INCEPTION_SIZE, INCEPTION_SIZE))
+        return ((x - 128) / 128).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,116 @@
+"""What the feature networks share: convolutions with batch normalisation folded in, and uint8 images to RGB floats.
+
+The networks here only ever run forward, so batch normalisation, a fixed affine map per channel by then, is
+multiplied into the weights once: fewer passes over memory, the same numbers up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sgkit.errors import CheckpointError, InputError
+
+__all__ = ["BATCH_NORM_EPS", "ConvSpec", "FoldedConv", "to_rgb"]
+
+BATCH_NORM_EPS = 1e-3
+"""Of both networks: TensorFlow's default, not torch's."""
+
+Activation = Literal["none", "relu", "relu6"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvSpec:
+    """One convolution followed by batch normalisation and an activation, and where a state dict keeps its weights."""
+
+    conv: str
+    """State-dict name of the convolution, without ``.weight``."""
+    norm: str
+    """State-dict name of its batch normalisation, without ``.running_mean`` and so on."""
+    in_channels: int
+    out_channels: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+    groups: int = 1
+    padding: Literal["valid", "centred", "tensorflow"] = "valid"
+    """None; half the kernel on both sides; or TensorFlow's SAME, whose odd pixel at stride 2 goes right and below."""
+    activation: Activation = "none"
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor that this convolution takes from a state dict."""
+        kernel = (self.out_channels, self.in_channels // self.groups, *self.kernel)
+        norms = ("weight", "bias", "running_mean", "running_var")
+        return {f"{self.conv}.weight": kernel} | {f"{self.norm}.{name}": (self.out_channels,) for name in norms}
+
+
+class FoldedConv(nn.Module):
+    """A convolution with its batch normalisation folded in, and its activation."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, spec: ConvSpec, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.spec = spec
+        for name, shape in spec.shapes().items():
+            if name not in state:
+                raise CheckpointError(f"The weights file has no tensor {name!r}; it is not the file of this network.")
+            if tuple(state[name].shape) != shape:
+                given = tuple(state[name].shape)
+                raise CheckpointError(
+                    f"Tensor {name!r} of the weights file has shape {given}; the network needs {shape}."
+                )
+        norm = {key: state[f"{spec.norm}.{key}"].double() for key in ("weight", "bias", "running_mean", "running_var")}
+        gain = norm["weight"] / (norm["running_var"] + BATCH_NORM_EPS).sqrt()
+        weight = state[f"{spec.conv}.weight"].double() * gain[:, None, None, None]
+        self.register_buffer("weight", weight.float().contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", (norm["bias"] - norm["running_mean"] * gain).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activated convolution of ``x`` [N, in_channels, H, W]."""
+        spec = self.spec
+        padding = (0, 0)
+        if spec.padding == "centred":
+            padding = (spec.kernel[0] // 2, spec.kernel[1] // 2)
+        elif spec.padding == "tensorflow":
+            x, padding = _pad_same(x, spec.kernel, spec.stride)
+        x = F.conv2d(x, self.weight, self.bias, stride=spec.stride, padding=padding, groups=spec.groups)
+        if spec.activation == "relu":
+            return F.relu_(x)
+        return F.relu6(x, inplace=True) if spec.activation == "relu6" else x
+
+
+def _pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """``x`` padded where sides differ, and the padding left for the convolution to do."""
+    totals = [max((-(-size // stride) - 1) * stride + k - size, 0) for size, k in zip(x.shape[2:], kernel, strict=True)]
+    if all(total % 2 == 0 for total in totals):
+        return x, (totals[0] // 2, totals[1] // 2)
+    (top, left), (height, width) = [total // 2 for total in totals], totals
+    return F.pad(x, (left, width - left, top, height - top)), (0, 0)
+
+
+def to_rgb(images: Tensor) -> Tensor:
+    """float32 RGB [N, 3, H, W] in [0, 255] from uint8 grey, RGB or RGBA [N, 1|3|4, H, W].
+
+    Grey is repeated; RGBA is laid over white, so that colours hidden under transparent pixels do not count.
+
+    Raises:
+        InputError: another type or number of channels.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3, 4):
+        raise InputError(
+            f"Features are taken of uint8 images [N, C, H, W] with 1, 3 or 4 channels; "
+            f"given: {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
+        )
+    x = images.float()
+    if x.shape[1] == 1:
+        return x.expand(-1, 3, -1, -1)
+    if x.shape[1] == 4:
+        alpha = x[:, 3:] / 255
+        return x[:, :3] * alpha + 255 * (1 - alpha)
+    return x
