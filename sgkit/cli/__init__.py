@@ -1,0 +1,1 @@
+"""The command line: options -> configuration -> task -> report. Loads torch, lmdb and PIL only inside commands."""

@@ -1,0 +1,147 @@
+"""The ``sgkit`` command: a table of commands that are loaded when called, and one place where errors become messages.
+
+To add a command, write ``sgkit/cli/<name>.py`` with a function (or, for a group, a ``typer.Typer``) and add one row to
+:data:`COMMANDS`. The row's help is the first line of the function's docstring; ``sgkit --help`` imports nothing for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import sgkit
+from sgkit.cli import report
+from sgkit.errors import SgkitError, did_you_mean
+
+__all__ = ["COMMANDS", "CommandRow", "app", "load_command", "main"]
+
+
+@dataclass(frozen=True)
+class CommandRow:
+    """One command of the table."""
+
+    name: str
+    target: str
+    """``module:function`` or, for a group of commands, ``module:app``."""
+    help: str
+    """The line that ``sgkit --help`` shows."""
+    panel: str
+    """The heading it stands under."""
+
+
+_OTHER = "Files and machine"
+
+COMMANDS: tuple[CommandRow, ...] = (
+    CommandRow(
+        "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
+    ),
+)
+"""Every command, in the order of the help page."""
+
+
+class _LazyGroup(TyperGroup):
+    """Lists every row of the table, and imports a command's module only when that command is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for row in COMMANDS:
+            self.add_command(TyperCommand(row.name, help=row.help, rich_help_panel=row.panel))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name and command else None, rest
+
+
+def load_command(name: str) -> Any:
+    """The command called ``name`` (a row of :data:`COMMANDS`), with all its options; imports its module."""
+    row = next(row for row in COMMANDS if row.name == name)
+    module, _, attribute = row.target.partition(":")
+    target = getattr(importlib.import_module(module), attribute)
+    if isinstance(target, typer.Typer):
+        group = typer.main.get_group(target)
+        group.name = name
+        return group
+    single = typer.Typer(add_completion=False)
+    single.command(name)(target)
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=_LazyGroup, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        report.out(f"sgkit {sgkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere on the line.")
+    ] = False,
+) -> None:
+    """One toolkit for the whole StyleGAN family: prepare, train, generate, mix, project, weave and measure."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's own) and return its exit code.
+
+    0: done. 1: failed. 2: called in a wrong way. 130: stopped by Ctrl-C. Errors become one message on standard error;
+    ``--debug`` anywhere before a ``--`` shows the traceback as well.
+    """
+    args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    try:
+        code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
+        if code == report.INTERRUPTED:  # Typer turns Ctrl-C into this code
+            raise KeyboardInterrupt
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            report.traceback()
+        message, hint, code = _explain(error)
+        report.error(message, hint=hint)
+    return code if isinstance(code, int) else 0
+
+
+def _without_debug(args: list[str]) -> tuple[list[str], bool]:
+    end = args.index("--") if "--" in args else len(args)
+    kept = [word for word in args[:end] if word != "--debug"]
+    return kept + args[end:], len(kept) < end
+
+
+def _explain(error: BaseException) -> tuple[str, str | None, int]:
+    """What to say about ``error``, what to try, and the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped by Ctrl-C.", None, report.INTERRUPTED
+    if isinstance(error, SgkitError):
+        return str(error), None, error.exit_code
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        return _usage_message(error), f"Try '{context.command_path} --help'." if context else None, error.exit_code
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", None, 1
+    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
+        return "Out of memory.", "Use a smaller batch or image size, or a device with more memory.", 1
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("sgkit"):
+        return f"Package {error.name!r} is not installed.", "Run 'sgkit doctor' to see what is missing.", 1
+    return f"{type(error).__name__}: {error}", "This is a bug in sgkit. Add --debug to see where it happened.", 1
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    """Typer's message, or ours where Typer lists all options."""
+    option, known = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    if option and known:
+        return f"No such option: {option}. {did_you_mean(option, known)}"
+    return error.format_message()

