@@ -1,0 +1,149 @@
+"""The allow-list: every global that a checkpoint of a known project names, and what stands for it here.
+
+Names are matched whole: allowing ``torch._utils._rebuild_tensor_v2`` allows nothing else of that module, however the
+rest of a dotted path is spelled. Nothing is ever looked up in a real module.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from sgkit.checkpoint.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecord, Storage, TensorView, array_of
+from sgkit.checkpoint.machine import Allowed, Budget, Buildable, Refused, shown
+from sgkit.errors import CheckpointError
+
+__all__ = ["AllowList", "Namespace", "PersistentObject", "TfNetwork"]
+
+
+class PersistentObject:
+    """A module of NVIDIA's PyTorch projects: ``meta`` holds type, class name, state, and a source text never used."""
+
+    def __init__(self, meta: Any) -> None:
+        self.meta = meta
+
+
+class TfNetwork(Buildable):
+    """A ``Network`` of NVIDIA's TensorFlow projects; ``state`` is its table."""
+
+    state: Any = None
+
+    def build(self, state: Any) -> None:
+        """Take the table."""
+        self.state = state
+
+
+class Namespace(Buildable):
+    """Command-line arguments that rosinality's training scripts save; ``state`` is their table."""
+
+    state: Any = None
+
+    def build(self, state: Any) -> None:
+        """Take the table."""
+        self.state = state
+
+
+class AllowList:
+    """Finds what stands for a global; one per file, as it shares the file's budget.
+
+    Args:
+        budget: where refusals are remembered.
+        load_bytes: reads a torch file nested in a byte string.
+    """
+
+    def __init__(self, budget: Budget, load_bytes: Callable[[Any], Any]) -> None:
+        self.budget = budget
+        self._table = _table(budget, load_bytes)
+
+    def find(self, module: str, name: str) -> Any:
+        """The :class:`Allowed` of a global; else a :class:`Refused` object, and the budget remembers the name."""
+        found = self._table.get((module, name))
+        return found if found is not None else self.budget.refuse(shown(f"{module}.{name}").strip("'"))
+
+
+def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, str], Allowed]:
+    makers: dict[tuple[str, str], Callable[..., Any] | None] = {
+        ("collections", "OrderedDict"): _ordered_dict,
+        ("builtins", "set"): _set,
+        ("__builtin__", "set"): _set,
+        ("_codecs", "encode"): lambda text, coding="latin1": _encode(budget, text, coding),
+        ("numpy", "ndarray"): None,
+        ("numpy", "dtype"): lambda code, *_: _dtype(budget, code),
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+        ("torch", "Size"): _size,
+        ("torch.storage", "_load_from_bytes"): load_bytes,
+        ("dnnlib.util", "EasyDict"): _easy_dict,
+        ("dnnlib", "EasyDict"): _easy_dict,
+        ("torch_utils.persistence", "_reconstruct_persistent_obj"): PersistentObject,
+        ("dnnlib.tflib.network", "Network"): TfNetwork,
+        ("tfutil", "Network"): TfNetwork,
+        ("argparse", "Namespace"): Namespace,
+    }
+    for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        makers[core, "_reconstruct"] = _reconstruct
+        makers[core, "scalar"] = _scalar
+    for storage in STORAGE_TYPES:
+        makers["torch", storage] = None
+    return {key: Allowed(".".join(key), make) for key, make in makers.items()}
+
+
+def _ordered_dict(pairs: Any = ()) -> OrderedDict[Any, Any]:
+    if not isinstance(pairs, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
+        raise CheckpointError("an ordered table in it is damaged.")
+    if not all(isinstance(key, (str, int)) for key, _ in pairs):
+        raise CheckpointError("an ordered table in it has keys that are neither text nor numbers.")
+    return OrderedDict(pairs)
+
+
+def _set(items: Any = ()) -> set[Any]:
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, (str, int)) for item in items):
+        raise CheckpointError("a set in it holds something else than text and numbers.")
+    return set(items)
+
+
+def _easy_dict() -> dict[Any, Any]:
+    return {}
+
+
+def _size(items: Any = ()) -> tuple[Any, ...]:
+    if not isinstance(items, (list, tuple)):
+        raise CheckpointError("a torch size in it is damaged.")
+    return tuple(items)
+
+
+def _encode(budget: Budget, text: Any, coding: Any) -> bytes:
+    """How Python 3 spells byte strings in protocol 2."""
+    if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
+        raise CheckpointError(f"it wants text encoded as {shown(coding)}; byte strings are spelled with latin1.")
+    budget.copy(len(text))
+    return text.encode("latin-1")
+
+
+def _dtype(budget: Budget, code: Any) -> DtypeRecord | Refused:
+    if isinstance(code, str) and code in DTYPES:
+        return DtypeRecord(code)
+    odd = not isinstance(code, str) or code[:1] not in "O|"
+    what = "a NumPy array of an odd type" if odd else "a NumPy array of Python objects"
+    return budget.refuse(f"{what} (type {shown(code)})")
+
+
+def _reconstruct(array_class: Any, *_: Any) -> ArrayRecord:
+    if not isinstance(array_class, Allowed) or array_class.name != "numpy.ndarray":
+        raise CheckpointError("it holds a NumPy array of an unknown class.")
+    return ArrayRecord()
+
+
+def _scalar(dtype: Any, data: Any = b"") -> ArrayRecord:
+    return ArrayRecord(array_of(data, dtype, ()))
+
+
+def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:
+    if isinstance(storage, Refused):
+        return storage
+    return TensorView(storage if isinstance(storage, Storage) else None, offset, size, stride)
+
+
+def _rebuild_parameter(data: Any, *_: Any) -> Any:
+    return data

@@ -1,0 +1,334 @@
+"""Foreign checkpoints as neutral descriptions: which networks a file holds, their options, their tensors by name.
+
+Nothing of a file is executed or imported, and nothing is decided here about arithmetic: the adapters turn a
+description into a model.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sgkit.checkpoint.allowed import Namespace, PersistentObject, TfNetwork
+from sgkit.checkpoint.arrays import ArrayRecord, TensorView, as_array
+from sgkit.checkpoint.machine import Budget, shown
+from sgkit.checkpoint.torch_files import LEGACY_START, read_legacy, read_pickle, read_zip
+from sgkit.errors import CheckpointError, InputError
+
+__all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream"]
+
+Array = np.ndarray[Any, Any]
+MAX_DEPTH = 24
+MAX_ENTRIES = 50_000
+MAX_TEXT = 4096
+SCALARS = (bool, int, float, str, type(None))
+ZIP_START = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class ForeignNetwork:
+    """One network of a foreign file."""
+
+    name: str
+    """Its name in the file: ``G_ema``, ``Gs``, ``g_ema``, ``D`` ..."""
+    builder: str
+    """The class or function that built it, as the file says; empty when the file does not say."""
+    options: dict[str, Any]
+    """The arguments it was built with; defaults are left out by most projects."""
+    tensors: dict[str, Array]
+    """Parameters and buffers by full name; views of the file."""
+    absent: frozenset[str] = frozenset()
+    """Parameters and buffers that the file names but sets to ``None``."""
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Plain attributes of modules (numbers, texts) by module path; ``""`` is the network itself."""
+
+
+@dataclass(frozen=True)
+class ForeignFile:
+    """What a foreign checkpoint holds."""
+
+    kind: str
+    """``stylegan2-ada-pytorch``, ``stylegan3``, ``stylegan2-tf``, ``stylegan-tf``, ``progan-tf``,
+    ``rosinality-stylegan2``, ``rosinality-stylegan1`` or ``lucidrains-stylegan2``."""
+    networks: dict[str, ForeignNetwork]
+    extras: dict[str, Any]
+    """Everything else worth keeping: training arguments, augmentation state, counters, small arrays."""
+
+
+def read_foreign(path: str | Path) -> ForeignFile:
+    """The neutral description of a foreign checkpoint.
+
+    Raises:
+        CheckpointError: the file is damaged, hostile, too large inside, or of no known kind.
+        InputError: there is no such file.
+    """
+    path = Path(path)
+    try:
+        loaded = read_stream(path)
+        return _describe(loaded)
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot read checkpoint {str(path)!r}: {error}") from error
+
+
+def read_stream(path: Path) -> Any:
+    """The objects of a pickle or torch file, inert, with arrays as views of the mapped file.
+
+    Raises:
+        CheckpointError: the file is damaged or hostile; the message says everything that it tried to reach.
+        InputError: there is no such file.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {str(path)!r}. Give a file, or a run directory that holds snapshots.")
+    budget = Budget()
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        if size < 16:
+            raise CheckpointError(f"it has only {size} bytes, so it is cut short or no checkpoint.")
+        data = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        try:
+            loaded = _reader(data)(file, data, budget)
+        except CheckpointError as error:
+            if not budget.refused:
+                raise
+            raise _refusal(budget) from error
+    if budget.refused:
+        raise _refusal(budget)
+    return loaded
+
+
+def _refusal(budget: Budget) -> CheckpointError:
+    return CheckpointError(
+        f"refused, and nothing of it was run. It tries to reach {', '.join(budget.refused)}, which no known checkpoint "
+        "format needs. Do not open this file with other tools; get the checkpoint from a source you trust."
+    )
+
+
+def _reader(data: memoryview) -> Callable[[Any, memoryview, Budget], Any]:
+    start = bytes(data[: len(LEGACY_START)])
+    if start.startswith(ZIP_START):
+        return read_zip
+    if start == LEGACY_START:
+        return lambda _file, view, budget: read_legacy(view, budget)
+    if start[:1] == b"\x80" or start[:1] in (b"c", b"("):
+        return lambda _file, view, budget: read_pickle(view, budget)
+    raise CheckpointError(
+        f"its first bytes are {shown(start[:8].hex(' '))}, which starts neither a pickle, a torch file, nor a "
+        ".safetensors file."
+    )
+
+
+# ------------------------------------------------------------------------------------------ descriptions
+
+
+def _describe(loaded: Any) -> ForeignFile:
+    if isinstance(loaded, PersistentObject):
+        loaded = {"G_ema" if "Generator" in str(_meta(loaded).get("class_name")) else "D": loaded}
+    if isinstance(loaded, TfNetwork):
+        loaded = (loaded,)
+    if isinstance(loaded, (tuple, list)) and loaded and all(isinstance(n, TfNetwork) for n in loaded):
+        return _describe_tf(loaded)
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"it holds a {type(loaded).__name__} where networks are expected.")
+    if any(isinstance(value, PersistentObject) for value in loaded.values()):
+        return _describe_nvidia(loaded)
+    return _describe_state_dicts(loaded)
+
+
+def _describe_nvidia(loaded: dict[Any, Any]) -> ForeignFile:
+    networks: dict[str, ForeignNetwork] = {}
+    extras: dict[str, Any] = {}
+    for key, value in loaded.items():
+        if not isinstance(value, PersistentObject):
+            extras[str(key)] = plain(value)
+            continue
+        network = _persistent_network(str(key), value)
+        if key == "augment_pipe":
+            extras["augment_pipe"] = {
+                "class_name": network.builder,
+                **network.options,
+                **{name: plain(ArrayRecord(array)) for name, array in network.tensors.items() if array.size == 1},
+            }
+        else:
+            networks[network.name] = network
+    newer = any(_is_stylegan3(network) for network in networks.values())
+    return ForeignFile("stylegan3" if newer else "stylegan2-ada-pytorch", networks, extras)
+
+
+def _is_stylegan3(network: ForeignNetwork) -> bool:
+    """Whether the stylegan3 repository wrote it: its generators take their options flat."""
+    flat = "z_dim" in network.options and "synthesis_kwargs" not in network.options
+    return "synthesis.input.freqs" in network.tensors or (flat and "channel_base" in network.options)
+
+
+def _persistent_network(name: str, value: PersistentObject) -> ForeignNetwork:
+    meta = _meta(value)
+    state = _table(meta.get("state"), f"the state of {name}")
+    options = plain(state.get("_init_kwargs", {}))
+    if state.get("_init_args"):
+        raise CheckpointError(f"{name} was built with positional arguments; NVIDIA's tools write named ones.")
+    tensors: dict[str, Array] = {}
+    absent: set[str] = set()
+    attributes: dict[str, dict[str, Any]] = {}
+    for path, module in _modules(state, name):
+        attributes[path] = {str(key): plain(item) for key, item in module.items() if isinstance(item, SCALARS)}
+        for group in ("_parameters", "_buffers"):
+            for key, entry in _table(module.get(group) or {}, f"{group} of {name}").items():
+                full = f"{path}.{key}" if path else str(key)
+                array = as_array(entry)
+                if array is None:
+                    absent.add(full)
+                else:
+                    tensors[full] = array
+    return ForeignNetwork(name, str(meta.get("class_name", "")), options, tensors, frozenset(absent), attributes)
+
+
+def _meta(value: PersistentObject) -> dict[Any, Any]:
+    meta = _table(value.meta, "a module")
+    if meta.get("type") != "class" or type(meta.get("version")) is not int:
+        raise CheckpointError("a module in it is not of the layout that NVIDIA's tools write.")
+    if meta["version"] != 6:
+        raise CheckpointError(f"a module in it has persistence version {meta['version']}; version 6 is known.")
+    return meta
+
+
+def _modules(state: dict[Any, Any], name: str) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Every module of a network with its path, parents first; a module that contains itself is an error."""
+    pending = [("", state, 0)]
+    seen = 0
+    while pending:
+        path, module, depth = pending.pop()
+        yield path, module
+        seen += 1
+        if depth > MAX_DEPTH or seen > MAX_ENTRIES:
+            raise CheckpointError(f"the modules of {name} contain each other without end.")
+        children = _table(module.get("_modules") or {}, f"the modules of {name}")
+        for key, child in reversed(children.items()):
+            if child is None:
+                continue
+            full = f"{path}.{key}" if path else str(key)
+            if not isinstance(child, PersistentObject):
+                raise CheckpointError(f"module {shown(full)} of {name} is not of the layout that NVIDIA's tools write.")
+            pending.append((full, _table(_meta(child).get("state"), f"module {shown(full)} of {name}"), depth + 1))
+
+
+def _describe_tf(loaded: tuple[Any, ...] | list[Any]) -> ForeignFile:
+    names = {1: ("Gs",), 3: ("G", "D", "Gs")}.get(len(loaded))
+    if names is None:
+        raise CheckpointError(f"it holds {len(loaded)} TensorFlow networks; three (G, D, Gs) or one are expected.")
+    networks = {name: _tf_network(name, network) for name, network in zip(names, loaded, strict=True)}
+    functions = {network.builder for network in networks.values()}
+    if len(networks) == 1 and functions & {"D_stylegan2", "D_stylegan", "D_basic", "D_paper"}:
+        networks = {"D": networks["Gs"]}
+    if functions & {"G_main", "D_stylegan2", "D_stylegan"}:
+        kind = "stylegan2-tf"
+    elif functions & {"G_style", "D_basic"}:
+        kind = "stylegan-tf"
+    elif functions & {"G_paper", "D_paper"}:
+        kind = "progan-tf"
+    else:
+        known = "G_main, G_style, G_paper, D_stylegan2, D_stylegan, D_basic, D_paper"
+        raise CheckpointError(f"its TensorFlow networks were built by {shown(sorted(functions))}; known are {known}.")
+    return ForeignFile(kind, networks, {})
+
+
+def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
+    state = _table(network.state, f"network {name}")
+    if state.get("version") not in (2, 3, 4):
+        raise CheckpointError(f"network {name} has version {shown(state.get('version'))}; versions 2 to 4 are known.")
+    tensors: dict[str, Array] = {}
+    attributes: dict[str, dict[str, Any]] = {}
+    pending: list[tuple[str, dict[Any, Any], int]] = [("", state, 0)]
+    while pending:
+        prefix, table, depth = pending.pop()
+        attributes[prefix] = {"build_func_name": plain(table.get("build_func_name"))}
+        attributes[prefix]["static_kwargs"] = plain(table.get("static_kwargs") or {})
+        for entry in table.get("variables") or ():
+            array = as_array(entry[1]) if isinstance(entry, (tuple, list)) and len(entry) == 2 else None
+            if array is None:
+                raise CheckpointError(f"a variable of network {name} is damaged.")
+            tensors[prefix + str(entry[0])] = array
+        components = _table(table.get("components") or {}, f"the parts of network {name}")
+        if depth and components:
+            raise CheckpointError(f"the parts of network {name} have parts of their own; true files have none.")
+        for key, part in components.items():
+            if not isinstance(part, TfNetwork):
+                raise CheckpointError(f"part {shown(key)} of network {name} is no network.")
+            pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}"), depth + 1))
+    options = plain(state.get("static_kwargs") or {})
+    return ForeignNetwork(name, str(state.get("build_func_name", "")), options, tensors, frozenset(), attributes)
+
+
+# ------------------------------------------------------------------------------------------- state dicts
+
+
+def _describe_state_dicts(loaded: dict[Any, Any]) -> ForeignFile:
+    gan = loaded.get("GAN")
+    if isinstance(gan, dict) and any(str(key).startswith("S.net.") for key in gan):
+        return ForeignFile("lucidrains-stylegan2", {}, {"version": plain(loaded.get("version"))})
+    if "generator.progression.0.conv1.input" in loaded:
+        loaded = {"g_running": loaded}
+    networks: dict[str, ForeignNetwork] = {}
+    extras: dict[str, Any] = {}
+    for key, value in loaded.items():
+        if isinstance(value, dict) and value and all(isinstance(item, TensorView) for item in value.values()):
+            arrays = {str(name): item.array() for name, item in value.items()}
+            networks[str(key)] = ForeignNetwork(str(key), "", {}, arrays)
+        elif not str(key).endswith(("optim", "optimizer")):
+            extras[str(key)] = plain(value)
+    tensors = {name for network in networks.values() for name in network.tensors}
+    if "conv1.conv.modulation.weight" in tensors or "final_conv.0.weight" in tensors:
+        return ForeignFile("rosinality-stylegan2", networks, extras)
+    if "generator.progression.0.conv1.input" in tensors or "progression.0.conv1.0.conv.weight_orig" in tensors:
+        return ForeignFile("rosinality-stylegan1", networks, extras)
+    top = shown(sorted(map(str, loaded))[:12], limit=300)
+    raise CheckpointError(f"it holds no network of a known project. Its entries are {top}.")
+
+
+# ------------------------------------------------------------------------------------------ plain values
+
+
+def plain(value: Any) -> Any:
+    """A copy of a value made of numbers, text and containers; what is nothing of these is left out.
+
+    Raises:
+        CheckpointError: it is nested without end, or far too large.
+    """
+    return _plain(value, 0, [MAX_ENTRIES])
+
+
+def _plain(value: Any, depth: int, left: list[int]) -> Any:
+    left[0] -= 1
+    if depth > MAX_DEPTH or left[0] < 0:
+        raise CheckpointError("the options in it are nested without end, or far too large.")
+    if isinstance(value, Namespace):
+        value = value.state
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (ArrayRecord, TensorView)):
+        return _plain_array(as_array(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item, depth + 1, left) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth + 1, left) for item in value]
+    if isinstance(value, set):
+        return sorted(map(str, value))
+    return None
+
+
+def _plain_array(array: Array | None) -> Any:
+    if array is None or array.size > MAX_TEXT:
+        return None
+    return array.item() if array.ndim == 0 else array.tolist()
+
+
+def _table(value: Any, what: str) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{what} is damaged: a table is expected there.")
+    return value

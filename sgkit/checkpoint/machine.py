@@ -1,0 +1,412 @@
+"""A pickle reader that builds numbers, text, containers and what an allow-list names, and nothing else.
+
+Python's own unpickler imports and calls what a file names. This one is written from the opcode table of the format
+(``pickletools`` in the standard library documents it): it imports nothing, calls only the builders it was given, and
+works over a memory map without copying byte strings, so the weights of a checkpoint cost nothing until they are used.
+
+A global that the allow-list does not hold becomes an inert :class:`Refused` object and is remembered; reading goes on
+without it, so that the error at the end can say everything that the file tried to reach.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sgkit.errors import CheckpointError
+
+__all__ = ["Allowed", "Budget", "Buildable", "Machine", "Refused", "shown"]
+
+MAX_OPERATIONS = 4_000_000
+MAX_MARKS = 256
+MAX_STACK = 200_000
+MAX_LONG_BYTES = 32
+MAX_NAME_BYTES = 512
+
+
+def shown(text: object, *, limit: int = 80) -> str:
+    """Text from a file, safe to print: escaped, quoted, cut to ``limit`` characters."""
+    plain = ascii(str(text)[: limit + 1])
+    return plain if len(plain) <= limit + 2 else plain[:limit] + "...'"
+
+
+@dataclass
+class Budget:
+    """What one file may spend, all of its nested streams together."""
+
+    operations: int = MAX_OPERATIONS
+    copied_bytes: int = 1 << 26
+    """Bytes that builders may copy; weights are not copied while reading."""
+    refused: dict[str, None] = field(default_factory=dict)
+    """What the file tried to reach, in order and without repetition."""
+
+    def refuse(self, what: str) -> Refused:
+        """Remember one thing that the file must not have; the object that stands for it."""
+        if len(self.refused) < 16:
+            self.refused[what] = None
+        return Refused()
+
+    def copy(self, num_bytes: int) -> None:
+        """Count bytes that a builder is about to copy.
+
+        Raises:
+            CheckpointError: the file has spent its allowance.
+        """
+        self.copied_bytes -= num_bytes
+        if self.copied_bytes < 0:
+            raise CheckpointError("it unfolds to far more text than its size can justify.")
+
+
+class Refused:
+    """Stands for an object that the allow-list does not hold; takes anything, does nothing."""
+
+
+class Buildable:
+    """An object whose content arrives after it was made (opcode BUILD)."""
+
+    def build(self, state: Any) -> None:
+        """Take the state.
+
+        Raises:
+            CheckpointError: the state does not fit.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A global that files may name: ``make`` is what calling it does here, ``None`` when it is only mentioned."""
+
+    name: str
+    make: Callable[..., Any] | None = None
+
+
+class Machine:
+    """Runs the opcodes of one stream.
+
+    Args:
+        data: the whole stream.
+        find: gives the object for a global's module and name.
+        persistent: gives the object for a persistent id; ``None`` when the stream must have none.
+        budget: shared by all streams of a file.
+    """
+
+    def __init__(
+        self,
+        data: memoryview,
+        *,
+        find: Callable[[str, str], Any],
+        budget: Budget,
+        persistent: Callable[[Any], Any] | None = None,
+        position: int = 0,
+    ) -> None:
+        self.data, self.size, self.position = data, len(data), position
+        self.find, self.persistent, self.budget = find, persistent, budget
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        """The object that the pickle at ``position`` holds; ``position`` then stands behind it.
+
+        Raises:
+            CheckpointError: the stream is damaged, cut short, too large or uses what no checkpoint needs.
+        """
+        self.stack, self.marks, self.memo = [], [], {}
+        start = self.position
+        try:
+            return self._run()
+        except CheckpointError:
+            raise
+        except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+            raise CheckpointError(
+                f"the pickle that starts at byte {start} is damaged near byte {self.position} ({type(error).__name__})."
+            ) from error
+
+    def _run(self) -> Any:
+        budget, operations = self.budget, OPERATIONS
+        while True:
+            if self.position >= self.size:
+                raise CheckpointError(f"it is cut short: the pickle does not end by byte {self.size}.")
+            code = self.data[self.position]
+            self.position += 1
+            if code == STOP:
+                return self.stack.pop()
+            budget.operations -= 1
+            if budget.operations < 0:
+                raise CheckpointError(f"it holds more than {MAX_OPERATIONS} pickled items; no checkpoint needs that.")
+            operation = operations.get(code)
+            if operation is None:
+                raise CheckpointError(
+                    f"it uses pickle opcode {shown(chr(code))} at byte {self.position - 1}; no known checkpoint does."
+                )
+            operation(self)
+            if len(self.stack) > MAX_STACK:
+                raise CheckpointError(f"more than {MAX_STACK} pickled items are left open at byte {self.position}.")
+
+    def take(self, count: int) -> memoryview:
+        """The next ``count`` bytes, not copied."""
+        end = self.position + count
+        if count < 0 or end > self.size:
+            raise CheckpointError(
+                f"it is cut short or damaged: {count} bytes are wanted at byte {self.position}, "
+                f"{self.size - self.position} are left."
+            )
+        taken = self.data[self.position : end]
+        self.position = end
+        return taken
+
+    def number(self, count: int) -> int:
+        """The next ``count`` bytes as a little-endian number, 0 or more."""
+        return int.from_bytes(self.take(count), "little")
+
+    def line(self) -> str:
+        """Text up to the next line feed, for the opcodes that spell names out."""
+        window = bytes(self.data[self.position : self.position + MAX_NAME_BYTES])
+        length = window.find(b"\n")
+        if length < 0:
+            raise CheckpointError(f"a name at byte {self.position} does not end.")
+        self.position += length + 1
+        return window[:length].decode("utf-8", "replace")
+
+    def items(self) -> list[Any]:
+        """What was pushed since the last mark."""
+        if not self.marks:
+            raise CheckpointError(f"the pickle is damaged: no mark is open at byte {self.position}.")
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+
+# ------------------------------------------------------------------------------------------- operations
+
+Operation = Callable[[Machine], None]
+OPERATIONS: dict[int, Operation] = {}
+STOP = ord(".")
+
+
+def _on(code: bytes) -> Callable[[Operation], Operation]:
+    def register(operation: Operation) -> Operation:
+        OPERATIONS[code[0]] = operation
+        return operation
+
+    return register
+
+
+def _push(code: bytes, make: Callable[[Machine], Any]) -> None:
+    def operation(machine: Machine) -> None:
+        value = make(machine)  # first: it may change which stack is the current one
+        machine.stack.append(value)
+
+    OPERATIONS[code[0]] = operation
+
+
+def _text(machine: Machine, count: int) -> str:
+    return str(machine.take(count), "utf-8", "surrogatepass")
+
+
+def _old_text(machine: Machine, count: int) -> str:
+    return str(machine.take(count), "latin-1")
+
+
+def _long(machine: Machine, count: int) -> int:
+    if count > MAX_LONG_BYTES:
+        raise CheckpointError(f"it holds a whole number of {count} bytes; {MAX_LONG_BYTES} are allowed.")
+    return int.from_bytes(machine.take(count), "little", signed=True)
+
+
+_push(b"N", lambda _: None)
+_push(b"\x88", lambda _: True)
+_push(b"\x89", lambda _: False)
+_push(b"J", lambda m: int.from_bytes(m.take(4), "little", signed=True))
+_push(b"K", lambda m: m.number(1))
+_push(b"M", lambda m: m.number(2))
+_push(b"\x8a", lambda m: _long(m, m.number(1)))
+_push(b"\x8b", lambda m: _long(m, m.number(4)))
+_push(b"G", lambda m: struct.unpack(">d", m.take(8))[0])
+_push(b"X", lambda m: _text(m, m.number(4)))
+_push(b"\x8c", lambda m: _text(m, m.number(1)))
+_push(b"\x8d", lambda m: _text(m, m.number(8)))
+_push(b"T", lambda m: _old_text(m, m.number(4)))
+_push(b"U", lambda m: _old_text(m, m.number(1)))
+_push(b"B", lambda m: m.take(m.number(4)))
+_push(b"C", lambda m: m.take(m.number(1)))
+_push(b"\x8e", lambda m: m.take(m.number(8)))
+_push(b"]", lambda _: [])
+_push(b"}", lambda _: {})
+_push(b")", lambda _: ())
+_push(b"\x8f", lambda _: set())
+_push(b"t", lambda m: tuple(m.items()))
+_push(b"\x85", lambda m: (m.stack.pop(),))
+_push(b"\x86", lambda m: tuple(_pop(m, 2)))
+_push(b"\x87", lambda m: tuple(_pop(m, 3)))
+_push(b"h", lambda m: m.memo[m.number(1)])
+_push(b"j", lambda m: m.memo[m.number(4)])
+
+
+def _pop(machine: Machine, count: int) -> list[Any]:
+    items = machine.stack[-count:]
+    if len(items) < count:
+        raise CheckpointError(f"the pickle is damaged: too few items at byte {machine.position}.")
+    del machine.stack[-count:]
+    return items
+
+
+@_on(b"\x80")
+def _proto(machine: Machine) -> None:
+    version = machine.number(1)
+    if not 1 <= version <= 5:
+        raise CheckpointError(f"it claims pickle protocol {version}; 1 to 5 exist.")
+
+
+@_on(b"\x95")
+def _frame(machine: Machine) -> None:
+    if machine.number(8) > machine.size - machine.position:
+        raise CheckpointError(f"it is cut short: the frame at byte {machine.position - 9} reaches past the end.")
+
+
+@_on(b"(")
+def _mark(machine: Machine) -> None:
+    if len(machine.marks) >= MAX_MARKS:
+        raise CheckpointError(f"it is nested deeper than {MAX_MARKS} levels; no checkpoint needs that.")
+    machine.marks.append(machine.stack)
+    machine.stack = []
+
+
+@_on(b"0")
+def _pop_one(machine: Machine) -> None:
+    machine.stack.pop()
+
+
+@_on(b"1")
+def _pop_mark(machine: Machine) -> None:
+    machine.items()
+
+
+@_on(b"q")
+def _binput(machine: Machine) -> None:
+    machine.memo[machine.number(1)] = machine.stack[-1]
+
+
+@_on(b"r")
+def _long_binput(machine: Machine) -> None:
+    machine.memo[machine.number(4)] = machine.stack[-1]
+
+
+@_on(b"\x94")
+def _memoize(machine: Machine) -> None:
+    machine.memo[len(machine.memo)] = machine.stack[-1]
+
+
+@_on(b"a")
+def _append(machine: Machine) -> None:
+    _extend(machine, [machine.stack.pop()])
+
+
+@_on(b"e")
+def _appends(machine: Machine) -> None:
+    _extend(machine, machine.items())
+
+
+def _extend(machine: Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
+    if isinstance(target, list):
+        target.extend(items)
+    elif not isinstance(target, Refused):
+        raise CheckpointError(f"the pickle is damaged: items are appended to no list at byte {machine.position}.")
+
+
+@_on(b"s")
+def _setitem(machine: Machine) -> None:
+    _set_items(machine, _pop(machine, 2))
+
+
+@_on(b"u")
+def _setitems(machine: Machine) -> None:
+    _set_items(machine, machine.items())
+
+
+def _set_items(machine: Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
+    if isinstance(target, Refused):
+        return
+    if not isinstance(target, dict) or len(items) % 2:
+        raise CheckpointError(f"the pickle is damaged: entries are set in no table at byte {machine.position}.")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        target[_key(key)] = value
+
+
+@_on(b"\x90")
+def _additems(machine: Machine) -> None:
+    items, target = machine.items(), machine.stack[-1]
+    if not isinstance(target, set):
+        raise CheckpointError(f"the pickle is damaged: items are added to no set at byte {machine.position}.")
+    target.update(_key(item) for item in items)
+
+
+def _key(key: Any) -> Any:
+    """Keys of tables: text and small numbers only, so that no crafted hash can make a table slow."""
+    if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < 1 << 63):
+        return key
+    raise CheckpointError(f"a table has a key of type {type(key).__name__}; checkpoints have text and whole numbers.")
+
+
+@_on(b"c")
+def _global(machine: Machine) -> None:
+    module, name = machine.line(), machine.line()
+    machine.stack.append(machine.find(module, name))
+
+
+@_on(b"\x93")
+def _stack_global(machine: Machine) -> None:
+    module, name = _pop(machine, 2)
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise CheckpointError(f"the pickle is damaged: a global's name is no text at byte {machine.position}.")
+    machine.stack.append(machine.find(module, name))
+
+
+@_on(b"i")
+def _inst(machine: Machine) -> None:
+    machine.find(machine.line(), machine.line())
+    machine.items()
+    machine.stack.append(machine.budget.refuse("a class through the pickle opcode INST"))
+
+
+@_on(b"R")
+def _reduce(machine: Machine) -> None:
+    called, arguments = _pop(machine, 2)
+    machine.stack.append(_make(machine, called, arguments))
+
+
+@_on(b"\x81")
+def _newobj(machine: Machine) -> None:
+    called, arguments = _pop(machine, 2)
+    machine.stack.append(_make(machine, called, arguments))
+
+
+def _make(machine: Machine, called: Any, arguments: Any) -> Any:
+    if isinstance(called, Refused):
+        return called
+    if not isinstance(called, Allowed) or not isinstance(arguments, tuple):
+        raise CheckpointError(f"the pickle is damaged: a plain value is called at byte {machine.position}.")
+    if called.make is None:
+        return machine.budget.refuse(f"{called.name}, called as a function")
+    return called.make(*arguments)
+
+
+@_on(b"b")
+def _build(machine: Machine) -> None:
+    state, target = machine.stack.pop(), machine.stack[-1]
+    if isinstance(target, Buildable):
+        target.build(state)
+    elif not isinstance(target, (Refused, dict)):
+        raise CheckpointError(f"the pickle is damaged: a state is given to a plain value at byte {machine.position}.")
+
+
+@_on(b"Q")
+def _binpersid(machine: Machine) -> None:
+    pid = machine.stack.pop()
+    if machine.persistent is None:
+        raise CheckpointError("it refers to data outside itself (a persistent id), which only torch files may.")
+    machine.stack.append(machine.persistent(pid))

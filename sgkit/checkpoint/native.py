@@ -1,0 +1,208 @@
+"""sgkit's own model file: one ``.safetensors`` whose header holds the configuration and where the model comes from.
+
+Tensors are named ``generator.*`` (the moving average), ``raw_generator.*`` (as trained) and ``discriminator.*``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+import sgkit
+from sgkit.checkpoint.assign import adopt, name_list
+from sgkit.config import ModelConfig
+from sgkit.errors import CheckpointError, ConfigError, InputError
+from sgkit.model import Discriminator, Generator, Model
+from sgkit.model.model import ModelInfo
+from sgkit.runtime.files import atomic_path
+
+__all__ = ["Header", "is_native", "load_native", "read_header", "save"]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "sgkit"
+KEYS = frozenset({"format_version", "sgkit_version", "config", "kimg", "provenance", "content_hash"})
+NETWORKS = ("generator", "raw_generator", "discriminator")
+MAX_HEADER_BYTES = 1 << 25
+MAX_LAYERS = 64
+MAX_SIDE = 1 << 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What the header of a model file says; reading it reads no tensor."""
+
+    config: ModelConfig
+    info: ModelInfo
+    sgkit_version: str
+    content_hash: str
+    """SHA-256 of the averaged generator."""
+    tensors: dict[str, tuple[str, tuple[int, ...]]]
+    """Tensor name -> (dtype as safetensors names it, shape)."""
+
+    @property
+    def networks(self) -> dict[str, int]:
+        """The networks that the file holds, with their numbers of values."""
+        counts: dict[str, int] = {}
+        for name, (_, shape) in self.tensors.items():
+            network = name.partition(".")[0]
+            counts[network] = counts.get(network, 0) + math.prod(shape)
+        return {name: counts[name] for name in NETWORKS if name in counts}
+
+
+def save(model: Model, path: str | Path) -> Path:
+    """The path of the model file written: all of the model's networks, its configuration and its provenance.
+
+    Written aside and renamed, so that ``path`` is a whole file or not there.
+
+    Raises:
+        InputError: ``path`` does not end in ``.safetensors``, or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"A model file must be named .safetensors; {path.name!r} was given. See also: sgkit convert.")
+    header = {
+        "format_version": FORMAT_VERSION,
+        "sgkit_version": sgkit.__version__,
+        "config": model.config.to_dict(),
+        "kimg": model.info.kimg,
+        "provenance": dict(model.info.provenance),
+        "content_hash": model.content_hash(),
+    }
+    tensors = {
+        f"{network}.{name}": tensor.detach().contiguous()
+        for network, module in model.networks().items()
+        for name, tensor in module.state_dict().items()
+    }
+    with atomic_path(path) as aside:
+        save_file(tensors, aside, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+    return path
+
+
+def is_native(path: Path) -> bool:
+    """Whether a file starts like a ``.safetensors`` file."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a model file; nothing else of the file is read.
+
+    Raises:
+        CheckpointError: the file is damaged, of a newer format, or not written by sgkit.
+        InputError: there is no such file.
+    """
+    path = Path(path)
+    try:
+        return _header(_raw_header(path))
+    except (CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"Cannot read model file {str(path)!r}: {error}") from error
+
+
+def load_native(path: str | Path, *, device: torch.device | str = "cpu") -> Model:
+    """The model that a file written by :func:`save` holds; its tensors are mapped from the file, not copied.
+
+    Raises:
+        CheckpointError: the file is damaged or does not fit its own configuration; every misfit is named.
+        InputError: there is no such file.
+    """
+    path = Path(path)
+    header = read_header(path)
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in header.tensors}
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise CheckpointError(f"Cannot read model file {str(path)!r}: it is damaged or cut short ({error}).") from error
+    try:
+        return _model(header, tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot use model file {str(path)!r}: {error}") from error
+
+
+def _model(header: Header, tensors: dict[str, torch.Tensor]) -> Model:
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        network, _, rest = name.partition(".")
+        parts.setdefault(network, {})[rest] = tensor
+    unknown = [network for network in parts if network not in NETWORKS]
+    if unknown:
+        raise CheckpointError(f"it holds unknown networks: {name_list(unknown)}. Known are: {', '.join(NETWORKS)}.")
+    if "generator" not in parts:
+        raise CheckpointError("it holds no generator.")
+    config = header.config
+    generator = adopt(lambda: Generator(config), parts["generator"], what="the generator")
+    raw = discriminator = None
+    if "raw_generator" in parts:
+        raw = adopt(lambda: Generator(config), parts["raw_generator"], what="the raw generator")
+    if "discriminator" in parts:
+        discriminator = adopt(lambda: Discriminator(config), parts["discriminator"], what="the discriminator")
+    return Model(config=config, generator=generator, discriminator=discriminator, raw_generator=raw, info=header.info)
+
+
+# ------------------------------------------------------------------------------------------------ header
+
+
+def _raw_header(path: Path) -> dict[str, Any]:
+    """The JSON at the start of a safetensors file."""
+    if not path.is_file():
+        raise InputError(f"There is no model file {str(path)!r}.")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
+            raise CheckpointError("it is no .safetensors file, or cut short.")
+        text = file.read(length)
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"its header is damaged ({type(error).__name__}).") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError("its header is damaged: a table is expected.")
+    return raw
+
+
+def _header(raw: dict[str, Any]) -> Header:
+    metadata = raw.pop("__metadata__", None)
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise CheckpointError("sgkit did not write it: its header names no sgkit configuration.")
+    try:
+        values = json.loads(text)
+        version = values["format_version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"it has format version {version!r}; this sgkit ({sgkit.__version__}) reads version {FORMAT_VERSION}. "
+                "Update sgkit."
+            )
+        if set(values) != KEYS:
+            odd = sorted(set(values) ^ KEYS)
+            raise CheckpointError(f"its header has unknown or missing keys: {name_list(odd)}.")
+        config = ModelConfig.from_dict(values["config"])
+        _check_size(config)
+        tensors = {name: (str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in raw.items()}
+        return Header(
+            config=config,
+            info=ModelInfo(kimg=float(values["kimg"]), provenance=dict(values["provenance"])),
+            sgkit_version=str(values["sgkit_version"]),
+            content_hash=str(values["content_hash"]),
+            tensors=tensors,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise CheckpointError(f"its header is damaged ({type(error).__name__}: {error}).") from error
+
+
+def _check_size(config: ModelConfig) -> None:
+    """Refuse, before anything is built, configurations that no real model has."""
+    layers = max(config.mapping.num_layers, config.discriminator.mapping.num_layers)
+    if layers > MAX_LAYERS or max(config.image_size) > MAX_SIDE:
+        width, height = config.image_size[1], config.image_size[0]
+        raise CheckpointError(
+            f"its configuration has {layers} mapping layers and images of {width}x{height} (WxH); at most {MAX_LAYERS} "
+            f"layers and {MAX_SIDE} pixels a side are read."
+        )

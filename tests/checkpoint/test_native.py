@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sgkit
+from sgkit.checkpoint import model_file, read_header, save
+from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.errors import CheckpointError, InputError
+from sgkit.model import Model, ModelInfo, build
+
+CONFIG = ModelConfig(
+    image_size=(16, 32),
+    z_dim=6,
+    w_dim=10,
+    mapping=MappingConfig(num_layers=2),
+    synthesis=SynthesisConfig(channel_base=64, channel_max=8),
+    discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
+)
+
+
+@pytest.fixture
+def model() -> Model:
+    model = build(CONFIG, seed=3)
+    model.info = ModelInfo(kimg=12.5, provenance={"data": "faces", "preset": None})
+    return model
+
+
+@pytest.fixture
+def file(model: Model, tmp_path: Path) -> Path:
+    return save(model, tmp_path / "model.safetensors")
+
+
+def rewritten(file: Path, *, header: dict[str, object] | None = None, drop: str = "", add: str = "") -> Path:
+    """``file`` with entries of its header replaced, a tensor dropped or one added."""
+    tensors = load_file(file)
+    with file.open("rb") as stream:
+        raw = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    values = {**json.loads(raw["__metadata__"]["sgkit"]), **(header or {})}
+    tensors.pop(drop, None)
+    if add:
+        tensors[add] = torch.zeros(2)
+    save_file(tensors, file, metadata={"sgkit": json.dumps(values)})
+    return file
+
+
+def test_what_was_saved_is_what_is_loaded(model: Model, file: Path) -> None:
+    loaded = sgkit.load(file)
+    assert loaded.config == model.config
+    assert loaded.info == model.info
+    assert set(loaded.networks()) == {"generator", "raw_generator", "discriminator"}
+    for name, network in model.networks().items():
+        for key, tensor in network.state_dict().items():
+            assert torch.equal(loaded.networks()[name].state_dict()[key], tensor), (name, key)
+
+
+def test_a_loaded_model_gives_the_same_pictures_and_logits(model: Model, file: Path) -> None:
+    loaded = sgkit.load(file)
+    z = model.sample_z([0, 1])
+    images = model.synthesize(model.map(z))
+    assert torch.equal(loaded.synthesize(loaded.map(z)), images)
+    assert torch.equal(loaded.discriminate(images), model.discriminate(images))
+
+
+def test_a_generator_alone_can_be_saved(model: Model, tmp_path: Path) -> None:
+    file = save(Model(config=model.config, generator=model.generator), tmp_path / "g.safetensors")
+    loaded = sgkit.load(file)
+    assert loaded.discriminator is None
+    assert loaded.raw_generator is None
+
+
+def test_saving_twice_writes_the_same_bytes(model: Model, file: Path, tmp_path: Path) -> None:
+    assert save(sgkit.load(file), tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_training_a_loaded_model_leaves_the_file_as_it_was(file: Path) -> None:
+    before = file.read_bytes()
+    loaded = sgkit.load(file)
+    with torch.no_grad():
+        for network in loaded.networks().values():
+            for parameter in network.parameters():
+                parameter.add_(1.0)
+    assert file.read_bytes() == before
+
+
+def test_the_header_tells_what_the_file_holds(model: Model, file: Path) -> None:
+    header = read_header(file)
+    assert header.config == model.config
+    assert header.info == model.info
+    assert header.sgkit_version == sgkit.__version__
+    assert header.content_hash == model.content_hash()
+    assert header.networks["generator"] == sum(t.numel() for t in model.generator.state_dict().values())
+    assert header.tensors["generator.mapping.fc0.weight"] == ("F32", (10, 6))
+
+
+def test_the_header_is_read_without_the_tensors(file: Path) -> None:
+    whole = read_header(file)
+    data = file.read_bytes()
+    file.write_bytes(data[: 8 + int.from_bytes(data[:8], "little")])
+    assert read_header(file) == whole
+    with pytest.raises(CheckpointError, match="damaged or cut short"):
+        sgkit.load(file)
+
+
+def test_a_file_must_be_named_safetensors(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must be named \.safetensors; 'model\.pt' was given"):
+        save(model, tmp_path / "model.pt")
+
+
+def test_a_missing_and_an_unknown_tensor_are_named(file: Path) -> None:
+    rewritten(file, drop="generator.synthesis.b8_conv0.bias", add="generator.synthesis.b8_conv9.bias")
+    with pytest.raises(CheckpointError, match=r"1 tensor is missing: synthesis\.b8_conv0\.bias") as caught:
+        sgkit.load(file)
+    assert "1 tensor is unknown: synthesis.b8_conv9.bias" in str(caught.value)
+
+
+def test_a_tensor_of_another_shape_is_named_with_both_shapes(file: Path) -> None:
+    rewritten(file, drop="discriminator.b4_head.bias", add="discriminator.b4_head.bias")
+    with pytest.raises(CheckpointError, match=r"b4_head.bias \(is \[2\], must be \[8\]\)"):
+        sgkit.load(file)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"format_version": 2}, "format version 2; this sgkit .* reads version 1"),
+        ({"surprise": 1}, "unknown or missing keys: surprise"),
+        ({"kimg": "many"}, "its header is damaged"),
+        ({"config": {"z_dimm": 3}}, "Unknown configuration key 'z_dimm'. Did you mean 'z_dim'"),
+        ({"config": {"mapping": {"num_layers": 10**9}}}, "1000000000 mapping layers"),
+        ({"config": {"image_size": [2**20, 2**20]}}, "images of 1048576x1048576"),
+        ({"config": {"w_dim": 2**60}}, "The configuration of the generator describes no network|does not fit"),
+    ],
+)
+def test_a_header_that_says_nonsense_is_refused(file: Path, header: dict[str, object], message: str) -> None:
+    rewritten(file, header=header)
+    with pytest.raises(CheckpointError, match=message):
+        sgkit.load(file)
+
+
+def test_an_unknown_network_is_named(file: Path) -> None:
+    rewritten(file, add="encoder.weight")
+    with pytest.raises(CheckpointError, match="unknown networks: encoder"):
+        sgkit.load(file)
+
+
+def test_a_safetensors_file_of_another_program_is_refused(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="sgkit did not write it"):
+        sgkit.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("length", [0, 7, 100])
+def test_a_cut_file_is_refused(file: Path, length: int) -> None:
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(CheckpointError):
+        sgkit.load(file)
+
+
+def test_a_run_directory_stands_for_its_newest_snapshot(model: Model, tmp_path: Path) -> None:
+    for kimg in (5.0, 20.0, 10.0):
+        model.info = ModelInfo(kimg=kimg)
+        save(model, tmp_path / "snapshots" / f"{kimg:09.3f}" / "model.safetensors")
+    save_file({"step": torch.zeros(1)}, tmp_path / "snapshots" / "00020.000" / "state.safetensors")
+    assert model_file(tmp_path).parent.name == "00020.000"
+    assert sgkit.load(tmp_path).info.kimg == 20.0
+
+
+def test_a_directory_without_snapshots_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no snapshots yet"):
+        sgkit.load(tmp_path)
+
+
+def test_a_missing_path_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no model"):
+        sgkit.load(tmp_path / "nothing.safetensors")
