@@ -1,0 +1,31 @@
+"""Configuration as frozen, keyword-only dataclasses. Loads no torch, so reading a configuration is instant.
+
+Every field has one default, here. Configurations check themselves when made, travel as plain dictionaries
+(JSON, TOML, the header of a model file), and refuse unknown keys by naming the nearest known one.
+"""
+
+from sgkit.config.base import Config, override
+from sgkit.config.model import (
+    BASE_RESOLUTION,
+    AliasFreeConfig,
+    DiscriminatorConfig,
+    MappingConfig,
+    ModelConfig,
+    SynthesisConfig,
+    base_size_of,
+)
+from sgkit.config.train import Precision, TrainConfig
+
+__all__ = [
+    "BASE_RESOLUTION",
+    "AliasFreeConfig",
+    "Config",
+    "DiscriminatorConfig",
+    "MappingConfig",
+    "ModelConfig",
+    "Precision",
+    "SynthesisConfig",
+    "TrainConfig",
+    "base_size_of",
+    "override",
+]

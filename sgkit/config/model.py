@@ -1,0 +1,295 @@
+"""Configuration of the networks: an architecture is a row of these values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sgkit.config.base import Config, require
+from sgkit.errors import ConfigError
+
+__all__ = [
+    "BASE_RESOLUTION",
+    "AliasFreeConfig",
+    "DiscriminatorConfig",
+    "MappingConfig",
+    "ModelConfig",
+    "SynthesisConfig",
+    "base_size_of",
+]
+
+BASE_RESOLUTION = 4
+"""Nominal resolution of the first layers; layer resolutions are 4, 8, 16 ... whatever the shape of the canvas."""
+
+Activation = Literal["linear", "relu", "lrelu"]
+Architecture = Literal["orig", "skip", "resnet"]
+"""How the layers of a network join (StyleGAN2, figure 7)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingConfig(Config):
+    """The mapping network f: z -> w (StyleGAN, section 2)."""
+
+    num_layers: int = 8
+    """Fully connected layers. 0: w is the normalised z."""
+    activation: Activation = "lrelu"
+    layer_features: int | None = None
+    """Width of the layers between; ``None``: as wide as w."""
+    lr_multiplier: float = 0.01
+    """Learning-rate multiplier of the layers."""
+    w_avg_beta: float = 0.998
+    """Decay of the running mean of w, used for truncation."""
+    normalize: bool = True
+    """Scale z (and what the label became) to unit second moment."""
+    gain_in_weight: bool = False
+    """The activation's gain scales weights and not biases (StyleGAN1), rather than both (StyleGAN2)."""
+    label_mode: Literal["embed", "matrix", "direct", "shift_scale"] = "embed"
+    """How a label y joins z. ``embed``: through a layer, normalised apart (ADA). ``matrix``: through a bare matrix,
+    normalised together (TensorFlow StyleGAN). ``direct``: as it is, normalised together (ProGAN). ``shift_scale``:
+    z + E y + z * E' y (self-modulation)."""
+    label_features: int | None = None
+    """Width of what ``embed`` and ``matrix`` make of the label; ``None``: as wide as w, or as z."""
+
+    def __post_init__(self) -> None:
+        require(self.num_layers >= 0, "mapping.num_layers", self.num_layers, "0 or more")
+        require(self.lr_multiplier > 0, "mapping.lr_multiplier", self.lr_multiplier, "above 0")
+        require(0 <= self.w_avg_beta <= 1, "mapping.w_avg_beta", self.w_avg_beta, "between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AliasFreeConfig(Config):
+    """What StyleGAN3's layers add (StyleGAN3, section 3 and appendix F)."""
+
+    num_layers: int = 14
+    """Layers between the input and the one that writes the image."""
+    num_critical: int = 2
+    """Last layers that are sampled critically, without headroom."""
+    first_cutoff: float = 2.0
+    """Cutoff frequency of the first layer, in cycles per canvas of 4 pixels' resolution."""
+    first_stopband: float = 2.0**2.1
+    last_stopband_rel: float = 2.0**0.3
+    margin: int = 10
+    """Pixels of canvas beyond the image on each side."""
+    kernel: int = 3
+    """Side of the convolutions: 3 (config T) or 1 (config R)."""
+    filter_size: int = 6
+    """Taps of the resampling filters for each pixel of the lower rate."""
+    lrelu_upsampling: int = 2
+    """Factor by which a layer is oversampled around its nonlinearity."""
+    radial_filters: bool = False
+    """Rotation-invariant downsampling filters (config R)."""
+    output_scale: float = 0.25
+    magnitude_ema_beta: float = 0.5 ** (32 / 20e3)
+    """Decay of the running mean of each layer's input magnitude."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.num_layers > self.num_critical >= 0, "alias_free.num_critical", self.num_critical, "under num_layers"
+        )
+        require(self.kernel in (1, 3), "alias_free.kernel", self.kernel, "1 or 3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig(Config):
+    """The synthesis network g: w -> image."""
+
+    layer: Literal["modulated", "adain", "pixel_norm", "self_modulated", "alias_free"] = "modulated"
+    """How w acts on a convolution: by its weights (StyleGAN2), on normalised features (StyleGAN1), not at all (ProGAN),
+    in batch normalisation (self-modulation), by its weights between alias-free filters (StyleGAN3)."""
+    input: Literal["constant", "dense", "fourier"] = "constant"
+    """Where the first features come from."""
+    growing: bool = False
+    """Every resolution writes its own image, faded in as ``lod`` falls to 0 (ProGAN, section 2)."""
+    architecture: Architecture = "skip"
+    channel_base: int = 32768
+    """Channels at resolution r are ``min(channel_base // r, channel_max)`` (config F 32768, config E 16384)."""
+    channel_max: int = 512
+    resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+    """Low-pass FIR filter of up- and downsampling, before normalisation. All layers but ``modulated`` repeat pixels
+    and use it as a blur behind the convolution; ``(1,)``: no blur."""
+    activation: Activation = "lrelu"
+    use_noise: bool = True
+    """Noise inputs after each convolution."""
+    conv_clamp: float | None = None
+    """Clamp layer outputs to this magnitude; 256 keeps fp16 finite."""
+    norm_eps: float = 1e-8
+    """Added to the variance in instance and batch normalisation."""
+    one_w_per_block: bool = False
+    """Both layers of a resolution share a w (rosinality's StyleGAN1)."""
+    bias_before_blur: bool = False
+    """Upsampling layers add their bias before the blur (rosinality's StyleGAN1)."""
+    style_hidden_features: int = 32
+    """Width of the two-layer networks that make a style (self-modulation)."""
+    alias_free: AliasFreeConfig | None = None
+    """Given exactly when ``layer`` is ``alias_free``."""
+
+    def __post_init__(self) -> None:
+        alias_free = self.layer == "alias_free"
+        require(
+            (self.alias_free is not None) == alias_free,
+            "synthesis.alias_free",
+            self.alias_free,
+            f"{'given' if alias_free else 'left out'} with layer {self.layer!r}",
+        )
+        require(
+            (self.input == "fourier") == alias_free,
+            "synthesis.input",
+            self.input,
+            "fourier exactly with layer 'alias_free'",
+        )
+        require(
+            not (self.growing and self.architecture != "orig"),
+            "synthesis.architecture",
+            self.architecture,
+            "'orig' when growing",
+        )
+        _check_channels("synthesis", self.channel_base, self.channel_max)
+        _check_filter("synthesis", self.resample_filter)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig(Config):
+    """The discriminator D: image -> logit."""
+
+    layer: Literal["filtered", "pooled"] = "filtered"
+    """How a convolution halves: behind ``resample_filter`` (StyleGAN2), or by the mean of 2x2 with the filter as a blur
+    before it and gains in the weights only (ProGAN, StyleGAN1)."""
+    growing: bool = False
+    """Every resolution reads the image itself, faded in as ``lod`` falls to 0 (ProGAN, section 2)."""
+    architecture: Architecture = "resnet"
+    channel_base: int = 32768
+    channel_max: int = 512
+    resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
+    activation: Activation = "lrelu"
+    conv_clamp: float | None = None
+    mbstd_group_size: int | None = 4
+    """Group size of the minibatch standard deviation layer; ``None``: the whole batch."""
+    mbstd_num_channels: int = 1
+    """Feature channels it adds; 0 switches it off."""
+    head_features: int | None = None
+    """Width between the two dense layers at the end; ``None``: the channels of the last block."""
+    activation_before_pool: bool = False
+    """Layers ``pooled`` activate at the higher resolution (ProGAN without fused scaling)."""
+    from_rgb_activation: bool = True
+    label_mode: Literal["project", "classes", "auxiliary"] = "project"
+    """``project``: output times a mapped label (ADA). ``classes``: one output for each class, summed by the label
+    (TensorFlow StyleGAN). ``auxiliary``: a score, and class logits behind it (ProGAN)."""
+    mapping: MappingConfig = field(default_factory=MappingConfig)
+    """The network that maps a label to the vector the features are projected on (conditional models only)."""
+    label_projection_dim: int | None = None
+    """Length of that vector; ``None``: the channels of the last block."""
+
+    def __post_init__(self) -> None:
+        require(
+            not (self.growing and self.architecture != "orig"),
+            "discriminator.architecture",
+            self.architecture,
+            "'orig' when growing",
+        )
+        _check_channels("discriminator", self.channel_base, self.channel_max)
+        _check_filter("discriminator", self.resample_filter)
+        group = self.mbstd_group_size
+        require(group is None or group >= 1, "discriminator.mbstd_group_size", group, "1 or more, or none")
+        require(self.mbstd_num_channels >= 0, "discriminator.mbstd_num_channels", self.mbstd_num_channels, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Config):
+    """Everything that fixes shape and arithmetic of a generator and its discriminator: one row per architecture."""
+
+    image_size: tuple[int, int] = (256, 256)
+    """Height and width in pixels: ``base_size`` doubled some number of times."""
+    base_size: tuple[int, int] | None = None
+    """Height and width of the first layers; ``None``: found by :func:`base_size_of` (4x4 for powers of two)."""
+    image_channels: int = 3
+    """1 grey, 3 RGB, 4 RGBA."""
+    z_dim: int = 512
+    w_dim: int = 512
+    label_dim: int = 0
+    """Length of the label vector; 0: unconditional."""
+    mapping: MappingConfig = field(default_factory=MappingConfig)
+    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+
+    def __post_init__(self) -> None:
+        require(self.image_channels in (1, 3, 4), "image_channels", self.image_channels, "1, 3 or 4")
+        require(self.z_dim + self.label_dim >= 1, "z_dim", self.z_dim, "1 or more, or 0 in a model driven by its label")
+        require(self.w_dim >= 1, "w_dim", self.w_dim, "1 or more")
+        require(self.label_dim >= 0, "label_dim", self.label_dim, "0 or more")
+        joined = self.z_dim + (self.label_dim if self.mapping.label_mode == "direct" else 0)
+        require(
+            self.mapping.num_layers > 0 or self.w_dim == joined, "w_dim", self.w_dim, f"{joined} without mapping layers"
+        )
+        require(
+            self.synthesis.growing == self.discriminator.growing,
+            "discriminator.growing",
+            self.discriminator.growing,
+            "as synthesis.growing",
+        )
+        if self.base_size is None:
+            object.__setattr__(self, "base_size", base_size_of(self.image_size))
+        _ = self.num_doublings  # raises when the two sizes do not fit
+
+    @property
+    def base(self) -> tuple[int, int]:
+        """``base_size``, known."""
+        assert self.base_size is not None
+        return self.base_size
+
+    @property
+    def num_doublings(self) -> int:
+        """How many times the base doubles to reach the image.
+
+        Raises:
+            ConfigError: the image is no such multiple of the base.
+        """
+        (height, width), (base_height, base_width) = self.image_size, self.base
+        doublings = max(height // max(base_height, 1), 1).bit_length() - 1
+        if min(self.base) < 1 or (base_height << doublings, base_width << doublings) != (height, width):
+            raise ConfigError(
+                f"Image size {width}x{height} (WxH) is not base size {base_width}x{base_height} doubled a whole number "
+                "of times. Leave base_size out to have it found, or choose sizes that double into each other."
+            )
+        return doublings
+
+    @property
+    def resolution(self) -> int:
+        """Nominal resolution of the image: 4 doubled as often as the base is (the side, for a 4x4 base)."""
+        return BASE_RESOLUTION << self.num_doublings
+
+
+LARGEST_BASE = 8
+
+
+def base_size_of(image_size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest base (height, width), no side under 4, that doubles into ``image_size``: (256, 448) -> (4, 7).
+
+    Raises:
+        ConfigError: the size cannot be halved to a base whose short side is at most 8; the nearest sizes are named.
+    """
+    height, width = image_size
+    base_height, base_width = height, width
+    while base_height % 2 == 0 and base_width % 2 == 0 and min(base_height, base_width) >= 2 * BASE_RESOLUTION:
+        base_height, base_width = base_height // 2, base_width // 2
+    if not BASE_RESOLUTION <= min(base_height, base_width) <= LARGEST_BASE:
+        raise ConfigError(
+            f"Image size {width}x{height} (WxH) halves only to {base_width}x{base_height}; a network starts from a "
+            f"short side of {BASE_RESOLUTION} to {LARGEST_BASE}. A good size near: {_nearest_good_size(height, width)}."
+        )
+    return base_height, base_width
+
+
+def _nearest_good_size(height: int, width: int) -> str:
+    doublings = max((max(min(height, width), BASE_RESOLUTION) // BASE_RESOLUTION).bit_length() - 1, 0)
+    unit = 1 << doublings
+    good = [max(round(side / unit), BASE_RESOLUTION) * unit for side in (height, width)]
+    return f"{good[1]}x{good[0]}"
+
+
+def _check_channels(where: str, channel_base: int, channel_max: int) -> None:
+    require(channel_base >= 1, f"{where}.channel_base", channel_base, "1 or more")
+    require(channel_max >= 1, f"{where}.channel_max", channel_max, "1 or more")
+
+
+def _check_filter(where: str, taps: tuple[float, ...]) -> None:
+    require(len(taps) >= 1 and sum(taps) != 0, f"{where}.resample_filter", taps, "one or more taps, not summing to 0")
