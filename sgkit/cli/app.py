@@ -38,7 +38,12 @@ class CommandRow:
 
 _OTHER = "Files and machine"
 
+_TRAINING = "Training"
+
 COMMANDS: tuple[CommandRow, ...] = (
+    CommandRow(
+        "train", "sgkit.cli.train:train", "Train a generator on a store of images; --resume goes on.", _TRAINING
+    ),
     CommandRow(
         "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
     ),

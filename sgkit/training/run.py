@@ -1,0 +1,166 @@
+"""The run directory: what lies where, its configuration file, its snapshots.
+
+``config.toml``, ``log.jsonl``, TensorBoard events, ``images/``, and ``snapshots/<kimg>/`` with ``model.safetensors``
+(the networks) and ``state.safetensors`` (what else training needs). A snapshot's folder has its name
+only when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sgkit.config import Config, ModelConfig, TrainConfig
+from sgkit.errors import ConfigError, InputError
+from sgkit.runtime.files import atomic_directory, atomic_path
+
+__all__ = ["DataFacts", "RunConfig", "RunFolder", "Snapshot", "to_toml"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts(Config):
+    """Which images a run is trained on."""
+
+    store: str = ""
+    """Path of the store as it was given."""
+    content_hash: str = ""
+    num_images: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """Everything that defines a run; ``config.toml`` holds it whole."""
+
+    preset: str = ""
+    """The preset that it began with; the tables below say what came of it."""
+    sgkit: str = ""
+    """Version that started the run."""
+    data: DataFacts = field(default_factory=DataFacts)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass(frozen=True, order=True)
+class Snapshot:
+    """A whole snapshot on disk."""
+
+    images: int
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """The training state file."""
+        return self.folder / "state.safetensors"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration."""
+        return self.path / "config.toml"
+
+    @property
+    def log_file(self) -> Path:
+        """The log, a JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def reals_file(self) -> Path:
+        """A grid of training images."""
+        return self.path / "images" / "reals.png"
+
+    def fakes_file(self, images: int) -> Path:
+        """The sample grid after so many images."""
+        return self.path / "images" / f"fakes_{kimg_name(images)}.png"
+
+    def snapshots(self) -> list[Snapshot]:
+        """Whole snapshots, the oldest first."""
+        folders = (self.path / "snapshots").glob("*")
+        names = [(re.fullmatch(r"(\d+)\.(\d{3})", folder.name), folder) for folder in folders]
+        return sorted(Snapshot(int(match[1] + match[2]), folder) for match, folder in names if match)
+
+    def snapshot_at(self, images: int) -> Snapshot:
+        """Where the snapshot after so many images is, or will be."""
+        return Snapshot(images, self.path / "snapshots" / kimg_name(images))
+
+    def write_snapshot(self, images: int, write: Callable[[Snapshot], None]) -> None:
+        """Have ``write`` make the files of the snapshot at ``images``; its folder appears when they are whole."""
+        with atomic_directory(self.snapshot_at(images).folder) as aside:
+            write(Snapshot(images, aside))
+
+    def check_new(self) -> None:
+        """Refuse a folder that holds anything.
+
+        Raises:
+            InputError: it does; says how to go on with a run.
+        """
+        if self.path.is_file():
+            raise InputError(f"{self.path} is a file. Name a new folder for the run.")
+        if self.config_file.exists():
+            raise InputError(f"{self.path} holds a run already. Add --resume to go on with it, or name a new folder.")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and holds no run. Name a new folder for the run.")
+
+    def write_config(self, config: RunConfig) -> None:
+        """Put ``config`` into ``config.toml``."""
+        with atomic_path(self.config_file) as aside:
+            aside.write_text(to_toml(config.to_dict()), encoding="utf-8")
+
+    def read_config(self) -> RunConfig:
+        """What :meth:`write_config` wrote, by hand edited or not.
+
+        Raises:
+            InputError: the folder holds no run.
+            ConfigError: the file is no TOML, or a key or value in it is not allowed.
+        """
+        if not self.config_file.is_file():
+            raise InputError(f"{self.path} holds no run to resume (no config.toml). Leave --resume out to start one.")
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        try:
+            return RunConfig.from_dict(tomllib.loads(self.config_file.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.config_file} is not valid TOML: {error}") from None
+
+
+def kimg_name(images: int) -> str:
+    """Thousands of images as names count them, sortable and exact: 20032 -> ``000020.032``."""
+    return f"{images // 1000:06d}.{images % 1000:03d}"
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """``values`` (what :meth:`Config.to_dict` gives) as TOML. ``None``, which TOML lacks, becomes ``"none"``."""
+    return "\n".join(_toml_lines(values, "")) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any], table: str) -> list[str]:
+    lines = [f"{key} = {_toml_value(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{table}{key}]", *_toml_lines(value, f"{table}{key}.")]
+    return lines
+
+
+def _toml_value(value: Any) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike in both
