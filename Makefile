@@ -1,0 +1,45 @@
+# make demo   the whole main job on sample images, ending in demo/index.html
+# make test   everything that has to hold: lint, types, tests, documentation
+# Both set up .venv first, once. Choose another interpreter with PYTHON=python3.12, another folder with VENV=...
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+.PHONY: help demo test lint types check docs docs-serve clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info[:2] < (3, 14); \
+	  sys.exit(0 if ok else f"sgkit needs Python 3.10 to 3.13, and {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,offline]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/sgkit demo --out demo
+
+test: lint types docs check
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(STAMP)
+	$(BIN)/mkdocs serve
+
+check: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+
+clean:
+	rm -rf $(VENV) site build dist demo *.egg-info
