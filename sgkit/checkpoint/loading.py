@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from sgkit.checkpoint.adapters import model_of
 from sgkit.checkpoint.native import is_native, load_native, read_header
 from sgkit.errors import CheckpointError, InputError
 from sgkit.model import Model
@@ -27,7 +28,7 @@ def load(path: str | Path, *, device: torch.device | str = "cpu") -> Model:
     file = model_file(path)
     if is_native(file):
         return load_native(file, device=device)
-    raise CheckpointError(f"Cannot read checkpoint {str(file)!r}: it is no .safetensors file of sgkit.")
+    return model_of(file).to(device)
 
 
 def model_file(path: str | Path) -> Path:

@@ -1,0 +1,187 @@
+"""Key tables: which tensor of ours is which of theirs, and how one form becomes the other, exactly and both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgkit.checkpoint.assign import name_list
+from sgkit.checkpoint.foreign import ForeignNetwork
+from sgkit.config import ModelConfig
+from sgkit.errors import CheckpointError
+
+__all__ = [
+    "BATCHED",
+    "FLIPPED",
+    "SAME",
+    "Adapted",
+    "Array",
+    "Entry",
+    "Form",
+    "channel_rule",
+    "converted",
+    "option",
+    "refuse_unknown_options",
+    "to_tensor",
+    "written",
+]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a tensor is stored elsewhere: ``read`` gives our form of it, ``write`` theirs of ours."""
+
+    read: Callable[[Array], Array]
+    write: Callable[[Array], Array]
+
+    def then(self, other: Form) -> Form:
+        """The form that is read by this one first, then by ``other``."""
+        return Form(lambda x: other.read(self.read(x)), lambda x: self.write(other.write(x)))
+
+
+SAME = Form(lambda x: x, lambda x: x)
+FLIPPED = Form(lambda x: x[..., ::-1, ::-1], lambda x: x[..., ::-1, ::-1])
+"""Convolution kernels turned by 180 degrees, as transposed convolutions take them."""
+BATCHED = Form(lambda x: x[0], lambda x: x[None])
+"""With an axis of length 1 in front."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a key table."""
+
+    ours: str
+    theirs: str
+    form: Form = SAME
+
+
+@dataclass
+class Adapted:
+    """A foreign checkpoint in our terms."""
+
+    config: ModelConfig
+    networks: dict[str, dict[str, Tensor]]
+    """``generator``, ``raw_generator``, ``discriminator``: tensors by our names."""
+    kimg: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+    """Facts for the provenance: what the file said, and what had to be made up."""
+
+
+def to_tensor(array: Array) -> Tensor:
+    """A float32 tensor of its own; the one copy that loading makes."""
+    return torch.from_numpy(np.array(array, dtype=np.float32, order="C", copy=True))
+
+
+def converted(
+    network: ForeignNetwork, table: Sequence[Entry], *, derived: Mapping[str, Array | None] | None = None
+) -> dict[str, Tensor]:
+    """Our tensors by our names.
+
+    Args:
+        network: where theirs are.
+        table: every tensor that is wanted.
+        derived: tensors of theirs that follow from the configuration, with the value they must have (``None``: any).
+
+    Raises:
+        CheckpointError: tensors are missing, unknown, or differ from what the configuration implies; each is named.
+    """
+    derived = derived or {}
+    wanted = {entry.theirs for entry in table}
+    problems = [
+        *_sentence("is missing", (name for name in sorted(wanted) if name not in network.tensors)),
+        *_sentence("is unknown", (n for n in network.tensors if n not in wanted and n not in derived)),
+        *_sentence("differs from what the options imply", _surprises(network, derived)),
+    ]
+    if problems:
+        raise CheckpointError(f"Network {network.name} does not fit its options: {'; '.join(problems)}.")
+    return {entry.ours: _read(entry, network) for entry in table}
+
+
+def _read(entry: Entry, network: ForeignNetwork) -> Tensor:
+    array = network.tensors[entry.theirs]
+    if array.dtype.kind != "f":
+        raise CheckpointError(f"Tensor {entry.theirs} of network {network.name} holds {array.dtype}, not numbers.")
+    try:
+        return to_tensor(entry.form.read(array))
+    except (ValueError, IndexError) as error:
+        shape = list(array.shape)
+        raise CheckpointError(f"Tensor {entry.theirs} of network {network.name} has shape {shape}: {error}.") from error
+
+
+def _surprises(network: ForeignNetwork, derived: Mapping[str, Array | None]) -> Iterable[str]:
+    for name, value in derived.items():
+        held = network.tensors.get(name)
+        if held is None or value is None:
+            continue
+        if held.shape != value.shape or not np.allclose(held, value, rtol=1e-4, atol=1e-6):
+            yield name
+
+
+def _sentence(what: str, names: Iterable[str]) -> list[str]:
+    found = list(names)
+    return [f"{len(found)} tensor{'' if len(found) == 1 else 's'} {what}: {name_list(found)}"] if found else []
+
+
+def written(tensors: Mapping[str, Tensor], table: Sequence[Entry]) -> dict[str, Array]:
+    """Their arrays by their names: the inverse of :func:`converted`."""
+    return {
+        entry.theirs: np.ascontiguousarray(entry.form.write(tensors[entry.ours].detach().cpu().numpy()))
+        for entry in table
+    }
+
+
+def option(options: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
+    """An option of a foreign network, checked.
+
+    Raises:
+        CheckpointError: it has another type.
+    """
+    value = options.get(name, default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind and not (value is None and default is None):
+        raise CheckpointError(
+            f"Option {name} of the network is {value!r}; a value of type {kind.__name__} is expected."
+        )
+    return value
+
+
+def refuse_unknown_options(options: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
+    """Refuse options that no rule covers, as they may change the arithmetic.
+
+    Raises:
+        CheckpointError: naming each.
+    """
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        named = name_list(f"{name}={options[name]!r}"[:80] for name in unknown)
+        raise CheckpointError(f"{what} was built with options that sgkit does not know: {named}.")
+
+
+def channel_rule(channels: Sequence[int], *, what: str) -> tuple[int, int]:
+    """(channel_base, channel_max) that give ``channels`` at 4x4, 8x8 ... as ``min(channel_base // r, channel_max)``.
+
+    Raises:
+        CheckpointError: no such pair does.
+    """
+    largest = max(channels)
+    low, high = 1, 1 << 40
+    for level, count in enumerate(channels):
+        resolution = 4 << level
+        low = max(low, count * resolution)
+        if count < largest:
+            high = min(high, (count + 1) * resolution - 1)
+    if low > high:
+        raise CheckpointError(
+            f"{what} has {', '.join(map(str, channels))} channels from 4x4 up; sgkit's networks have "
+            "min(channel_base // resolution, channel_max)."
+        )
+    power = 1 << (low - 1).bit_length()
+    return (power if power <= high else low), largest
