@@ -245,7 +245,8 @@ def _receive(url: str, part: Path, on_progress: OnProgress, timeout: float) -> N
     """One connection: what is missing of ``part`` where the server can send just that, else all of it."""
     have = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "sgkit"} | ({"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
+    opener = urllib.request.build_opener()  # a new one: urlopen would keep the proxies of its first call
+    with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
         resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         have = have if resumed else 0
         length = answer.headers.get("Content-Length")

