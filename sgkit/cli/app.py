@@ -36,19 +36,24 @@ class CommandRow:
     """The heading it stands under."""
 
 
-_OTHER = "Files and machine"
-
-_TRAINING = "Training"
+_DATA, _TRAINING, _IMAGES, _MEASURING, _OTHER = "Data", "Training", "Images", "Measuring", "Files and machine"
 
 COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
-        "train", "sgkit.cli.train:train", "Train a generator on a store of images; --resume goes on.", _TRAINING
+        "train",
+        "sgkit.cli.train:train",
+        "Train a generator on a store of images; Ctrl-C or SIGTERM saves first, and --resume goes on.",
+        _TRAINING,
     ),
     CommandRow(
         "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
     ),
 )
 """Every command, in the order of the help page."""
+
+
+class _InterruptedError(Exception):
+    """Ctrl-C."""
 
 
 class _LazyGroup(TyperGroup):
@@ -62,6 +67,12 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name and command else None, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptedError from None  # Typer would make it exit code 130, without a word
 
 
 def load_command(name: str) -> Any:
@@ -110,8 +121,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
     try:
         code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
-        if code == report.INTERRUPTED:  # Typer turns Ctrl-C into this code
-            raise KeyboardInterrupt
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             report.traceback()
@@ -128,7 +137,7 @@ def _without_debug(args: list[str]) -> tuple[list[str], bool]:
 
 def _explain(error: BaseException) -> tuple[str, str | None, int]:
     """What to say about ``error``, what to try, and the exit code."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (KeyboardInterrupt, _InterruptedError)):
         return "Stopped by Ctrl-C.", None, report.INTERRUPTED
     if isinstance(error, SgkitError):
         return str(error), None, error.exit_code

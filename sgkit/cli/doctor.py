@@ -29,7 +29,7 @@ def _show(found: DoctorReport) -> None:
     report.facts({"system": found.system, **versions}, title="Versions")
     report.out("")
     report.facts({device.name: _describe(device) for device in found.devices}, title="Devices")
-    report.facts({"--device auto": found.auto_device, "CPU threads": found.threads})
+    report.facts({"--device auto": found.auto_device, "CPU threads": found.threads, "cache folder": found.cache})
     report.out("")
     needs = {need.name: need.found or f"missing: needed for {need.needed_for}. {need.remedy}" for need in found.needs}
     report.facts(needs, title="Optional")

@@ -15,10 +15,11 @@ import torch
 import sgkit
 from sgkit.runtime.device import describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
+from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
 __all__ = ["PACKAGES", "DeviceReport", "DoctorReport", "Need", "examine"]
 
-PACKAGES = ("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "tensorboard", "typer", "rich")
+PACKAGES = ("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "filelock", "tensorboard", "typer", "rich")
 """The packages that sgkit cannot work without."""
 
 
@@ -38,11 +39,11 @@ class DeviceReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """An optional package or program that some command needs."""
+    """An optional package, program or file of weights that some command needs."""
 
     name: str
     found: str | None
-    """The version of a package, or where a program lies; ``None``: missing."""
+    """The version of a package, or where the program or file lies; ``None``: missing."""
     needed_for: str
     remedy: str
     """What to do when it is missing."""
@@ -60,6 +61,8 @@ class DoctorReport:
     """What ``--device auto`` chooses."""
     threads: int
     """CPU threads that torch computes with."""
+    cache: Path
+    """Where downloaded weights and computed statistics are kept."""
     needs: tuple[Need, ...]
 
 
@@ -88,6 +91,7 @@ def examine() -> DoctorReport:
         devices=_devices(),
         auto_device=str(resolve_device("auto")),
         threads=torch.get_num_threads(),
+        cache=cache_folder(),
         needs=_needs(),
     )
 
@@ -117,7 +121,17 @@ def _needs() -> tuple[Need, ...]:
     packages = [
         Need(name=name, found=_version(name), needed_for=use, remedy=remedy) for name, use, remedy in _OPTIONAL_PACKAGES
     ]
-    return (*programs, *packages)
+    return (*programs, *packages, *(_weights_need(name) for name in WEIGHTS))
+
+
+def _weights_need(name: str) -> Need:
+    status = weights_status(name)
+    return Need(
+        name=f"weights {name}",
+        found=str(status.path) if status.state == "good" else None,
+        needed_for="metrics " + " and ".join(status.weights.used_by),
+        remedy=f"Run: sgkit weights get {name}",
+    )
 
 
 def _version(distribution: str) -> str | None:

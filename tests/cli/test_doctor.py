@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import sgkit
+from sgkit.cli.app import main
+from sgkit.runtime import precision
+from sgkit.tasks import doctor
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def test_json_tells_versions_devices_and_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["versions"]["sgkit"] == sgkit.__version__
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["devices"][0]["name"] == "cpu"
+    assert found["devices"][0]["auto_precision"] == ("bf16" if found["devices"][0]["bf16_units"] else "fp32")
+    assert {need["name"] for need in found["needs"]} >= {"ffmpeg", "torchrun"}
+
+
+def test_missing_parts_say_what_for_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name, path: None)
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "missing: needed for interpolate to MP4. Install ffmpeg" in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (set(), "no bf16 matrix units: bf16 works, but slowly"),
+        ({"amx_bf16"}, "bf16 by amx_bf16; --precision auto is bf16"),
+    ],
+)
+def test_bf16_units_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: set[str], words: str
+) -> None:
+    monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert main(["doctor"]) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_packages_are_those_that_the_project_depends_on() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    required = {line.partition(">")[0] for line in project["dependencies"] if ";" not in line}
+    assert set(doctor.PACKAGES) == required

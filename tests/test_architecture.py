@@ -1,0 +1,197 @@
+"""The rules of the house, read from the source by AST: who imports whom, how long things are, what is documented."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sgkit"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+LEVELS = {
+    "errors": 0,
+    "config": 0,
+    "presets": 0,
+    "ops": 1,
+    "store": 1,
+    "runtime": 1,
+    "weights": 1,
+    "model": 2,
+    "edits": 3,
+    "checkpoint": 3,
+    "training": 3,
+    "metrics": 3,
+    "tasks": 4,
+    "cli": 5,
+}
+NEVER = {  # beside what the levels forbid: the model knows no files or devices; level 3 is given its batches
+    "model": {"store", "runtime", "weights"},
+    "edits": {"store"},
+    "checkpoint": {"store"},
+    "training": {"store"},
+    "metrics": {"store"},
+}
+SIDEWAYS = {  # within a level, package -> packages of the same level it may import, with the reason
+    "config": {"errors"},  # errors is the root of level 0
+    "presets": {"errors", "config"},  # a preset is a configuration
+    "store": {"runtime"},  # whole files and progress
+    "weights": {"runtime"},  # whole files and progress
+}
+HEAVY = {"torch", "lmdb", "PIL", "numpy", "scipy", "safetensors", "tensorboard"}
+MAX_FILE, MAX_FUNCTION = 400, 60
+LONGER: dict[str, str] = {}  # "path:function" or "path" -> the reason why it may be longer
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def unit_of(path: Path) -> str:
+    """The package or module right under sgkit that a file belongs to; '' for sgkit itself."""
+    part = path.relative_to(PACKAGE).parts[0]
+    return "" if part in ("__init__.py", "__main__.py") else part.removesuffix(".py")
+
+
+def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[str, int]]:
+    """Dotted names that a file imports, with their lines; ``TYPE_CHECKING`` blocks count unless ``top_only``."""
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), top_only):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}:{node.lineno} imports relatively; write the whole name"
+            module = node.module or ""
+            yield module, node.lineno
+            if module == "sgkit":
+                yield from ((f"sgkit.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _nodes(tree: ast.AST, top_only: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if top_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if top_only and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _nodes(node, top_only)
+
+
+def forbidden(unit: str, other: str) -> str | None:
+    """Why ``unit`` may not import ``other``, or ``None``."""
+    if other == unit or other not in LEVELS:
+        return None
+    if other in NEVER.get(unit, ()):
+        return f"{unit} must not know {other}"
+    if LEVELS[other] > LEVELS[unit]:
+        return f"{other} is level {LEVELS[other]}, above {unit} (level {LEVELS[unit]})"
+    if LEVELS[other] == LEVELS[unit] and other not in SIDEWAYS.get(unit, ()):
+        return f"{other} stands beside {unit}, on level {LEVELS[unit]}"
+    return None
+
+
+@pytest.mark.parametrize(
+    ("unit", "other", "allowed"),
+    [
+        ("model", "ops", True),
+        ("model", "store", False),
+        ("model", "training", False),
+        ("edits", "training", False),
+        ("ops", "store", False),
+        ("tasks", "cli", False),
+        ("cli", "tasks", True),
+    ],
+)
+def test_the_rules_say_what_the_design_says(unit: str, other: str, allowed: bool) -> None:
+    assert (forbidden(unit, other) is None) == allowed
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_go_down_only(path: Path) -> None:
+    unit = unit_of(path)
+    if not unit:
+        return
+    assert unit in LEVELS, f"{name_of(path)}: give {unit!r} a level in tests/test_architecture.py"
+    wrong = []
+    for imported, line in imports(path):
+        parts = imported.split(".")
+        reason = forbidden(unit, parts[1]) if parts[0] == "sgkit" and len(parts) > 1 else None
+        if reason:
+            wrong.append(f"{name_of(path)}:{line} imports {imported}: {reason}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if unit_of(p) == "tasks"], ids=name_of)
+def test_tasks_know_no_terminal_and_no_other_task(path: Path) -> None:
+    own = path.relative_to(PACKAGE / "tasks").parts[0].removesuffix(".py")
+    for imported, line in imports(path):
+        parts = imported.split(".")
+        assert parts[0] not in ("typer", "rich", "click"), f"{name_of(path)}:{line} imports {imported}"
+        if parts[:2] == ["sgkit", "tasks"] and len(parts) > 2 and own != "__init__":
+            assert parts[2] == own or parts[2].startswith("_"), (
+                f"{name_of(path)}:{line} imports another task: {imported}"
+            )
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if unit_of(p) == "cli"], ids=name_of)
+def test_commands_load_heavy_modules_only_when_called(path: Path) -> None:
+    light = {"errors", "config", "presets", "cli"}
+    for imported, line in imports(path, top_only=True):
+        parts = imported.split(".")
+        assert parts[0] not in HEAVY, f"{name_of(path)}:{line} imports {imported} when sgkit starts"
+        if parts[0] == "sgkit" and len(parts) > 1 and parts[1] in LEVELS and imported != "sgkit.runtime.progress":
+            assert parts[1] in light, f"{name_of(path)}:{line} imports {imported} when sgkit starts"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if unit_of(p) in ("errors", "config", "presets")], ids=name_of)
+def test_configuration_loads_nothing_heavy(path: Path) -> None:
+    assert not {imported.split(".")[0] for imported, _ in imports(path)} & HEAVY
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_report_writes_to_the_terminal(path: Path) -> None:
+    if name_of(path) == "sgkit/cli/report.py":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("print", "sys.exit", "sys.stdout.write", "sys.stderr.write", "typer.echo") or (
+                called == "sys.exit" and path.name == "__main__.py"
+            ), f"{name_of(path)}:{node.lineno} calls {called}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_files_and_functions_stay_short(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    lines = source.count("\n")
+    assert lines <= MAX_FILE or name_of(path) in LONGER, f"{name_of(path)} has {lines} lines; split it"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            key = f"{name_of(path)}:{node.name}"
+            assert length <= MAX_FUNCTION or key in LONGER, f"{key} has {length} lines, line {node.lineno}"
+
+
+def test_no_exception_has_outlived_its_reason() -> None:
+    assert all((ROOT / key.partition(":")[0]).is_file() and reason for key, reason in LONGER.items())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_public_names_are_documented(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), f"{name_of(path)} has no docstring"
+    missing = [node for node in _public(tree) if not ast.get_docstring(node)]
+    assert not missing, [f"{name_of(path)}:{node.lineno} {node.name} has no docstring" for node in missing]
+
+
+def _public(tree: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            overrides = isinstance(tree, ast.ClassDef) and node.name in ("forward", "extra_repr")
+            is_overload = any("overload" in ast.unparse(mark) for mark in node.decorator_list)
+            if not (overrides or is_overload):
+                yield node
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node)
