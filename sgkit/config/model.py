@@ -89,6 +89,15 @@ class AliasFreeConfig(Config):
         require(self.kernel in (1, 3), "alias_free.kernel", self.kernel, "1 or 3")
 
 
+_INPUTS = {
+    "modulated": ("constant",),
+    "adain": ("constant", "dense"),
+    "pixel_norm": ("constant", "dense"),
+    "self_modulated": ("dense",),
+    "alias_free": ("fourier",),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SynthesisConfig(Config):
     """The synthesis network g: w -> image."""
@@ -131,12 +140,8 @@ class SynthesisConfig(Config):
             self.alias_free,
             f"{'given' if alias_free else 'left out'} with layer {self.layer!r}",
         )
-        require(
-            (self.input == "fourier") == alias_free,
-            "synthesis.input",
-            self.input,
-            "fourier exactly with layer 'alias_free'",
-        )
+        inputs = _INPUTS[self.layer]
+        require(self.input in inputs, "synthesis.input", self.input, f"{' or '.join(inputs)} with layer {self.layer!r}")
         require(
             not (self.growing and self.architecture != "orig"),
             "synthesis.architecture",

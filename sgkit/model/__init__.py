@@ -14,9 +14,10 @@ from sgkit.model.noise import (
     hashed_normal,
     noise_source,
 )
-from sgkit.model.plan import LayerSpec, discriminator_plan, num_ws, plan_difference, synthesis_plan
+from sgkit.model.plan import discriminator_plan, num_ws, synthesis_plan
+from sgkit.model.spec import LayerSpec, Plan, plan_difference
 from sgkit.model.synthesis import Synthesis
-from sgkit.model.walk import Branch, FeatureEdit, Network, Plan, State, Styles, keep, steps, walk
+from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, steps, walk
 
 __all__ = [
     "Branch",

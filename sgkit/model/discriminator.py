@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError
 from sgkit.model.layers import OPERATORS, Layer
-from sgkit.model.mapping import Mapping
+from sgkit.model.mapping import Mapping, checked_latent
 from sgkit.model.noise import NoiseSource
-from sgkit.model.plan import LayerSpec, discriminator_plan
-from sgkit.model.walk import Branch, Plan, State, Styles, steps
+from sgkit.model.plan import all_layers, discriminator_plan
+from sgkit.model.spec import LayerSpec, Plan
+from sgkit.model.walk import Branch, State, Styles, steps
 
 __all__ = ["Discriminator"]
 
@@ -24,10 +25,10 @@ class Discriminator(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.plan: Plan = discriminator_plan(config)
-        for spec in self.plan:
-            self.add_module(spec.name, OPERATORS[spec.operator](spec, config))
-        if config.label_dim > 0:
+        for name, spec in all_layers(discriminator_plan, config).items():
+            self.add_module(name, OPERATORS[spec.operator](spec, config))
+        self.grow(0.0)
+        if config.label_dim > 0 and config.discriminator.label_mode == "project":
             self.mapping = Mapping(
                 config.discriminator.mapping,
                 z_dim=0,
@@ -36,6 +37,10 @@ class Discriminator(nn.Module):
                 num_ws=1,
                 tracks_average=False,
             )
+
+    def grow(self, lod: float) -> None:
+        """Set how far the network has grown: see :meth:`sgkit.model.Synthesis.grow`."""
+        self.plan: Plan = discriminator_plan(self.config, lod=lod)
 
     def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
         """The state behind the layer ``spec``."""
@@ -58,10 +63,16 @@ class Discriminator(nn.Module):
         return {spec.name: state.features for spec, (state,) in steps([Branch(self)], states=[start], stop=stop)}
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Logits [N, 1], above 0 where ``images`` [N, C, H, W] look real; ``label`` [N, label_dim]."""
+        """Logits [N, 1], above 0 where ``images`` [N, C, H, W] look real; ``label`` [N, label_dim].
+
+        With label mode ``auxiliary`` the class logits are the further columns of :meth:`features`' last layer.
+        """
         out = self.features(images)[self.plan[-1].name]
-        if self.config.label_dim == 0:
-            return out
+        mode = self.config.discriminator.label_mode
+        if self.config.label_dim == 0 or mode == "auxiliary":
+            return out[:, :1]
+        if mode == "classes":
+            return (out * checked_latent("label", label, self.config.label_dim)).sum(dim=1, keepdim=True)
         projection = self.mapping(None, label)[:, 0]
         logits: Tensor = (out * projection).sum(dim=1, keepdim=True) / math.sqrt(projection.shape[1])
         return logits

@@ -12,7 +12,7 @@ from sgkit.errors import UsageError
 from sgkit.model.layers import FullyConnected
 from sgkit.ops import normalize_2nd_moment
 
-__all__ = ["Mapping", "truncate"]
+__all__ = ["Mapping", "checked_latent", "truncate"]
 
 
 def truncate(ws: Tensor, w_avg: Tensor, *, psi: float | Sequence[float] = 1.0, cutoff: int | None = None) -> Tensor:
@@ -53,15 +53,16 @@ class Mapping(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.z_dim, self.label_dim, self.num_ws = config, z_dim, label_dim, num_ws
-        label_features = 0
-        if label_dim > 0:
-            label_features = w_dim if config.label_features is None else config.label_features
-            self.embed = FullyConnected(label_dim, label_features)
+        in_features = self._add_label_layers(w_dim) if label_dim > 0 else z_dim
         width = w_dim if config.layer_features is None else config.layer_features
-        widths = [z_dim + label_features, *[width] * (config.num_layers - 1), w_dim]
+        widths = [in_features, *[width] * (config.num_layers - 1), w_dim]
         for index in range(config.num_layers):
             layer = FullyConnected(
-                widths[index], widths[index + 1], activation=config.activation, lr_multiplier=config.lr_multiplier
+                widths[index],
+                widths[index + 1],
+                activation=config.activation,
+                lr_multiplier=config.lr_multiplier,
+                gain_in_weight=config.gain_in_weight,
             )
             self.add_module(f"fc{index}", layer)
         if tracks_average:
@@ -92,24 +93,56 @@ class Mapping(nn.Module):
             return ws
         return truncate(ws, self.w_avg, psi=truncation_psi, cutoff=truncation_cutoff)
 
+    def _add_label_layers(self, w_dim: int) -> int:
+        """Make what joins the label to z; the features that come of it."""
+        mode, features = self.config.label_mode, self.config.label_features
+        if mode == "embed":
+            self.embed = FullyConnected(self.label_dim, features or w_dim)
+            return self.z_dim + (features or w_dim)
+        if mode == "matrix":
+            self.label_matrix = nn.Parameter(torch.randn(self.label_dim, features or self.z_dim))
+            return self.z_dim + (features or self.z_dim)
+        if mode == "shift_scale":
+            self.label_shift = FullyConnected(self.label_dim, self.z_dim)
+            self.label_scale = FullyConnected(self.label_dim, self.z_dim)
+            return self.z_dim
+        return self.z_dim + self.label_dim
+
     def _map(self, z: Tensor | None, label: Tensor | None) -> Tensor:
-        parts = []
-        if self.z_dim > 0:
-            parts.append(normalize_2nd_moment(_checked("z", z, self.z_dim)))
-        if self.label_dim > 0:
-            parts.append(normalize_2nd_moment(self.embed(_checked("label", label, self.label_dim))))
-        elif label is not None and label.shape[-1] > 0:
+        if self.label_dim == 0 and label is not None and label.shape[-1] > 0:
             raise UsageError(f"A label of length {label.shape[-1]} was given, but the model takes none.")
-        x = torch.cat(parts, dim=1)
+        z = checked_latent("z", z, self.z_dim) if self.z_dim > 0 else None
+        x = self._join(z, checked_latent("label", label, self.label_dim) if self.label_dim > 0 else None)
         for index in range(self.config.num_layers):
             x = self.get_submodule(f"fc{index}")(x)
         return x
 
+    def _join(self, z: Tensor | None, label: Tensor | None) -> Tensor:
+        """Z and label as one vector, normalised as the mode has it."""
+        mode = self.config.label_mode
+        parts = [] if z is None else [z]
+        if label is not None and mode == "embed":
+            parts.append(self.embed(label))
+            return torch.cat([self._normalize(part) for part in parts], dim=1)
+        if label is not None and mode == "shift_scale":
+            parts = [part + self.label_shift(label) + part * self.label_scale(label) for part in parts]
+        elif label is not None:
+            parts.append(label @ self.label_matrix if mode == "matrix" else label)
+        return self._normalize(torch.cat(parts, dim=1))
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return normalize_2nd_moment(x) if self.config.normalize else x
+
     def _device_type(self) -> str:
-        return next(self.parameters()).device.type if self.config.num_layers else "cpu"
+        return next((p.device.type for p in self.parameters()), "cpu")
 
 
-def _checked(name: str, given: Tensor | None, length: int) -> Tensor:
+def checked_latent(name: str, given: Tensor | None, length: int) -> Tensor:
+    """``given`` [N, length] as floating point.
+
+    Raises:
+        UsageError: it is missing or of another shape.
+    """
     if given is None:
         raise UsageError(f"The model needs a {name} of length {length}; none was given.")
     if given.ndim != 2 or given.shape[1] != length:

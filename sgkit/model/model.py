@@ -26,6 +26,8 @@ class ModelInfo:
 
     kimg: float = 0.0
     """Thousands of images that its discriminator has seen."""
+    lod: float = 0.0
+    """Growing networks: doublings still left out (ProGAN, section 2)."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts: data, source file, preset."""
 
@@ -48,10 +50,17 @@ class Model:
     def __post_init__(self) -> None:
         for network in self.networks().values():
             network.eval().requires_grad_(False)
+        if self.info.lod != 0:
+            self.grow(self.info.lod)
 
-    def networks(self) -> dict[str, nn.Module]:
+    def grow(self, lod: float) -> None:
+        """Set how far the networks have grown: see :meth:`sgkit.model.Synthesis.grow`."""
+        for network in self.networks().values():
+            network.grow(lod)
+
+    def networks(self) -> dict[str, Generator | Discriminator]:
         """The networks that are there, by the names that they bear in a model file."""
-        every = {
+        every: dict[str, Generator | Discriminator | None] = {
             "generator": self.generator,
             "raw_generator": self.raw_generator,
             "discriminator": self.discriminator,

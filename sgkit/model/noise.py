@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sgkit.config import BASE_RESOLUTION
 from sgkit.errors import UsageError, did_you_mean
-from sgkit.model.plan import LayerSpec
+from sgkit.model.spec import LayerSpec
 
 __all__ = [
     "MapNoise",

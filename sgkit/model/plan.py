@@ -1,113 +1,152 @@
-"""Plans: a network as an explicit sequence of layer specifications. Pure data; only this file does index arithmetic."""
+"""Plans: every network of the family as an explicit sequence of layers. Only this file does index arithmetic.
+
+``lod`` counts the doublings that a growing network still leaves out: 0 is full resolution, 1.25 is half of it, faded by
+a quarter towards the next coarser one (ProGAN, section 2 and figure 2).
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from sgkit.config import BASE_RESOLUTION, ModelConfig
+from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, ModelConfig
+from sgkit.errors import UsageError
+from sgkit.model.spec import AliasFreeSpec, Kind, LayerSpec, Plan
 
-__all__ = ["LayerSpec", "discriminator_plan", "num_ws", "plan_difference", "synthesis_plan"]
+__all__ = ["all_layers", "discriminator_plan", "num_ws", "synthesis_plan"]
 
-Kind = Literal["input", "conv", "rgb", "from_rgb", "head"]
+PlanFunction = Callable[..., Plan]
 
-
-@dataclass(frozen=True, kw_only=True)
-class LayerSpec:
-    """One layer of a plan: all that an edit may choose by, and all that its module is built from."""
-
-    index: int
-    """Position in the plan."""
-    name: str
-    """Unique in the plan and the same in every plan of the network: ``b8_conv0``."""
-    kind: Kind
-    """What the layer is for. G: ``input``, ``conv``, ``rgb``; D: ``from_rgb``, ``conv``, ``head``."""
-    operator: str
-    """The arithmetic that does it: a key of :data:`sgkit.model.layers.OPERATORS`."""
-    resolution: int
-    """Nominal resolution 4, 8, 16 ...: a name, not a size; the canvas is what arrives."""
-    size: tuple[int, int]
-    """Height and width of the output on the canonical canvas."""
-    in_channels: int
-    out_channels: int
-    kernel: int = 3
-    up: int = 1
-    down: int = 1
-    style_index: int | None = None
-    """Which w of w+ drives the layer; ``None``: none does."""
-    has_noise: bool = False
-    closes_resolution: bool = False
-    """Last of its resolution: here geometry may change without tearing the image."""
-    merge: Literal["replace", "sum"] = "replace"
-    """How an image joins: G's ``rgb`` onto the image so far, D's ``from_rgb`` onto the features so far."""
-    shortcut: Literal["open", "close"] | None = None
-    """``open``: also computes the residual shortcut; ``close``: adds it."""
+_OPERATORS = {
+    "modulated": {"constant": "constant", "conv": "modulated", "rgb": "to_rgb"},
+    "adain": {"constant": "styled_constant", "dense": "styled_dense", "conv": "styled", "rgb": "plain_rgb"},
+    "pixel_norm": {"constant": "styled_constant", "dense": "styled_dense", "conv": "styled", "rgb": "plain_rgb"},
+    "self_modulated": {"dense": "self_modulated_dense", "conv": "self_modulated", "rgb": "plain_rgb"},
+}
 
 
 def num_ws(config: ModelConfig) -> int:
     """Length of w+: how many w the synthesis network takes."""
-    return 2 * config.num_doublings + 2
+    indices = [spec.style_index for spec in synthesis_plan(config) if spec.style_index is not None]
+    return max(indices) + 1
 
 
-def synthesis_plan(config: ModelConfig) -> tuple[LayerSpec, ...]:
-    """The generator's layers in the order in which they run (StyleGAN2, figures 2 and 7)."""
-    synthesis, top = config.synthesis, config.num_doublings
-    plan = _Plan(config, synthesis.channel_base, synthesis.channel_max)
+def all_layers(plan: PlanFunction, config: ModelConfig) -> dict[str, LayerSpec]:
+    """Every layer that the network's plans name, at any lod, by name: what its modules are built from."""
+    lods = range(config.num_doublings + 1) if config.synthesis.growing else (0,)
+    return {spec.name: spec for lod in lods for spec in plan(config, lod=lod)}
+
+
+def synthesis_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
+    """The generator's layers in the order in which they run.
+
+    Raises:
+        UsageError: the network does not grow and ``lod`` is not 0, or ``lod`` is out of range.
+    """
+    if config.synthesis.layer == "alias_free":
+        _split_lod(config, lod)
+        return _alias_free_plan(config)
+    synthesis = config.synthesis
+    left_out, fade = _split_lod(config, lod)
+    top = config.num_doublings - left_out
+    plan = _Builder(config, synthesis.channel_base, synthesis.channel_max)
     for level in range(top + 1):
-        has_rgb = level == top or synthesis.architecture == "skip"
-        residual = level > 0 and synthesis.architecture == "resnet"
-        channels = plan.channels(level)
-        if level == 0:
-            plan.add("input", level, "input", "constant", in_channels=0, out_channels=channels)
-        else:
-            plan.add(
-                "conv",
-                level,
-                "conv0",
-                "modulated",
-                in_channels=plan.channels(level - 1),
-                out_channels=channels,
-                up=2,
-                style_index=2 * level - 1,
-                has_noise=synthesis.use_noise,
-                shortcut="open" if residual else None,
-            )
-        plan.add(
-            "conv",
-            level,
-            "conv1",
-            "modulated",
-            in_channels=channels,
-            out_channels=channels,
-            style_index=2 * level,
-            has_noise=synthesis.use_noise,
-            shortcut="close" if residual else None,
-            closes_resolution=not has_rgb,
-        )
-        if has_rgb:
+        is_rgb_due = level == top or synthesis.architecture == "skip" or (level == top - 1 and fade > 0)
+        _add_block(plan, level, closes=not is_rgb_due)
+        if is_rgb_due:
+            merge = "sum" if level > 0 and synthesis.architecture == "skip" else "replace"
             plan.add(
                 "rgb",
                 level,
                 "rgb",
-                "to_rgb",
-                in_channels=channels,
+                _OPERATORS[synthesis.layer]["rgb"],
+                in_channels=plan.channels(level),
                 out_channels=config.image_channels,
                 kernel=1,
                 # The next block's first convolution uses the same w (StyleGAN2, appendix B).
-                style_index=2 * level + 1,
-                merge="sum" if level > 0 and synthesis.architecture == "skip" else "replace",
+                style_index=2 * level + 1 if synthesis.layer == "modulated" else None,
+                merge="fade" if level == top and fade > 0 else merge,
+                fade=fade if level == top else 0.0,
+                enlarge=1 << left_out if level == top else 1,
                 closes_resolution=True,
             )
     return tuple(plan.specs)
 
 
-def discriminator_plan(config: ModelConfig) -> tuple[LayerSpec, ...]:
-    """The discriminator's layers in the order in which they run: the mirror of :func:`synthesis_plan`."""
-    discriminator, top = config.discriminator, config.num_doublings
-    plan = _Plan(config, discriminator.channel_base, discriminator.channel_max)
+def _add_block(plan: _Builder, level: int, *, closes: bool) -> None:
+    """The layers of one resolution, but for its image."""
+    config, synthesis = plan.config, plan.config.synthesis
+    operators = _OPERATORS[synthesis.layer]
+    channels, indices = plan.channels(level), _style_indices(config, level)
+    residual = level > 0 and synthesis.architecture == "resnet"
+    if level == 0:
+        styled = operators[synthesis.input] != "constant"
+        plan.add(
+            "input",
+            level,
+            "input",
+            operators[synthesis.input],
+            in_channels=0,
+            out_channels=channels,
+            style_index=indices[0] if styled else None,
+            has_noise=styled and synthesis.use_noise,
+        )
+    else:
+        plan.add(
+            "conv",
+            level,
+            "conv0",
+            operators["conv"],
+            in_channels=plan.channels(level - 1),
+            out_channels=channels,
+            up=2,
+            style_index=indices[0],
+            has_noise=synthesis.use_noise,
+            shortcut="open" if residual else None,
+        )
+    plan.add(
+        "conv",
+        level,
+        "conv1",
+        operators["conv"],
+        in_channels=channels,
+        out_channels=channels,
+        style_index=indices[1],
+        has_noise=synthesis.use_noise,
+        shortcut="close" if residual else None,
+        closes_resolution=closes,
+    )
+
+
+def _style_indices(config: ModelConfig, level: int) -> tuple[int | None, int | None]:
+    """Which w drives the two layers of a block (the first one of block 0 being the input)."""
+    layer = config.synthesis.layer
+    if layer == "pixel_norm":
+        return (0 if level == 0 else None), None
+    if layer == "self_modulated":
+        return 0, 0
+    if layer == "modulated":
+        return (None if level == 0 else 2 * level - 1), 2 * level
+    return (level, level) if config.synthesis.one_w_per_block else (2 * level, 2 * level + 1)
+
+
+def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
+    """The discriminator's layers in the order in which they run: the mirror of :func:`synthesis_plan`.
+
+    Raises:
+        UsageError: the network does not grow and ``lod`` is not 0, or ``lod`` is out of range.
+    """
+    discriminator = config.discriminator
+    left_out, fade = _split_lod(config, lod)
+    top = config.num_doublings - left_out
+    plan = _Builder(config, discriminator.channel_base, discriminator.channel_max)
+    residual = discriminator.architecture == "resnet"
     for level in range(top, -1, -1):
         channels = plan.channels(level)
-        if level == top or discriminator.architecture == "skip":
+        fading = level == top - 1 and fade > 0
+        if level == top or discriminator.architecture == "skip" or fading:
             plan.add(
                 "from_rgb",
                 level,
@@ -116,57 +155,111 @@ def discriminator_plan(config: ModelConfig) -> tuple[LayerSpec, ...]:
                 in_channels=config.image_channels,
                 out_channels=channels,
                 kernel=1,
-                down=1 if level == top else 2,
-                merge="replace" if level == top else "sum",
+                down=1 << left_out if level == top else 2,
+                merge="fade" if fading else ("replace" if level == top else "sum"),
+                fade=fade if fading else 0.0,
             )
         if level > 0:
-            residual = discriminator.architecture == "resnet"
-            plan.add(
-                "conv",
-                level,
-                "conv0",
-                "plain",
-                in_channels=channels,
-                out_channels=channels,
-                shortcut="open" if residual else None,
-            )
+            conv: dict[str, Any] = {"in_channels": channels, "operator": discriminator.layer}
+            plan.add("conv", level, "conv0", out_channels=channels, shortcut="open" if residual else None, **conv)
             plan.add(
                 "conv",
                 level,
                 "conv1",
-                "plain",
-                in_channels=channels,
                 out_channels=plan.channels(level - 1),
                 down=2,
                 shortcut="close" if residual else None,
                 closes_resolution=True,
+                **conv,
             )
-    outputs = 1
-    if config.label_dim > 0:
-        outputs = discriminator.label_projection_dim or plan.channels(0)
+    outputs = _head_outputs(config, plan.channels(0))
     plan.add("head", 0, "head", "head", in_channels=plan.channels(0), out_channels=outputs, closes_resolution=True)
     return tuple(plan.specs)
 
 
-def plan_difference(one: tuple[LayerSpec, ...], other: tuple[LayerSpec, ...]) -> str | None:
-    """What first differs between two plans, in words; ``None`` when they are equal."""
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            fields = [f"{name} {old!r} and {new!r}" for name, old, new in _field_differences(a, b)]
-            return f"layer {a.index} ({a.name} and {b.name}): " + ", ".join(fields)
-    if len(one) != len(other):
-        longer, length = (one, len(other)) if len(one) > len(other) else (other, len(one))
-        return f"layer {length} ({longer[length].name}) exists in one only"
-    return None
+def _head_outputs(config: ModelConfig, channels: int) -> int:
+    if config.label_dim == 0:
+        return 1
+    by_mode = {
+        "project": config.discriminator.label_projection_dim or channels,
+        "classes": config.label_dim,
+        "auxiliary": 1 + config.label_dim,
+    }
+    return by_mode[config.discriminator.label_mode]
 
 
-def _field_differences(a: LayerSpec, b: LayerSpec) -> list[tuple[str, object, object]]:
-    pairs = ((name, getattr(a, name), getattr(b, name)) for name in LayerSpec.__dataclass_fields__)
-    return [(name, old, new) for name, old, new in pairs if old != new]
+def _split_lod(config: ModelConfig, lod: float) -> tuple[int, float]:
+    """Whole doublings left out, and the fade towards one more."""
+    if lod != 0 and not config.synthesis.growing:
+        raise UsageError(f"lod is {lod:g}, but the network does not grow; leave it 0.")
+    if not 0 <= lod <= config.num_doublings:
+        raise UsageError(f"lod is {lod:g}; the network has levels 0 (full size) to {config.num_doublings}.")
+    return math.floor(lod), lod - math.floor(lod)
+
+
+def _alias_free_plan(config: ModelConfig) -> Plan:
+    """StyleGAN3's layers: geometric schedules of cutoff and stopband (StyleGAN3, section 3.2 and appendix F.1)."""
+    alias_free = config.synthesis.alias_free
+    assert alias_free is not None
+    rates = _alias_free_schedule(alias_free, config.resolution)
+    plan = _Builder(config, config.synthesis.channel_base, config.synthesis.channel_max)
+    channels = [
+        round(min(config.synthesis.channel_base / 2 / rate.cutoff, config.synthesis.channel_max)) for rate in rates
+    ]
+    channels[-1] = config.image_channels
+    last = len(rates) - 1
+    for position in range(-1, last + 1):
+        after = rates[max(position, 0)]
+        before = rates[max(position - 1, 0)]
+        margin = 0 if position == last else alias_free.margin
+        following = rates[min(max(position, 0) + 1, last)]
+        critical = position == last or position >= alias_free.num_layers - alias_free.num_critical
+        plan.add_alias_free(
+            "input" if position < 0 else ("rgb" if position == last else "conv"),
+            "input" if position < 0 else f"l{position}",
+            "fourier" if position < 0 else "alias_free",
+            rate=after.rate,
+            margin=margin,
+            in_channels=channels[max(position - 1, 0)],
+            out_channels=channels[max(position, 0)],
+            kernel=1 if position == last else alias_free.kernel,
+            style_index=position + 1,
+            closes_resolution=position == last or (position >= 0 and following.rate != after.rate),
+            alias_free=AliasFreeSpec(
+                in_rate=before.rate,
+                out_rate=after.rate,
+                in_cutoff=before.cutoff,
+                out_cutoff=after.cutoff,
+                in_half_width=before.half_width,
+                out_half_width=after.half_width,
+                critical=critical,
+            ),
+        )
+    return tuple(plan.specs)
+
+
+@dataclass(frozen=True)
+class _Rate:
+    rate: int
+    cutoff: float
+    half_width: float
+
+
+def _alias_free_schedule(config: AliasFreeConfig, resolution: int) -> list[_Rate]:
+    last_cutoff = resolution / 2
+    last_stopband = last_cutoff * config.last_stopband_rel
+    schedule = []
+    for layer in range(config.num_layers + 1):
+        exponent = min(layer / (config.num_layers - config.num_critical), 1.0)
+        cutoff = config.first_cutoff * (last_cutoff / config.first_cutoff) ** exponent
+        stopband = config.first_stopband * (last_stopband / config.first_stopband) ** exponent
+        rate = 2 ** math.ceil(math.log2(min(stopband * 2, resolution)))
+        schedule.append(_Rate(rate, cutoff, max(stopband, rate / 2) - cutoff))
+    return schedule
 
 
 @dataclass
-class _Plan:
+class _Builder:
     """A plan under construction: turns levels (doublings of the base) into names, sizes and channels."""
 
     config: ModelConfig
@@ -180,14 +273,16 @@ class _Plan:
     def add(self, kind: Kind, level: int, name: str, operator: str, **fields: Any) -> None:
         resolution = BASE_RESOLUTION << level
         height, width = (side << level for side in self.config.base)
-        self.specs.append(
-            LayerSpec(
-                index=len(self.specs),
-                name=f"b{resolution}_{name}",
-                kind=kind,
-                operator=operator,
-                resolution=resolution,
-                size=(height, width),
-                **fields,
-            )
+        self._append(kind, f"b{resolution}_{name}", operator, resolution, (height, width), fields)
+
+    def add_alias_free(self, kind: Kind, name: str, operator: str, *, rate: int, margin: int, **fields: Any) -> None:
+        height, width = (side * rate // BASE_RESOLUTION + 2 * margin for side in self.config.base)
+        self._append(kind, name, operator, rate, (height, width), fields)
+
+    def _append(
+        self, kind: Kind, name: str, operator: str, resolution: int, size: tuple[int, int], fields: dict[str, Any]
+    ) -> None:
+        spec = LayerSpec(
+            index=len(self.specs), name=name, kind=kind, operator=operator, resolution=resolution, size=size, **fields
         )
+        self.specs.append(spec)

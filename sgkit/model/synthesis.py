@@ -9,8 +9,9 @@ from sgkit.config import ModelConfig
 from sgkit.errors import UsageError
 from sgkit.model.layers import OPERATORS, Layer
 from sgkit.model.noise import NoiseSource, noise_source
-from sgkit.model.plan import LayerSpec, num_ws, synthesis_plan
-from sgkit.model.walk import Branch, Plan, State, Styles, walk
+from sgkit.model.plan import all_layers, num_ws, synthesis_plan
+from sgkit.model.spec import LayerSpec, Plan
+from sgkit.model.walk import Branch, State, Styles, walk
 
 __all__ = ["Synthesis"]
 
@@ -21,9 +22,17 @@ class Synthesis(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config, self.num_ws = config, num_ws(config)
-        self.plan: Plan = synthesis_plan(config)
-        for spec in self.plan:
-            self.add_module(spec.name, OPERATORS[spec.operator](spec, config))
+        for name, spec in all_layers(synthesis_plan, config).items():
+            self.add_module(name, OPERATORS[spec.operator](spec, config))
+        self.grow(0.0)
+
+    def grow(self, lod: float) -> None:
+        """Set how far the network has grown: 0 is full size, each 1 leaves out a doubling, fractions fade.
+
+        Raises:
+            UsageError: the network does not grow and ``lod`` is not 0, or ``lod`` is out of range.
+        """
+        self.plan: Plan = synthesis_plan(self.config, lod=lod)
 
     def layer(self, name: str) -> Layer:
         """The module of the layer called ``name``."""

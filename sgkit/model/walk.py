@@ -10,11 +10,10 @@ from torch import Tensor
 
 from sgkit.errors import EditError
 from sgkit.model.noise import NoiseSource, StoredNoise
-from sgkit.model.plan import LayerSpec, plan_difference
+from sgkit.model.spec import LayerSpec, Plan, plan_difference
 
-__all__ = ["Branch", "FeatureEdit", "Network", "Plan", "State", "Styles", "keep", "steps", "walk"]
+__all__ = ["Branch", "FeatureEdit", "Network", "State", "Styles", "keep", "steps", "walk"]
 
-Plan = tuple[LayerSpec, ...]
 Styles = Mapping[str, Tensor]
 """The s space: layer name -> what its affine layer gives, [N, C], or a map [N, C, h, w] of styles over the canvas."""
 
@@ -24,7 +23,7 @@ class State:
     """What a network carries from layer to layer."""
 
     x: Tensor | None = None
-    """Features [N, C, H, W]."""
+    """Features [N, C, H, W]; behind D's head its output [N, F]."""
     rgb: Tensor | None = None
     """G: the image so far. D: the image still to be read."""
     shortcut: Tensor | None = None

@@ -2,8 +2,9 @@
 
 from sgkit.ops.activate import ACTIVATIONS, Activation, bias_act
 from sgkit.ops.modulate import demodulation, modulated_conv2d, per_pixel, weight_energy
-from sgkit.ops.normalize import equalized_gain, minibatch_stddev, normalize_2nd_moment
+from sgkit.ops.normalize import equalized_gain, instance_norm, minibatch_stddev, normalize_2nd_moment
 from sgkit.ops.resample import (
+    Padding,
     conv2d,
     downsample2d,
     filter2d,
@@ -16,6 +17,7 @@ from sgkit.ops.resample import (
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Padding",
     "bias_act",
     "conv2d",
     "demodulation",
@@ -23,6 +25,7 @@ __all__ = [
     "equalized_gain",
     "filter2d",
     "fir_filter",
+    "instance_norm",
     "minibatch_stddev",
     "modulated_conv2d",
     "normalize_2nd_moment",

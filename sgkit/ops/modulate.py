@@ -53,17 +53,21 @@ def modulated_conv2d(
     *,
     demodulate: bool = True,
     up_taps: Tensor | None = None,
+    padding: int | None = None,
     energy: Tensor | None = None,
 ) -> Tensor:
     """``x`` [N, I, H, W] correlated with ``weight`` [O, I, k, k] modulated by ``styles``; ``up_taps``: also doubled.
 
     Weights are scaled by 1/sqrt(fan_in); with ``demodulate`` that cancels and only keeps half precision in range.
-    ``energy``: :func:`weight_energy` of ``weight``, when the caller has it at hand.
+
+    Args:
+        padding: zeros around, where not those that keep the size (without ``up_taps``).
+        energy: :func:`weight_energy` of ``weight``, when the caller has it at hand.
     """
     gain = equalized_gain(weight.shape)
     height, width = x.shape[2:]
     x = x * per_pixel(styles * gain, (height, width)).to(x.dtype)
-    x = conv2d(x, weight) if up_taps is None else upsampling_conv2d(x, weight, up_taps)
+    x = conv2d(x, weight, padding=padding) if up_taps is None else upsampling_conv2d(x, weight, up_taps)
     if not demodulate:
         return x
     energy = weight_energy(weight) if energy is None else energy

@@ -8,12 +8,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["equalized_gain", "minibatch_stddev", "normalize_2nd_moment"]
+__all__ = ["equalized_gain", "instance_norm", "minibatch_stddev", "normalize_2nd_moment"]
 
 
 def normalize_2nd_moment(x: Tensor, *, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x`` divided by its root mean square along ``dim`` (ProGAN's pixel norm, section 4.2)."""
     return x * (x.square().mean(dim=dim, keepdim=True) + eps).rsqrt()
+
+
+def instance_norm(x: Tensor, *, eps: float = 1e-8) -> Tensor:
+    """``x`` [N, C, H, W] with zero mean and unit deviation in each channel of each sample (StyleGAN, equation 1)."""
+    x = x - x.mean(dim=(2, 3), keepdim=True)
+    return x * (x.square().mean(dim=(2, 3), keepdim=True) + eps).rsqrt()
 
 
 def equalized_gain(shape: Sequence[int], *, gain: float = 1.0, lr_multiplier: float = 1.0) -> float:

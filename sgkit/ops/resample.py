@@ -75,22 +75,25 @@ def filter2d(x: Tensor, taps: Tensor) -> Tensor:
     return upfirdn2d(x, taps, padding=Padding(n // 2, (n - 1) // 2))
 
 
-def conv2d(x: Tensor, weight: Tensor, *, down: int = 1, taps: Tensor | None = None) -> Tensor:
+def conv2d(
+    x: Tensor, weight: Tensor, *, down: int = 1, taps: Tensor | None = None, padding: int | None = None
+) -> Tensor:
     """Same-size correlation of ``x`` [N, I, H, W] with ``weight`` [O, I, k, k], k odd; with ``down`` strided.
 
-    Filter and stride swap with a 1x1 kernel, so there the reduction comes first and costs a quarter.
+    Filter and stride swap with a 1x1 kernel, so there the reduction comes first and costs a quarter. ``padding``: other
+    zeros around than the k // 2 that keep the size (``down`` 1 only).
     """
     k = weight.shape[-1]
     weight = weight.to(x.dtype)
     if down == 1:
-        return F.conv2d(x, weight, padding=k // 2)
+        return F.conv2d(x, weight, padding=k // 2 if padding is None else padding)
     if taps is None:
         raise ValueError("conv2d: down > 1 needs the taps of a low-pass filter")
     n = taps.shape[0]
-    padding = Padding((n - down + 1) // 2 + k // 2, (n - down) // 2 + k // 2)
+    around = Padding((n - down + 1) // 2 + k // 2, (n - down) // 2 + k // 2)
     if k == 1:
-        return F.conv2d(upfirdn2d(x, taps, down=down, padding=padding), weight)
-    return F.conv2d(upfirdn2d(x, taps, padding=padding), weight, stride=down)
+        return F.conv2d(upfirdn2d(x, taps, down=down, padding=around), weight)
+    return F.conv2d(upfirdn2d(x, taps, padding=around), weight, stride=down)
 
 
 def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor) -> Tensor:

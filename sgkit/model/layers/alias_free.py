@@ -1,0 +1,156 @@
+"""The layers of StyleGAN3's generator: signals that are continuous between the pixels (Karras et al. 2021)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.model.layers.base import FullyConnected, Layer, StyledLayer, compute_dtype, conv_weight
+from sgkit.model.noise import NoiseSource
+from sgkit.model.spec import LayerSpec
+from sgkit.model.walk import State
+from sgkit.ops import Padding, bias_act, modulated_conv2d, upfirdn2d
+
+__all__ = ["AliasFreeConv", "FourierInput", "design_lowpass"]
+
+
+class FourierInput(Layer):
+    """Fourier features whose translation and rotation w chooses (StyleGAN3, sections 3.1 and 3.2)."""
+
+    transform: Tensor
+    freqs: Tensor
+    phases: Tensor
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        assert spec.alias_free is not None
+        self.rate, self.bandwidth = spec.alias_free.out_rate, spec.alias_free.out_cutoff
+        channels = spec.out_channels
+        freqs = torch.randn(channels, 2)
+        radii = freqs.square().sum(dim=1, keepdim=True).sqrt()
+        # Uniform over a disc, roughly: StyleGAN3's released networks draw them so.
+        freqs = freqs / (radii * radii.square().exp() ** 0.25) * self.bandwidth
+        self.weight = nn.Parameter(torch.randn(channels, channels))
+        self.affine = FullyConnected(config.w_dim, 4)
+        with torch.no_grad():
+            self.affine.weight.zero_()
+            self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("freqs", freqs)
+        self.register_buffer("phases", torch.rand(channels) - 0.5)
+
+    def style(self, w: Tensor) -> Tensor:
+        """Cosine, sine, shift right, shift down: [N, 4] for ``w`` [N, w_dim], the first two not yet normalised."""
+        return self.affine(w)  # type: ignore[no-any-return]
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """Features [N, C, h, w]."""
+        assert style is not None
+        matrix = self._placement(style)  # [N, 3, 3]
+        phases = self.phases + torch.einsum("cd,nd->nc", self.freqs, matrix[:, :2, 2])
+        freqs = torch.einsum("cd,nde->nce", self.freqs, matrix[:, :2, :2])
+        # Frequencies that the placement moves beyond what the canvas can hold fade out.
+        excess = (freqs.square().sum(dim=2).sqrt() - self.bandwidth) / (self.rate / 2 - self.bandwidth)
+        amplitudes = (1 - excess).clamp(0, 1)
+        rows, columns = (self._centres(side) for side in spec.size)
+        angles = (
+            freqs[:, :, 0, None, None] * columns + freqs[:, :, 1, None, None] * rows[:, None] + phases[:, :, None, None]
+        )
+        features = torch.sin(2 * math.pi * angles) * amplitudes[:, :, None, None]
+        x = torch.einsum("oc,nchw->nohw", self.weight / math.sqrt(self.weight.shape[1]), features)
+        return State(x=x.to(compute_dtype(x)).contiguous(memory_format=torch.channels_last), rgb=state.rgb)
+
+    def _placement(self, style: Tensor) -> Tensor:
+        cosine, sine, right, down = (style / style[:, :2].square().sum(dim=1, keepdim=True).sqrt()).unbind(dim=1)
+        zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
+        rotation = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=1)
+        translation = torch.stack([one, zero, -right, zero, one, -down, zero, zero, one], dim=1)
+        return rotation.reshape(-1, 3, 3) @ translation.reshape(-1, 3, 3) @ self.transform
+
+    def _centres(self, side: int) -> Tensor:
+        """Pixel centres along a side, in units of the image's base, 0 in the middle."""
+        positions = torch.arange(side, device=self.freqs.device, dtype=self.freqs.dtype)
+        return (positions + 0.5 - side / 2) / self.rate
+
+
+class AliasFreeConv(StyledLayer):
+    """Modulated convolution, then a nonlinearity between low-pass filters (StyleGAN3, figure 4b); or the image."""
+
+    magnitude_ema: Tensor
+    up_taps: Tensor
+    down_taps: Tensor
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__(spec, config)
+        synthesis, sampling = config.synthesis, spec.alias_free
+        assert sampling is not None
+        assert synthesis.alias_free is not None
+        settings, self.is_rgb = synthesis.alias_free, spec.kind == "rgb"
+        self.clamp, self.output_scale = synthesis.conv_clamp, settings.output_scale
+        self.ema_beta, self.activation = settings.magnitude_ema_beta, synthesis.activation
+        self.weight = conv_weight(spec)
+        self.bias = nn.Parameter(torch.zeros(spec.out_channels))
+        self.register_buffer("magnitude_ema", torch.ones([]))
+        inner_rate = max(sampling.in_rate, sampling.out_rate) * (1 if self.is_rgb else settings.lrelu_upsampling)
+        self.up, self.down = inner_rate // sampling.in_rate, inner_rate // sampling.out_rate
+        up_taps = settings.filter_size * self.up if self.up > 1 and not self.is_rgb else 1
+        down_taps = settings.filter_size * self.down if self.down > 1 and not self.is_rgb else 1
+        radial = settings.radial_filters and not sampling.critical
+        up_filter = design_lowpass(up_taps, sampling.in_cutoff, 2 * sampling.in_half_width, inner_rate)
+        down_filter = design_lowpass(
+            down_taps, sampling.out_cutoff, 2 * sampling.out_half_width, inner_rate, radial=radial
+        )
+        self.register_buffer("up_taps", up_filter, persistent=False)
+        self.register_buffer("down_taps", down_filter, persistent=False)
+        self.padding = _padding(spec, config, up=self.up, down=self.down, taps=up_taps + down_taps)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """``x`` [N, in, H, W] to [N, out, H', W'], or the image."""
+        assert style is not None
+        x = state.features
+        if self.training:
+            with torch.no_grad():
+                self.magnitude_ema.copy_(x.detach().float().square().mean().lerp(self.magnitude_ema, self.ema_beta))
+        x = modulated_conv2d(x, self.weight, style, demodulate=not self.is_rgb, padding=spec.kernel - 1)
+        x = x * self.magnitude_ema.rsqrt().to(x.dtype) + self.bias.to(x.dtype)[:, None, None]
+        x = upfirdn2d(x, self.up_taps, up=self.up, padding=self.padding, gain=float(self.up**2))
+        x = bias_act(x, activation="linear" if self.is_rgb else self.activation, clamp=self.clamp)
+        x = upfirdn2d(x, self.down_taps, down=self.down, padding=Padding(0, 0))
+        if self.is_rgb:
+            image = x.to(torch.promote_types(x.dtype, torch.float32)) * self.output_scale
+            return State(x=state.x, rgb=image)
+        return State(x=x, rgb=state.rgb)
+
+
+def design_lowpass(numtaps: int, cutoff: float, width: float, rate: float, *, radial: bool = False) -> Tensor:
+    """Kaiser-windowed low-pass filter, float32: taps [n] that separate, or radially symmetric [n, n].
+
+    ``cutoff``, ``width`` (of the transition band) and ``rate`` are in one unit of frequency (StyleGAN3, appendix C).
+    """
+    from scipy import signal, special
+
+    if numtaps == 1:
+        return torch.ones(1)
+    if not radial:
+        return torch.as_tensor(signal.firwin(numtaps=numtaps, cutoff=cutoff, width=width, fs=rate), dtype=torch.float32)
+    positions = (np.arange(numtaps) - (numtaps - 1) / 2) / rate
+    radius = np.hypot(*np.meshgrid(positions, positions))
+    jinc = special.j1(2 * cutoff * np.pi * radius) / (np.pi * radius)
+    window = np.kaiser(numtaps, signal.kaiser_beta(signal.kaiser_atten(numtaps, width / (rate / 2))))
+    taps = jinc * np.outer(window, window)
+    return torch.as_tensor(taps / taps.sum(), dtype=torch.float32)
+
+
+def _padding(spec: LayerSpec, config: ModelConfig, *, up: int, down: int, taps: int) -> Padding:
+    """What makes the canonical canvas come out at ``spec.size``: the same at both axes and on any canvas."""
+    sampling, settings = spec.alias_free, config.synthesis.alias_free
+    assert sampling is not None
+    assert settings is not None
+    in_side = config.base[0] * sampling.in_rate // 4 + 2 * settings.margin
+    total = (spec.size[0] - 1) * down + 1 - (in_side + spec.kernel - 1) * up + taps - 2
+    before = (total + up) // 2
+    return Padding(before, total - before)

@@ -1,0 +1,93 @@
+"""What the layers share: the seam to the walk, the dense layer, gains."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.model.noise import NoiseSource
+from sgkit.model.spec import LayerSpec
+from sgkit.model.walk import State
+from sgkit.ops import ACTIVATIONS, bias_act, equalized_gain
+
+__all__ = ["RESIDUAL_GAIN", "FullyConnected", "Layer", "StyledLayer", "add_noise", "compute_dtype", "conv_weight"]
+
+RESIDUAL_GAIN = math.sqrt(0.5)
+"""Both ways of a residual block are scaled by this, which keeps the variance of their sum (StyleGAN2, figure 7)."""
+
+
+class FullyConnected(nn.Module):
+    """``activation(x W^T + b)`` with equalized learning rate; parameters are stored divided by ``lr_multiplier``.
+
+    With ``gain_in_weight`` the activation's gain scales the weight alone, as in ProGAN and StyleGAN1.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: str = "linear",
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+        gain_in_weight: bool = False,
+    ) -> None:
+        super().__init__()
+        self.activation, self.lr_multiplier = activation, lr_multiplier
+        self.weight_gain = ACTIVATIONS[activation].gain if gain_in_weight else 1.0
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_features] to [N, out_features]."""
+        gain = equalized_gain(self.weight.shape, gain=self.weight_gain, lr_multiplier=self.lr_multiplier)
+        bias = self.bias.to(x.dtype) * self.lr_multiplier
+        x = F.linear(x, self.weight.to(x.dtype) * gain, bias)
+        return bias_act(x, activation=self.activation, gain=1 / self.weight_gain)
+
+
+class Layer(nn.Module):
+    """Base of the operators: the part of a network behind one :class:`LayerSpec`."""
+
+    def style(self, w: Tensor) -> Tensor:
+        """The layer's style [N, S] for ``w`` [N, w_dim]: only layers with a ``style_index`` have one."""
+        raise NotImplementedError
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """The state behind the layer."""
+        raise NotImplementedError
+
+
+class StyledLayer(Layer):
+    """A layer whose style [N, in] is an affine function of w, around 1 at first."""
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        self.affine = FullyConnected(config.w_dim, spec.in_channels, bias_init=1.0)
+
+    def style(self, w: Tensor) -> Tensor:
+        """[N, in] for ``w`` [N, w_dim]."""
+        return self.affine(w)  # type: ignore[no-any-return]
+
+
+def compute_dtype(tensor: Tensor) -> torch.dtype:
+    """The dtype that features start with: autocast's where it is on, else the tensor's own."""
+    device_type = tensor.device.type
+    return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else tensor.dtype
+
+
+def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
+    """A fresh convolution weight [out, in + extra, k, k] of unit variance."""
+    shape = (spec.out_channels, spec.in_channels + extra_channels, spec.kernel, spec.kernel)
+    return nn.Parameter(torch.randn(shape))
+
+
+def add_noise(spec: LayerSpec, x: Tensor, stored: Tensor, strength: Tensor, noise: NoiseSource) -> Tensor:
+    """``x`` [N, C, H, W] with the layer's noise times ``strength`` (a scalar, or [C, 1, 1]) added."""
+    height, width = x.shape[2:]
+    values = noise(spec, stored, batch=x.shape[0], size=(height, width))
+    return x if values is None else x + (values * strength).to(x.dtype)

@@ -1,0 +1,109 @@
+"""The layers of the discriminators: convolutions and the head."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.model.layers.base import RESIDUAL_GAIN, FullyConnected, Layer, conv_weight
+from sgkit.model.noise import NoiseSource
+from sgkit.model.spec import LayerSpec
+from sgkit.model.walk import State
+from sgkit.ops import ACTIVATIONS, bias_act, conv2d, equalized_gain, filter2d, fir_filter, minibatch_stddev
+
+__all__ = ["FilteredConv", "Head", "PooledConv"]
+
+
+class FilteredConv(Layer):
+    """Convolution, bias, activation; halves behind a low-pass filter (StyleGAN2)."""
+
+    taps: Tensor
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        discriminator = config.discriminator
+        self.activation, self.clamp = discriminator.activation, discriminator.conv_clamp
+        self.weight = conv_weight(spec)
+        self.bias = nn.Parameter(torch.zeros(spec.out_channels))
+        if spec.shortcut == "close":
+            self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
+        self.register_buffer("taps", fir_filter(discriminator.resample_filter), persistent=False)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """``x`` [N, in, H, W] to [N, out, H / down, W / down]."""
+        before = state.features
+        gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
+        x = conv2d(before, self.weight * equalized_gain(self.weight.shape), down=spec.down, taps=self.taps)
+        clamp = None if self.clamp is None else self.clamp * gain
+        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp)
+        if spec.shortcut == "open":
+            return State(x=x, rgb=state.rgb, shortcut=before)
+        if spec.shortcut == "close":
+            assert state.shortcut is not None
+            skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
+            x = x + conv2d(state.shortcut, skip, down=spec.down, taps=self.taps)
+        return State(x=x, rgb=state.rgb)
+
+
+class PooledConv(Layer):
+    """Convolution, bias, activation with its gain in the weight; halves by the mean of 2x2 (ProGAN, StyleGAN1)."""
+
+    box: Tensor
+    taps: Tensor
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        discriminator = config.discriminator
+        self.activation, self.before_pool = discriminator.activation, discriminator.activation_before_pool
+        self.weight = conv_weight(spec)
+        self.bias = nn.Parameter(torch.zeros(spec.out_channels))
+        self.register_buffer("box", fir_filter((1, 1)), persistent=False)
+        self.register_buffer("taps", fir_filter(discriminator.resample_filter), persistent=False)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """``x`` [N, in, H, W] to [N, out, H / down, W / down]."""
+        x = state.features
+        own_gain = ACTIVATIONS[self.activation].gain
+        weight = self.weight * equalized_gain(self.weight.shape, gain=own_gain)
+        if spec.down == 2 and len(self.taps) > 1:
+            x = filter2d(x, self.taps)
+        down = 1 if self.before_pool else spec.down
+        x = bias_act(
+            conv2d(x, weight, down=down, taps=self.box), self.bias, activation=self.activation, gain=1 / own_gain
+        )
+        if self.before_pool and spec.down == 2:
+            x = F.avg_pool2d(x, 2)
+        return State(x=x, rgb=state.rgb)
+
+
+class Head(Layer):
+    """Minibatch deviation, convolution, two dense layers: features [N, C, h, w] to an output [N, F]."""
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        discriminator = config.discriminator
+        self.activation, self.clamp = discriminator.activation, discriminator.conv_clamp
+        self.group_size, self.num_channels = discriminator.mbstd_group_size, discriminator.mbstd_num_channels
+        in_weight = discriminator.layer == "pooled"
+        self.weight_gain = ACTIVATIONS[self.activation].gain if in_weight else 1.0
+        channels, area = spec.in_channels, spec.size[0] * spec.size[1]
+        features = discriminator.head_features or channels
+        self.weight = nn.Parameter(torch.randn(channels, channels + self.num_channels, spec.kernel, spec.kernel))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.fc = FullyConnected(channels * area, features, activation=self.activation, gain_in_weight=in_weight)
+        self.out = FullyConnected(features, spec.out_channels)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """``x`` [N, F]."""
+        x = state.features
+        if self.num_channels > 0:
+            x = minibatch_stddev(x, group_size=self.group_size, num_channels=self.num_channels)
+        x = conv2d(x, self.weight * equalized_gain(self.weight.shape, gain=self.weight_gain))
+        x = bias_act(x, self.bias, activation=self.activation, gain=1 / self.weight_gain, clamp=self.clamp)
+        # The logit in the weights' precision: losses take its exponential.
+        x = x.flatten(1).to(self.fc.weight.dtype)
+        with torch.autocast(device_type=x.device.type, enabled=False):
+            x = self.out(self.fc(x))
+        return State(x=x, rgb=state.rgb)

@@ -1,0 +1,98 @@
+"""The layers of StyleGAN2's generator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.model.layers.base import RESIDUAL_GAIN, Layer, StyledLayer, add_noise, compute_dtype, conv_weight
+from sgkit.model.layers.rgb import join_rgb
+from sgkit.model.noise import NoiseSource
+from sgkit.model.spec import LayerSpec
+from sgkit.model.walk import State
+from sgkit.ops import bias_act, equalized_gain, fir_filter, modulated_conv2d, upsampling_conv2d, weight_energy
+
+__all__ = ["ConstantInput", "ModulatedConv", "ToRGB"]
+
+
+class ConstantInput(Layer):
+    """A learned constant in place of an image (StyleGAN, section 2)."""
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__()
+        self.const = nn.Parameter(torch.randn(spec.out_channels, *spec.size))
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """Features [1, C, h, w]: they take the batch size of the first style."""
+        x = self.const[None].to(compute_dtype(self.const))
+        return State(x=x.contiguous(memory_format=torch.channels_last), rgb=state.rgb)
+
+
+class ModulatedConv(StyledLayer):
+    """Modulated, demodulated convolution, noise, bias, activation (StyleGAN2, figure 2d)."""
+
+    noise_const: Tensor
+    taps: Tensor
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__(spec, config)
+        synthesis = config.synthesis
+        self.activation, self.clamp = synthesis.activation, synthesis.conv_clamp
+        self.weight = conv_weight(spec)
+        self.bias = nn.Parameter(torch.zeros(spec.out_channels))
+        if spec.has_noise:
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+            self.register_buffer("noise_const", torch.randn(spec.size))
+        if spec.shortcut == "open":
+            self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
+        self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
+        self._energy: tuple[tuple[int, int], Tensor] | None = None
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""
+        assert style is not None
+        before = state.features
+        taps = self.taps if spec.up == 2 else None
+        x = modulated_conv2d(before, self.weight, style, up_taps=taps, energy=self._cached_energy())
+        if spec.has_noise:
+            x = add_noise(spec, x, self.noise_const, self.noise_strength, noise)
+        gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
+        clamp = None if self.clamp is None else self.clamp * gain
+        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp)
+        if spec.shortcut == "open":
+            skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
+            return State(x=x, rgb=state.rgb, shortcut=upsampling_conv2d(before, skip, self.taps))
+        if spec.shortcut == "close":
+            assert state.shortcut is not None
+            x = x + state.shortcut
+        return State(x=x, rgb=state.rgb)
+
+    def _cached_energy(self) -> Tensor | None:
+        """:func:`weight_energy` kept between calls that need no gradient: reading every weight twice costs time."""
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            return None
+        key = (self.weight.data_ptr(), self.weight._version)
+        if self._energy is None or self._energy[0] != key or self._energy[1].device != self.weight.device:
+            self._energy = (key, weight_energy(self.weight.detach()))
+        return self._energy[1]
+
+
+class ToRGB(StyledLayer):
+    """1x1 modulated convolution to the image, without demodulation (StyleGAN2, figure 7)."""
+
+    taps: Tensor
+
+    def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
+        super().__init__(spec, config)
+        self.clamp = config.synthesis.conv_clamp
+        self.weight = conv_weight(spec)
+        self.bias = nn.Parameter(torch.zeros(spec.out_channels))
+        self.register_buffer("taps", fir_filter(config.synthesis.resample_filter), persistent=False)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """``rgb`` [N, 3, H, W] from ``x`` [N, C, H, W]."""
+        assert style is not None
+        rgb = modulated_conv2d(state.features, self.weight, style, demodulate=False)
+        rgb = bias_act(rgb, self.bias, clamp=self.clamp)
+        return State(x=state.x, rgb=join_rgb(spec, rgb, state, self.taps))
