@@ -1,0 +1,94 @@
+"""Edits that combine what several branches have just written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sgkit.edits.select import Selection, everywhere, when
+from sgkit.edits.shapes import Mask, constant
+from sgkit.errors import EditError
+from sgkit.model import FeatureEdit, LayerSpec, State
+
+__all__ = ["blend", "interpolate", "swap", "transfer", "weave"]
+
+Weights = Callable[[tuple[int, int]], Sequence[Tensor]]
+"""(height, width) of a canvas -> one weight map for each branch, that broadcasts to [height, width]; they sum to 1."""
+
+
+def weave(weights: Weights, *, where: Selection = everywhere) -> FeatureEdit:
+    """All branches go on with their weighted sum: ``x``, ``rgb`` and shortcut alike.
+
+    Feature interpolation at every layer, f = (1 - a) f1 + a f2, as in "StyleGAN of All Trades" (Chong, Lee and Forsyth
+    2021, section 3.2), for any number of branches.
+    """
+    return when(where, lambda states: [_weighted_sum(states, weights)] * len(states))
+
+
+def blend(mask: Mask, *, where: Selection = everywhere) -> FeatureEdit:
+    """Both branches go on with the mix of the two: the second where ``mask`` is 1, the first where it is 0."""
+    return weave(_complements(mask), where=where)
+
+
+def transfer(mask: Mask, *, where: Selection = everywhere) -> FeatureEdit:
+    """The first branch takes from the second where ``mask`` says so; the second goes on as it is."""
+    return when(where, lambda states: [_weighted_sum(states, _complements(mask)), states[1]])
+
+
+def swap(mask: Mask, *, where: Selection) -> FeatureEdit:
+    """Two branches exchange what lies under ``mask`` and stay apart; ``where``: mostly :func:`sgkit.edits.closing`."""
+    weights = _complements(mask)
+    return when(where, lambda states: [_weighted_sum(states, weights), _weighted_sum(states[::-1], weights)])
+
+
+def interpolate(weight: Callable[[LayerSpec], float]) -> FeatureEdit:
+    """Two branches go on with their mix by ``weight(spec)``, one number for each layer; at 0 they stay apart.
+
+    With two networks as branches: translation between domains ("toonify").
+    """
+
+    def edit(spec: LayerSpec, states: list[State]) -> list[State]:
+        share = weight(spec)
+        if share == 0:
+            return states
+        return blend(constant(share))(spec, states)
+
+    return edit
+
+
+def _complements(mask: Mask) -> Weights:
+    """Weights of two branches: the second's is the mask."""
+
+    def weights(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        share = mask(size)
+        return 1 - share, share
+
+    return weights
+
+
+def _weighted_sum(states: Sequence[State], weights: Weights) -> State:
+    """One state: every tensor of the states summed by its canvas's weights."""
+    return State(
+        x=_sum([state.x for state in states], weights),
+        rgb=_sum([state.rgb for state in states], weights),
+        shortcut=_sum([state.shortcut for state in states], weights),
+    )
+
+
+def _sum(tensors: Sequence[Tensor | None], weights: Weights) -> Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    if len(present) < len(tensors) or all(tensor is present[0] for tensor in present):
+        return tensors[0]  # not written yet, or written before the branches were last mixed
+    height, width = present[0].shape[2:]
+    if any(tensor.shape[2:] != (height, width) for tensor in present):
+        sizes = ", ".join(f"{tensor.shape[3]}x{tensor.shape[2]}" for tensor in present)
+        raise EditError(f"Branches on unlike canvases cannot be combined; theirs are {sizes} (WxH).")
+    maps = [share.to(present[0]) for share in weights((height, width))]
+    if len(maps) != len(present):
+        raise EditError(f"{len(maps)} weight maps were given for {len(present)} branches; give one for each.")
+    total = present[0] * maps[0]
+    for tensor, share in zip(present[1:], maps[1:], strict=True):
+        total = torch.addcmul(total, tensor, share)
+    return total
