@@ -40,6 +40,12 @@ _DATA, _TRAINING, _IMAGES, _MEASURING, _OTHER = "Data", "Training", "Images", "M
 
 COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
+        "prepare",
+        "sgkit.cli.prepare:prepare",
+        "Turn folders and archives of images into a store for training; run again, it goes on where it stopped.",
+        _DATA,
+    ),
+    CommandRow(
         "train",
         "sgkit.cli.train:train",
         "Train a generator on a store of images; Ctrl-C or SIGTERM saves first, and --resume goes on.",

@@ -1,0 +1,258 @@
+"""One part of a store, from a list of candidates: workers process them, one writer appends, everything in order.
+
+What ends up in the file depends on the candidates and options only: not on the number of workers, nor on how often the
+work was stopped on its way.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sgkit.errors import InputError, StoreError
+from sgkit.store.header import PartInfo
+from sgkit.store.images import BadImageError
+from sgkit.store.labels import Labeller
+from sgkit.store.process import ImageOptions, ProcessedImage, process
+from sgkit.store.records import PartWriter, Record, label_bytes
+from sgkit.store.sources import Item, Reader, Source
+from sgkit.store.workers import map_in_order
+
+__all__ = ["BuildState", "PartJob", "build_part"]
+
+COMMIT_BYTES = 16 << 20
+COMMIT_ITEMS = 1024
+"""A transaction ends after so many bytes or candidates: what a crash can cost, and what is held in memory."""
+CHUNK_ITEMS = 8
+
+SOURCE_FAILURES = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN}
+    if hasattr(errno, "EHOSTDOWN")
+    else {errno.EIO}
+)
+"""Errors of a disk or network that ail the whole source, not one file."""
+
+
+@dataclass(kw_only=True)
+class BuildState:
+    """How far a part is. Kept in the part's file, in the transaction of the records that it counts."""
+
+    num_items: int = 0
+    num_images: int = 0
+    num_bytes: int = 0
+    report_bytes: int = 0
+    """Length of the report that belongs to this state; what lies beyond was written by a run that was killed."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    per_source: list[list[int]] = field(default_factory=list)
+    complete: bool = False
+
+    @property
+    def num_skipped(self) -> int:
+        """Candidates left out."""
+        return sum(self.skipped.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartJob:
+    """What one part is made from, and where it goes."""
+
+    sources: Sequence[Source]
+    candidates: Sequence[tuple[int, int]]
+    """(source, item) of every candidate, in order."""
+    options: ImageOptions
+    labeller: Labeller
+    file: Path
+    report: Path
+    workers: int = 1
+    stop_on_error: bool = False
+    max_bad: float | None = None
+    """Most candidates that may be left out: a number, or a fraction below 1 of those looked at."""
+
+
+def build_part(job: PartJob, on_state: Callable[[BuildState], None]) -> PartInfo:
+    """Write the part, or go on with it, and say what is in it; ``on_state`` is called after every candidate.
+
+    Raises:
+        StoreError: the disk is full, a worker died, or too many files are bad. The part can be continued.
+        InputError: a source fails as a whole, or a file is bad and ``stop_on_error`` is set.
+    """
+    writer = PartWriter(job.file)
+    saved = writer.read_state()
+    state = BuildState(**saved) if saved else BuildState(per_source=[[0, 0] for _ in job.sources])
+    if not state.complete:
+        _build(job, writer, state, on_state)
+    return PartInfo(
+        file=job.file.name,
+        num_images=state.num_images,
+        num_items=state.num_items,
+        num_bytes=state.num_bytes,
+        skipped=dict(sorted(state.skipped.items())),
+        per_source=tuple((images, skipped) for images, skipped in state.per_source),
+    )
+
+
+def _build(job: PartJob, writer: PartWriter, state: BuildState, on_state: Callable[[BuildState], None]) -> None:
+    batch: list[Record] = []
+    batch_bytes = batch_items = 0
+    with _open_report(job.report, state.report_bytes) as report:
+        for outcome in _outcomes(job, state.num_items):
+            records = _admit(job, outcome, state, report)
+            batch += records
+            batch_items += 1
+            batch_bytes += sum(record.num_bytes for record in records)
+            if batch_bytes >= COMMIT_BYTES or batch_items >= COMMIT_ITEMS:
+                _commit(writer, batch, state, report)
+                batch, batch_bytes, batch_items = [], 0, 0
+            on_state(state)
+        state.complete = True
+        _commit(writer, batch, state, report)
+
+
+class _Report:
+    """The lines of ``report.jsonl``, flushed with each transaction."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        path.touch()
+        self._file = path.open("r+b")
+        self._file.truncate(keep)
+        self._file.seek(keep)
+
+    def __enter__(self) -> _Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, **values: Any) -> None:
+        """Write a line."""
+        line = json.dumps(values, ensure_ascii=False) + "\n"
+        self._file.write(line.encode("utf-8", "surrogateescape"))
+
+    def flush(self) -> int:
+        """Hand everything to the system and return the length so far."""
+        self._file.flush()
+        return self._file.tell()
+
+
+def _open_report(path: Path, keep: int) -> _Report:
+    return _Report(path, keep)
+
+
+def _commit(writer: PartWriter, batch: list[Record], state: BuildState, report: _Report) -> None:
+    try:
+        state.report_bytes = report.flush()
+    except OSError as error:
+        raise StoreError(
+            f"The report beside {writer.path} cannot be written: {error}. All images up to here are safe; make room "
+            "and run the same command again to continue."
+        ) from error
+    writer.commit(state.num_images - len(batch), batch, vars(state))
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    source: int
+    item: Item
+    images: tuple[ProcessedImage, ...] = ()
+    bad: tuple[str, str] | None = None
+    """Reason and detail."""
+    failed_source: str | None = None
+
+
+def _admit(job: PartJob, outcome: _Outcome, state: BuildState, report: _Report) -> list[Record]:
+    """The records of a candidate, counted in ``state``; none when it is left out, which goes to the report."""
+    given = job.sources[outcome.source].given
+    if outcome.failed_source is not None:
+        raise InputError(
+            f"Source {given} failed while reading {outcome.item.name}: {outcome.failed_source}. What is stored is "
+            "safe; run the same command again to continue when the source is back."
+        )
+    state.num_items += 1
+    bad, label = outcome.bad, None
+    if bad is None:
+        try:
+            label = job.labeller.label(outcome.source, outcome.item)
+        except BadImageError as error:
+            bad = (error.reason, error.detail)
+    if bad is not None:
+        _leave_out(job, outcome, bad, state, report)
+        return []
+    records = [
+        Record(image.images, label_bytes(job.labeller.schema, label), _meta(outcome, image)) for image in outcome.images
+    ]
+    state.num_images += len(records)
+    state.num_bytes += sum(record.num_bytes for record in records)
+    state.per_source[outcome.source][0] += len(records)
+    return records
+
+
+def _meta(outcome: _Outcome, image: ProcessedImage) -> dict[str, Any]:
+    meta: dict[str, Any] = {
+        "name": outcome.item.name + image.suffix,
+        "source": outcome.source,
+        "pixels": image.pixel_hash,
+    }
+    if outcome.item.attributes:
+        meta["attributes"] = dict(outcome.item.attributes)
+    return meta
+
+
+def _leave_out(job: PartJob, outcome: _Outcome, bad: tuple[str, str], state: BuildState, report: _Report) -> None:
+    reason, detail = bad
+    name, given = outcome.item.name, job.sources[outcome.source].given
+    if job.stop_on_error:
+        raise InputError(
+            f"{name} in {given} cannot be used: {reason}{f' ({detail})' if detail else ''}. Stopped, as "
+            "--on-error stop asks; repair or remove it, or run the same command with --on-error skip to go on."
+        )
+    state.skipped[reason] = state.skipped.get(reason, 0) + 1
+    state.per_source[outcome.source][1] += 1
+    report.add(source=given, name=name, reason=reason, detail=detail)
+    limit = job.max_bad
+    if limit is not None and state.num_skipped > (limit if limit >= 1 else max(limit * state.num_items, 100 * limit)):
+        allowed = f"{limit:g} files" if limit >= 1 else f"{limit:.3g} of all"
+        raise StoreError(
+            f"{state.num_skipped} of {state.num_items} files were left out, more than --max-bad allows ({allowed}). "
+            f"The last one: {name}: {reason}. See the reasons in {job.report}, or raise --max-bad and run again to "
+            "continue."
+        )
+
+
+def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
+    setup = ([source.reader() for source in job.sources], job.options)
+    results = map_in_order(_process_chunk, setup, _chunks(job, start), workers=job.workers)
+    try:
+        for chunk in results:
+            yield from chunk
+    finally:
+        results.close()  # type: ignore[attr-defined]
+
+
+def _chunks(job: PartJob, start: int) -> Iterator[list[tuple[int, Item]]]:
+    items = ((source, job.sources[source][item]) for source, item in job.candidates[start:])
+    while chunk := list(islice(items, CHUNK_ITEMS)):
+        yield chunk
+
+
+def _process_chunk(setup: tuple[list[Reader], ImageOptions], chunk: list[tuple[int, Item]]) -> list[_Outcome]:
+    readers, options = setup
+    return [_process_item(readers[source], options, source, item) for source, item in chunk]
+
+
+def _process_item(reader: Reader, options: ImageOptions, source: int, item: Item) -> _Outcome:
+    kept = Item(item.name, None, item.label, None, item.attributes)
+    try:
+        payload = reader.read(item) if item.payload is None else item.payload
+    except OSError as error:
+        if error.errno in SOURCE_FAILURES:
+            return _Outcome(source, kept, failed_source=str(error))
+        return _Outcome(source, kept, bad=("unreadable", str(error)))
+    try:
+        return _Outcome(source, kept, tuple(process(item.name, payload, options)))
+    except BadImageError as error:
+        return _Outcome(source, kept, bad=(error.reason, error.detail))

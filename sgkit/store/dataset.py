@@ -1,0 +1,281 @@
+"""Images as tensors: a store as a torch ``Dataset``, endless training batches, and one pass over anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from sgkit.errors import InputError, UsageError
+from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header
+from sgkit.store.images import BadImageError
+from sgkit.store.process import ImageOptions, pixels_of
+from sgkit.store.records import StoreReader
+from sgkit.store.sources import open_source
+
+__all__ = ["Batch", "ImageFiles", "Images", "StoreDataset", "batches", "iterate", "open_images"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images and their labels."""
+
+    images: torch.Tensor
+    """uint8 [N, C, H, W]"""
+    labels: torch.Tensor
+    """float32 [N, label_dim]"""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Images(Protocol):
+    """Images of one size by number: a store, or the files of a folder or archive."""
+
+    image_size: tuple[int, int]
+    image_channels: int
+    label_dim: int
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def read_into(self, index: int, pixels: np.ndarray, label: np.ndarray) -> None:
+        """Write an image into uint8 ``pixels`` [C, H, W] and its label into float32 ``label`` [label_dim]."""
+        ...
+
+
+class StoreDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """A store as pairs (uint8 image [C, H, W], float32 label [label_dim]).
+
+    LMDB is opened on first use, once per process, so that the dataset may be forked, spawned and pickled at will.
+    ``size`` (height, width) picks a level of a pyramid.
+
+    Raises:
+        StoreError: there is no finished store at ``path``.
+        UsageError: the store does not hold that size.
+    """
+
+    def __init__(self, path: str | Path, *, size: tuple[int, int] | None = None) -> None:
+        self.reader = StoreReader(path)
+        self.header: Header = self.reader.header
+        self.image_size: tuple[int, int] = size or self.header.image_size
+        if self.image_size not in self.header.sizes:
+            held = ", ".join(f"{width}x{height}" for height, width in self.header.sizes)
+            asked = f"{self.image_size[1]}x{self.image_size[0]}"
+            raise UsageError(f"Store {path} holds no images of {asked} (WxH), only {held}. Prepare it with --pyramid?")
+        self.image_channels: int = self.header.image_channels
+        self.label_dim: int = self.header.labels.dim
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pixels = torch.empty((self.image_channels, *self.image_size), dtype=torch.uint8)
+        label = torch.empty(self.label_dim)
+        self.read_into(index, pixels.numpy(), label.numpy())
+        return pixels, label
+
+    def read_into(self, index: int, pixels: np.ndarray, label: np.ndarray) -> None:
+        """Write an image and its label into arrays; a raw record is copied once, from the file's pages."""
+        pixels[...] = self.reader.pixels(index, size=self.image_size)
+        if self.label_dim:
+            label[...] = self.reader.label(index)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """The image, uint8 [C, H, W]; of a raw store a read-only view of the file, without a copy."""
+        return self.reader.pixels(index, size=self.image_size)
+
+
+class ImageFiles(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The images of a folder, archive or any other source, decoded as they are asked for.
+
+    With no ``size`` all must be as large as the first one; otherwise they are cropped in the middle and resampled.
+    A file that cannot be read is an error, which names it.
+    """
+
+    label_dim = 0
+
+    def __init__(self, path: str, *, size: tuple[int, int] | None = None, channels: int | None = None) -> None:
+        self.source = open_source(path, size=size or (256, 256))
+        self._reader = self.source.reader()
+        self.resize = size is not None
+        options = ImageOptions(size=size or (1, 1), channels=channels or 3, exact_decoding=True)
+        self.image_channels = options.channels
+        self.image_size = size or self._first_size(options)
+        self._options = ImageOptions(size=self.image_size, channels=options.channels, exact_decoding=True)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self._read(index, self._options, self.resize)), torch.empty(0)
+
+    def read_into(self, index: int, pixels: np.ndarray, label: np.ndarray) -> None:
+        """Write an image into an array."""
+        pixels[...] = self._read(index, self._options, self.resize)
+
+    def _first_size(self, options: ImageOptions) -> tuple[int, int]:
+        height, width = self._read(0, options, False, check=False).shape[1:]
+        return height, width
+
+    def _read(self, index: int, options: ImageOptions, resize: bool, *, check: bool = True) -> np.ndarray:
+        item = self.source[index]
+        try:
+            pixels = pixels_of(item.name, self._reader.read(item), options, resize=resize)
+        except (BadImageError, OSError) as error:
+            raise InputError(
+                f"{item.name} in {self.source.given} cannot be used: {' '.join(map(str, error.args))}"
+            ) from error
+        if check and pixels.shape[1:] != options.size:
+            raise InputError(
+                f"{item.name} in {self.source.given} is {pixels.shape[2]}x{pixels.shape[1]}, the first image is "
+                f"{options.size[1]}x{options.size[0]} (WxH). Give a size, or prepare a store."
+            )
+        return pixels
+
+
+def open_images(path: str | Path, *, size: tuple[int, int] | None = None, channels: int | None = None) -> Images:
+    """The images at ``path``: a store, folder, zip or any other source, to be given to :func:`iterate`.
+
+    A store's images come as they are: ``size`` may pick a level of its pyramid.
+
+    Raises:
+        InputError: there is nothing to read.
+        StoreError: the store is unfinished or damaged.
+        UsageError: a store has another size or other channels than asked for.
+    """
+    folder = Path(path)
+    if not ((folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file()):
+        return ImageFiles(str(path), size=size, channels=channels)
+    dataset = StoreDataset(folder, size=size)
+    if channels not in (None, dataset.image_channels):
+        raise UsageError(f"Store {path} has {dataset.image_channels} channels; {channels} were asked for.")
+    return dataset
+
+
+def batches(
+    dataset: Images,
+    *,
+    batch: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int = 0,
+    mirror: bool = False,
+) -> Iterator[Batch]:
+    """Endless shuffled batches for training: uint8 [batch / world_size, C, H, W] and labels, for this process's rank.
+
+    The images are a permutation of the dataset in each epoch, one epoch following the other without a gap. What stands
+    at a position, and whether it is flipped left to right, depends on ``seed`` and the position alone; ``start`` is the
+    position to begin at (the number of images taken before, by all processes together): a run may resume anywhere.
+
+    Raises:
+        UsageError: the batch is not a multiple of ``world_size``.
+    """
+    if batch < 1 or batch % world_size:
+        raise UsageError(f"batch is {batch}; it must be a multiple of the number of processes, {world_size}.")
+    share = batch // world_size
+    positions = (range(p + rank * share, p + (rank + 1) * share) for p in _count(start, batch))
+    order = _Order(len(dataset), seed, mirror)
+    return _load(dataset, (order.request(some) for some in positions), num_workers)
+
+
+def iterate(dataset: Images, *, batch: int, num_workers: int = 0) -> Iterator[Batch]:
+    """All images once, in order; the last batch holds what is left."""
+    if batch < 1:
+        raise UsageError(f"batch is {batch}; it must be 1 or more.")
+    firsts = range(0, len(dataset), batch)
+    requests = (_Request(np.arange(first, min(first + batch, len(dataset)))) for first in firsts)
+    return _load(dataset, requests, num_workers)
+
+
+def _count(start: int, step: int) -> Iterator[int]:
+    while True:
+        yield start
+        start += step
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The images of one batch."""
+
+    indices: np.ndarray
+    flips: np.ndarray | None = None
+
+
+class _Order:
+    """Which image stands at a position, and whether it is flipped; keeps the epoch that was asked for last."""
+
+    def __init__(self, length: int, seed: int, mirror: bool) -> None:
+        self.length = length
+        self.seed = seed
+        self.mirror = mirror
+        self._epoch = -1
+        self._indices = self._flips = np.empty(0, np.int64)
+
+    def request(self, positions: range) -> _Request:
+        """The images at consecutive positions, over the ends of epochs."""
+        indices: list[int] = []
+        flips: list[bool] = []
+        for position in positions:
+            epoch, place = divmod(position, self.length)
+            if epoch != self._epoch:
+                self._shuffle(epoch)
+            indices.append(int(self._indices[place]))
+            flips.append(bool(self._flips[place]))
+        return _Request(np.array(indices), np.array(flips) if self.mirror else None)
+
+    def _shuffle(self, epoch: int) -> None:
+        # RandomState's streams are frozen by NumPy, Generator's are not: a run may resume under another version.
+        random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([self.seed, epoch])))
+        self._indices = random.permutation(self.length)
+        self._flips = random.randint(0, 2, self.length)
+        self._epoch = epoch
+
+
+class _BatchReader(Dataset[Batch]):
+    """A dataset whose items are whole batches, so that workers fill each tensor in place."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def __getitem__(self, request: Any) -> Batch:
+        shape = (len(request.indices), self.images.image_channels, *self.images.image_size)
+        pixels = torch.empty(shape, dtype=torch.uint8)
+        labels = torch.zeros(shape[0], self.images.label_dim)
+        pixel_array, label_array = pixels.numpy(), labels.numpy()
+        for row, index in enumerate(request.indices):
+            self.images.read_into(int(index), pixel_array[row], label_array[row])
+            if request.flips is not None and request.flips[row]:
+                pixel_array[row] = pixel_array[row, :, :, ::-1].copy()
+        return Batch(pixels, labels)
+
+
+class _Requests:
+    """The sampler of the loader."""
+
+    def __init__(self, requests: Iterable[_Request]) -> None:
+        self._requests = requests
+
+    def __iter__(self) -> Iterator[_Request]:
+        return iter(self._requests)
+
+
+def _load(images: Images, requests: Iterable[_Request], num_workers: int) -> Iterator[Batch]:
+    reader = _BatchReader(images)
+    if num_workers == 0:
+        return (reader[request] for request in requests)
+    loader: DataLoader[Batch] = DataLoader(
+        reader,
+        batch_size=None,
+        sampler=_Requests(requests),
+        num_workers=num_workers,
+    )
+    return iter(loader)

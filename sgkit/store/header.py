@@ -1,0 +1,183 @@
+"""The header of an image store: one versioned JSON file, written last, that says all about the images.
+
+A store is one folder: ``header.json``, one or more LMDB files with the records, and ``report.jsonl`` with the
+files that were left out. A folder without ``header.json`` is unfinished.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sgkit.config import Config
+from sgkit.errors import ConfigError, StoreError
+
+__all__ = [
+    "ENCODINGS",
+    "HEADER_NAME",
+    "PLAN_NAME",
+    "REPORT_NAME",
+    "Header",
+    "LabelSchema",
+    "PartInfo",
+    "SourceInfo",
+    "image_sizes",
+    "read_header",
+    "size_text",
+]
+
+FORMAT = "sgkit-store"
+VERSION = 1
+HEADER_NAME = "header.json"
+PLAN_NAME = "plan.json"
+"""What an unfinished store is being made from; removed when the header is written."""
+REPORT_NAME = "report.jsonl"
+ENCODINGS = ("png", "webp", "jpeg", "raw")
+SMALLEST_LEVEL = 4
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """``WxH`` from (height, width)."""
+    return f"{size[1]}x{size[0]}"
+
+
+def image_sizes(size: tuple[int, int], *, pyramid: bool) -> tuple[tuple[int, int], ...]:
+    """Sizes (height, width) of the records of one image: the size itself, then its halves down to 4 for a pyramid."""
+    sizes = [size]
+    while pyramid and min(sizes[-1]) >= 2 * SMALLEST_LEVEL and sizes[-1][0] % 2 == 0 and sizes[-1][1] % 2 == 0:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return tuple(sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSchema(Config):
+    """What the labels of a store are."""
+
+    kind: Literal["none", "class", "multi", "float"] = "none"
+    """``class``: one of ``names``; ``multi``: any of them; ``float``: one number for each."""
+    names: tuple[str, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Length of the label vector that readers give; 0 without labels."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceInfo(Config):
+    """Where images came from."""
+
+    given: str
+    """As it was named when the store was made."""
+    kind: str
+    num_items: int
+    fingerprint: str
+    """Hash of the names (and own labels) of its items, in order."""
+    num_images: int = 0
+    num_skipped: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartInfo(Config):
+    """One LMDB file of a store."""
+
+    file: str
+    num_images: int
+    num_items: int
+    """Files looked at, the ones left out included."""
+    num_bytes: int
+    """Bytes of all records, before LMDB's pages."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Reason -> number of files left out."""
+    per_source: tuple[tuple[int, int], ...] = ()
+    """(images, files left out) of each source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header(Config):
+    """All there is to know about a finished store."""
+
+    num_images: int
+    image_size: tuple[int, int]
+    """Height and width in pixels."""
+    image_channels: int
+    encoding: Literal["png", "webp", "jpeg", "raw"]
+    filter: str
+    crop: str
+    content_hash: str
+    """SHA-256 over the hashes of all images and labels, in order."""
+    pyramid: bool = False
+    labels: LabelSchema = field(default_factory=LabelSchema)
+    sources: tuple[SourceInfo, ...] = ()
+    parts: tuple[PartInfo, ...] = ()
+    skipped: dict[str, int] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Every option that the store was made with."""
+    sgkit: str = ""
+    """Version of sgkit that wrote it."""
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Sizes (height, width) of the records of each image, largest first."""
+        return image_sizes(self.image_size, pyramid=self.pyramid)
+
+    @property
+    def num_skipped(self) -> int:
+        """Files that were left out."""
+        return sum(self.skipped.values())
+
+    def to_json(self) -> str:
+        """The text of ``header.json``."""
+        return json.dumps({"format": FORMAT, "version": VERSION, **self.to_dict()}, indent=1) + "\n"
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of the store at ``path``.
+
+    Raises:
+        StoreError: there is no store, it is unfinished, its header is damaged, or a newer sgkit wrote it.
+    """
+    folder = Path(path)
+    file = folder / HEADER_NAME
+    if not file.is_file():
+        raise StoreError(_why_no_header(folder))
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise StoreError(f"The header of store {folder} cannot be read ({error}). Prepare the store again.") from error
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise StoreError(f"{file} is not the header of an sgkit store. Make a store with 'sgkit prepare'.")
+    version = values.pop("version", None)
+    if version != VERSION:
+        raise StoreError(
+            f"Store {folder} has format version {version}; this sgkit reads version {VERSION}. "
+            "Update sgkit, or prepare the store again."
+        )
+    try:
+        return Header.from_dict(values)
+    except (ConfigError, TypeError) as error:
+        raise StoreError(f"The header of store {folder} is damaged: {error}") from error
+
+
+def _why_no_header(folder: Path) -> str:
+    if not folder.exists():
+        return f"There is no store at {folder}. Make one with 'sgkit prepare SOURCE --out {folder} --size SIZE'."
+    make = f"Make one with 'sgkit prepare {folder} --out STORE --size SIZE'."
+    if not folder.is_dir():
+        return f"{folder} is a file; a store is a folder. {make}"
+    plan = folder / PLAN_NAME
+    if plan.is_file():
+        return (
+            f"Store {folder} is unfinished. Run the command that started it again; it continues where it stopped:\n"
+            f"  {_command_of(plan, folder)}"
+        )
+    return f"{folder} is not a store: it has no {HEADER_NAME}. {make}"
+
+
+def _command_of(plan: Path, folder: Path) -> str:
+    try:
+        return str(json.loads(plan.read_text(encoding="utf-8"))["command"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"sgkit prepare ... --out {folder}"

@@ -1,0 +1,201 @@
+"""What a store is going to be made from, and the joining of its parts: everything about a preparation but the doing."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+import sgkit
+from sgkit.errors import ConfigError, StoreError
+from sgkit.store.header import Header, PartInfo, SourceInfo
+from sgkit.store.labels import Labeller, make_labeller
+from sgkit.store.process import ImageOptions
+from sgkit.store.records import PartWriter
+from sgkit.store.sources import Source, open_source
+
+__all__ = ["Candidates", "PrepareOptions", "PreparePlan", "check_same", "content_hash", "make_plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions(ImageOptions):
+    """What a store is made like. The same options and sources give the same bytes."""
+
+    labels: str = "auto"
+    """``auto``: those that come with the data; ``none``; ``folders``: a class for each folder."""
+    limit: int | None = None
+    """Look at the first so many files only."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit is {self.limit}; it must be 1 or more.")
+
+
+class Candidates(Sequence[tuple[int, int]]):
+    """(source, item) of every file to look at, in order: numbers into the sources laid end to end."""
+
+    def __init__(self, lengths: Sequence[int], numbers: Sequence[int] | np.ndarray) -> None:
+        self._starts = [0, *np.cumsum(lengths).tolist()]
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Candidates: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | Candidates:
+        if isinstance(index, slice):
+            rest = Candidates([], self.numbers[index])
+            rest._starts = self._starts
+            return rest
+        number = int(self.numbers[index])
+        source = bisect_right(self._starts, number) - 1
+        return source, number - self._starts[source]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparePlan:
+    """Sources opened, labels found, files chosen."""
+
+    options: PrepareOptions
+    sources: tuple[Source, ...]
+    labeller: Labeller
+    candidates: Candidates
+
+    def source_infos(self) -> list[SourceInfo]:
+        """Facts on the sources that are known before anything is read."""
+        return [
+            SourceInfo(given=s.given, kind=s.kind, num_items=len(s), fingerprint=s.fingerprint()) for s in self.sources
+        ]
+
+    def describe(self, out: Path, num_parts: int) -> dict[str, Any]:
+        """Plain values that two runs must share to be the same preparation, and the command to repeat."""
+        return {
+            "sgkit": sgkit.__version__,
+            "command": self._command(out),
+            "options": self.options.to_dict(),
+            "sources": [info.to_dict() for info in self.source_infos()],
+            "labels": self.labeller.schema.to_dict(),
+            "num_candidates": len(self.candidates),
+            "num_parts": num_parts,
+        }
+
+    def _command(self, out: Path) -> str:
+        words = ["sgkit", "prepare", *(source.given for source in self.sources), "--out", str(out)]
+        for field in fields(self.options):
+            value = getattr(self.options, field.name)
+            if field.name == "size":
+                words += ["--size", f"{value[1]}x{value[0]}"]
+            elif value == field.default:
+                continue
+            elif value is True:
+                words.append(f"--{field.name.replace('_', '-')}")
+            else:
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                words += [f"--{field.name.replace('_', '-')}", text]
+        return shlex.join(words)
+
+    def join(self, folder: Path, parts: Sequence[PartInfo]) -> Header:
+        """The header over finished parts.
+
+        Raises:
+            StoreError: no image is left.
+        """
+        num_images = sum(part.num_images for part in parts)
+        skipped = _add_up([part.skipped for part in parts])
+        if num_images == 0:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+            raise StoreError(
+                f"None of the {sum(part.num_items for part in parts)} files could be used ({reasons}). "
+                f"Remove {folder} and try again with other files or options."
+            )
+        return Header(
+            num_images=num_images,
+            image_size=self.options.image_size,
+            image_channels=self.options.channels,
+            encoding=self.options.encoding,
+            filter=self.options.filter,
+            crop=self.options.crop,
+            content_hash=content_hash(folder, parts),
+            pyramid=self.options.pyramid,
+            labels=self.labeller.schema,
+            sources=tuple(self._counted_sources(parts)),
+            parts=tuple(parts),
+            skipped=skipped,
+            settings=self.options.to_dict(),
+            sgkit=sgkit.__version__,
+        )
+
+    def _counted_sources(self, parts: Sequence[PartInfo]) -> Iterator[SourceInfo]:
+        for position, info in enumerate(self.source_infos()):
+            images, skipped = (sum(part.per_source[position][i] for part in parts) for i in (0, 1))
+            yield SourceInfo.from_dict({**info.to_dict(), "num_images": images, "num_skipped": skipped})
+
+
+def make_plan(given: Sequence[str], options: PrepareOptions) -> PreparePlan:
+    """Open the sources, find the labels and choose the files.
+
+    Raises:
+        InputError: a source is missing or empty, or lacks the labels asked for.
+    """
+    sources = tuple(open_source(name, size=options.size) for name in given)
+    lengths = [len(source) for source in sources]
+    total = sum(lengths)
+    numbers = range(total if options.limit is None else min(options.limit, total))
+    return PreparePlan(
+        options=options,
+        sources=sources,
+        labeller=make_labeller(options.labels, sources),
+        candidates=Candidates(lengths, numbers),
+    )
+
+
+def content_hash(folder: Path, parts: Sequence[PartInfo]) -> str:
+    """SHA-256 over the pixel hashes and labels of all images, in order, whatever the parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for pixels, label in PartWriter(folder / part.file).read_hashes():
+            digest.update(pixels.encode() + label)
+    return digest.hexdigest()
+
+
+def check_same(planned: dict[str, Any], found: dict[str, Any], folder: Path) -> None:
+    """Refuse to go on with a preparation that differs from the one that was started.
+
+    Raises:
+        StoreError: something differs; it is named.
+    """
+    for key in ("options", "sources", "labels", "num_candidates", "num_parts", "sgkit"):
+        if planned[key] == found.get(key):
+            continue
+        what = _difference(key, planned[key], found.get(key))
+        raise StoreError(
+            f"{folder} holds an unfinished store made differently: {what}. Repeat the command that started it:\n"
+            f"  {found.get('command', '?')}\nor remove the folder to start anew."
+        )
+
+
+def _difference(key: str, planned: Any, found: Any) -> str:
+    if key == "options" and isinstance(found, dict):
+        names = [name for name in planned if planned[name] != found.get(name)]
+        return "; ".join(f"{name} was {found.get(name)!r} and is now {planned[name]!r}" for name in names)
+    if key == "sources" and isinstance(found, list):
+        old, new = [s["given"] for s in found], [s["given"] for s in planned]
+        return f"sources were {old} and are now {new}" if old != new else "files of a source have changed since"
+    return f"{key} was {found!r} and is now {planned!r}"
+
+
+def _add_up(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    names = sorted({name for count in counts for name in count})
+    return {name: sum(count.get(name, 0) for count in counts) for name in names}

@@ -1,0 +1,145 @@
+"""One item of a source to the records of its images: decode, crop, resize, encode. Runs in worker processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from sgkit.config import Config
+from sgkit.errors import ConfigError, did_you_mean
+from sgkit.store.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
+from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
+from sgkit.store.header import image_sizes, size_text
+from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
+
+__all__ = ["ImageOptions", "ProcessedImage", "pixels_of", "process"]
+
+DECODE_MARGIN = 3.0
+"""Scaled JPEG decoding leaves at least this many pixels for each one that is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(Config):
+    """How pictures become images. Everything here changes pixels and is written to the store's header."""
+
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    channels: int = 3
+    """1 grey, 3 RGB, 4 RGBA."""
+    crop: str = "center"
+    filter: str = "lanczos"
+    encoding: Literal["png", "webp", "jpeg", "raw"] = "png"
+    pyramid: bool = False
+    """Keep every half of the size, too, down to 4."""
+    background: tuple[int, int, int] = (0, 0, 0)
+    """RGB under transparent pixels when alpha is not kept."""
+    exact_decoding: bool = False
+    """Decode large JPEGs in full, instead of at a fraction that leaves three pixels for each one kept."""
+    max_pixels: int = 178_956_970
+    """Pictures with more pixels are left out as decompression bombs."""
+    min_size: int = 0
+    """Pictures with a shorter short side are left out."""
+    max_aspect: float = 0.0
+    """Pictures whose sides differ by more than this factor are left out; 0: any."""
+    animated: Literal["first", "refuse"] = "first"
+    seed: int = 0
+    """Of random crops."""
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1:
+            raise ConfigError(f"Size {size_text(self.size)} (WxH) must be at least 1x1.")
+        if self.channels not in (1, 3, 4):
+            raise ConfigError(f"channels is {self.channels}; it must be 1 (grey), 3 (RGB) or 4 (RGBA).")
+        if self.filter not in FILTERS:
+            raise ConfigError(f"Unknown filter {self.filter!r}. {did_you_mean(self.filter, FILTERS)}")
+        check_encoding(self.encoding, self.channels)
+        _ = self.image_size
+
+    @property
+    def parsed_crop(self) -> Crop:
+        """The crop."""
+        return parse_crop(self.crop)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Size (height, width) of the images in the store."""
+        return output_size(self.parsed_crop, self.size)
+
+
+@dataclass(frozen=True)
+class ProcessedImage:
+    """An image ready to be stored."""
+
+    suffix: str
+    """Tells the several images of one picture apart: ``""``, or ``#0``, ``#1`` ..."""
+    images: dict[str, bytes]
+    """``WxH`` -> record."""
+    pixel_hash: str
+
+
+def process(name: str, payload: Payload, options: ImageOptions) -> list[ProcessedImage]:
+    """The images that a picture gives: one, or several for tiles and random crops.
+
+    Raises:
+        BadImageError: it cannot be used.
+    """
+    picture = open_picture(payload, max_pixels=options.max_pixels, refuse_animated=options.animated == "refuse")
+    _check_shape(picture.size, options)
+    crop, size = options.parsed_crop, options.size
+
+    def boxes(upright: tuple[int, int]) -> list[tuple[float, float, float, float]]:
+        return crop_boxes(crop, upright, size, key=name, seed=options.seed)
+
+    def shrink(upright: tuple[int, int]) -> float:
+        return shrink_fraction(boxes(upright), size, margin=DECODE_MARGIN)
+
+    upright = decode_image(
+        picture,
+        channels=options.channels,
+        background=options.background,
+        shrink=None if options.exact_decoding else shrink,
+    )
+    found = boxes(upright.size)
+    cuts = [cut(upright, box, size, filter_name=options.filter) for box in found]
+    return [_finish(image, f"#{i}" if len(cuts) > 1 else "", options) for i, image in enumerate(cuts)]
+
+
+def _check_shape(size: tuple[int, int], options: ImageOptions) -> None:
+    width, height = size
+    if min(size) < options.min_size:
+        raise BadImageError("too small", f"{width}x{height} is under {options.min_size} on its short side")
+    if options.max_aspect and max(size) > options.max_aspect * min(size):
+        raise BadImageError("too long", f"{width}x{height} is over {options.max_aspect:g}:1")
+
+
+def pixels_of(name: str, payload: Payload, options: ImageOptions, *, resize: bool) -> np.ndarray:
+    """A picture as uint8 [C, H, W]: cropped in the middle and resampled, or as large as it is.
+
+    Raises:
+        BadImageError: it cannot be used.
+    """
+    upright = decode_image(open_picture(payload, max_pixels=options.max_pixels), channels=options.channels)
+    if resize:
+        (box,) = crop_boxes(parse_crop("center"), upright.size, options.size, key=name)
+        upright = cut(upright, box, options.size, filter_name=options.filter)
+    return _planes(upright)
+
+
+def _planes(image: Image.Image) -> np.ndarray:
+    pixels = np.array(image)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _finish(image: Image.Image, suffix: str, options: ImageOptions) -> ProcessedImage:
+    pixels = _planes(image)
+    if options.image_size != options.size:  # wide: bars above and below
+        above = (options.image_size[0] - options.size[0]) // 2
+        below = options.image_size[0] - options.size[0] - above
+        pixels = np.pad(pixels, ((0, 0), (above, below), (0, 0)))
+    sizes = image_sizes(options.image_size, pyramid=options.pyramid)
+    levels = zip(sizes, pyramid(pixels, sizes), strict=True)
+    records = {size_text(size): encode(level, options.encoding) for size, level in levels}
+    return ProcessedImage(suffix, records, pixel_hash(pixels))
