@@ -52,6 +52,15 @@ COMMANDS: tuple[CommandRow, ...] = (
         _TRAINING,
     ),
     CommandRow(
+        "metrics",
+        "sgkit.cli.metrics:metrics",
+        "Measure how far images are from data: FID, KID and their EfficientNet kin.",
+        _MEASURING,
+    ),
+    CommandRow(
+        "weights", "sgkit.cli.weights:app", "Weights of third-party networks: list, get, path, verify.", _MEASURING
+    ),
+    CommandRow(
         "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
     ),
 )

@@ -1,0 +1,90 @@
+"""``sgkit metrics``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.options import DeviceOption, JsonOption, Label, LabelOption, SeedOption
+
+if TYPE_CHECKING:
+    from sgkit.tasks.measure import MeasureResult
+    from sgkit.tasks.piles import PileInfo
+
+__all__ = ["metrics"]
+
+
+def metrics(
+    images: Annotated[
+        str,
+        typer.Argument(metavar="MODEL|IMAGES|STORE", help="What to measure: a model, store, folder, zip or list."),
+    ],
+    data: Annotated[
+        str, typer.Option("--data", metavar="STORE|IMAGES", help="What to hold it against: usually the training data.")
+    ],
+    names: Annotated[
+        str, typer.Option("--metrics", metavar="NAMES", help="Any of fd_effnet, kd_effnet, fid, kid, with commas.")
+    ] = "fd_effnet,kd_effnet",
+    num_images: Annotated[
+        int | None,
+        typer.Option("--num-images", min=2, metavar="N", help="Images to measure; a model makes as many as is usual."),
+    ] = None,
+    num_data: Annotated[
+        int | None, typer.Option("--num-data", min=2, metavar="N", help="Images of the data; all of them if left out.")
+    ] = None,
+    psi: Annotated[
+        float, typer.Option("--psi", metavar="PSI", help="Truncation of a model's images; 1 is none.")
+    ] = 1.0,
+    label: LabelOption = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images at a time.")] = 32,
+    seed: SeedOption = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Processes that read a store.")] = 0,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep the statistics of the data.")] = True,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Measure how far images are from data: FID, KID and their EfficientNet kin.
+
+    Images of a model come from the seeds 0, 1, 2 ..., so a number can be had again. Under torchrun, processes share the
+    work.
+    """
+    from sgkit.tasks.measure import MeasureConfig, measure
+
+    config = MeasureConfig(
+        images=images,
+        data=data,
+        metrics=tuple(name.strip() for name in names.split(",") if name.strip()),
+        num_images=num_images,
+        num_data=num_data,
+        truncation_psi=psi,
+        label=tuple(label or Label()),
+        batch=batch,
+        seed=seed,
+        device=device,
+        num_workers=workers,
+        cache=cache,
+    )
+    with report.progress_bar("Measuring") as on_progress:
+        result = measure(config, on_progress=on_progress)
+    report.emit(result, json=json, show=_show)
+    for text in result.warnings:
+        report.warning(text)
+
+
+def _show(result: MeasureResult) -> None:
+    rows = [(value.name, value.value, value.std, value.num_images, value.num_data) for value in result.metrics]
+    report.table(("metric", "value", "± of subsets", "images", "data"), rows)
+    report.out("")
+    report.facts({"images": _describe(result.images), "data": _describe(result.data)})
+
+
+def _describe(info: PileInfo) -> str:
+    height, width = info.image_size
+    words = [f"{info.path} ({info.kind}), {width}x{height}"]
+    if info.resize_filter is not None:
+        words.append(f"resized by {info.resize_filter}")
+    if info.kimg is not None:
+        words.append(f"{info.kimg:g} kimg, psi {info.truncation_psi:g}")
+    return ", ".join(words)

@@ -1,0 +1,191 @@
+"""How good images are: distances between the features of two piles of them, either of which a model may make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgkit.config import Config
+from sgkit.errors import ConfigError
+from sgkit.metrics.cache import StatisticsCache
+from sgkit.metrics.features import EXTRACTORS, load_extractor
+from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes, statistics_needed
+from sgkit.metrics.summary import FeatureSummary, Wanted, summarize
+from sgkit.runtime.distributed import DistributedContext, distributed
+from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+from sgkit.tasks.piles import Pile, PileInfo, open_pile
+from sgkit.weights import cache_folder
+
+__all__ = ["MeasureConfig", "MeasureResult", "measure"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureConfig(Config):
+    """What is measured, against what, and how."""
+
+    images: str
+    """The measured side: a model, a store, or a folder, zip or list of images."""
+    data: str
+    """The side it is held against: the same kinds, and usually the training data."""
+    metrics: tuple[str, ...] = ("fd_effnet", "kd_effnet")
+    num_images: int | None = None
+    """Images of the measured side; ``None``: the metrics' own number for a model, all of them otherwise."""
+    num_data: int | None = None
+    """Images of the data side, a fixed random choice; ``None``: all of them."""
+    truncation_psi: float = 1.0
+    """For models: 1 shows what the model has learnt; less makes images better and more alike."""
+    label: tuple[float, ...] = ()
+    """For conditional models: one class number, or a label vector; empty: labels drawn from the data."""
+    batch: int = 32
+    seed: int = 0
+    """Draws labels and the subsets of kernel distances. Images are generated from seeds 0, 1, 2 ..."""
+    device: str = "auto"
+    num_workers: int = 0
+    """Processes that read a store."""
+    cache: bool = True
+    """Keep the statistics of the data between runs."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_images", "num_data"):
+            value = getattr(self, name)
+            if value is not None and value < 2:
+                raise ConfigError(f"{name} is {value}; it must be 2 or more.")
+        if self.batch < 1:
+            raise ConfigError(f"batch is {self.batch}; it must be 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureResult:
+    """Result of :func:`measure`."""
+
+    metrics: tuple[MetricValue, ...]
+    images: PileInfo
+    data: PileInfo
+    extractors: dict[str, str]
+    """Extractor name -> its content id: weights and preprocessing."""
+    warnings: tuple[str, ...]
+    """What a reader of the numbers should know."""
+    data_from_cache: bool
+    """Whether the statistics of the data had been kept by an earlier run."""
+
+
+def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress) -> MeasureResult:
+    """The metrics asked for, between the two sides of ``config``. Under ``torchrun`` the images are shared out.
+
+    Raises:
+        UsageError: a metric is unknown, or a label does not fit the model.
+        InputError: a side is not there or cannot be read.
+        MissingDependencyError: a metric needs a package that is not installed.
+        WeightsError: a metric's weights cannot be downloaded.
+    """
+    recipes = metric_recipes(config.metrics)
+    with distributed(config.device) as context:
+        data, images = _open_sides(config, recipes, context)
+        needed = statistics_needed(recipes)
+        wanted = [
+            Wanted(extractor=load_extractor(name, context.device, on_progress=on_progress), statistics=statistics)
+            for name, statistics in needed.items()
+        ]
+        run = _Run(config=config, wanted=wanted, context=context, on_progress=on_progress)
+        data_side, from_cache = run.data_summaries(data)
+        images_side = run.summaries(images, wanted, stage="images")
+    on_progress(Progress(done=0, total=len(recipes), unit="metrics", stage="comparing"))
+    values = [
+        recipe.value(images_side[recipe.extractor], data_side[recipe.extractor], seed=config.seed) for recipe in recipes
+    ]
+    on_progress(Progress(done=len(recipes), total=len(recipes), unit="metrics", stage="comparing"))
+    return MeasureResult(
+        metrics=tuple(values),
+        images=images.info(),
+        data=data.info(),
+        extractors={want.extractor.name: want.extractor.content_id for want in wanted},
+        warnings=tuple(_warnings(recipes, images.info(), data.info())),
+        data_from_cache=from_cache,
+    )
+
+
+def _open_sides(
+    config: MeasureConfig, recipes: Sequence[MetricRecipe], context: DistributedContext
+) -> tuple[Pile, Pile]:
+    """(data, images)."""
+    same: dict[str, Any] = {
+        "num_generated": max(recipe.num_images for recipe in recipes),
+        "device": context.device,
+        "truncation_psi": config.truncation_psi,
+        "label": config.label,
+        "seed": config.seed,
+        "num_workers": config.num_workers,
+    }
+    data = open_pile(config.data, num=config.num_data, **same)
+    return data, open_pile(config.images, num=config.num_images, label_pool=data, **same)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What every step of one measurement shares."""
+
+    config: MeasureConfig
+    wanted: Sequence[Wanted]
+    context: DistributedContext
+    on_progress: OnProgress
+
+    def data_summaries(self, data: Pile) -> tuple[dict[str, FeatureSummary], bool]:
+        """Extractor name -> summary of the data, from the cache where it is known, and whether all of them were."""
+        if not self.config.cache:
+            return self.summaries(data, self.wanted, stage="data"), False
+        cache, content = StatisticsCache(cache_folder("statistics")), data.content()
+        found: dict[str, FeatureSummary] = {}
+        for want in self.wanted:
+            known = cache.load(_key(content, want), dim=want.extractor.dim, statistics=want.statistics)
+            if known is not None:
+                found[want.extractor.name] = known
+        missing = [want for want in self.wanted if want.extractor.name not in found]
+        if all(self.context.gather_objects(not missing)):
+            return found, True
+        found = self.summaries(data, self.wanted, stage="data")
+        if self.context.is_main:
+            for want in self.wanted:
+                cache.save(_key(content, want), found[want.extractor.name])
+        self.context.barrier()
+        return found, False
+
+    def summaries(self, pile: Pile, wanted: Sequence[Wanted], *, stage: str) -> dict[str, FeatureSummary]:
+        """Extractor name -> summary of ``pile``: each process looks at a stretch of it, then all are put together."""
+        rank, world_size = self.context.rank, self.context.world_size
+        part = range(pile.num * rank // world_size, pile.num * (rank + 1) // world_size)
+        batches = pile.batches(part, self.config.batch)
+        own = summarize(batches, wanted, num_images=len(part), stage=stage, on_progress=self.on_progress)
+        first, *others = self.context.gather_objects(own)
+        for other in others:
+            for name, summary in other.items():
+                first[name].merge(summary)
+        whole: dict[str, FeatureSummary] = first
+        return whole
+
+
+def _key(content: dict[str, Any], want: Wanted) -> dict[str, Any]:
+    return {"images": content, "extractor": want.extractor.content_id}
+
+
+def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo) -> Iterator[str]:
+    for recipe in recipes:
+        dim = EXTRACTORS[recipe.extractor].dim
+        for info in (images, data) if recipe.statistic == "gaussian" else ():
+            if info.num_images <= dim:
+                yield (
+                    f"{recipe.name}: {info.num_images} images of {info.path} are too few for the covariance of {dim} "
+                    f"features (at least {dim + 1}), so the value is too high. Compare it only with values at the same "
+                    f"numbers of images, or use {_kernel_twin(recipe)}, which has no such bias."
+                )
+    if images.image_size != data.image_size:
+        sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
+        yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH): the metrics see that one side is sharper."
+    filters = (images.resize_filter, data.resize_filter)
+    if None not in filters and filters[0] != filters[1]:
+        yield f"The stores were resized by unlike filters, {filters[0]} and {filters[1]}: the metrics see that."
+
+
+def _kernel_twin(recipe: MetricRecipe) -> str:
+    """The metric of the same features that works with few images."""
+    return next(name for name, m in METRICS.items() if m.extractor == recipe.extractor and m.statistic == "bank")

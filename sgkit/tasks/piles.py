@@ -1,0 +1,292 @@
+"""The two sides of a comparison as batches: a store, the files of a folder or zip, or a model fed with seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgkit.checkpoint import load
+from sgkit.errors import InputError, UsageError
+from sgkit.model import Model
+from sgkit.model.noise import SeededNoise
+from sgkit.store import StoreDataset, iterate
+from sgkit.store.header import HEADER_NAME, PLAN_NAME
+from sgkit.store.images import BadImageError, Payload
+from sgkit.store.pictures import to_pixels
+from sgkit.store.process import ImageOptions, pixels_of
+from sgkit.store.sources import open_source
+
+__all__ = ["FilePile", "ModelPile", "Pile", "PileInfo", "StorePile", "open_pile"]
+
+SUBSET_SEED = 0
+IMAGE_SOURCES = (".zip", ".txt", ".lst", ".tar")
+"""Files with these endings are piles of images; other files are models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PileInfo:
+    """What was measured, for the record."""
+
+    path: str
+    kind: Literal["store", "files", "model"]
+    num_images: int
+    """Images that were used."""
+    image_size: tuple[int, int]
+    """Height and width; of the first image where files differ."""
+    content_hash: str | None = None
+    """Of a store's images, or of a model's generator."""
+    resize_filter: str | None = None
+    """Filter that a store's images were resized with."""
+    truncation_psi: float | None = None
+    kimg: float | None = None
+    """Thousands of images that a model was trained for."""
+
+
+class Pile(ABC):
+    """Images in a fixed order, of which some number is used."""
+
+    num: int
+    """Images that are used."""
+
+    @abstractmethod
+    def batches(self, part: range, batch: int) -> Iterator[Tensor]:
+        """The images at the positions ``part`` of 0 to ``num``, in order: uint8 [N, C, H, W], N at most ``batch``."""
+
+    @abstractmethod
+    def content(self) -> dict[str, Any]:
+        """Everything that the pixels depend on, as plain values: a key for caches."""
+
+    @abstractmethod
+    def info(self) -> PileInfo:
+        """What this is."""
+
+
+class StorePile(Pile):
+    """The images of a store, or a fixed random choice of them."""
+
+    def __init__(self, path: str, *, num: int | None = None, num_workers: int = 0) -> None:
+        self.path = path
+        self.dataset = StoreDataset(path)
+        self.chosen = _choose(len(self.dataset), num, path)
+        self.num = len(self.chosen)
+        self._num_workers = num_workers
+
+    def batches(self, part: range, batch: int) -> Iterator[Tensor]:
+        """As of :class:`Pile`."""
+        chosen = _Chosen(self.dataset, self.chosen[part.start : part.stop])
+        return (found.images for found in iterate(chosen, batch=batch, num_workers=self._num_workers))
+
+    def content(self) -> dict[str, Any]:
+        """As of :class:`Pile`. The settings are part of it, as the hash does not see what a lossy encoding does."""
+        header = self.dataset.header
+        return {"store": header.content_hash, "settings": header.settings, "size": header.image_size, "num": self.num}
+
+    def info(self) -> PileInfo:
+        """As of :class:`Pile`."""
+        header = self.dataset.header
+        return PileInfo(
+            path=self.path,
+            kind="store",
+            num_images=self.num,
+            image_size=header.image_size,
+            content_hash=header.content_hash,
+            resize_filter=header.filter,
+        )
+
+    def labels(self, count: int, seed: int) -> Tensor:
+        """float32 [count, label_dim]: the labels of images drawn at random."""
+        drawn = np.random.RandomState(seed).randint(0, len(self.dataset), count)
+        return torch.from_numpy(np.stack([self.dataset.reader.label(int(index)) for index in drawn]))
+
+
+class _Chosen:
+    """Some images of a store, in the order given."""
+
+    def __init__(self, dataset: StoreDataset, indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+        self.image_size = dataset.image_size
+        self.image_channels = dataset.image_channels
+        self.label_dim = dataset.label_dim
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def read_into(self, index: int, pixels: np.ndarray[Any, Any], label: np.ndarray[Any, Any]) -> None:
+        self.dataset.read_into(self.indices[index], pixels, label)
+
+
+class FilePile(Pile):
+    """The images of a folder, zip file or list, each as large as it is, or a fixed random choice of them."""
+
+    def __init__(self, path: str, *, num: int | None = None) -> None:
+        self.path = path
+        self.source = open_source(path, size=(256, 256))
+        self.chosen = _choose(len(self.source), num, path)
+        self.num = len(self.chosen)
+        self._reader = self.source.reader()
+        self._options = ImageOptions(size=(1, 1), channels=3, exact_decoding=True)
+
+    def batches(self, part: range, batch: int) -> Iterator[Tensor]:
+        """As of :class:`Pile`; a batch ends where the size changes."""
+        pending: list[Tensor] = []
+        for position in part:
+            image = self._read(position)
+            if pending and (len(pending) == batch or image.shape != pending[0].shape):
+                yield torch.stack(pending)
+                pending = []
+            pending.append(image)
+        if pending:
+            yield torch.stack(pending)
+
+    def content(self) -> dict[str, Any]:
+        """As of :class:`Pile`; reads every file."""
+        digest = hashlib.sha256()
+        for position in range(self.num):
+            payload = self._payload(position)
+            digest.update(hashlib.sha256(payload if isinstance(payload, bytes) else payload.tobytes()).digest())
+        return {"files": digest.hexdigest(), "num": self.num}
+
+    def info(self) -> PileInfo:
+        """As of :class:`Pile`."""
+        height, width = self._read(0).shape[1:]
+        return PileInfo(path=self.path, kind="files", num_images=self.num, image_size=(height, width))
+
+    def _payload(self, position: int) -> Payload:
+        item = self.source[self.chosen[position]]
+        try:
+            return self._reader.read(item)
+        except OSError as error:
+            raise InputError(f"{item.name} in {self.path} cannot be read: {error}") from error
+
+    def _read(self, position: int) -> Tensor:
+        name = self.source[self.chosen[position]].name
+        try:
+            return torch.from_numpy(pixels_of(name, self._payload(position), self._options, resize=False))
+        except BadImageError as error:
+            raise InputError(
+                f"{name} in {self.path} cannot be used: {' '.join(map(str, error.args))}. Remove it, or make a store: "
+                "'sgkit prepare' leaves bad files out."
+            ) from error
+
+
+class ModelPile(Pile):
+    """Images that a model makes of the seeds 0, 1, 2 ..., each with noise of its own from its seed."""
+
+    def __init__(
+        self, model: Model, *, num: int, path: str = "", truncation_psi: float = 1.0, labels: Tensor | None = None
+    ) -> None:
+        self.model = model
+        self.num = num
+        self.path = path
+        self._truncation_psi = truncation_psi
+        self._labels = labels  # [num, label_dim]
+
+    @torch.inference_mode()
+    def _draw(self, seeds: range) -> Tensor:
+        label = None if self._labels is None else self._labels[seeds.start : seeds.stop].to(self.model.device)
+        ws = self.model.map(self.model.sample_z(seeds), label, truncation_psi=self._truncation_psi)
+        images = self.model.synthesize(ws, noise=SeededNoise(seeds))
+        return torch.from_numpy(to_pixels(images)).permute(0, 3, 1, 2)
+
+    def batches(self, part: range, batch: int) -> Iterator[Tensor]:
+        """As of :class:`Pile`."""
+        return (self._draw(part[first : first + batch]) for first in range(0, len(part), batch))
+
+    def content(self) -> dict[str, Any]:
+        """As of :class:`Pile`."""
+        labels = None if self._labels is None else hashlib.sha256(self._labels.numpy().tobytes()).hexdigest()
+        return {
+            "model": self.model.content_hash(),
+            "config": self.model.config.to_dict(),
+            "truncation_psi": self._truncation_psi,
+            "labels": labels,
+            "num": self.num,
+        }
+
+    def info(self) -> PileInfo:
+        """As of :class:`Pile`."""
+        return PileInfo(
+            path=self.path,
+            kind="model",
+            num_images=self.num,
+            image_size=self.model.image_size,
+            content_hash=self.model.content_hash(),
+            truncation_psi=self._truncation_psi,
+            kimg=self.model.info.kimg,
+        )
+
+
+def open_pile(
+    path: str,
+    *,
+    num: int | None,
+    num_generated: int,
+    device: torch.device,
+    truncation_psi: float = 1.0,
+    label: Sequence[float] = (),
+    label_pool: Pile | None = None,
+    seed: int = 0,
+    num_workers: int = 0,
+) -> Pile:
+    """What lies at ``path``, ready to be measured: a store, files, or else a model.
+
+    ``num``: how many images to use, ``None``: all, or ``num_generated`` of a model. A conditional model draws with the
+    fixed ``label`` (a class number or a vector), else with labels drawn from ``label_pool`` by ``seed``.
+
+    Raises:
+        InputError: there is nothing at ``path``, or fewer images than ``num``.
+        UsageError: labels and model do not fit.
+    """
+    folder = Path(path)
+    if (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file():
+        return StorePile(path, num=num, num_workers=num_workers)
+    if not _is_model(folder):
+        return FilePile(path, num=num)
+    model = load(path, device=device)
+    count = num or num_generated
+    labels = _labels(model, count, label, label_pool, seed)
+    return ModelPile(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
+
+
+def _is_model(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "snapshots").is_dir() or next(path.glob("[!.]*.safetensors"), None) is not None
+    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES
+
+
+def _choose(available: int, num: int | None, path: str) -> list[int]:
+    """``num`` numbers below ``available``, in order, always the same; not the first, which may be all of a kind."""
+    if num is None:
+        return list(range(available))
+    if num > available:
+        raise InputError(
+            f"{path} holds {available} images; {num} were asked for. Ask for fewer, or leave the number out."
+        )
+    chosen = np.random.RandomState(SUBSET_SEED).permutation(available)[:num]
+    return [int(index) for index in np.sort(chosen)]
+
+
+def _labels(model: Model, count: int, label: Sequence[float], pool: Pile | None, seed: int) -> Tensor | None:
+    dim = model.config.label_dim
+    if label:
+        fixed = model.one_hot(int(label[0])) if len(label) == 1 else torch.tensor([list(label)])
+        if fixed.shape[1] != dim:
+            raise UsageError(f"The label has {fixed.shape[1]} numbers; the model takes {dim}.")
+        return fixed.cpu().expand(count, -1).contiguous()
+    if dim == 0:
+        return None
+    if not isinstance(pool, StorePile) or pool.dataset.label_dim != dim:
+        raise UsageError(
+            f"The model takes labels ({dim} classes). Measure it against a store with such labels, whose labels are "
+            "drawn from, or give one with --label."
+        )
+    return pool.labels(count, seed)
