@@ -1,0 +1,175 @@
+"""Where pictures come from: seeds and latent files, read one by one and drawn many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sgkit.checkpoint.latents import Latents, Space, join, load_latents, to_styles
+from sgkit.errors import UsageError
+from sgkit.model import Branch, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source, walk
+from sgkit.runtime.precision import ResolvedPrecision, autocast
+
+__all__ = [
+    "DrawSettings",
+    "NoiseName",
+    "Origin",
+    "Source",
+    "draw",
+    "draw_styles",
+    "label_vector",
+    "origin_latents",
+    "origin_noise",
+    "origin_styles",
+    "read_origins",
+]
+
+Source = int | str | Path | Latents
+"""A seed, a latent file, or latents; the last two may stand for several pictures."""
+NoiseName = Literal["const", "random", "none"]
+"""``const``: the model's maps, or a latent's own; ``random``: other noise for each seed; ``none``: no noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawSettings:
+    """What turns latents into pictures, besides the latents."""
+
+    label: int | Sequence[float] | None = None
+    """Class number or label vector, for seeds; latents of the space z may bring their own."""
+    truncation_psi: float | Sequence[float] = 1.0
+    """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""
+    truncation_cutoff: int | None = None
+    """Truncate only the first so many w; ``None``: all."""
+    noise: NoiseName = "const"
+    precision: ResolvedPrecision = "fp32"
+
+    @property
+    def truncates(self) -> bool:
+        """Whether any psi differs from 1."""
+        psi = self.truncation_psi
+        return any(value != 1 for value in (psi if isinstance(psi, Sequence) else [psi]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where one picture comes from: a seed, or the latents of one picture."""
+
+    name: str
+    """``seed0007``, or the name in the latent file."""
+    seed: int | None = None
+    latents: Latents | None = None
+
+    @property
+    def space(self) -> Space:
+        """The space that it is given in; seeds are of z."""
+        return "z" if self.latents is None else self.latents.space
+
+    @property
+    def noise(self) -> Mapping[str, Tensor]:
+        """Noise maps of its own; mostly empty."""
+        return {} if self.latents is None else self.latents.noise
+
+
+def read_origins(sources: Iterable[Source]) -> Iterator[Origin]:
+    """One origin for each picture, in order; a file is read when its turn comes.
+
+    Raises:
+        InputError: a latent file cannot be read.
+    """
+    for source in sources:
+        if isinstance(source, int):
+            yield Origin(name=f"seed{source:04d}", seed=source)
+            continue
+        several = source if isinstance(source, Latents) else load_latents(source)
+        for index in range(len(several)):
+            name = several.names[index] if several.names else f"latent{index:04d}"
+            yield Origin(name=name, latents=several[index])
+
+
+def origin_latents(model: Model, origin: Origin, settings: DrawSettings) -> Latents:
+    """The latents of one picture: z and label for a seed, the file's own otherwise.
+
+    Raises:
+        UsageError: the label does not fit the model, or is missing.
+    """
+    if origin.latents is None:
+        assert origin.seed is not None
+        label = label_vector(model, settings.label)
+        return Latents(space="z", values={"z": model.sample_z([origin.seed])}, label=label, names=(origin.name,))
+    if origin.space == "z" and origin.latents.label is None:
+        return replace(origin.latents, label=label_vector(model, settings.label))
+    return origin.latents
+
+
+def label_vector(model: Model, label: int | Sequence[float] | None) -> Tensor | None:
+    """[1, label_dim] for a class number or a vector; ``None`` for a model without labels.
+
+    Raises:
+        UsageError: the model needs a label and there is none, takes none, or takes one of another length.
+    """
+    length = model.config.label_dim
+    if label is None:
+        if length > 0:
+            raise UsageError(
+                f"The model is conditional: give a class from 0 to {length - 1}, or a label vector of length {length}."
+            )
+        return None
+    if isinstance(label, int):
+        return model.one_hot([label])
+    if len(label) != length:
+        takes = f"takes one of length {length}" if length else "takes no label; leave it out"
+        raise UsageError(f"A label of length {len(label)} was given; the model {takes}.")
+    return torch.tensor([list(label)], dtype=torch.float32, device=model.device)
+
+
+def origin_styles(model: Model, origins: Sequence[Origin], settings: DrawSettings) -> dict[str, Tensor]:
+    """s: layer name -> [len(origins), C]; neighbours of one space are mapped together.
+
+    Raises:
+        UsageError: latents or label do not fit the model.
+    """
+    parts = []
+    for _, group in groupby(origins, key=lambda origin: origin.space):
+        latents = join([origin_latents(model, origin, settings) for origin in group])
+        parts.append(to_styles(latents, model, psi=settings.truncation_psi, cutoff=settings.truncation_cutoff))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def origin_noise(origins: Sequence[Origin], name: NoiseName) -> NoiseSource:
+    """The noise of pictures drawn together, a function of each origin alone: its seed, or its own maps."""
+    if name == "random":
+        return SeededNoise([origin.seed or 0 for origin in origins])
+    if name == "const" and any(origin.noise for origin in origins):
+        return _OwnNoise(tuple(MapNoise(origin.noise) if origin.noise else StoredNoise() for origin in origins))
+    return noise_source(name)
+
+
+def draw(model: Model, origins: Sequence[Origin], settings: DrawSettings) -> Tensor:
+    """Images [len(origins), C, H, W], about -1 to 1."""
+    with torch.inference_mode():
+        styles = origin_styles(model, origins, settings)
+        return draw_styles(model, styles, origin_noise(origins, settings.noise), settings.precision)
+
+
+def draw_styles(model: Model, styles: dict[str, Tensor], noise: NoiseSource, precision: ResolvedPrecision) -> Tensor:
+    """Images [N, C, H, W] for styles of the s space."""
+    with torch.inference_mode(), autocast(precision, model.device):
+        return walk([Branch(model.generator.synthesis, styles, noise)])[0].image
+
+
+@dataclass(frozen=True)
+class _OwnNoise:
+    """Another noise source for each sample of a batch."""
+
+    sources: tuple[NoiseSource, ...]
+
+    def __call__(self, spec: LayerSpec, stored: Tensor, *, batch: int, size: tuple[int, int]) -> Tensor | None:
+        """Noise [batch, 1, height, width]."""
+        maps = [source(spec, stored, batch=1, size=size) for source in self.sources]
+        return torch.cat([noise.to(stored) for noise in maps if noise is not None])
