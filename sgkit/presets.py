@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, TrainConfig
+from sgkit.config import (
+    ARCHITECTURES,
+    AliasFreeConfig,
+    Architecture,
+    DiscriminatorConfig,
+    MappingConfig,
+    ModelConfig,
+    SynthesisConfig,
+    TrainConfig,
+)
 from sgkit.errors import ConfigError, did_you_mean
 
 __all__ = ["PRESETS", "Preset", "preset"]
@@ -31,52 +40,243 @@ def preset(
     if name not in PRESETS:
         raise ConfigError(f"Unknown preset {name!r}. {did_you_mean(name, PRESETS)}")
     row = PRESETS[name]
-    size = row.model.image_size if image_size is None else image_size
-    model = replace(row.model, image_size=size, base_size=None, image_channels=image_channels, label_dim=label_dim)
+    mapping, w_dim = row.model.mapping, row.model.w_dim
+    if mapping.num_layers == 0 and mapping.label_mode == "direct":
+        w_dim = row.model.z_dim + label_dim  # without a mapping network w is z and the label side by side
+    model = replace(
+        row.model,
+        image_size=row.model.image_size if image_size is None else image_size,
+        base_size=None,
+        image_channels=image_channels,
+        label_dim=label_dim,
+        w_dim=w_dim,
+    )
     return replace(row, model=model)
 
 
-def _stylegan2(
-    resolution: int, *, channel_base: int, channel_max: int = 512, latent: int = 512, mapping_layers: int = 8
+def _model(
+    resolution: int,
+    synthesis: SynthesisConfig,
+    discriminator: DiscriminatorConfig,
+    *,
+    mapping: MappingConfig,
+    latent: int = 512,
 ) -> ModelConfig:
     return ModelConfig(
         image_size=(resolution, resolution),
         z_dim=latent,
         w_dim=latent,
-        mapping=MappingConfig(num_layers=mapping_layers),
-        synthesis=SynthesisConfig(channel_base=channel_base, channel_max=channel_max),
-        discriminator=DiscriminatorConfig(channel_base=channel_base, channel_max=channel_max),
+        mapping=mapping,
+        synthesis=synthesis,
+        discriminator=discriminator,
     )
 
 
+def _stylegan2(
+    resolution: int,
+    *,
+    channel_base: int,
+    channel_max: int = 512,
+    latent: int = 512,
+    mapping_layers: int = 8,
+    generator: Architecture = "skip",
+    discriminator: Architecture = "resnet",
+    growing: bool = False,
+) -> ModelConfig:
+    return _model(
+        resolution,
+        SynthesisConfig(architecture=generator, growing=growing, channel_base=channel_base, channel_max=channel_max),
+        DiscriminatorConfig(
+            architecture=discriminator, growing=growing, channel_base=channel_base, channel_max=channel_max
+        ),
+        mapping=MappingConfig(num_layers=mapping_layers),
+        latent=latent,
+    )
+
+
+_BLUR = (1.0, 2.0, 1.0)
+_NO_BLUR = (1.0,)
+
+
+def _growing(synthesis: SynthesisConfig, *, mapping: MappingConfig, blur: tuple[float, ...]) -> ModelConfig:
+    """ProGAN's and StyleGAN's networks: one discriminator but for its blur and its way with labels."""
+    return _model(
+        1024,
+        replace(synthesis, architecture="orig", growing=True, channel_base=16384, resample_filter=blur),
+        DiscriminatorConfig(
+            layer="pooled",
+            architecture="orig",
+            growing=True,
+            channel_base=16384,
+            resample_filter=blur,
+            label_mode="auxiliary" if mapping.num_layers == 0 else "classes",
+        ),
+        mapping=mapping,
+    )
+
+
+def _stylegan3(*, rotation: bool) -> ModelConfig:
+    scale = 2 if rotation else 1  # config R doubles the channels of its 1x1 convolutions
+    return _model(
+        1024,
+        SynthesisConfig(
+            layer="alias_free",
+            input="fourier",
+            architecture="orig",
+            channel_base=32768 * scale,
+            channel_max=512 * scale,
+            use_noise=False,
+            conv_clamp=256.0,
+            alias_free=AliasFreeConfig(kernel=1 if rotation else 3, radial_filters=rotation),
+        ),
+        DiscriminatorConfig(conv_clamp=256.0),
+        mapping=MappingConfig(num_layers=2),
+    )
+
+
+_SELF_MODULATED = _model(
+    128,
+    SynthesisConfig(
+        layer="self_modulated",
+        input="dense",
+        architecture="orig",
+        activation="relu",
+        channel_base=8192,
+        resample_filter=_NO_BLUR,
+        use_noise=False,
+        norm_eps=1e-5,
+    ),
+    DiscriminatorConfig(channel_base=8192),
+    mapping=MappingConfig(num_layers=0, normalize=False, label_mode="shift_scale"),
+    latent=128,
+)
+_UNMAPPED = MappingConfig(num_layers=0, label_mode="direct")
+_MAPPED = MappingConfig(label_mode="matrix", gain_in_weight=True, w_avg_beta=0.995)
+_PROGAN = SynthesisConfig(layer="pixel_norm", input="dense", use_noise=False)
+_ADAIN = SynthesisConfig(layer="adain")
+_STYLEGAN1 = TrainConfig(g_lr=0.001, d_lr=0.001, r1_interval=1, pl_weight=0.0, style_mixing_prob=0.0)
+_STYLEGAN2_C = TrainConfig(g_lr=0.001, d_lr=0.001, pl_weight=0.0)
+_STYLEGAN3 = TrainConfig(g_lr=0.0025, r1_gamma=32.0, pl_weight=0.0, style_mixing_prob=0.0, ema_rampup=0.05)
+_SMALL = TrainConfig(g_lr=0.0025, d_lr=0.0025, ema_kimg=5.0, ema_rampup=0.05)
+
 _ROWS = (
     Preset(
+        name="progan",
+        summary="ProGAN: growing, pixel norm, image from z",
+        model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR),
+        train=_STYLEGAN1,
+    ),
+    Preset(
+        name="stylegan1-a",
+        summary="StyleGAN config A: the ProGAN baseline",
+        model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR),
+        train=_STYLEGAN1,
+    ),
+    Preset(
+        name="stylegan1-b",
+        summary="config A, tuned, with bilinear resampling",
+        model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_BLUR),
+        train=_STYLEGAN1,
+    ),
+    Preset(
+        name="stylegan1-c",
+        summary="config B with a mapping network and styles",
+        model=_growing(replace(_ADAIN, input="dense", use_noise=False), mapping=_MAPPED, blur=_BLUR),
+        train=_STYLEGAN1,
+    ),
+    Preset(
+        name="stylegan1-d",
+        summary="config C from a learned constant",
+        model=_growing(replace(_ADAIN, use_noise=False), mapping=_MAPPED, blur=_BLUR),
+        train=_STYLEGAN1,
+    ),
+    Preset(
+        name="stylegan1-e",
+        summary="config D with noise inputs",
+        model=_growing(_ADAIN, mapping=_MAPPED, blur=_BLUR),
+        train=_STYLEGAN1,
+    ),
+    Preset(
+        name="stylegan1-f",
+        summary="config E with style mixing: the StyleGAN of the paper",
+        model=_growing(_ADAIN, mapping=_MAPPED, blur=_BLUR),
+        train=replace(_STYLEGAN1, style_mixing_prob=0.9),
+    ),
+    Preset(
+        name="stylegan2-a",
+        summary="StyleGAN2 config A: the StyleGAN baseline",
+        model=_growing(_ADAIN, mapping=_MAPPED, blur=_BLUR),
+        train=replace(_STYLEGAN1, style_mixing_prob=0.9),
+    ),
+    Preset(
+        name="stylegan2-b",
+        summary="config A with weight demodulation",
+        model=_stylegan2(1024, channel_base=16384, generator="orig", discriminator="orig", growing=True),
+        train=replace(_STYLEGAN2_C, r1_interval=1),
+    ),
+    Preset(
+        name="stylegan2-c",
+        summary="config B with lazy regularization",
+        model=_stylegan2(1024, channel_base=16384, generator="orig", discriminator="orig", growing=True),
+        train=_STYLEGAN2_C,
+    ),
+    Preset(
+        name="stylegan2-d",
+        summary="config C with path length regularization",
+        model=_stylegan2(1024, channel_base=16384, generator="orig", discriminator="orig", growing=True),
+        train=replace(_STYLEGAN2_C, pl_weight=2.0),
+    ),
+    Preset(
         name="stylegan2-e",
-        summary="StyleGAN2 config E: skip generator, residual discriminator (1024 px)",
+        summary="config D without growing: skip generator, residual discriminator",
         model=_stylegan2(1024, channel_base=16384),
         train=TrainConfig(r1_gamma=100.0),
     ),
     Preset(
         name="stylegan2-f",
-        summary="StyleGAN2 config F: config E with twice the channels (1024 px)",
+        summary="config E with twice the channels: the StyleGAN2 of the paper",
         model=_stylegan2(1024, channel_base=32768),
         train=TrainConfig(r1_gamma=10.0),
     ),
+    *(
+        Preset(
+            name=f"stylegan2-e-g{generator}-d{discriminator}",
+            summary=f"config E with generator {generator!r} and discriminator {discriminator!r}",
+            model=_stylegan2(1024, channel_base=16384, generator=generator, discriminator=discriminator),
+            train=TrainConfig(r1_gamma=100.0),
+        )
+        for generator in ARCHITECTURES
+        for discriminator in ARCHITECTURES
+    ),
+    Preset(
+        name="self-modulated",
+        summary="batch norm scaled and shifted by z (Chen et al. 2019)",
+        model=_SELF_MODULATED,
+        train=TrainConfig(style_mixing_prob=0.0, pl_weight=0.0),
+    ),
+    Preset(
+        name="stylegan3-t",
+        summary="StyleGAN3, equivariant to translation",
+        model=_stylegan3(rotation=False),
+        train=_STYLEGAN3,
+    ),
+    Preset(
+        name="stylegan3-r",
+        summary="StyleGAN3, equivariant to translation and rotation",
+        model=_stylegan3(rotation=True),
+        train=_STYLEGAN3,
+    ),
     Preset(
         name="stylegan2-64",
-        summary="a small StyleGAN2 that trains on a CPU (64 px)",
+        summary="a small StyleGAN2 for CPUs, made for 64 px",
         model=_stylegan2(64, channel_base=2048, channel_max=128, latent=128, mapping_layers=4),
-        train=TrainConfig(
-            total_kimg=1000, g_lr=0.0025, d_lr=0.0025, r1_gamma=1.0, ema_kimg=5.0, ema_rampup=0.05, snapshot_kimg=25
-        ),
+        train=replace(_SMALL, total_kimg=1000, r1_gamma=1.0, snapshot_kimg=25),
     ),
     Preset(
         name="stylegan2-32",
-        summary="a smaller StyleGAN2 that trains on a CPU in an hour (32 px)",
+        summary="a smaller StyleGAN2 for CPUs, made for 32 px",
         model=_stylegan2(32, channel_base=1024, channel_max=128, latent=128, mapping_layers=4),
-        train=TrainConfig(
-            total_kimg=200, g_lr=0.0025, d_lr=0.0025, r1_gamma=0.5, ema_kimg=5.0, ema_rampup=0.05, snapshot_kimg=10
-        ),
+        train=replace(_SMALL, total_kimg=200, r1_gamma=0.5, snapshot_kimg=10),
     ),
 )
 

@@ -6,8 +6,11 @@ Every field has one default, here. Configurations check themselves when made, tr
 
 from sgkit.config.base import Config, override
 from sgkit.config.model import (
+    ARCHITECTURES,
     BASE_RESOLUTION,
+    Activation,
     AliasFreeConfig,
+    Architecture,
     DiscriminatorConfig,
     MappingConfig,
     ModelConfig,
@@ -17,8 +20,11 @@ from sgkit.config.model import (
 from sgkit.config.train import Precision, TrainConfig
 
 __all__ = [
+    "ARCHITECTURES",
     "BASE_RESOLUTION",
+    "Activation",
     "AliasFreeConfig",
+    "Architecture",
     "Config",
     "DiscriminatorConfig",
     "MappingConfig",

@@ -9,8 +9,11 @@ from sgkit.config.base import Config, require
 from sgkit.errors import ConfigError
 
 __all__ = [
+    "ARCHITECTURES",
     "BASE_RESOLUTION",
+    "Activation",
     "AliasFreeConfig",
+    "Architecture",
     "DiscriminatorConfig",
     "MappingConfig",
     "ModelConfig",
@@ -24,6 +27,9 @@ BASE_RESOLUTION = 4
 Activation = Literal["linear", "relu", "lrelu"]
 Architecture = Literal["orig", "skip", "resnet"]
 """How the layers of a network join (StyleGAN2, figure 7)."""
+
+ARCHITECTURES: tuple[Architecture, ...] = ("orig", "skip", "resnet")
+"""Every :data:`Architecture`."""
 
 
 @dataclass(frozen=True, kw_only=True)
