@@ -41,6 +41,7 @@ SIDEWAYS = {  # within a level, package -> packages of the same level it may imp
     "store": {"runtime"},  # whole files and progress
     "weights": {"runtime"},  # whole files and progress
 }
+COMPOSED = {"demo"}  # the one task that is made of the others
 HEAVY = {"torch", "lmdb", "PIL", "numpy", "scipy", "safetensors", "tensorboard"}
 MAX_FILE, MAX_FUNCTION = 400, 60
 LONGER: dict[str, str] = {}  # "path:function" or "path" -> the reason why it may be longer
@@ -56,9 +57,9 @@ def unit_of(path: Path) -> str:
     return "" if part in ("__init__.py", "__main__.py") else part.removesuffix(".py")
 
 
-def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[str, int]]:
-    """Dotted names that a file imports, with their lines; ``TYPE_CHECKING`` blocks count unless ``top_only``."""
-    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), top_only):
+def imports(path: Path, *, functions: bool = True, typing: bool = True) -> Iterator[tuple[str, int]]:
+    """Dotted names that a file imports, with their lines; on wish without those in functions, or for type checkers."""
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), functions, typing):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -69,14 +70,14 @@ def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[str, int]]:
                 yield from ((f"sgkit.{alias.name}", node.lineno) for alias in node.names)
 
 
-def _nodes(tree: ast.AST, top_only: bool) -> Iterator[ast.AST]:
+def _nodes(tree: ast.AST, functions: bool, typing: bool) -> Iterator[ast.AST]:
     for node in ast.iter_child_nodes(tree):
-        if top_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if not functions and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
-        if top_only and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not typing and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         yield node
-        yield from _nodes(node, top_only)
+        yield from _nodes(node, functions, typing)
 
 
 def forbidden(unit: str, other: str) -> str | None:
@@ -123,22 +124,29 @@ def test_imports_go_down_only(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def tasks() -> set[str]:
+    """Modules of sgkit.tasks that a command imports; the others are helpers of tasks."""
+    dotted = (
+        imported.split(".") for path in SOURCES if unit_of(path) == "cli" for imported, _ in imports(path, typing=False)
+    )
+    return {parts[2] for parts in dotted if parts[:2] == ["sgkit", "tasks"] and len(parts) > 2}
+
+
 @pytest.mark.parametrize("path", [p for p in SOURCES if unit_of(p) == "tasks"], ids=name_of)
 def test_tasks_know_no_terminal_and_no_other_task(path: Path) -> None:
     own = path.relative_to(PACKAGE / "tasks").parts[0].removesuffix(".py")
     for imported, line in imports(path):
         parts = imported.split(".")
         assert parts[0] not in ("typer", "rich", "click"), f"{name_of(path)}:{line} imports {imported}"
-        if parts[:2] == ["sgkit", "tasks"] and len(parts) > 2 and own != "__init__":
-            assert parts[2] == own or parts[2].startswith("_"), (
-                f"{name_of(path)}:{line} imports another task: {imported}"
-            )
+        if parts[:2] == ["sgkit", "tasks"] and own not in COMPOSED:
+            other = parts[2]
+            assert other == own or other not in tasks(), f"{name_of(path)}:{line} imports another task: {imported}"
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if unit_of(p) == "cli"], ids=name_of)
 def test_commands_load_heavy_modules_only_when_called(path: Path) -> None:
     light = {"errors", "config", "presets", "cli"}
-    for imported, line in imports(path, top_only=True):
+    for imported, line in imports(path, functions=False, typing=False):
         parts = imported.split(".")
         assert parts[0] not in HEAVY, f"{name_of(path)}:{line} imports {imported} when sgkit starts"
         if parts[0] == "sgkit" and len(parts) > 1 and parts[1] in LEVELS and imported != "sgkit.runtime.progress":

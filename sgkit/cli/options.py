@@ -199,7 +199,7 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option("--precision", help="Number format; auto is bf16 where the device is fast in it, else fp32."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of everything random.")]
 SeedsOption = Annotated[
     Seeds, typer.Option("--seeds", parser=parse_seeds, metavar="LIST", help="Seeds, such as 0,3,7-12; both ends count.")
 ]
