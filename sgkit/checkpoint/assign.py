@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from sgkit.errors import CheckpointError
 
-__all__ = ["adopt", "name_list"]
+__all__ = ["adopt", "name_list", "weightless"]
 
 N = TypeVar("N", bound=nn.Module)
 MAX_NAMED = 12
@@ -20,12 +20,10 @@ MAX_NAMED = 12
 class _Weightless(TorchFunctionMode):
     """While it is on, fresh weights have a shape but no memory, so building a network costs nothing."""
 
-    _FACTORIES = (torch.randn, torch.zeros, torch.ones, torch.full)
-
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in self._FACTORIES:
+        if func is torch.randn:
             kwargs = {**(kwargs or {}), "device": "meta"}
         return func(*args, **(kwargs or {}))
 
@@ -42,11 +40,7 @@ def adopt(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what: str) -
         CheckpointError: tensors are missing, unknown, of another shape, or hold no floating-point numbers; each is
             named.
     """
-    try:
-        with _Weightless():
-            network = build()
-    except (RuntimeError, OverflowError, TypeError) as error:
-        raise CheckpointError(f"The configuration of {what} describes no network that can be built: {error}") from error
+    network = weightless(build, what=what)
     wanted = network.state_dict()
     problems = [
         *_each("missing", (name for name in wanted if name not in tensors)),
@@ -58,6 +52,19 @@ def adopt(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what: str) -
         raise CheckpointError(f"The file does not fit {what}. " + " ".join(problems))
     network.load_state_dict(dict(tensors), assign=True)
     return network
+
+
+def weightless(build: Callable[[], N], *, what: str) -> N:
+    """The network that ``build`` makes, its weights without memory or values: for its names, shapes and filters.
+
+    Raises:
+        CheckpointError: it cannot be built.
+    """
+    try:
+        with _Weightless():
+            return build()
+    except (RuntimeError, OverflowError, TypeError) as error:
+        raise CheckpointError(f"The configuration of {what} describes no network that can be built: {error}") from error
 
 
 def _misfits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Iterable[str]:

@@ -27,7 +27,7 @@ __all__ = ["Header", "is_native", "load_native", "read_header", "save"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "sgkit"
-KEYS = frozenset({"format_version", "sgkit_version", "config", "kimg", "provenance", "content_hash"})
+KEYS = frozenset({"format_version", "sgkit_version", "config", "kimg", "lod", "provenance", "content_hash"})
 NETWORKS = ("generator", "raw_generator", "discriminator")
 MAX_HEADER_BYTES = 1 << 25
 MAX_LAYERS = 64
@@ -72,6 +72,7 @@ def save(model: Model, path: str | Path) -> Path:
         "sgkit_version": sgkit.__version__,
         "config": model.config.to_dict(),
         "kimg": model.info.kimg,
+        "lod": model.info.lod,
         "provenance": dict(model.info.provenance),
         "content_hash": model.content_hash(),
     }
@@ -188,7 +189,7 @@ def _header(raw: dict[str, Any]) -> Header:
         tensors = {name: (str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in raw.items()}
         return Header(
             config=config,
-            info=ModelInfo(kimg=float(values["kimg"]), provenance=dict(values["provenance"])),
+            info=ModelInfo(kimg=float(values["kimg"]), lod=float(values["lod"]), provenance=dict(values["provenance"])),
             sgkit_version=str(values["sgkit_version"]),
             content_hash=str(values["content_hash"]),
             tensors=tensors,

@@ -1,24 +1,21 @@
-"""NVIDIA's PyTorch checkpoints with StyleGAN2 networks: stylegan2-ada-pytorch, stylegan3 with ``--cfg=stylegan2``."""
+"""NVIDIA's PyTorch checkpoints: stylegan2-ada-pytorch, and stylegan3 with its own networks or StyleGAN2's."""
 
 from __future__ import annotations
-
-import re
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, converted, option
+from sgkit.checkpoint.adapters.nvidia_options import config_of
+from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, converted
+from sgkit.checkpoint.assign import weightless
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
-from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.config import MappingConfig, ModelConfig
 from sgkit.errors import CheckpointError
-from sgkit.model import discriminator_plan, synthesis_plan
+from sgkit.model import LayerSpec, Synthesis, discriminator_plan, synthesis_plan
 
-__all__ = ["adapt", "discriminator_table", "generator_table", "mapping_table"]
+__all__ = ["adapt", "discriminator_table", "generator_table"]
 
 ROLES = {"G_ema": "generator", "G": "raw_generator", "D": "discriminator"}
-SNAPSHOT = re.compile(r"network-snapshot-(\d+)")
 
 
 def adapt(file: ForeignFile) -> Adapted:
@@ -33,31 +30,22 @@ def adapt(file: ForeignFile) -> Adapted:
     generator = file.networks.get("G_ema") or file.networks.get("G")
     if generator is None:
         raise CheckpointError("It holds no generator (G_ema or G).")
-    discriminator = file.networks.get("D")
-    config = _config(generator, discriminator)
+    config = config_of(generator, file.networks.get("D"))
     networks: dict[str, dict[str, Tensor]] = {}
     for name, network in file.networks.items():
         if name == "D":
-            networks["discriminator"] = _discriminator_tensors(network, config)
+            derived = _filters(network, config.discriminator.resample_filter)
+            networks["discriminator"] = converted(network, discriminator_table(config), derived=derived)
         else:
-            networks[ROLES[name]] = _generator_tensors(network, config)
+            derived = _alias_free_filters(config) or _filters(network, config.synthesis.resample_filter)
+            networks[ROLES[name]] = converted(network, generator_table(config), derived=derived)
     notes = {key: file.extras[key] for key in ("training_set_kwargs", "augment_pipe") if file.extras.get(key)}
     notes["options"] = {name: network.options for name, network in file.networks.items()}
     return Adapted(config, networks, notes=notes)
 
 
-def _generator_tensors(network: ForeignNetwork, config: ModelConfig) -> dict[str, Tensor]:
-    table = generator_table(config)
-    return converted(network, table, derived=_filters(network, config.synthesis.resample_filter))
-
-
-def _discriminator_tensors(network: ForeignNetwork, config: ModelConfig) -> dict[str, Tensor]:
-    table = discriminator_table(config)
-    return converted(network, table, derived=_filters(network, config.discriminator.resample_filter))
-
-
 def _filters(network: ForeignNetwork, taps: tuple[float, ...]) -> dict[str, Array | None]:
-    """The filter that every module repeats: where it is used it must be the configuration's."""
+    """StyleGAN2's filter, which every module repeats: where it is used it must be the configuration's."""
     normalised = np.asarray(taps, np.float64) / np.sum(taps)
     expected = np.outer(normalised, normalised)
     unused = ("torgb", "fromrgb", "conv", "conv0" if network.name == "D" else "conv1")
@@ -66,6 +54,20 @@ def _filters(network: ForeignNetwork, taps: tuple[float, ...]) -> dict[str, Arra
         for name in network.tensors
         if name.endswith(".resample_filter")
     }
+
+
+def _alias_free_filters(config: ModelConfig) -> dict[str, Array | None]:
+    """StyleGAN3's filters: they must be those that the schedule of cutoffs designs."""
+    if config.synthesis.alias_free is None:
+        return {}
+    synthesis = weightless(lambda: Synthesis(config), what="the synthesis network")
+    designed: dict[str, Array | None] = {}
+    for spec in synthesis.plan:
+        for ours, theirs in (("up_taps", "up_filter"), ("down_taps", "down_filter")):
+            taps = getattr(synthesis.layer(spec.name), ours, None)
+            if taps is not None:
+                designed[f"synthesis.{_alias_free_name(spec)}.{theirs}"] = taps.numpy()
+    return designed
 
 
 # ------------------------------------------------------------------------------------------------- tables
@@ -82,26 +84,38 @@ def mapping_table(config: MappingConfig, *, conditional: bool, average: bool) ->
 
 
 def generator_table(config: ModelConfig) -> list[Entry]:
-    """G's lines; NVIDIA's up-convolutions are stored flipped."""
+    """G's lines; NVIDIA's up-convolutions of StyleGAN2 are stored flipped."""
     table = mapping_table(config.mapping, conditional=config.label_dim > 0, average=True)
     for spec in synthesis_plan(config):
-        block, _, layer = spec.name.partition("_")
-        ours, theirs = f"synthesis.{spec.name}.", f"synthesis.{block}."
-        if layer == "input":
-            table.append(Entry(ours + "const", theirs + "const"))
-            continue
-        inner = theirs + {"rgb": "torgb"}.get(layer, layer) + "."
-        if spec.up == 2:
-            table.append(Entry(ours + "weight", inner + "weight", FLIPPED))
-        else:
-            table.append(Entry(ours + "weight", inner + "weight"))
-        parts = ["bias", "affine.weight", "affine.bias"]
-        if spec.has_noise:
-            parts += ["noise_const", "noise_strength"]
-        table += [Entry(ours + part, inner + part) for part in parts]
-        if spec.shortcut == "open":
-            table.append(Entry(ours + "skip_weight", theirs + "skip.weight"))
+        table += _alias_free_lines(spec) if spec.alias_free else _stylegan2_lines(spec)
     return table
+
+
+def _stylegan2_lines(spec: LayerSpec) -> list[Entry]:
+    block, _, layer = spec.name.partition("_")
+    ours, theirs = f"synthesis.{spec.name}.", f"synthesis.{block}."
+    if layer == "input":
+        return [Entry(ours + "const", theirs + "const")]
+    inner = theirs + {"rgb": "torgb"}.get(layer, layer) + "."
+    lines = [Entry(ours + "weight", inner + "weight", *([FLIPPED] if spec.up == 2 else []))]
+    parts = ["bias", "affine.weight", "affine.bias"]
+    if spec.has_noise:
+        parts += ["noise_const", "noise_strength"]
+    lines += [Entry(ours + part, inner + part) for part in parts]
+    if spec.shortcut == "open":
+        lines.append(Entry(ours + "skip_weight", theirs + "skip.weight"))
+    return lines
+
+
+def _alias_free_lines(spec: LayerSpec) -> list[Entry]:
+    own = ["transform", "freqs", "phases"] if spec.kind == "input" else ["bias", "magnitude_ema"]
+    parts = ["weight", "affine.weight", "affine.bias", *own]
+    return [Entry(f"synthesis.{spec.name}.{part}", f"synthesis.{_alias_free_name(spec)}.{part}") for part in parts]
+
+
+def _alias_free_name(spec: LayerSpec) -> str:
+    """NVIDIA's name of a StyleGAN3 layer: ``L0_36_512``; the input counts as none."""
+    return "input" if spec.kind == "input" else f"L{spec.index - 1}_{spec.size[1]}_{spec.out_channels}"
 
 
 def discriminator_table(config: ModelConfig) -> list[Entry]:
@@ -121,105 +135,3 @@ def discriminator_table(config: ModelConfig) -> list[Entry]:
         if spec.shortcut == "close":
             table.append(Entry(ours + "skip_weight", theirs + "skip.weight"))
     return table
-
-
-# ------------------------------------------------------------------------------------------ configuration
-
-
-def _config(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
-    options = generator.options
-    resolution = option(options, "img_resolution", int, None)
-    if not isinstance(resolution, int) or resolution < 8 or resolution & (resolution - 1):
-        raise CheckpointError(f"G was built for images of {resolution} pixels; a power of two from 8 up is expected.")
-    config = ModelConfig(
-        image_size=(resolution, resolution),
-        base_size=(4, 4),
-        image_channels=option(options, "img_channels", int, None),
-        z_dim=option(options, "z_dim", int, None),
-        w_dim=option(options, "w_dim", int, None),
-        label_dim=option(options, "c_dim", int, 0),
-        mapping=_mapping(generator),
-        synthesis=_synthesis(generator, resolution),
-        discriminator=_discriminator(discriminator) if discriminator else DiscriminatorConfig(),
-    )
-    if discriminator is None:
-        return config
-    for name, value in (
-        ("img_resolution", resolution),
-        ("c_dim", config.label_dim),
-        ("img_channels", config.image_channels),
-    ):
-        if discriminator.options.get(name, value) != value:
-            raise CheckpointError(f"G has {name} {value}, D has {discriminator.options[name]}: they are no pair.")
-    return config
-
-
-def _mapping(network: ForeignNetwork) -> MappingConfig:
-    num_layers = _attribute(network, "mapping", "num_layers", int)
-    first = f"mapping.fc{0}"
-    embed = network.tensors.get("mapping.embed.weight")
-    beta = network.attributes["mapping"].get("w_avg_beta")
-    return MappingConfig(
-        num_layers=num_layers,
-        activation=_attribute(network, first, "activation", str),
-        layer_features=len(network.tensors[first + ".weight"]) if num_layers > 1 else None,
-        lr_multiplier=float(_attribute(network, first, "bias_gain", float, int)),
-        label_features=len(embed) if embed is not None else None,
-        w_avg_beta=MappingConfig.w_avg_beta if beta is None else float(beta),
-    )
-
-
-def _synthesis(network: ForeignNetwork, resolution: int) -> SynthesisConfig:
-    options = {**network.options, **network.options.get("synthesis_kwargs", {})}
-    block = f"synthesis.b{resolution}"
-    return SynthesisConfig(
-        architecture=_attribute(network, block, "architecture", str),
-        channel_base=option(options, "channel_base", int, 32768),
-        channel_max=option(options, "channel_max", int, 512),
-        resample_filter=_taps(network, options),
-        activation=_attribute(network, f"{block}.conv1", "activation", str),
-        use_noise=_attribute(network, f"{block}.conv1", "use_noise", bool),
-        conv_clamp=_clamp(network, f"{block}.conv1"),
-    )
-
-
-def _discriminator(network: ForeignNetwork) -> DiscriminatorConfig:
-    options = network.options
-    block = f"b{option(options, 'img_resolution', int, None)}"
-    conditional = option(options, "c_dim", int, 0) > 0
-    deviation = network.attributes.get("b4.mbstd")
-    group = deviation.get("group_size") if deviation else None
-    return DiscriminatorConfig(
-        architecture=_attribute(network, block, "architecture", str),
-        channel_base=option(options, "channel_base", int, 32768),
-        channel_max=option(options, "channel_max", int, 512),
-        resample_filter=_taps(network, options.get("block_kwargs", {})),
-        activation=_attribute(network, f"{block}.conv1", "activation", str),
-        conv_clamp=_clamp(network, f"{block}.conv1"),
-        mbstd_group_size=int(group) if group is not None else None,
-        mbstd_num_channels=_attribute(network, "b4.mbstd", "num_channels", int) if deviation else 0,
-        mapping=_mapping(network) if conditional else MappingConfig(),
-        label_projection_dim=_attribute(network, "b4", "cmap_dim", int) if conditional else None,
-    )
-
-
-def _attribute(network: ForeignNetwork, module: str, name: str, *kinds: type) -> Any:
-    """A plain attribute that NVIDIA's modules carry: the value in force, whatever the defaults were then."""
-    value = network.attributes.get(module, {}).get(name)
-    if type(value) not in kinds:
-        raise CheckpointError(
-            f"Module {module or 'itself'} of {network.name} has {name} {value!r}; cannot tell its arithmetic."
-        )
-    return value
-
-
-def _clamp(network: ForeignNetwork, module: str) -> float | None:
-    value = network.attributes.get(module, {}).get("conv_clamp")
-    return None if value is None else float(_attribute(network, module, "conv_clamp", float, int))
-
-
-def _taps(network: ForeignNetwork, options: Mapping[str, Any]) -> tuple[float, ...]:
-    taps = options.get("resample_filter", [1, 3, 3, 1])
-    if not isinstance(taps, list) or not taps or not all(type(tap) in (int, float) for tap in taps):
-        raise CheckpointError(f"{network.name} has resample_filter {taps!r}; a list of numbers is expected.")
-    return tuple(float(tap) for tap in taps)

@@ -19,6 +19,8 @@ ADAPTERS: dict[str, Callable[[ForeignFile], Adapted]] = {
     "stylegan2-ada-pytorch": nvidia.adapt,
     "stylegan3": nvidia.adapt,
     "stylegan2-tf": tensorflow.adapt,
+    "stylegan-tf": tensorflow.adapt,
+    "progan-tf": tensorflow.adapt,
     "rosinality-stylegan2": rosinality.adapt,
 }
 SNAPSHOT_NAME = re.compile(r"network-snapshot-(\d{6})")
@@ -59,7 +61,7 @@ def _build(file: ForeignFile, path: Path) -> Model:
         raw = adopt(lambda: Generator(config), parts["raw_generator"], what="the raw generator")
     if "discriminator" in parts:
         discriminator = adopt(lambda: Discriminator(config), parts["discriminator"], what="the discriminator")
-    info = ModelInfo(kimg=adapted.kimg or _kimg(path), provenance=provenance)
+    info = ModelInfo(kimg=adapted.kimg or _kimg(path), lod=adapted.lod, provenance=provenance)
     return Model(config=config, generator=generator, discriminator=discriminator, raw_generator=raw, info=info)
 
 

@@ -70,6 +70,7 @@ class Adapted:
     networks: dict[str, dict[str, Tensor]]
     """``generator``, ``raw_generator``, ``discriminator``: tensors by our names."""
     kimg: float = 0.0
+    lod: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     """Facts for the provenance: what the file said, and what had to be made up."""
 
