@@ -270,13 +270,13 @@ _ROWS = (
         name="stylegan2-64",
         summary="a small StyleGAN2 for CPUs, made for 64 px",
         model=_stylegan2(64, channel_base=2048, channel_max=128, latent=128, mapping_layers=4),
-        train=replace(_SMALL, total_kimg=1000, r1_gamma=1.0, snapshot_kimg=25),
+        train=replace(_SMALL, total_kimg=1000, r1_gamma=0.1, snapshot_kimg=25),
     ),
     Preset(
         name="stylegan2-32",
         summary="a smaller StyleGAN2 for CPUs, made for 32 px",
         model=_stylegan2(32, channel_base=1024, channel_max=128, latent=128, mapping_layers=4),
-        train=replace(_SMALL, total_kimg=200, r1_gamma=0.5, snapshot_kimg=10),
+        train=replace(_SMALL, total_kimg=200, r1_gamma=0.05, snapshot_kimg=10),
     ),
 )
 
