@@ -52,6 +52,30 @@ COMMANDS: tuple[CommandRow, ...] = (
         _TRAINING,
     ),
     CommandRow(
+        "generate",
+        "sgkit.cli.generate:generate",
+        "Draw pictures from seeds or latent files: a folder of them, or one grid.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "mix",
+        "sgkit.cli.mix:mix",
+        "Mix styles: every row's picture with the coarse, middle or fine styles of every column's.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "interpolate",
+        "sgkit.cli.interpolate:interpolate",
+        "Walk from picture to picture: an animation, or a folder of frames.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "panorama",
+        "sgkit.cli.panorama:panorama",
+        "Weave many styles into one picture of any length, in a single walk: no cuts, no seams.",
+        _IMAGES,
+    ),
+    CommandRow(
         "metrics",
         "sgkit.cli.metrics:metrics",
         "Measure how far images are from data: FID, KID and their EfficientNet kin.",
