@@ -65,9 +65,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page, "python"))], ids=page_name)
 @pytest.mark.usefixtures("workplace")
-def test_python_examples_run(page: Path) -> None:
+def test_python_examples_run_and_print_what_the_page_shows(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = "\n".join(blocks(page, "python"))
     exec(compile(code, page_name(page), "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out
+    for shown in blocks(page, "text"):
+        assert shown in printed
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if command_lines(page)], ids=page_name)
