@@ -171,13 +171,14 @@ def _key(content: dict[str, Any], want: Wanted) -> dict[str, Any]:
 def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo) -> Iterator[str]:
     for recipe in recipes:
         dim = EXTRACTORS[recipe.extractor].dim
-        for info in (images, data) if recipe.statistic == "gaussian" else ():
-            if info.num_images <= dim:
-                yield (
-                    f"{recipe.name}: {info.num_images} images of {info.path} are too few for the covariance of {dim} "
-                    f"features (at least {dim + 1}), so the value is too high. Compare it only with values at the same "
-                    f"numbers of images, or use {_kernel_twin(recipe)}, which has no such bias."
-                )
+        few = [info for info in (images, data) if recipe.statistic == "gaussian" and info.num_images <= dim]
+        if few:
+            counts = " and ".join(f"{info.num_images} images of {info.path}" for info in few)
+            yield (
+                f"{recipe.name}: {counts} are too few for the covariance of {dim} features (at least {dim + 1}), so "
+                "the value is too high. Compare it only with values at the same numbers of images, or use "
+                f"{_kernel_twin(recipe)}, which has no such bias."
+            )
     if images.image_size != data.image_size:
         sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
         yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH): the metrics see that one side is sharper."

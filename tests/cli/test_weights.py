@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from sgkit import weights as weights_module
+from sgkit.cli.app import main
+from sgkit.weights import Weights
+
+CONTENT = b"weights of a small network"
+
+
+@pytest.fixture(autouse=True)
+def _one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Weights(
+        name="net",
+        summary="A test",
+        url="http://127.0.0.1:1/net.pth",
+        sha256=hashlib.sha256(CONTENT).hexdigest()[:8],
+        licence="Apache-2.0",
+        homepage="http://127.0.0.1:1",
+        used_by=("fid",),
+    )
+    monkeypatch.setattr(weights_module, "WEIGHTS", {"net": entry})
+    monkeypatch.setattr(weights_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "file").write_bytes(CONTENT)
+
+
+def test_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["weights", "list"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[1].split() == ["net", "fid", "Apache-2.0", "missing", "-"]
+    assert str(tmp_path / "cache" / "weights" / "net.pth") in out
+
+
+def test_import_path_and_verify(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["weights", "get", "net", "--file", str(tmp_path / "file")]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == str(tmp_path / "cache" / "weights" / "net.pth")
+    assert "under the licence Apache-2.0" in err
+    assert main(["weights", "path", "net"]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path.read_bytes() == CONTENT
+    assert main(["weights", "verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "good"
+    path.write_bytes(b"damaged")
+    assert main(["weights", "verify"]) == 1
+    assert "net.pth is damaged" in capsys.readouterr().err
+
+
+def test_get_without_connection(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "get", "net"]) == 1
+    err = capsys.readouterr().err
+    assert "Could not get http://127.0.0.1:1/net.pth" in err
+    assert "sgkit weights get net --file FILE" in err
+
+
+def test_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "get", "nets"]) == 2
+    assert "Unknown weights 'nets'. Did you mean 'net'?" in capsys.readouterr().err
