@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
+from sgkit.model import Discriminator, Generator, Model, ModelInfo
 
-__all__ = ["adopt", "name_list", "weightless"]
+__all__ = ["adopt", "assemble", "name_list", "weightless"]
 
 N = TypeVar("N", bound=nn.Module)
 MAX_NAMED = 12
+MAX_DEPTH = 64
+MAX_WIDTH = 1 << 16
 
 
 class _Weightless(TorchFunctionMode):
@@ -52,6 +56,36 @@ def adopt(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what: str) -
         raise CheckpointError(f"The file does not fit {what}. " + " ".join(problems))
     network.load_state_dict(dict(tensors), assign=True)
     return network
+
+
+def assemble(config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]], info: ModelInfo) -> Model:
+    """The model whose networks have the tensors of ``parts``: ``generator``, and maybe the other two.
+
+    Raises:
+        CheckpointError: a network is too large to be real, or its tensors do not fit; each is named.
+    """
+    _check_size(config)
+    generator = adopt(lambda: Generator(config), parts["generator"], what="the generator")
+    raw = discriminator = None
+    if "raw_generator" in parts:
+        raw = adopt(lambda: Generator(config), parts["raw_generator"], what="the raw generator")
+    if "discriminator" in parts:
+        discriminator = adopt(lambda: Discriminator(config), parts["discriminator"], what="the discriminator")
+    return Model(config=config, generator=generator, discriminator=discriminator, raw_generator=raw, info=info)
+
+
+def _check_size(config: ModelConfig) -> None:
+    """Refuse, before anything is built, configurations that no real model has."""
+    alias_free = config.synthesis.alias_free
+    depths = [config.mapping.num_layers, config.discriminator.mapping.num_layers]
+    depths += [alias_free.num_layers, alias_free.filter_size, alias_free.lrelu_upsampling] if alias_free else []
+    widths = [*config.image_size, config.z_dim, config.w_dim, config.label_dim, config.mapping.layer_features or 0]
+    widths += [config.synthesis.channel_max, config.discriminator.channel_max]
+    if max(depths) > MAX_DEPTH or max(widths) > MAX_WIDTH:
+        raise CheckpointError(
+            f"Its configuration has {max(depths)} layers in a network, or a width or image side of {max(widths)}; at "
+            f"most {MAX_DEPTH} and {MAX_WIDTH} are read."
+        )
 
 
 def weightless(build: Callable[[], N], *, what: str) -> N:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class ForeignFile:
     networks: dict[str, ForeignNetwork]
     extras: dict[str, Any]
     """Everything else worth keeping: training arguments, augmentation state, counters, small arrays."""
+    file_name: str = ""
+    """Some projects tell only there how far a network was trained."""
 
 
 def read_foreign(path: str | Path) -> ForeignFile:
@@ -70,7 +72,7 @@ def read_foreign(path: str | Path) -> ForeignFile:
     path = Path(path)
     try:
         loaded = read_stream(path)
-        return _describe(loaded)
+        return replace(_describe(loaded), file_name=path.name)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read checkpoint {str(path)!r}: {error}") from error
 

@@ -8,7 +8,7 @@ import torch
 
 from sgkit.checkpoint.adapters import model_of
 from sgkit.checkpoint.native import is_native, load_native, read_header
-from sgkit.errors import CheckpointError, InputError
+from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model
 
 __all__ = ["load", "model_file"]
@@ -16,10 +16,15 @@ __all__ = ["load", "model_file"]
 SNAPSHOTS = "snapshots"
 
 
-def load(path: str | Path, *, device: torch.device | str = "cpu") -> Model:
+def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: int | None = None) -> Model:
     """The model at ``path``: a ``.safetensors`` of sgkit, a run directory, or a checkpoint of another project.
 
     Nothing in a file is ever executed. Networks come in evaluation mode, on ``device``.
+
+    Args:
+        path: file or run directory.
+        device: where the networks shall be.
+        image_size: side of the images, for the one kind of file that does not say it (rosinality's StyleGAN1).
 
     Raises:
         CheckpointError: the file is damaged, hostile, unsupported, or does not fit its network.
@@ -27,8 +32,10 @@ def load(path: str | Path, *, device: torch.device | str = "cpu") -> Model:
     """
     file = model_file(path)
     if is_native(file):
+        if image_size is not None:
+            raise UsageError(f"Image size {image_size} was given, but {file.name} says itself how large images are.")
         return load_native(file, device=device)
-    return model_of(file).to(device)
+    return model_of(file, image_size=image_size).to(device)
 
 
 def model_file(path: str | Path) -> Path:

@@ -16,11 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import sgkit
-from sgkit.checkpoint.assign import adopt, name_list
+from sgkit.checkpoint.assign import assemble, name_list
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError
-from sgkit.model import Discriminator, Generator, Model
-from sgkit.model.model import ModelInfo
+from sgkit.model import Model, ModelInfo
 from sgkit.runtime.files import atomic_path
 
 __all__ = ["Header", "is_native", "load_native", "read_header", "save"]
@@ -30,8 +29,6 @@ METADATA_KEY = "sgkit"
 KEYS = frozenset({"format_version", "sgkit_version", "config", "kimg", "lod", "provenance", "content_hash"})
 NETWORKS = ("generator", "raw_generator", "discriminator")
 MAX_HEADER_BYTES = 1 << 25
-MAX_LAYERS = 64
-MAX_SIDE = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,14 +134,7 @@ def _model(header: Header, tensors: dict[str, torch.Tensor]) -> Model:
         raise CheckpointError(f"it holds unknown networks: {name_list(unknown)}. Known are: {', '.join(NETWORKS)}.")
     if "generator" not in parts:
         raise CheckpointError("it holds no generator.")
-    config = header.config
-    generator = adopt(lambda: Generator(config), parts["generator"], what="the generator")
-    raw = discriminator = None
-    if "raw_generator" in parts:
-        raw = adopt(lambda: Generator(config), parts["raw_generator"], what="the raw generator")
-    if "discriminator" in parts:
-        discriminator = adopt(lambda: Discriminator(config), parts["discriminator"], what="the discriminator")
-    return Model(config=config, generator=generator, discriminator=discriminator, raw_generator=raw, info=header.info)
+    return assemble(header.config, parts, header.info)
 
 
 # ------------------------------------------------------------------------------------------------ header
@@ -185,7 +175,6 @@ def _header(raw: dict[str, Any]) -> Header:
             odd = sorted(set(values) ^ KEYS)
             raise CheckpointError(f"its header has unknown or missing keys: {name_list(odd)}.")
         config = ModelConfig.from_dict(values["config"])
-        _check_size(config)
         tensors = {name: (str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in raw.items()}
         return Header(
             config=config,
@@ -196,14 +185,3 @@ def _header(raw: dict[str, Any]) -> Header:
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise CheckpointError(f"its header is damaged ({type(error).__name__}: {error}).") from error
-
-
-def _check_size(config: ModelConfig) -> None:
-    """Refuse, before anything is built, configurations that no real model has."""
-    layers = max(config.mapping.num_layers, config.discriminator.mapping.num_layers)
-    if layers > MAX_LAYERS or max(config.image_size) > MAX_SIDE:
-        width, height = config.image_size[1], config.image_size[0]
-        raise CheckpointError(
-            f"its configuration has {layers} mapping layers and images of {width}x{height} (WxH); at most {MAX_LAYERS} "
-            f"layers and {MAX_SIDE} pixels a side are read."
-        )

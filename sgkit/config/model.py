@@ -119,6 +119,8 @@ class SynthesisConfig(Config):
     channel_base: int = 32768
     """Channels at resolution r are ``min(channel_base // r, channel_max)`` (config F 32768, config E 16384)."""
     channel_max: int = 512
+    channels: tuple[int, ...] | None = None
+    """Channels at 4x4, 8x8 ... where that rule does not hold; ``None``: it does."""
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
     """Low-pass FIR filter of up- and downsampling, before normalisation. All layers but ``modulated`` repeat pixels
     and use it as a blur behind the convolution; ``(1,)``: no blur."""
@@ -146,6 +148,7 @@ class SynthesisConfig(Config):
             self.alias_free,
             f"{'given' if alias_free else 'left out'} with layer {self.layer!r}",
         )
+        require(not (alias_free and self.channels), "synthesis.channels", self.channels, "left out with 'alias_free'")
         inputs = _INPUTS[self.layer]
         require(self.input in inputs, "synthesis.input", self.input, f"{' or '.join(inputs)} with layer {self.layer!r}")
         require(
@@ -154,8 +157,9 @@ class SynthesisConfig(Config):
             self.architecture,
             "'orig' when growing",
         )
-        _check_channels("synthesis", self.channel_base, self.channel_max)
+        _check_channels("synthesis", self.channel_base, self.channel_max, self.channels)
         _check_filter("synthesis", self.resample_filter)
+        _check_clamp("synthesis", self.conv_clamp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +174,9 @@ class DiscriminatorConfig(Config):
     architecture: Architecture = "resnet"
     channel_base: int = 32768
     channel_max: int = 512
+    channels: tuple[int, ...] | None = None
+    widens_first: bool = False
+    """A block's first convolution changes the number of channels, not its second (rosinality's StyleGAN1)."""
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
     activation: Activation = "lrelu"
     conv_clamp: float | None = None
@@ -197,8 +204,15 @@ class DiscriminatorConfig(Config):
             self.architecture,
             "'orig' when growing",
         )
-        _check_channels("discriminator", self.channel_base, self.channel_max)
+        require(
+            not (self.widens_first and self.architecture == "resnet"),
+            "discriminator.widens_first",
+            self.widens_first,
+            "false with architecture 'resnet', whose shortcut spans both convolutions",
+        )
+        _check_channels("discriminator", self.channel_base, self.channel_max, self.channels)
         _check_filter("discriminator", self.resample_filter)
+        _check_clamp("discriminator", self.conv_clamp)
         group = self.mbstd_group_size
         require(group is None or group >= 1, "discriminator.mbstd_group_size", group, "1 or more, or none")
         require(self.mbstd_num_channels >= 0, "discriminator.mbstd_num_channels", self.mbstd_num_channels, "0 or more")
@@ -227,6 +241,12 @@ class ModelConfig(Config):
         require(self.z_dim + self.label_dim >= 1, "z_dim", self.z_dim, "1 or more, or 0 in a model driven by its label")
         require(self.w_dim >= 1, "w_dim", self.w_dim, "1 or more")
         require(self.label_dim >= 0, "label_dim", self.label_dim, "0 or more")
+        require(
+            self.z_dim > 0 or self.mapping.label_mode != "shift_scale",
+            "z_dim",
+            self.z_dim,
+            "1 or more with label mode 'shift_scale'",
+        )
         joined = self.z_dim + (self.label_dim if self.mapping.label_mode == "direct" else 0)
         require(
             self.mapping.num_layers > 0 or self.w_dim == joined, "w_dim", self.w_dim, f"{joined} without mapping layers"
@@ -237,15 +257,19 @@ class ModelConfig(Config):
             self.discriminator.growing,
             "as synthesis.growing",
         )
-        if self.base_size is None:
-            object.__setattr__(self, "base_size", base_size_of(self.image_size))
-        _ = self.num_doublings  # raises when the two sizes do not fit
+        for part in (self.synthesis, self.discriminator):
+            count = None if part.channels is None else len(part.channels)
+            require(
+                count in (None, self.num_doublings + 1),
+                "channels",
+                part.channels,
+                f"{self.num_doublings + 1} numbers, one for each resolution",
+            )
 
     @property
     def base(self) -> tuple[int, int]:
-        """``base_size``, known."""
-        assert self.base_size is not None
-        return self.base_size
+        """``base_size``, or the one found."""
+        return base_size_of(self.image_size) if self.base_size is None else self.base_size
 
     @property
     def num_doublings(self) -> int:
@@ -297,9 +321,14 @@ def _nearest_good_size(height: int, width: int) -> str:
     return f"{good[1]}x{good[0]}"
 
 
-def _check_channels(where: str, channel_base: int, channel_max: int) -> None:
+def _check_channels(where: str, channel_base: int, channel_max: int, channels: tuple[int, ...] | None) -> None:
     require(channel_base >= 1, f"{where}.channel_base", channel_base, "1 or more")
     require(channel_max >= 1, f"{where}.channel_max", channel_max, "1 or more")
+    require(channels is None or min(channels, default=0) >= 1, f"{where}.channels", channels, "1 or more each")
+
+
+def _check_clamp(where: str, clamp: float | None) -> None:
+    require(clamp is None or clamp > 0, f"{where}.conv_clamp", clamp, "above 0, or none")
 
 
 def _check_filter(where: str, taps: tuple[float, ...]) -> None:

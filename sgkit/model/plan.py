@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, ModelConfig
+from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, DiscriminatorConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import UsageError
 from sgkit.model.spec import AliasFreeSpec, Kind, LayerSpec, Plan
 
@@ -51,7 +51,7 @@ def synthesis_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
     synthesis = config.synthesis
     left_out, fade = _split_lod(config, lod)
     top = config.num_doublings - left_out
-    plan = _Builder(config, synthesis.channel_base, synthesis.channel_max)
+    plan = _Builder(config, synthesis)
     for level in range(top + 1):
         is_rgb_due = level == top or synthesis.architecture == "skip" or (level == top - 1 and fade > 0)
         _add_block(plan, level, closes=not is_rgb_due)
@@ -141,7 +141,7 @@ def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
     discriminator = config.discriminator
     left_out, fade = _split_lod(config, lod)
     top = config.num_doublings - left_out
-    plan = _Builder(config, discriminator.channel_base, discriminator.channel_max)
+    plan = _Builder(config, discriminator)
     residual = discriminator.architecture == "resnet"
     for level in range(top, -1, -1):
         channels = plan.channels(level)
@@ -160,17 +160,26 @@ def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
                 fade=fade if fading else 0.0,
             )
         if level > 0:
-            conv: dict[str, Any] = {"in_channels": channels, "operator": discriminator.layer}
-            plan.add("conv", level, "conv0", out_channels=channels, shortcut="open" if residual else None, **conv)
+            between = plan.channels(level - 1) if discriminator.widens_first else channels
+            plan.add(
+                "conv",
+                level,
+                "conv0",
+                discriminator.layer,
+                in_channels=channels,
+                out_channels=between,
+                shortcut="open" if residual else None,
+            )
             plan.add(
                 "conv",
                 level,
                 "conv1",
+                discriminator.layer,
+                in_channels=between,
                 out_channels=plan.channels(level - 1),
                 down=2,
                 shortcut="close" if residual else None,
                 closes_resolution=True,
-                **conv,
             )
     outputs = _head_outputs(config, plan.channels(0))
     plan.add("head", 0, "head", "head", in_channels=plan.channels(0), out_channels=outputs, closes_resolution=True)
@@ -202,7 +211,7 @@ def _alias_free_plan(config: ModelConfig) -> Plan:
     alias_free = config.synthesis.alias_free
     assert alias_free is not None
     rates = _alias_free_schedule(alias_free, config.resolution)
-    plan = _Builder(config, config.synthesis.channel_base, config.synthesis.channel_max)
+    plan = _Builder(config, config.synthesis)
     channels = [
         round(min(config.synthesis.channel_base / 2 / rate.cutoff, config.synthesis.channel_max)) for rate in rates
     ]
@@ -211,7 +220,7 @@ def _alias_free_plan(config: ModelConfig) -> Plan:
     for position in range(-1, last + 1):
         after = rates[max(position, 0)]
         before = rates[max(position - 1, 0)]
-        margin = 0 if position == last else alias_free.margin
+        margin = 0 if position >= last - 1 else alias_free.margin
         following = rates[min(max(position, 0) + 1, last)]
         critical = position == last or position >= alias_free.num_layers - alias_free.num_critical
         plan.add_alias_free(
@@ -263,12 +272,13 @@ class _Builder:
     """A plan under construction: turns levels (doublings of the base) into names, sizes and channels."""
 
     config: ModelConfig
-    channel_base: int
-    channel_max: int
+    part: SynthesisConfig | DiscriminatorConfig
     specs: list[LayerSpec] = field(default_factory=list)
 
     def channels(self, level: int) -> int:
-        return max(min(self.channel_base // (BASE_RESOLUTION << level), self.channel_max), 1)
+        if self.part.channels is not None:
+            return self.part.channels[level]
+        return max(min(self.part.channel_base // (BASE_RESOLUTION << level), self.part.channel_max), 1)
 
     def add(self, kind: Kind, level: int, name: str, operator: str, **fields: Any) -> None:
         resolution = BASE_RESOLUTION << level

@@ -131,9 +131,9 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(file: Path) -> None
         ({"surprise": 1}, "unknown or missing keys: surprise"),
         ({"kimg": "many"}, "its header is damaged"),
         ({"config": {"z_dimm": 3}}, "Unknown configuration key 'z_dimm'. Did you mean 'z_dim'"),
-        ({"config": {"mapping": {"num_layers": 10**9}}}, "1000000000 mapping layers"),
-        ({"config": {"image_size": [2**20, 2**20]}}, "images of 1048576x1048576"),
-        ({"config": {"w_dim": 2**60}}, "The configuration of the generator describes no network|does not fit"),
+        ({"config": {"mapping": {"num_layers": 10**9}}}, "1000000000 layers in a network"),
+        ({"config": {"image_size": [2**20, 2**20]}}, "image side of 1048576"),
+        ({"config": {"w_dim": 2**60}}, "a width or image side of 1152921504606846976"),
     ],
 )
 def test_a_header_that_says_nonsense_is_refused(file: Path, header: dict[str, object], message: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from sgkit.checkpoint.adapters.estimates import add_mean_w, add_noise_maps
 from sgkit.checkpoint.adapters.tables import (
     BATCHED,
     FLIPPED,
@@ -19,18 +19,15 @@ from sgkit.checkpoint.adapters.tables import (
     converted,
     to_tensor,
 )
-from sgkit.checkpoint.assign import adopt
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
-from sgkit.model import Mapping, discriminator_plan, hashed_normal, synthesis_plan
+from sgkit.model import discriminator_plan, synthesis_plan
 
 __all__ = ["adapt", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"g_ema": "generator", "g": "raw_generator", "d": "discriminator"}
 TAPS = (1.0, 3.0, 3.0, 1.0)
-AVERAGED = 4096
-"""Latents that an unknown mean w is estimated from."""
 FLAT = Form(lambda x: x.reshape(-1), lambda x: x.reshape(1, -1, 1, 1))
 """Biases of images, [1, C, 1, 1]."""
 SCALAR = Form(lambda x: x.reshape(()), lambda x: x.reshape(1))
@@ -65,33 +62,15 @@ def _generator(
     if not any(name.startswith("noises.") for name in network.tensors):
         table = [entry for entry in table if not entry.ours.endswith("noise_const")]
     tensors = converted(network, table, derived=_kernels(network))
-    for spec in synthesis_plan(config):
-        name = f"synthesis.{spec.name}.noise_const"
-        if spec.has_noise and name not in tensors:
-            tensors[name] = hashed_normal(spec, (0,), size=spec.size)[0, 0]
-            notes["noise maps"] = "the file holds none; those of noise seed 0 stand in for them"
+    add_noise_maps(tensors, config, notes)
     if latent_avg is None:
-        tensors["mapping.w_avg"] = _mean_w(config, tensors)
-        notes["w_avg"] = f"the file holds no mean w; estimated from {AVERAGED} latents"
+        add_mean_w(tensors, config, notes)
     else:
-        average = np.asarray(latent_avg, np.float32)
-        tensors["mapping.w_avg"] = to_tensor(average.reshape(-1))
+        try:
+            tensors["mapping.w_avg"] = to_tensor(np.asarray(latent_avg, np.float32).reshape(-1))
+        except (TypeError, ValueError) as error:
+            raise CheckpointError("latent_avg is no vector of numbers.") from error
     return tensors
-
-
-def _mean_w(config: ModelConfig, tensors: dict[str, Tensor]) -> Tensor:
-    """The mean w over latents of fixed seed: what rosinality's users estimate before they truncate."""
-    parts = {name.removeprefix("mapping."): t for name, t in tensors.items() if name.startswith("mapping.")}
-    parts["w_avg"] = torch.zeros(config.w_dim)
-    mapping = adopt(
-        lambda: Mapping(config.mapping, z_dim=config.z_dim, label_dim=0, w_dim=config.w_dim, num_ws=1),
-        parts,
-        what="the mapping network",
-    )
-    z = torch.from_numpy(np.random.RandomState(0).randn(AVERAGED, config.z_dim).astype(np.float32))
-    with torch.no_grad():
-        mean: Tensor = mapping(z)[:, 0].mean(dim=0)
-    return mean
 
 
 # ------------------------------------------------------------------------------------------------- tables
@@ -185,11 +164,8 @@ def _config(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> 
         raise CheckpointError(f"The generator has {levels} resolutions above 4x4 and {num_layers} mapping layers.")
     side = 4 << levels
     w_dim, z_dim = _shape(tensors, "style.1.weight", 2)
-    base, largest = channel_rule(
-        [_shape(tensors, "conv1.conv.weight", 5)[1]]
-        + [_shape(tensors, f"convs.{2 * level + 1}.conv.weight", 5)[1] for level in range(levels)],
-        what="The generator",
-    )
+    names = ["conv1.conv.weight"] + [f"convs.{2 * level + 1}.conv.weight" for level in range(levels)]
+    channels = channel_rule([_shape(tensors, name, 5)[1] for name in names])
     return ModelConfig(
         image_size=(side, side),
         base_size=(4, 4),
@@ -197,7 +173,7 @@ def _config(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> 
         z_dim=z_dim,
         w_dim=w_dim,
         mapping=MappingConfig(num_layers=num_layers, lr_multiplier=0.01),
-        synthesis=SynthesisConfig(channel_base=base, channel_max=largest, resample_filter=TAPS),
+        synthesis=SynthesisConfig(resample_filter=TAPS, **channels),
         discriminator=_discriminator(discriminator, levels) if discriminator else DiscriminatorConfig(),
     )
 
@@ -206,8 +182,7 @@ def _discriminator(network: ForeignNetwork, levels: int) -> DiscriminatorConfig:
     tensors = network.tensors
     names = [f"convs.{levels - level}.conv2.1.weight" for level in range(levels)]
     channels = [_shape(tensors, name, 4)[0] for name in names] + [_shape(tensors, "convs.0.0.weight", 4)[0]]
-    base, largest = channel_rule(channels, what="The discriminator")
-    return DiscriminatorConfig(channel_base=base, channel_max=largest, resample_filter=TAPS)
+    return DiscriminatorConfig(resample_filter=TAPS, **channel_rule(channels))
 
 
 def _shape(tensors: dict[str, Array], name: str, ndim: int) -> tuple[int, ...]:

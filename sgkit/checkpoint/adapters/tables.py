@@ -166,12 +166,8 @@ def refuse_unknown_options(options: Mapping[str, Any], known: Iterable[str], *, 
         raise CheckpointError(f"{what} was built with options that sgkit does not know: {named}.")
 
 
-def channel_rule(channels: Sequence[int], *, what: str) -> tuple[int, int]:
-    """(channel_base, channel_max) that give ``channels`` at 4x4, 8x8 ... as ``min(channel_base // r, channel_max)``.
-
-    Raises:
-        CheckpointError: no such pair does.
-    """
+def channel_rule(channels: Sequence[int]) -> dict[str, Any]:
+    """The fields of a configuration that give ``channels`` at 4x4, 8x8 ...: base and maximum, else each by itself."""
     largest = max(channels)
     low, high = 1, 1 << 40
     for level, count in enumerate(channels):
@@ -180,9 +176,6 @@ def channel_rule(channels: Sequence[int], *, what: str) -> tuple[int, int]:
         if count < largest:
             high = min(high, (count + 1) * resolution - 1)
     if low > high:
-        raise CheckpointError(
-            f"{what} has {', '.join(map(str, channels))} channels from 4x4 up; sgkit's networks have "
-            "min(channel_base // resolution, channel_max)."
-        )
+        return {"channels": tuple(channels)}
     power = 1 << (low - 1).bit_length()
-    return (power if power <= high else low), largest
+    return {"channel_base": power if power <= high else low, "channel_max": largest}

@@ -139,8 +139,7 @@ def _synthesis(network: ForeignNetwork, resolution: int, *, growing: bool) -> Sy
     prefix = "" if builder == "G_paper" else "synthesis/"
     names = [f"{prefix}4x4/Conv/weight"]
     names += [f"{prefix}{4 << level}x{4 << level}/Conv1/weight" for level in range(1, resolution.bit_length() - 2)]
-    base, largest = channel_rule(_sizes(network, names, 3), what="G")
-    common: dict[str, Any] = {"channel_base": base, "channel_max": largest, "growing": growing}
+    common: dict[str, Any] = {"growing": growing, **channel_rule(_sizes(network, names, 3))}
     if builder == "G_paper":
         return SynthesisConfig(
             layer="pixel_norm", input="dense", architecture="orig", resample_filter=(1.0,), use_noise=False, **common
@@ -169,7 +168,6 @@ def _discriminator(network: ForeignNetwork | None, *, growing: bool) -> Discrimi
     names = ["4x4/Conv/weight"]
     names += [f"{4 << level}x{4 << level}/Conv0/weight" for level in range(1, _resolution(options).bit_length() - 2)]
     channels = _sizes(network, names, 3)
-    base, largest = channel_rule(channels, what="D")
     head = _sizes(network, ["4x4/Dense0/weight"], 1)[0]
     pooled = builder in ("D_basic", "D_paper")
     if builder == "D_paper":
@@ -182,8 +180,6 @@ def _discriminator(network: ForeignNetwork | None, *, growing: bool) -> Discrimi
         layer="pooled" if pooled else "filtered",
         growing=growing,
         architecture="orig" if growing else option(options, "architecture", str, "resnet"),
-        channel_base=base,
-        channel_max=largest,
         resample_filter=taps,
         activation=option(options, "nonlinearity", str, "lrelu"),
         mbstd_group_size=option(options, "mbstd_group_size", int, 4),
@@ -191,6 +187,7 @@ def _discriminator(network: ForeignNetwork | None, *, growing: bool) -> Discrimi
         head_features=None if head == channels[0] else head,
         activation_before_pool=builder == "D_paper" and not is_fused(network),
         label_mode="auxiliary" if builder == "D_paper" else "classes",
+        **channel_rule(channels),
     )
 
 
