@@ -148,4 +148,5 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _adam(network: nn.Module, config: TrainConfig, lr: float, interval: int | None) -> torch.optim.Adam:
     lr, betas = lazy_adam(lr, config.adam_betas, interval=interval)
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=config.adam_eps, fused=True)
+    # Not fused: that one changes weights without telling their version, by which the networks know what to recompute.
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=config.adam_eps, foreach=True)
