@@ -1,1 +1,28 @@
 """How good images are: features of them, statistics of features, distances between statistics."""
+
+from sgkit.metrics.cache import StatisticsCache
+from sgkit.metrics.distances import KernelDistance, frechet_distance, kernel_distance
+from sgkit.metrics.features import EXTRACTORS, ExtractorRecipe, FeatureExtractor, load_extractor
+from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes, statistics_needed
+from sgkit.metrics.statistics import Gaussian
+from sgkit.metrics.summary import FeatureSummary, Wanted, summarize
+
+__all__ = [
+    "EXTRACTORS",
+    "METRICS",
+    "ExtractorRecipe",
+    "FeatureExtractor",
+    "FeatureSummary",
+    "Gaussian",
+    "KernelDistance",
+    "MetricRecipe",
+    "MetricValue",
+    "StatisticsCache",
+    "Wanted",
+    "frechet_distance",
+    "kernel_distance",
+    "load_extractor",
+    "metric_recipes",
+    "statistics_needed",
+    "summarize",
+]
