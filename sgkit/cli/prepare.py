@@ -3,68 +3,189 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import JsonOption, Size, parse_size
+from sgkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from sgkit.tasks.prepare import PrepareResult
 
 __all__ = ["prepare"]
 
+_PICTURE, _CHOICE, _LABELS, _FAULTS = "Pixels", "Which files", "Labels", "Work and faults"
+
+
+_Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="Folder, zip, tar, list, data set, store, or sample:landscapes?count=9."),
+]
+_Out = Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")]
+_Size = Annotated[
+    Size, typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square, or WIDTHxHEIGHT.")
+]
+_Crop = Annotated[
+    str,
+    typer.Option(
+        metavar="CROP",
+        help="center, wide, none (stretched), random:N, tiles, tiles:PIXELS, celeba or face.",
+        rich_help_panel=_PICTURE,
+    ),
+]
+_FilterName = Annotated[
+    str,
+    typer.Option(
+        "--filter",
+        metavar="NAME",
+        help="lanczos, box, bicubic or bilinear; it changes FID.",
+        rich_help_panel=_PICTURE,
+    ),
+]
+_Channels = Annotated[int, typer.Option(help="1 grey, 3 RGB, 4 RGBA.", rich_help_panel=_PICTURE)]
+_Background = Annotated[
+    str,
+    typer.Option(metavar="R,G,B", help="Colour under transparent pixels, 0-255 each.", rich_help_panel=_PICTURE),
+]
+_Encoding = Annotated[
+    str, typer.Option(metavar="NAME", help="png, webp, raw, or jpeg (lossy).", rich_help_panel=_PICTURE)
+]
+_Pyramid = Annotated[
+    bool, typer.Option("--pyramid", help="Keep all halves of the size down to 4, too.", rich_help_panel=_PICTURE)
+]
+_ExactDecoding = Annotated[
+    bool, typer.Option("--exact-decoding", help="Decode large JPEGs in full.", rich_help_panel=_PICTURE)
+]
+_Landmarks = Annotated[
+    str,
+    typer.Option(metavar="FILE|dlib", help="Where --crop face finds eyes and mouths.", rich_help_panel=_PICTURE),
+]
+_Limit = Annotated[
+    int | None, typer.Option(metavar="N", help="Look at the first N files only.", rich_help_panel=_CHOICE)
+]
+_ShuffleSeed = Annotated[
+    int | None, typer.Option(metavar="SEED", help="Shuffle the files first.", rich_help_panel=_CHOICE)
+]
+_Split = Annotated[
+    str,
+    typer.Option(metavar="SHARES", help="train=0.9,val=0.1: a store for each, below --out.", rich_help_panel=_CHOICE),
+]
+_Dedupe = Annotated[
+    str, typer.Option(metavar="HOW", help="Leave out repeats: none, exact or near.", rich_help_panel=_CHOICE)
+]
+_MinSize = Annotated[
+    int, typer.Option(metavar="PIXELS", help="Shortest side of a usable picture.", rich_help_panel=_CHOICE)
+]
+_MaxAspect = Annotated[
+    float,
+    typer.Option(metavar="RATIO", help="Leave out pictures longer than this; 0: none.", rich_help_panel=_CHOICE),
+]
+_MaxPixels = Annotated[
+    int, typer.Option(metavar="N", help="Leave out larger pictures as bombs.", rich_help_panel=_CHOICE)
+]
+_Animated = Annotated[
+    str, typer.Option(metavar="HOW", help="Of animations take the first frame, or refuse.", rich_help_panel=_CHOICE)
+]
+_Seed = Annotated[int, typer.Option(help="Seed of random crops and splits.", rich_help_panel=_CHOICE)]
+_Labels = Annotated[
+    str,
+    typer.Option(metavar="FROM", help="auto (the data's own), none, folders, or a table.", rich_help_panel=_LABELS),
+]
+_LabelColumns = Annotated[
+    str, typer.Option(metavar="NAMES", help="Columns of the table, such as Smiling,Young.", rich_help_panel=_LABELS)
+]
+_LabelKind = Annotated[str, typer.Option(metavar="KIND", help="auto, class, multi or float.", rich_help_panel=_LABELS)]
+_Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes at work; all cores.", rich_help_panel=_FAULTS)
+]
+_Part = Annotated[
+    str | None, typer.Option(metavar="K/N", help="Make part K of N, as one job of N.", rich_help_panel=_FAULTS)
+]
+_OnError = Annotated[
+    str, typer.Option(metavar="HOW", help="skip bad files, or stop at the first.", rich_help_panel=_FAULTS)
+]
+_MaxBad = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Stop above N bad files, or this fraction below 1.", rich_help_panel=_FAULTS),
+]
+
 
 def prepare(
-    sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Folder, archive, list, or sample:landscapes?count=1000.")
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")],
-    size: Annotated[
-        Size, typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square, or WIDTHxHEIGHT.")
-    ],
-    crop: Annotated[str, typer.Option("--crop", metavar="CROP", help="center or none (stretched).")] = "center",
-    filter_name: Annotated[
-        str, typer.Option("--filter", metavar="NAME", help="lanczos, box, bicubic or bilinear; it changes FID.")
-    ] = "lanczos",
-    channels: Annotated[int, typer.Option("--channels", help="1 grey, 3 RGB, 4 RGBA.")] = 3,
-    labels: Annotated[str, typer.Option("--labels", metavar="FROM", help="auto, none or folders.")] = "auto",
-    encoding: Annotated[str, typer.Option("--encoding", metavar="NAME", help="png, webp, jpeg or raw.")] = "png",
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", help="Look at the first N files only.")] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", help="Processes that decode and encode; all cores.")
-    ] = None,
+    sources: _Sources,
+    out: _Out,
+    size: _Size,
+    crop: _Crop = "center",
+    filter_name: _FilterName = "lanczos",
+    channels: _Channels = 3,
+    background: _Background = "0,0,0",
+    encoding: _Encoding = "png",
+    pyramid: _Pyramid = False,
+    exact_decoding: _ExactDecoding = False,
+    landmarks: _Landmarks = "dlib",
+    limit: _Limit = None,
+    shuffle_seed: _ShuffleSeed = None,
+    split: _Split = "",
+    dedupe: _Dedupe = "none",
+    min_size: _MinSize = 0,
+    max_aspect: _MaxAspect = 0.0,
+    max_pixels: _MaxPixels = 178_956_970,
+    animated: _Animated = "first",
+    seed: _Seed = 0,
+    labels: _Labels = "auto",
+    label_columns: _LabelColumns = "",
+    label_kind: _LabelKind = "auto",
+    workers: _Workers = None,
+    part: _Part = None,
+    on_error: _OnError = "skip",
+    max_bad: _MaxBad = None,
     json: JsonOption = False,
 ) -> None:
     """Turn folders and archives of images into a store for training; run again, it goes on where it stopped."""
-    from sgkit.tasks.prepare import PrepareOptions
-    from sgkit.tasks.prepare import prepare as run
+    from sgkit.tasks import prepare as task
 
-    options = PrepareOptions.from_dict(
-        {
-            "size": tuple(size),
-            "crop": crop,
-            "filter": filter_name,
-            "channels": channels,
-            "labels": labels,
-            "encoding": encoding,
-            "limit": limit,
-        }
-    )
+    given = dict(locals())
+    names = set(task.PrepareOptions.__dataclass_fields__) & given.keys()
+    values: dict[str, Any] = {name: given[name] for name in names}
+    values |= {"size": tuple(size), "filter": filter_name, "background": _colour(background)}
+    values["label_columns"] = tuple(label_columns.split(",")) if label_columns else ()
+    options = task.PrepareOptions.from_dict(values)
     with report.progress_bar("Preparing") as on_progress:
-        result = run(sources, out, options=options, workers=workers, on_progress=on_progress)
-    report.emit(result, json=json, show=_show)
+        how: dict[str, Any] = {"workers": workers, "on_error": on_error, "max_bad": max_bad, "on_progress": on_progress}
+        if split:
+            results = task.prepare_split(sources, out, options=options, **how)
+        else:
+            results = {"": task.prepare(sources, out, options=options, part=part, **how)}
+    report.emit(results if split else results[""], json=json, show=lambda _: _show_all(list(results.values())))
+
+
+def _colour(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if len(numbers) != 3 or not all(word.strip().isdecimal() and int(word) < 256 for word in numbers):
+        raise ConfigError(f"background is {text!r}; write three numbers from 0 to 255, such as 255,255,255.")
+    return tuple(map(int, numbers))
+
+
+def _show_all(results: list[PrepareResult]) -> None:
+    for result in results:
+        _show(result)
 
 
 def _show(result: PrepareResult) -> None:
     header = result.header
+    if header is None:
+        report.facts({"part": result.part.file, "images": f"{result.part.num_images:,}"})
+        missing = ", ".join(map(str, result.missing_parts))
+        report.note(f"This part is done. The header is written when parts {missing} are.")
+        return
+    left_out = f", see {result.path / 'report.jsonl'}" if header.skipped else ""
     report.facts(
         {
             "store": result.path,
             "images": f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}",
             "labels": f"{header.labels.kind} ({header.labels.dim})" if header.labels.dim else "none",
-            "left out": f"{header.num_skipped:,}" + (f", see {result.path / 'report.jsonl'}" if header.skipped else ""),
+            "left out": f"{header.num_skipped:,}{left_out}",
             "time": report.duration(result.seconds),
         }
     )

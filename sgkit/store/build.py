@@ -10,16 +10,19 @@ import errno
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from sgkit.errors import InputError, StoreError
+from sgkit.store.duplicates import DuplicateFinder
+from sgkit.store.faces import Landmarker, make_landmarker
 from sgkit.store.header import PartInfo
 from sgkit.store.images import BadImageError
 from sgkit.store.labels import Labeller
 from sgkit.store.process import ImageOptions, ProcessedImage, process
 from sgkit.store.records import PartWriter, Record, label_bytes
+from sgkit.store.selection import Candidates
 from sgkit.store.sources import Item, Reader, Source
 from sgkit.store.workers import map_in_order
 
@@ -62,12 +65,14 @@ class PartJob:
     """What one part is made from, and where it goes."""
 
     sources: Sequence[Source]
-    candidates: Sequence[tuple[int, int]]
-    """(source, item) of every candidate, in order."""
+    candidates: Candidates
+    """The files to look at, in order."""
     options: ImageOptions
     labeller: Labeller
     file: Path
     report: Path
+    known: Sequence[Path] = ()
+    """Parts of other stores whose images count as seen when duplicates are left out."""
     workers: int = 1
     stop_on_error: bool = False
     max_bad: float | None = None
@@ -99,9 +104,10 @@ def build_part(job: PartJob, on_state: Callable[[BuildState], None]) -> PartInfo
 def _build(job: PartJob, writer: PartWriter, state: BuildState, on_state: Callable[[BuildState], None]) -> None:
     batch: list[Record] = []
     batch_bytes = batch_items = 0
+    finder = _duplicate_finder(job)
     with _open_report(job.report, state.report_bytes) as report:
         for outcome in _outcomes(job, state.num_items):
-            records = _admit(job, outcome, state, report)
+            records = _admit(job, outcome, state, report, finder)
             batch += records
             batch_items += 1
             batch_bytes += sum(record.num_bytes for record in records)
@@ -164,7 +170,19 @@ class _Outcome:
     failed_source: str | None = None
 
 
-def _admit(job: PartJob, outcome: _Outcome, state: BuildState, report: _Report) -> list[Record]:
+def _duplicate_finder(job: PartJob) -> DuplicateFinder | None:
+    if job.options.dedupe == "none":
+        return None
+    finder = DuplicateFinder(near=job.options.dedupe == "near")
+    for path in (*job.known, job.file):
+        for meta, _ in PartWriter(path).read_metas():
+            finder.add(meta["name"], meta["pixels"], meta.get("perceptual"))
+    return finder
+
+
+def _admit(
+    job: PartJob, outcome: _Outcome, state: BuildState, report: _Report, finder: DuplicateFinder | None
+) -> list[Record]:
     """The records of a candidate, counted in ``state``; none when it is left out, which goes to the report."""
     given = job.sources[outcome.source].given
     if outcome.failed_source is not None:
@@ -180,11 +198,11 @@ def _admit(job: PartJob, outcome: _Outcome, state: BuildState, report: _Report) 
         except BadImageError as error:
             bad = (error.reason, error.detail)
     if bad is not None:
-        _leave_out(job, outcome, bad, state, report)
+        _leave_out(job, outcome, outcome.item.name, bad, state, report)
         return []
-    records = [
-        Record(image.images, label_bytes(job.labeller.schema, label), _meta(outcome, image)) for image in outcome.images
-    ]
+    images = [image for image in outcome.images if _is_new(job, outcome, image, state, report, finder)]
+    stored_label = label_bytes(job.labeller.schema, label)
+    records = [Record(image.images, stored_label, _meta(outcome, image)) for image in images]
     state.num_images += len(records)
     state.num_bytes += sum(record.num_bytes for record in records)
     state.per_source[outcome.source][0] += len(records)
@@ -197,15 +215,39 @@ def _meta(outcome: _Outcome, image: ProcessedImage) -> dict[str, Any]:
         "source": outcome.source,
         "pixels": image.pixel_hash,
     }
+    if image.perceptual_hash is not None:
+        meta["perceptual"] = image.perceptual_hash
     if outcome.item.attributes:
         meta["attributes"] = dict(outcome.item.attributes)
     return meta
 
 
-def _leave_out(job: PartJob, outcome: _Outcome, bad: tuple[str, str], state: BuildState, report: _Report) -> None:
+def _is_new(
+    job: PartJob,
+    outcome: _Outcome,
+    image: ProcessedImage,
+    state: BuildState,
+    report: _Report,
+    finder: DuplicateFinder | None,
+) -> bool:
+    """Whether no earlier image is the same; one that repeats is left out."""
+    if finder is None:
+        return True
+    name = outcome.item.name + image.suffix
+    found = finder.find(image.pixel_hash, image.perceptual_hash)
+    if found is None:
+        finder.add(name, image.pixel_hash, image.perceptual_hash)
+        return True
+    _leave_out(job, outcome, name, (found[0], f"of {found[1]}"), state, report)
+    return False
+
+
+def _leave_out(
+    job: PartJob, outcome: _Outcome, name: str, bad: tuple[str, str], state: BuildState, report: _Report
+) -> None:
     reason, detail = bad
-    name, given = outcome.item.name, job.sources[outcome.source].given
-    if job.stop_on_error:
+    given = job.sources[outcome.source].given
+    if job.stop_on_error and not reason.endswith("duplicate"):
         raise InputError(
             f"{name} in {given} cannot be used: {reason}{f' ({detail})' if detail else ''}. Stopped, as "
             "--on-error stop asks; repair or remove it, or run the same command with --on-error skip to go on."
@@ -213,18 +255,21 @@ def _leave_out(job: PartJob, outcome: _Outcome, bad: tuple[str, str], state: Bui
     state.skipped[reason] = state.skipped.get(reason, 0) + 1
     state.per_source[outcome.source][1] += 1
     report.add(source=given, name=name, reason=reason, detail=detail)
+    num_bad = sum(count for why, count in state.skipped.items() if not why.endswith("duplicate"))
     limit = job.max_bad
-    if limit is not None and state.num_skipped > (limit if limit >= 1 else max(limit * state.num_items, 100 * limit)):
+    if limit is not None and num_bad > (limit if limit >= 1 else max(limit * state.num_items, 100 * limit)):
         allowed = f"{limit:g} files" if limit >= 1 else f"{limit:.3g} of all"
         raise StoreError(
-            f"{state.num_skipped} of {state.num_items} files were left out, more than --max-bad allows ({allowed}). "
+            f"{num_bad} of {state.num_items} files were left out, more than --max-bad allows ({allowed}). "
             f"The last one: {name}: {reason}. See the reasons in {job.report}, or raise --max-bad and run again to "
             "continue."
         )
 
 
 def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
-    setup = ([source.reader() for source in job.sources], job.options)
+    faces = job.options.parsed_crop.kind == "face"
+    landmarker = make_landmarker(job.options.landmarks) if faces else None
+    setup = _Setup([source.reader() for source in job.sources], job.options, landmarker)
     results = map_in_order(_process_chunk, setup, _chunks(job, start), workers=job.workers)
     try:
         for chunk in results:
@@ -234,25 +279,50 @@ def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
 
 
 def _chunks(job: PartJob, start: int) -> Iterator[list[tuple[int, Item]]]:
-    items = ((source, job.sources[source][item]) for source, item in job.candidates[start:])
+    items = _items(job, start)
     while chunk := list(islice(items, CHUNK_ITEMS)):
         yield chunk
 
 
-def _process_chunk(setup: tuple[list[Reader], ImageOptions], chunk: list[tuple[int, Item]]) -> list[_Outcome]:
-    readers, options = setup
-    return [_process_item(readers[source], options, source, item) for source, item in chunk]
+def _items(job: PartJob, start: int) -> Iterator[tuple[int, Item]]:
+    """The candidates from ``start`` on; those of a stream are picked from it as it goes by."""
+    for number, group in groupby(job.candidates[start:], key=lambda candidate: candidate[0]):
+        source = job.sources[number]
+        if not source.streamed:
+            yield from ((number, source[item]) for _, item in group)
+            continue
+        wanted = [item for _, item in group]
+        chosen = set(wanted)
+        for place, streamed in enumerate(source.stream(wanted[0]), wanted[0]):
+            if place in chosen:
+                yield number, streamed
+            if place == wanted[-1]:
+                break
 
 
-def _process_item(reader: Reader, options: ImageOptions, source: int, item: Item) -> _Outcome:
+@dataclass(frozen=True)
+class _Setup:
+    """What workers are sent once."""
+
+    readers: list[Reader]
+    options: ImageOptions
+    landmarker: Landmarker | None
+
+
+def _process_chunk(setup: _Setup, chunk: list[tuple[int, Item]]) -> list[_Outcome]:
+    return [_process_item(setup, source, item) for source, item in chunk]
+
+
+def _process_item(setup: _Setup, source: int, item: Item) -> _Outcome:
+    reader = setup.readers[source]
     kept = Item(item.name, None, item.label, None, item.attributes)
     try:
         payload = reader.read(item) if item.payload is None else item.payload
     except OSError as error:
-        if error.errno in SOURCE_FAILURES:
+        if error.errno in SOURCE_FAILURES or not Path(reader.path).exists():
             return _Outcome(source, kept, failed_source=str(error))
         return _Outcome(source, kept, bad=("unreadable", str(error)))
     try:
-        return _Outcome(source, kept, tuple(process(item.name, payload, options)))
+        return _Outcome(source, kept, tuple(process(item.name, payload, setup.options, setup.landmarker)))
     except BadImageError as error:
         return _Outcome(source, kept, bad=(error.reason, error.detail))

@@ -1,6 +1,7 @@
 """Which parts of a picture become images, and how they are resampled to the size asked for.
 
-A crop is written ``center``, ``wide``, ``none``, ``random:N``, ``tiles`` or ``tiles:PIXELS``, ``celeba`` or ``face``.
+A crop is written ``center``, ``wide``, ``none``, ``random:N``, ``tiles`` or ``tiles:PIXELS``, ``celeba``,
+``face`` or ``face:N`` (the N largest).
 Boxes are (left, top, right, bottom) in pixels of the upright picture and may be fractional.
 """
 
@@ -25,7 +26,7 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
-CROPS = ("center", "wide", "none", "random:N", "tiles", "tiles:PIXELS", "celeba", "face")
+CROPS = ("center", "wide", "none", "random:N", "tiles", "tiles:PIXELS", "celeba", "face", "face:N")
 
 Box = tuple[float, float, float, float]
 
@@ -41,7 +42,7 @@ class Crop:
 
     kind: str
     number: int = 0
-    """Crops per picture for ``random``; side of a tile for ``tiles`` (0: the size asked for)."""
+    """Crops per picture for ``random``, faces for ``face`` (0: one); side of a tile for ``tiles`` (0: the size)."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.number}" if self.number else self.kind
@@ -59,7 +60,7 @@ def parse_crop(text: str) -> Crop:
         raise ConfigError(f"Unknown crop {text!r}. {did_you_mean(text, CROPS)}")
     if kind == "random" and number < 1:
         raise ConfigError(f"Crop {text!r} needs the number of crops per picture, such as random:4.")
-    if (number and kind not in ("random", "tiles")) or (match and match[2] == "0"):
+    if (number and kind not in ("random", "tiles", "face")) or (match and match[2] == "0"):
         raise ConfigError(f"Crop {text!r} takes no such number. Allowed: {', '.join(CROPS)}.")
     return Crop(kind, number)
 

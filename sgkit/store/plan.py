@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, overload
-
-import numpy as np
+from typing import Any, Literal
 
 import sgkit
-from sgkit.errors import ConfigError, StoreError
+from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
 from sgkit.store.header import Header, PartInfo, SourceInfo
 from sgkit.store.labels import Labeller, make_labeller
 from sgkit.store.process import ImageOptions
 from sgkit.store.records import PartWriter
+from sgkit.store.selection import Candidates, choose, parse_split
 from sgkit.store.sources import Source, open_source
 
-__all__ = ["Candidates", "PrepareOptions", "PreparePlan", "check_same", "content_hash", "make_plan"]
+__all__ = ["PrepareOptions", "PreparePlan", "check_same", "content_hash", "make_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,40 +26,27 @@ class PrepareOptions(ImageOptions):
     """What a store is made like. The same options and sources give the same bytes."""
 
     labels: str = "auto"
-    """``auto``: those that come with the data; ``none``; ``folders``: a class for each folder."""
+    """``auto``: those that come with the data; ``none``; ``folders``: a class for each folder; or a table's path."""
+    label_columns: tuple[str, ...] = ()
+    """Columns of the table; none: all."""
+    label_kind: Literal["auto", "class", "multi", "float"] = "auto"
     limit: int | None = None
-    """Look at the first so many files only."""
+    """Look at the first so many files only (after the shuffle)."""
+    shuffle_seed: int | None = None
+    """Shuffle the files; ``None``: sorted order."""
+    split: str = ""
+    """``train=0.9,val=0.1``: a store for each name, by a hash of the files' names."""
+    subset: str = ""
+    """The name of the split that this store is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit is {self.limit}; it must be 1 or more.")
-
-
-class Candidates(Sequence[tuple[int, int]]):
-    """(source, item) of every file to look at, in order: numbers into the sources laid end to end."""
-
-    def __init__(self, lengths: Sequence[int], numbers: Sequence[int] | np.ndarray) -> None:
-        self._starts = [0, *np.cumsum(lengths).tolist()]
-        self.numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[int, int]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Candidates: ...
-
-    def __getitem__(self, index: int | slice) -> tuple[int, int] | Candidates:
-        if isinstance(index, slice):
-            rest = Candidates([], self.numbers[index])
-            rest._starts = self._starts
-            return rest
-        number = int(self.numbers[index])
-        source = bisect_right(self._starts, number) - 1
-        return source, number - self._starts[source]
+        if self.split:
+            names = parse_split(self.split)
+            if self.subset and self.subset not in names:
+                raise ConfigError(f"Split {self.split!r} has no {self.subset!r}. {did_you_mean(self.subset, names)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +68,11 @@ class PreparePlan:
         """Plain values that two runs must share to be the same preparation, and the command to repeat."""
         return {
             "sgkit": sgkit.__version__,
-            "command": self._command(out),
+            "command": self._command(out.parent if self.options.subset else out),
             "options": self.options.to_dict(),
             "sources": [info.to_dict() for info in self.source_infos()],
             "labels": self.labeller.schema.to_dict(),
+            "label_table": self.labeller.digest,
             "num_candidates": len(self.candidates),
             "num_parts": num_parts,
         }
@@ -97,7 +83,7 @@ class PreparePlan:
             value = getattr(self.options, field.name)
             if field.name == "size":
                 words += ["--size", f"{value[1]}x{value[0]}"]
-            elif value == field.default:
+            elif value == field.default or field.name == "subset":
                 continue
             elif value is True:
                 words.append(f"--{field.name.replace('_', '-')}")
@@ -150,23 +136,28 @@ def make_plan(given: Sequence[str], options: PrepareOptions) -> PreparePlan:
         InputError: a source is missing or empty, or lacks the labels asked for.
     """
     sources = tuple(open_source(name, size=options.size) for name in given)
-    lengths = [len(source) for source in sources]
-    total = sum(lengths)
-    numbers = range(total if options.limit is None else min(options.limit, total))
-    return PreparePlan(
-        options=options,
-        sources=sources,
-        labeller=make_labeller(options.labels, sources),
-        candidates=Candidates(lengths, numbers),
+    candidates = choose(
+        sources,
+        limit=options.limit,
+        shuffle_seed=options.shuffle_seed,
+        split=options.split,
+        subset=options.subset,
+        seed=options.seed,
     )
+    if not len(candidates):
+        raise InputError(
+            f"No file falls to {options.subset!r} of split {options.split!r}. Give more files or a larger share."
+        )
+    labeller = make_labeller(options.labels, sources, columns=options.label_columns, kind=options.label_kind)
+    return PreparePlan(options=options, sources=sources, labeller=labeller, candidates=candidates)
 
 
 def content_hash(folder: Path, parts: Sequence[PartInfo]) -> str:
     """SHA-256 over the pixel hashes and labels of all images, in order, whatever the parts."""
     digest = hashlib.sha256()
     for part in parts:
-        for pixels, label in PartWriter(folder / part.file).read_hashes():
-            digest.update(pixels.encode() + label)
+        for meta, label in PartWriter(folder / part.file).read_metas():
+            digest.update(meta["pixels"].encode() + label)
     return digest.hexdigest()
 
 
@@ -176,7 +167,7 @@ def check_same(planned: dict[str, Any], found: dict[str, Any], folder: Path) -> 
     Raises:
         StoreError: something differs; it is named.
     """
-    for key in ("options", "sources", "labels", "num_candidates", "num_parts", "sgkit"):
+    for key in ("options", "sources", "labels", "label_table", "num_candidates", "num_parts", "sgkit"):
         if planned[key] == found.get(key):
             continue
         what = _difference(key, planned[key], found.get(key))

@@ -11,7 +11,9 @@ from PIL import Image
 from sgkit.config import Config
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
+from sgkit.store.duplicates import perceptual_hash
 from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
+from sgkit.store.faces import Landmarker, cut_face
 from sgkit.store.header import image_sizes, size_text
 from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
 
@@ -45,8 +47,12 @@ class ImageOptions(Config):
     max_aspect: float = 0.0
     """Pictures whose sides differ by more than this factor are left out; 0: any."""
     animated: Literal["first", "refuse"] = "first"
+    landmarks: str = "dlib"
+    """Where ``face`` crops find eyes and mouths: ``dlib``, or a CSV or JSON file."""
     seed: int = 0
-    """Of random crops."""
+    """Of random crops and splits."""
+    dedupe: Literal["none", "exact", "near"] = "none"
+    """Leave out images that repeat an earlier one, pixel by pixel or nearly."""
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
@@ -56,6 +62,8 @@ class ImageOptions(Config):
         if self.filter not in FILTERS:
             raise ConfigError(f"Unknown filter {self.filter!r}. {did_you_mean(self.filter, FILTERS)}")
         check_encoding(self.encoding, self.channels)
+        if self.parsed_crop.kind == "face" and self.size[0] != self.size[1]:
+            raise ConfigError(f"Crop face makes squares; size {size_text(self.size)} (WxH) is none.")
         _ = self.image_size
 
     @property
@@ -78,10 +86,15 @@ class ProcessedImage:
     images: dict[str, bytes]
     """``WxH`` -> record."""
     pixel_hash: str
+    perceptual_hash: int | None = None
 
 
-def process(name: str, payload: Payload, options: ImageOptions) -> list[ProcessedImage]:
-    """The images that a picture gives: one, or several for tiles and random crops.
+def process(
+    name: str, payload: Payload, options: ImageOptions, landmarker: Landmarker | None = None
+) -> list[ProcessedImage]:
+    """The images that a picture gives: one, or several for tiles, random crops and faces.
+
+    Faces need a ``landmarker``.
 
     Raises:
         BadImageError: it cannot be used.
@@ -100,11 +113,20 @@ def process(name: str, payload: Payload, options: ImageOptions) -> list[Processe
         picture,
         channels=options.channels,
         background=options.background,
-        shrink=None if options.exact_decoding else shrink,
+        shrink=None if options.exact_decoding or landmarker else shrink,
     )
-    found = boxes(upright.size)
-    cuts = [cut(upright, box, size, filter_name=options.filter) for box in found]
+    if landmarker is not None:
+        cuts = _cut_faces(name, upright, options, landmarker)
+    else:
+        cuts = [cut(upright, box, size, filter_name=options.filter) for box in boxes(upright.size)]
     return [_finish(image, f"#{i}" if len(cuts) > 1 else "", options) for i, image in enumerate(cuts)]
+
+
+def _cut_faces(name: str, picture: Image.Image, options: ImageOptions, landmarker: Landmarker) -> list[Image.Image]:
+    faces = landmarker.find(name, picture)[: max(options.parsed_crop.number, 1)]
+    if not faces:
+        raise BadImageError("no face")
+    return [cut_face(picture, face, options.size[0], resample=FILTERS[options.filter]) for face in faces]
 
 
 def _check_shape(size: tuple[int, int], options: ImageOptions) -> None:
@@ -142,4 +164,5 @@ def _finish(image: Image.Image, suffix: str, options: ImageOptions) -> Processed
     sizes = image_sizes(options.image_size, pyramid=options.pyramid)
     levels = zip(sizes, pyramid(pixels, sizes), strict=True)
     records = {size_text(size): encode(level, options.encoding) for size, level in levels}
-    return ProcessedImage(suffix, records, pixel_hash(pixels))
+    perceptual = perceptual_hash(pixels) if options.dedupe == "near" else None
+    return ProcessedImage(suffix, records, pixel_hash(pixels), perceptual)

@@ -23,7 +23,7 @@ from sgkit.errors import StoreError
 from sgkit.store.encoding import decode
 from sgkit.store.header import Header, LabelSchema, read_header, size_text
 
-__all__ = ["PartWriter", "Record", "StoreReader", "label_bytes", "label_vector"]
+__all__ = ["PartWriter", "Record", "StoreReader", "label_bytes", "label_vector", "open_environment"]
 
 STATE_KEY = b"!state"
 """Sorts before all records, which are appended."""
@@ -63,8 +63,8 @@ class PartWriter:
             raise StoreError(f"{self.path} is damaged ({error}). Remove the store's folder and start again.") from error
         return json.loads(bytes(data)) if data else None
 
-    def read_hashes(self) -> Iterator[tuple[str, bytes]]:
-        """(hash of the pixels, stored label) of every record so far, in order."""
+    def read_metas(self) -> Iterator[tuple[dict[str, Any], bytes]]:
+        """(meta, stored label) of every record so far, in order."""
         if not self.path.exists():
             return
         with self._open(0) as environment, environment.begin() as transaction:
@@ -73,7 +73,7 @@ class PartWriter:
                 if key.endswith(b":label"):
                     label = bytes(value)
                 elif key.endswith(b":meta"):
-                    yield json.loads(value)["pixels"], label
+                    yield json.loads(value.decode("utf-8", "surrogateescape")), label
 
     def commit(self, first: int, records: Sequence[Record], state: Mapping[str, Any]) -> None:
         """Write records ``first``, ``first + 1`` ... and the state: all of it, or, when this raises, nothing.
@@ -211,7 +211,7 @@ class StoreReader:
             self._open, self._pid = {}, os.getpid()
         if part not in self._open:
             file = self.path / self.header.parts[part].file
-            self._open[part] = _shared_environment(file).begin(buffers=True)
+            self._open[part] = open_environment(file).begin(buffers=True)
         return self._open[part]
 
 
@@ -219,8 +219,12 @@ _environments: weakref.WeakValueDictionary[tuple[str, int, int], lmdb.Environmen
 _owner = os.getpid()
 
 
-def _shared_environment(file: Path) -> lmdb.Environment:
-    """The process's one environment of a file: LMDB must not open a file twice in a process."""
+def open_environment(file: Path) -> lmdb.Environment:
+    """The process's one read-only environment of a file: LMDB must not open a file twice in a process.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
     global _owner
     if _owner != os.getpid():  # forked: the parent's environments are closed here, and stay open there
         for inherited in list(_environments.values()):
@@ -235,5 +239,5 @@ def _shared_environment(file: Path) -> lmdb.Environment:
             environment = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1)
             _environments[key] = environment
     except (OSError, lmdb.Error) as error:
-        raise StoreError(f"{file} of the store cannot be opened: {error}. Copy or prepare the store again.") from error
+        raise StoreError(f"{file} cannot be opened: {error}. Copy it, or prepare the store, again.") from error
     return environment

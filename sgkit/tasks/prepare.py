@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from sgkit.errors import ConfigError, InputError, StoreError
-from sgkit.runtime.files import atomic_path
+from sgkit.errors import ConfigError, StoreError, UsageError
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.build import BuildState, PartJob, build_part
-from sgkit.store.header import HEADER_NAME, PLAN_NAME, REPORT_NAME, Header, PartInfo
-from sgkit.store.plan import PrepareOptions, PreparePlan, check_same, make_plan
+from sgkit.store.header import Header, PartInfo
+from sgkit.store.lock import exclusive
+from sgkit.store.parts import StoreFiles, parse_part
+from sgkit.store.plan import PrepareOptions, make_plan
+from sgkit.store.selection import parse_split, share
 from sgkit.store.workers import num_cores
 
-__all__ = ["PrepareInterruptedError", "PrepareOptions", "PrepareResult", "prepare"]
+__all__ = ["PrepareInterruptedError", "PrepareOptions", "PrepareResult", "prepare", "prepare_split"]
 
 PROGRESS_SECONDS = 0.1
 
@@ -33,7 +35,12 @@ class PrepareResult:
     """What was made."""
 
     path: Path
-    header: Header
+    header: Header | None
+    """``None`` while other parts are missing."""
+    missing_parts: tuple[int, ...]
+    """Parts, from 1, that other processes have not finished yet."""
+    part: PartInfo
+    """What this process's part holds."""
     seconds: float
     resumed_at: int
     """Files that an earlier, unfinished run had looked at."""
@@ -45,16 +52,26 @@ def prepare(
     *,
     options: PrepareOptions,
     workers: int | None = 1,
+    part: str | None = None,
     on_error: Literal["skip", "stop"] = "skip",
     max_bad: float | None = None,
     on_progress: OnProgress = ignore_progress,
+    known: Sequence[str | Path] = (),
 ) -> PrepareResult:
     """A finished store at ``out``, made from ``sources``; continued where an earlier run was stopped.
 
-    ``workers``: processes that decode and encode; ``None`` takes every core. More than one are spawned: in a script,
-    call this below ``if __name__ == "__main__":``. ``on_error``: ``skip`` leaves bad files out and lists them in
-    ``report.jsonl``, ``stop`` raises at the first one. ``max_bad``: raise when more files than this (or, below 1, than
-    this fraction) are bad.
+    Args:
+        sources: folders, archives, data sets, other stores, or ``sample:landscapes?count=1000``.
+        out: the store's folder, new or left unfinished by the same call.
+        options: how pictures become images, which of them, and their labels.
+        workers: processes that decode and encode; ``None`` takes every core. More than one are spawned: in a script,
+            call this below ``if __name__ == "__main__":``.
+        part: ``3/64``: make the third of 64 parts; whichever process finishes last writes the header. ``None``: taken
+            from torchrun's variables, or all in one.
+        on_error: ``skip`` leaves bad files out and lists them in ``report.jsonl``; ``stop`` raises at the first one.
+        max_bad: raise when more files than this (or, below 1, than this fraction) are bad.
+        on_progress: called a few times a second.
+        known: finished stores whose images count as seen when duplicates are left out.
 
     Raises:
         InputError: a source is missing, empty or fails.
@@ -62,56 +79,103 @@ def prepare(
         PrepareInterruptedError: Ctrl-C; the same call continues.
     """
     started = time.monotonic()
-    _check_how(workers, max_bad)
-    folder = Path(out)
-    _refuse_occupied(folder)
+    number, num_parts = _place(part)
+    _check_how(workers, max_bad, on_error, options, num_parts)
+    files = StoreFiles(Path(out), num_parts)
+    files.refuse_occupied()
     plan = make_plan([str(s) for s in ([sources] if isinstance(sources, (str, Path)) else sources)], options)
-    _start_or_continue(folder, plan.describe(folder, 1))
+    files.start_or_continue(plan.describe(files.folder, num_parts))
     job = PartJob(
         sources=plan.sources,
-        candidates=plan.candidates,
+        candidates=share(plan.candidates, number, num_parts),
         options=options,
         labeller=plan.labeller,
-        file=folder / "part-00000.mdb",
-        report=folder / REPORT_NAME,
-        workers=num_cores() if workers is None else workers,
+        file=files.database(number),
+        report=files.report(number),
+        known=[file for store in known for file in sorted(Path(store).glob("part-*.mdb"))],
+        workers=_share_of_cores() if workers is None else workers,
         stop_on_error=on_error == "stop",
         max_bad=max_bad,
     )
-    reporter = _Reporter(on_progress, len(plan.candidates))
-    part = _build(job, reporter)
-    header = _finish(folder, plan, [part])
-    return PrepareResult(path=folder, header=header, seconds=time.monotonic() - started, resumed_at=reporter.first or 0)
+    reporter = _Reporter(on_progress, len(job.candidates))
+    with exclusive(files.lock(number)):
+        info = _build(job, reporter)
+        files.finish_part(number, info)
+    header = files.join(plan)
+    return PrepareResult(
+        path=files.folder,
+        header=header,
+        missing_parts=() if header else tuple(files.missing_parts()),
+        part=info,
+        seconds=time.monotonic() - started,
+        resumed_at=reporter.first or 0,
+    )
 
 
-def _check_how(workers: int | None, max_bad: float | None) -> None:
+def prepare_split(
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    options: PrepareOptions,
+    workers: int | None = 1,
+    on_error: Literal["skip", "stop"] = "skip",
+    max_bad: float | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> dict[str, PrepareResult]:
+    """A finished store for every name of ``options.split``, in folders of these names below ``out``.
+
+    Subsets that are finished already stay as they are. With ``dedupe``, an image of one subset is left out of the next.
+
+    Raises:
+        UsageError: the options have no split.
+        InputError, StoreError: as :func:`prepare` says.
+    """
+    if not options.split:
+        raise UsageError("There is no split in the options. Write it as train=0.9,val=0.1.")
+    results: dict[str, PrepareResult] = {}
+    for name in parse_split(options.split):
+        earlier = [result.path for result in results.values()]
+        results[name] = prepare(
+            sources,
+            Path(out) / name,
+            options=replace(options, subset=name),
+            workers=workers,
+            part="1/1",
+            on_error=on_error,
+            max_bad=max_bad,
+            on_progress=on_progress,
+            known=earlier,
+        )
+    return results
+
+
+def _place(part: str | None) -> tuple[int, int]:
+    """(part from 0, number of parts): as given, or as torchrun says."""
+    if part is not None:
+        return parse_part(part)
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _share_of_cores() -> int:
+    return max(num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def _check_how(
+    workers: int | None, max_bad: float | None, on_error: str, options: PrepareOptions, num_parts: int
+) -> None:
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it must be 1 or more.")
     if max_bad is not None and max_bad < 0:
         raise ConfigError(f"max_bad is {max_bad:g}; it must be a number of files, or a fraction below 1.")
-
-
-def _refuse_occupied(folder: Path) -> None:
-    """Touch nothing that is not an unfinished store of ours."""
-    if (folder / HEADER_NAME).exists():
-        raise StoreError(f"{folder} is a finished store already. Remove it, or give another --out.")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --out names the folder to make.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PLAN_NAME).is_file():
-        raise InputError(f"{folder} exists and is not empty. Give another --out; nothing was touched.")
-
-
-def _start_or_continue(folder: Path, planned: dict[str, Any]) -> None:
-    file = folder / PLAN_NAME
-    if not file.is_file():
-        with atomic_path(file) as aside:
-            aside.write_text(json.dumps(planned, indent=1), encoding="utf-8")
-        return
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StoreError(f"{file} is damaged ({error}). Remove {folder} and start again.") from error
-    check_same(planned, found, folder)
+    if on_error not in ("skip", "stop"):
+        raise ConfigError(f"on_error is {on_error!r}; it must be skip or stop.")
+    if options.dedupe != "none" and num_parts > 1:
+        raise UsageError(
+            "Duplicates are found by looking at all images, so --dedupe works in one process only. Make the store "
+            "without it, then 'sgkit prepare STORE --out CLEAN --dedupe exact'."
+        )
+    if options.split and not options.subset:
+        raise UsageError("A split makes several stores: call prepare_split.")
 
 
 class _Reporter:
@@ -129,7 +193,7 @@ class _Reporter:
         now = time.monotonic()
         if now >= self._next or state.num_items == self._total:
             self._next = now + PROGRESS_SECONDS
-            fields = {"skipped": str(state.num_skipped)} if state.num_skipped else {}
+            fields = {"left out": str(state.num_skipped)} if state.num_skipped else {}
             self._on_progress(
                 Progress(done=state.num_items, total=self._total, unit="files", stage="preparing", fields=fields)
             )
@@ -140,14 +204,6 @@ def _build(job: PartJob, reporter: _Reporter) -> PartInfo:
         return build_part(job, reporter)
     except KeyboardInterrupt:
         raise PrepareInterruptedError(
-            f"Stopped. Everything up to the last few hundred files is safe in {job.file.parent}; run the same command "
+            f"Stopped. Everything but the last few hundred files is safe in {job.file.parent}; run the same command "
             "again to continue."
         ) from None
-
-
-def _finish(folder: Path, plan: PreparePlan, parts: list[PartInfo]) -> Header:
-    header = plan.join(folder, parts)
-    with atomic_path(folder / HEADER_NAME) as aside:
-        aside.write_text(header.to_json(), encoding="utf-8")
-    (folder / PLAN_NAME).unlink()
-    return header

@@ -46,6 +46,9 @@ class Item:
 class Reader(Protocol):
     """Fetches items. Small and picklable: every worker process gets a copy and opens its own files."""
 
+    path: str
+    """The file or folder that everything comes from: when it is gone, the whole source has failed."""
+
     def read(self, item: Item) -> Payload:
         """The bytes of the item's file, or its pixels.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 import zlib
@@ -9,20 +10,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sgkit.errors import InputError
-from sgkit.store.sources.base import Item, Reader, Source, is_image_name
+from sgkit.store.header import LabelSchema
+from sgkit.store.sources.base import Item, Label, Reader, Source, is_image_name
 
-__all__ = ["FolderReader", "FolderSource", "ListSource", "ZipReader", "ZipSource"]
+__all__ = ["FolderReader", "FolderSource", "ListSource", "ZipReader", "ZipSource", "read_dataset_json"]
+
+
+DATASET_JSON = "dataset.json"
 
 
 class FolderReader:
     """Reads files below a folder."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def read(self, item: Item) -> bytes:
         """The bytes of the file."""
-        return Path(self.root, item.locator).read_bytes()
+        return Path(self.path, item.locator).read_bytes()
 
 
 class FolderSource(Source):
@@ -33,12 +38,14 @@ class FolderSource(Source):
     def __init__(self, given: str) -> None:
         super().__init__(given)
         self.names = sorted(name for name in _walk(given) if is_image_name(name))
+        file = Path(given, DATASET_JSON)
+        self.labels, self._own = read_dataset_json(file.read_bytes(), str(file)) if file.is_file() else _UNLABELLED
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(self.names[index], self.names[index])
+        return Item(self.names[index], self.names[index], self._own.get(self.names[index]))
 
     def reader(self) -> Reader:
         """Reads each file by its path."""
@@ -95,19 +102,52 @@ class ZipSource(Source):
         super().__init__(given)
         try:
             with zipfile.ZipFile(given) as archive:
-                self.names = sorted(name for name in archive.namelist() if is_image_name(name))
+                members = archive.namelist()
+                described = archive.read(DATASET_JSON) if DATASET_JSON in members else None
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(f"{given} cannot be opened as a zip file: {error}. Is it complete?") from error
+        self.names = sorted(name for name in members if is_image_name(name))
+        where = f"{DATASET_JSON} in {given}"
+        self.labels, self._own = read_dataset_json(described, where) if described else _UNLABELLED
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(self.names[index], self.names[index])
+        return Item(self.names[index], self.names[index], self._own.get(self.names[index]))
 
     def reader(self) -> Reader:
         """Reads each member by its name."""
         return ZipReader(self.given)
+
+
+def read_dataset_json(data: bytes, where: str) -> tuple[LabelSchema, dict[str, Label]]:
+    """Labels by file name from the ``dataset.json`` of NVIDIA's tools: class numbers, or vectors of floats.
+
+    Raises:
+        InputError: it is not such a file.
+    """
+    try:
+        pairs = json.loads(data).get("labels") or []
+        own: dict[str, Label] = {name: _label(value) for name, value in pairs}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{where} is not a label file of NVIDIA's kind: {error}") from error
+    if not own:
+        return _UNLABELLED
+    sample = next(iter(own.values()))
+    if isinstance(sample, int) and all(isinstance(label, int) and label >= 0 for label in own.values()):
+        count = max(label for label in own.values() if isinstance(label, int)) + 1
+        return LabelSchema(kind="class", names=tuple(map(str, range(count)))), own
+    if isinstance(sample, tuple) and all(isinstance(v, tuple) and len(v) == len(sample) for v in own.values()):
+        return LabelSchema(kind="float", names=tuple(map(str, range(len(sample))))), own
+    raise InputError(f"{where} mixes labels of different kinds or lengths.")
+
+
+def _label(value: object) -> Label:
+    return tuple(float(v) for v in value) if isinstance(value, list) else int(value)  # type: ignore[call-overload]
+
+
+_UNLABELLED: tuple[LabelSchema, dict[str, Label]] = (LabelSchema(), {})
 
 
 def _walk(root: str) -> Iterator[str]:

@@ -20,6 +20,8 @@ DEFAULT_COUNT = 10000
 class LandscapeReader:
     """Renders landscapes at the size that is asked for, so that nothing is resampled."""
 
+    path = "."
+
     def __init__(self, size: tuple[int, int], seed: int) -> None:
         self.size = size
         self.seed = seed
