@@ -55,7 +55,7 @@ def mix(
     psi_cutoff: CutoffOption = None,
     label: ClassOption = None,
     noise: NoiseOption = "const",
-    gap: GapOption = 0,
+    gap: GapOption = 2,
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",

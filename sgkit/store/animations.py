@@ -34,7 +34,7 @@ def check_animation(path: Path, *, fps: float) -> None:
         UsageError: the suffix is of no known kind, or the rate is out of range.
         MissingDependencyError: MP4 without ffmpeg.
     """
-    if path.suffix and path.suffix.lower() not in _WRITERS:
+    if path.suffix and path.suffix.lower() not in _WRITERS and not path.is_dir():
         allowed = ", ".join(_WRITERS)
         raise UsageError(
             f"Cannot write an animation as {path.name!r}. Give a name that ends in {allowed}, "
@@ -70,7 +70,7 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, fps: float = 30.0, 
             written += 1
             yield frame
 
-    writer = _WRITERS.get(path.suffix.lower(), _write_folder)
+    writer = _write_folder if path.is_dir() else _WRITERS.get(path.suffix.lower(), _write_folder)
     writer(counted(), path, fps, repeat)
     if not written:
         raise InputError(f"No frames were given for {path}.")

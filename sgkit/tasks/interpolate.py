@@ -50,9 +50,10 @@ class Curve:
                 given = getattr(self, name)
                 raise UsageError(f"Unknown {name} {given!r}. {did_you_mean(str(given), get_args(kind))}")
 
-    def times(self, frames: int, keys: int) -> Floats:
-        """[frames]: the times of the frames, where keyframe k is passed at time k."""
-        return np.arange(frames) * keys / frames if self.loop else np.linspace(0.0, keys - 1.0, frames)
+    def times(self, indices: range, *, frames: int, keys: int) -> Floats:
+        """[len(indices)]: the times of those of ``frames`` frames, where keyframe k is passed at time k."""
+        pace = keys / frames if self.loop else (keys - 1) / (frames - 1)
+        return np.asarray(indices, dtype=np.float64) * pace
 
     def points(self, keys: Floats, times: Floats) -> Floats:
         """[len(times), ...]: where the curve through ``keys`` [K, ..., dim] is; the centre is 0."""
@@ -135,14 +136,15 @@ def interpolate(
     with torch.inference_mode():
         keys, centre, label = _keyframes(model, origins, settings, curve)
     by_walk = np.stack(np.split(keys, walks), axis=1)  # [K, walks, ...]
-    times = curve.times(frames, len(by_walk))
     at_once = max(batch // walks, 1)
     # All frames share their noise, or the picture would flicker.
     noise = SeededNoise([origins[0].seed or 0]) if settings.noise == "random" else noise_source(settings.noise)
 
     def drawn() -> Iterator[Pixels]:
         for first in range(0, frames, at_once):
-            points = curve.points(by_walk - centre, times[first : first + at_once]) + centre
+            indices = range(first, min(first + at_once, frames))
+            times = curve.times(indices, frames=frames, keys=len(by_walk))
+            points = curve.points(by_walk - centre, times) + centre
             latents = torch.from_numpy(points.reshape(-1, *points.shape[2:])).to(model.device, torch.float32)
             images = _draw(model, latents, label, settings, noise)
             for index in range(0, len(images), walks):
