@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -50,6 +51,8 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
             if not isinstance(node.get(parent), dict):
                 known = [k for k, v in node.items() if isinstance(v, dict)]
                 where = ".".join(parents[: depth + 1])
+                if parent in node:
+                    raise ConfigError(f"Configuration {where!r} is {node[parent]!r} here, so it has no key {last!r}.")
                 raise ConfigError(f"Unknown configuration group {where!r}. {did_you_mean(parent, known)}")
             node = node[parent]
         if last not in node:
@@ -82,7 +85,8 @@ def _build(cls: type[C], values: Mapping[str, Any], prefix: str) -> C:
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            raise ConfigError(f"Unknown configuration key {prefix + key!r}. {did_you_mean(key, known)}")
+            name = f"{prefix}{key}"
+            raise ConfigError(f"Unknown configuration key {name!r}. {did_you_mean(str(key), known)}")
         arguments[key] = _convert(hints[key], value, prefix + key)
     return cls(**arguments)
 
@@ -124,13 +128,20 @@ def _convert_scalar(kind: Any, value: Any, name: str) -> Any:
             return words[str(value).lower()]
         raise ConfigError(f"{name} is {value!r}; it must be true or false.")
     if kind in (int, float):
-        try:
-            number = float(value) if not isinstance(value, bool) else None
-        except (TypeError, ValueError):
-            number = None
-        if number is None or (kind is int and number != int(number)):
-            raise ConfigError(f"{name} is {value!r}; it must be {'a whole number' if kind is int else 'a number'}.")
-        return int(value) if kind is int and not isinstance(value, (str, float)) else kind(number)
+        return _number(kind, value, name)
     if kind is str:
         return str(value)
     return value
+
+
+def _number(kind: type[int] | type[float], value: Any, name: str) -> int | float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = kind(value)  # text of a large whole number would lose digits by way of float
+        if not math.isfinite(number) or (isinstance(value, float) and number != value):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        allowed = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{name} is {value!r}; it must be {allowed}.") from None
+    return number

@@ -14,7 +14,7 @@ from sgkit.model.mapping import Mapping, checked_latent
 from sgkit.model.noise import NoiseSource
 from sgkit.model.plan import all_layers, discriminator_plan
 from sgkit.model.spec import LayerSpec, Plan
-from sgkit.model.walk import Branch, State, Styles, steps
+from sgkit.model.walk import Branch, State, Styles, steps, walk
 
 __all__ = ["Discriminator"]
 
@@ -49,25 +49,41 @@ class Discriminator(nn.Module):
         return layer(spec, state, styles.get(spec.name), noise)  # type: ignore[no-any-return]
 
     def features(self, images: Tensor, *, stop: int | None = None) -> dict[str, Tensor]:
-        """Layer name -> features [N, C, H, W] behind each layer, up to the layer of index ``stop``.
+        """Layer name -> features [N, C, H, W] behind each layer, before the layer of index ``stop``.
 
         Raises:
-            UsageError: ``images`` [N, C, H, W] have another size or other channels than the model's.
+            UsageError: ``images`` [N, C, H, W] are not floating point, have another size or other channels than the
+                model's, or are of a number that the minibatch deviation cannot group.
         """
+        states = [self._start(images)]
+        return {spec.name: state.features for spec, (state,) in steps([Branch(self)], states=states, stop=stop)}
+
+    def _start(self, images: Tensor) -> State:
+        """The state before the first layer."""
         expected = (self.config.image_channels, *self.config.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise UsageError(
                 f"The model needs images of shape [N, {', '.join(map(str, expected))}]; got {list(images.shape)}."
             )
-        start = State(rgb=images.contiguous(memory_format=torch.channels_last))
-        return {spec.name: state.features for spec, (state,) in steps([Branch(self)], states=[start], stop=stop)}
+        if not images.is_floating_point():
+            raise UsageError(
+                f"The model needs images as floating point numbers, about -1 to 1; got {images.dtype}. "
+                "Pixels of 0 to 255 become such by x / 127.5 - 1."
+            )
+        group = self.config.discriminator.mbstd_group_size
+        if group is not None and len(images) > group and len(images) % group:
+            raise UsageError(
+                f"{len(images)} images do not divide into groups of {group} for the discriminator's minibatch "
+                f"deviation; give at most {group}, or a multiple of it."
+            )
+        return State(rgb=images.contiguous(memory_format=torch.channels_last))
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits [N, 1], above 0 where ``images`` [N, C, H, W] look real; ``label`` [N, label_dim].
 
         With label mode ``auxiliary`` the class logits are the further columns of :meth:`features`' last layer.
         """
-        out = self.features(images)[self.plan[-1].name]
+        out = walk([Branch(self)], states=[self._start(images)])[0].features
         mode = self.config.discriminator.label_mode
         if self.config.label_dim == 0 or mode == "auxiliary":
             return out[:, :1]

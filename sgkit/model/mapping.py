@@ -53,6 +53,7 @@ class Mapping(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.z_dim, self.label_dim, self.num_ws = config, z_dim, label_dim, num_ws
+        self.tracks_average = tracks_average
         in_features = self._add_label_layers(w_dim) if label_dim > 0 else z_dim
         width = w_dim if config.layer_features is None else config.layer_features
         widths = [in_features, *[width] * (config.num_layers - 1), w_dim]
@@ -75,7 +76,6 @@ class Mapping(nn.Module):
         *,
         truncation_psi: float | Sequence[float] = 1.0,
         truncation_cutoff: int | None = None,
-        update_w_avg: bool = False,
     ) -> Tensor:
         """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim].
 
@@ -86,10 +86,8 @@ class Mapping(nn.Module):
         """
         with torch.autocast(device_type=self._device_type(), enabled=False):
             w = self._map(z, label)
-        if update_w_avg:
-            self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.config.w_avg_beta))
-        ws = w[:, None].expand(-1, self.num_ws, -1)
-        if truncation_psi == 1.0:
+        ws = w[:, None].repeat(1, self.num_ws, 1)  # a copy for each layer: users write into single ones
+        if not self.tracks_average:
             return ws
         return truncate(ws, self.w_avg, psi=truncation_psi, cutoff=truncation_cutoff)
 
@@ -111,14 +109,16 @@ class Mapping(nn.Module):
     def _map(self, z: Tensor | None, label: Tensor | None) -> Tensor:
         if self.label_dim == 0 and label is not None and label.shape[-1] > 0:
             raise UsageError(f"A label of length {label.shape[-1]} was given, but the model takes none.")
-        z = checked_latent("z", z, self.z_dim) if self.z_dim > 0 else None
-        x = self._join(z, checked_latent("label", label, self.label_dim) if self.label_dim > 0 else None)
+        z = self._own_dtype(checked_latent("z", z, self.z_dim)) if self.z_dim > 0 else None
+        if self.label_dim > 0:
+            label = self._own_dtype(checked_latent("label", label, self.label_dim))
+        x = self._join(z, label if self.label_dim > 0 else None)
         for index in range(self.config.num_layers):
             x = self.get_submodule(f"fc{index}")(x)
         return x
 
     def _join(self, z: Tensor | None, label: Tensor | None) -> Tensor:
-        """Z and label as one vector, normalised as the mode has it."""
+        """z and label as one vector, normalised as the mode has it."""
         mode = self.config.label_mode
         parts = [] if z is None else [z]
         if label is not None and mode == "embed":
@@ -132,6 +132,10 @@ class Mapping(nn.Module):
 
     def _normalize(self, x: Tensor) -> Tensor:
         return normalize_2nd_moment(x) if self.config.normalize else x
+
+    def _own_dtype(self, latent: Tensor) -> Tensor:
+        parameter = next(self.parameters(), None)
+        return latent if parameter is None else latent.to(parameter.dtype)
 
     def _device_type(self) -> str:
         return next((p.device.type for p in self.parameters()), "cpu")

@@ -89,7 +89,14 @@ class Model:
         return self.config.image_size
 
     def sample_z(self, seeds: Sequence[int]) -> Tensor:
-        """Z [len(seeds), z_dim]: the latent that each seed means in NVIDIA's tools too."""
+        """z [len(seeds), z_dim]: the latent that each seed means in NVIDIA's tools too.
+
+        Raises:
+            UsageError: a seed is not within 0 to 2**32 - 1.
+        """
+        wrong = [seed for seed in seeds if not 0 <= seed < 2**32]
+        if wrong:
+            raise UsageError(f"Seed {wrong[0]} is out of range; seeds go from 0 to {2**32 - 1}.")
         rows = [np.random.RandomState(seed).randn(self.config.z_dim) for seed in seeds]
         return torch.tensor(np.array(rows), dtype=torch.float32, device=self.device)
 

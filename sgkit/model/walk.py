@@ -96,14 +96,15 @@ def steps(
         stop: index of the layer to stop before; ``None``: run to the end.
 
     Raises:
-        EditError: the branches' plans differ (the first differing layer is named), the states do not match the
-            branches, or the edit changed nothing in a walk over the whole plan.
+        EditError: there is no branch, the branches' plans differ (the first differing layer is named), a branch lacks
+            styles, the states do not match the branches, or the edit changed nothing in a walk over the whole plan.
     """
+    if not branches:
+        raise EditError("A walk needs at least one branch; none was given.")
     plan = branches[0].network.plan if plan is None else plan
-    for branch in branches[1:]:
-        difference = plan_difference(branches[0].network.plan, branch.network.plan)
-        if difference:
-            raise EditError(f"The branches of a walk must have equal plans; these differ at {difference}.")
+    _check_branches(branches, plan)
+    if states is None and start > 0:
+        raise EditError(f"A walk from layer {start} resumes; give the states that a walk with stop={start} returned.")
     current = [State() for _ in branches] if states is None else list(states)
     if len(current) != len(branches):
         raise EditError(f"A walk of {len(branches)} branches needs as many states; {len(current)} were given.")
@@ -115,7 +116,12 @@ def steps(
             for branch, state in zip(branches, current, strict=True)
         ]
         current = edit(spec, written)
-        fired = fired or any(new is not old for new, old in zip(current, written, strict=False))
+        if not isinstance(current, list) or len(current) != len(written):
+            raise EditError(
+                f"The edit must return a list of {len(written)} states, one for each branch; "
+                f"at layer {spec.name!r} it returned {current if current is None else f'{len(current)} of them'}."
+            )
+        fired = fired or any(new is not old for new, old in zip(current, written, strict=True))
         yield spec, current
     if not fired:
         raise EditError(
@@ -123,6 +129,18 @@ def steps(
             + ", ".join(spec.name for spec in plan)
             + "."
         )
+
+
+def _check_branches(branches: Sequence[Branch], plan: Plan) -> None:
+    for branch in branches:
+        difference = plan_difference(branches[0].network.plan, branch.network.plan)
+        if difference:
+            raise EditError(f"The branches of a walk must have equal plans; these differ at {difference}.")
+        unstyled = [spec.name for spec in plan if spec.style_index is not None and spec.name not in branch.styles]
+        if unstyled:
+            raise EditError(
+                f"A branch has no style for layer {unstyled[0]!r}; give it all that the network's styles(ws) returns."
+            )
 
 
 def walk(

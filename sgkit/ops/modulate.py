@@ -41,9 +41,10 @@ def demodulation(energy: Tensor, styles: Tensor, *, eps: float = 1e-8) -> Tensor
 
     ``energy`` [O, I] is :func:`weight_energy` of the weights as they are used; ``styles`` [N, I] or [N, I, h, w].
     """
-    if styles.ndim == 2:
-        return (styles.square() @ energy.t() + eps).rsqrt()
-    return (torch.einsum("oi,nihw->nohw", energy, styles.square()) + eps).rsqrt()
+    with torch.autocast(device_type=styles.device.type, enabled=False):  # it is small, and all outputs hang on it
+        if styles.ndim == 2:
+            return (styles.square() @ energy.t() + eps).rsqrt()
+        return (torch.einsum("oi,nihw->nohw", energy, styles.square()) + eps).rsqrt()
 
 
 def modulated_conv2d(

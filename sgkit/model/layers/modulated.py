@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,18 @@ class ConstantInput(Layer):
         return State(x=x.contiguous(memory_format=torch.channels_last), rgb=state.rgb)
 
 
+class _Energy(NamedTuple):
+    """A weight's energy with what tells whether it is still true."""
+
+    weight: Tensor
+    version: int
+    address: int
+    values: Tensor
+
+    def fits(self, weight: Tensor) -> bool:
+        return self.weight is weight and (self.version, self.address) == (weight._version, weight.data_ptr())
+
+
 class ModulatedConv(StyledLayer):
     """Modulated, demodulated convolution, noise, bias, activation (StyleGAN2, figure 2d)."""
 
@@ -47,7 +61,7 @@ class ModulatedConv(StyledLayer):
         if spec.shortcut == "open":
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
-        self._energy: tuple[tuple[int, int], Tensor] | None = None
+        self._energy: _Energy | None = None
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""
@@ -69,13 +83,16 @@ class ModulatedConv(StyledLayer):
         return State(x=x, rgb=state.rgb)
 
     def _cached_energy(self) -> Tensor | None:
-        """:func:`weight_energy` kept between calls that need no gradient: reading every weight twice costs time."""
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        """:func:`weight_energy` kept between calls that need no gradient: reading every weight twice costs time.
+
+        In-place changes are seen by the tensor's version, except those made through ``weight.data``.
+        """
+        weight = self.weight
+        if weight.is_inference() or (torch.is_grad_enabled() and weight.requires_grad):
             return None
-        key = (self.weight.data_ptr(), self.weight._version)
-        if self._energy is None or self._energy[0] != key or self._energy[1].device != self.weight.device:
-            self._energy = (key, weight_energy(self.weight.detach()))
-        return self._energy[1]
+        if self._energy is None or not self._energy.fits(weight):
+            self._energy = _Energy(weight, weight._version, weight.data_ptr(), weight_energy(weight.detach()))
+        return self._energy.values
 
 
 class ToRGB(StyledLayer):
