@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import typing
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sgkit.config import (
+    AliasFreeConfig,
+    Config,
+    DiscriminatorConfig,
+    MappingConfig,
+    ModelConfig,
+    SynthesisConfig,
+    TrainConfig,
+    base_size_of,
+    override,
+)
+from sgkit.errors import ConfigError
+
+CLASSES: list[type[Config]] = [
+    MappingConfig,
+    AliasFreeConfig,
+    SynthesisConfig,
+    DiscriminatorConfig,
+    ModelConfig,
+    TrainConfig,
+]
+
+
+def error(*parts: str) -> str:
+    """A pattern that finds the parts in order."""
+    return ".*".join(re.escape(part) for part in parts)
+
+
+# ------------------------------------------------------------------------------------------- round trips
+
+mappings = st.builds(
+    MappingConfig,
+    num_layers=st.integers(1, 12),
+    activation=st.sampled_from(["linear", "relu", "lrelu"]),
+    layer_features=st.none() | st.integers(1, 64),
+    lr_multiplier=st.floats(1e-6, 10),
+    w_avg_beta=st.floats(0, 1),
+    normalize=st.booleans(),
+    gain_in_weight=st.booleans(),
+    label_mode=st.sampled_from(["embed", "matrix", "direct", "shift_scale"]),
+    label_features=st.none() | st.integers(1, 64),
+)
+filters = st.lists(st.floats(0.5, 10), min_size=1, max_size=6).map(tuple)
+syntheses = st.builds(
+    SynthesisConfig,
+    architecture=st.sampled_from(["orig", "skip", "resnet"]),
+    channel_base=st.integers(1, 2**16),
+    channel_max=st.integers(1, 1024),
+    resample_filter=filters,
+    use_noise=st.booleans(),
+    conv_clamp=st.none() | st.floats(1, 1e6),
+) | st.builds(
+    SynthesisConfig,
+    layer=st.just("alias_free"),
+    input=st.just("fourier"),
+    alias_free=st.builds(AliasFreeConfig, kernel=st.sampled_from([1, 3]), radial_filters=st.booleans()),
+)
+discriminators = st.builds(
+    DiscriminatorConfig,
+    layer=st.sampled_from(["filtered", "pooled"]),
+    architecture=st.sampled_from(["orig", "skip", "resnet"]),
+    resample_filter=filters,
+    mbstd_group_size=st.none() | st.integers(1, 64),
+    mbstd_num_channels=st.integers(0, 4),
+    label_mode=st.sampled_from(["project", "classes", "auxiliary"]),
+    mapping=mappings,
+)
+models = st.builds(
+    ModelConfig,
+    image_size=st.tuples(st.integers(4, 7), st.integers(4, 7), st.integers(0, 8)).map(
+        lambda base: (base[0] << base[2], base[1] << base[2])
+    ),
+    image_channels=st.sampled_from([1, 3, 4]),
+    z_dim=st.integers(1, 64),
+    w_dim=st.integers(1, 64),
+    label_dim=st.integers(0, 5),
+    mapping=mappings,
+    synthesis=syntheses,
+    discriminator=discriminators,
+)
+trainings = st.builds(
+    TrainConfig,
+    batch=st.integers(1, 512),
+    micro_batch=st.none() | st.integers(1, 64),
+    g_lr=st.floats(1e-8, 1),
+    adam_betas=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)),
+    mirror=st.booleans(),
+    precision=st.sampled_from(["auto", "fp32", "bf16", "fp16"]),
+    seed=st.integers(0, 2**31),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(models | trainings)
+def test_plain_values_and_json_read_back_equal(config: ModelConfig | TrainConfig) -> None:
+    assert type(config).from_dict(config.to_dict()) == config
+    assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@settings(max_examples=40, deadline=None)
+@given(models | trainings)
+def test_every_value_may_also_be_given_as_text(config: ModelConfig | TrainConfig) -> None:
+    """As ``--set key=value`` gives it."""
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+        out: dict[str, str] = {}
+        for key, value in values.items():
+            out |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: str(value)}
+        return out
+
+    assert override(config, flat(config.to_dict())) == config
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_defaults_read_back_from_nothing(cls: type[Config]) -> None:
+    assert cls.from_dict({}) == cls()
+    assert cls.from_dict(cls().to_dict()) == cls()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_configurations_are_frozen_and_hashable(cls: type[Config]) -> None:
+    config = cls()
+    field = dataclasses.fields(config)[0].name
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, field, 3)
+    assert hash(config) == hash(cls())
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_choice_lists_its_words(cls: type[Config]) -> None:
+    hints = typing.get_type_hints(cls)
+    choices = [name for name, kind in hints.items() if typing.get_origin(kind) is Literal]
+    for name in choices:
+        with pytest.raises(ConfigError, match=error(f"{name} is 'qqqq'. Allowed: ")):
+            cls.from_dict({name: "qqqq"})
+
+
+# ---------------------------------------------------------------------------------------------- override
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "read"),
+    [
+        ("z_dim", "32", 32),
+        ("z_dim", 32.0, 32),
+        ("mapping.lr_multiplier", "0.5", 0.5),
+        ("mapping.lr_multiplier", 1, 1.0),
+        ("mapping.normalize", "no", False),
+        ("mapping.normalize", "TRUE", True),
+        ("mapping.normalize", "0", False),
+        ("mapping.layer_features", "none", None),
+        ("mapping.layer_features", "", None),
+        ("mapping.layer_features", "7", 7),
+        ("synthesis.resample_filter", "1,2,1", (1.0, 2.0, 1.0)),
+        ("synthesis.resample_filter", "[1, 2, 1]", (1.0, 2.0, 1.0)),
+        ("synthesis.resample_filter", [1, 2, 1], (1.0, 2.0, 1.0)),
+        ("synthesis.architecture", "orig", "orig"),
+        ("discriminator.mapping.num_layers", "2", 2),
+    ],
+)
+def test_override_reads_text_as_the_type_of_the_field(key: str, value: object, read: object) -> None:
+    config: Any = override(ModelConfig(), {key: value})
+    for part in key.split("."):
+        config = getattr(config, part)
+    assert config == read
+    assert type(config) is type(read)
+
+
+def test_override_leaves_the_original_alone() -> None:
+    config = ModelConfig()
+    changed = override(config, {"synthesis.channel_base": 64, "z_dim": 8, "w_dim": 8})
+    assert config == ModelConfig()
+    assert changed == ModelConfig(z_dim=8, w_dim=8, synthesis=SynthesisConfig(channel_base=64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"zdim": 3}, "Unknown configuration key 'zdim'. Did you mean 'z_dim'?"),
+        (
+            {"synthesis.chanel_base": 3},
+            "Unknown configuration key 'synthesis.chanel_base'. Did you mean 'channel_base'?",
+        ),
+        ({"sinthesis.channel_base": 3}, "Unknown configuration group 'sinthesis'. Did you mean 'synthesis'?"),
+        ({"z_dim.x": 3}, "Configuration 'z_dim' is 512 here, so it has no key 'x'."),
+        ({"z_dim": "many"}, "z_dim is 'many'; it must be a whole number."),
+        ({"z_dim": 1.5}, "z_dim is 1.5; it must be a whole number."),
+        ({"z_dim": "inf"}, "z_dim is 'inf'; it must be a whole number."),
+        ({"z_dim": float("nan")}, "z_dim is nan; it must be a whole number."),
+        ({"mapping.lr_multiplier": "inf"}, "mapping.lr_multiplier is 'inf'; it must be a number."),
+        ({"synthesis.conv_clamp": "nan"}, "synthesis.conv_clamp is 'nan'; it must be a number."),
+        (
+            {"synthesis.alias_free.kernel": 1},
+            "Configuration 'synthesis.alias_free' is None here, so it has no key 'kernel'.",
+        ),
+        ({"z_dim": True}, "z_dim is True; it must be a whole number."),
+        ({"z_dim": None}, "z_dim is None; it must be a whole number."),
+        ({"mapping.lr_multiplier": "x"}, "mapping.lr_multiplier is 'x'; it must be a number."),
+        ({"mapping.normalize": "maybe"}, "mapping.normalize is 'maybe'; it must be true or false."),
+        ({"synthesis.architecture": "skipp"}, "synthesis.architecture is 'skipp'. Did you mean 'skip'?"),
+        ({"synthesis.resample_filter": 3}, "synthesis.resample_filter is 3; it must be a list such as [1, 3]."),
+        ({"image_size": "64"}, "image_size is '64'; it must have 2 values."),
+        ({"mapping": 3}, "mapping is 3; it must be a table of keys and values."),
+    ],
+)
+def test_override_says_what_is_wrong(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=error(message)):
+        override(ModelConfig(), changes)
+
+
+def test_large_whole_numbers_keep_every_digit() -> None:
+    assert override(TrainConfig(), {"seed": "9007199254740993"}).seed == 9007199254740993
+
+
+def test_a_key_that_is_no_text_is_unknown_too() -> None:
+    with pytest.raises(ConfigError, match=error("Unknown configuration key '1'.")):
+        ModelConfig.from_dict({1: 2})  # type: ignore[dict-item]
+
+
+def test_from_dict_names_the_whole_path_of_an_unknown_key() -> None:
+    message = "Unknown configuration key 'discriminator.mapping.num_layer'. Did you mean 'num_layers'?"
+    with pytest.raises(ConfigError, match=error(message)):
+        ModelConfig.from_dict({"discriminator": {"mapping": {"num_layer": 3}}})
+
+
+# -------------------------------------------------------------------------------------------- what fits
+
+
+@pytest.mark.parametrize(
+    ("cls", "values", "message"),
+    [
+        (MappingConfig, {"num_layers": -1}, "mapping.num_layers is -1; it must be 0 or more."),
+        (MappingConfig, {"lr_multiplier": 0}, "mapping.lr_multiplier is 0.0; it must be above 0."),
+        (MappingConfig, {"w_avg_beta": 1.5}, "mapping.w_avg_beta is 1.5; it must be between 0 and 1."),
+        (SynthesisConfig, {"channel_base": 0}, "synthesis.channel_base is 0; it must be 1 or more."),
+        (SynthesisConfig, {"channel_max": 0}, "synthesis.channel_max is 0; it must be 1 or more."),
+        (SynthesisConfig, {"resample_filter": [1, -1]}, "not summing to 0"),
+        (SynthesisConfig, {"resample_filter": []}, "one or more taps"),
+        (SynthesisConfig, {"layer": "alias_free", "input": "fourier"}, "given with layer 'alias_free'"),
+        (SynthesisConfig, {"alias_free": {}}, "left out with layer 'modulated'"),
+        (
+            SynthesisConfig,
+            {"input": "dense"},
+            "synthesis.input is 'dense'; it must be constant with layer 'modulated'.",
+        ),
+        (SynthesisConfig, {"growing": True}, "synthesis.architecture is 'skip'; it must be 'orig' when growing."),
+        (DiscriminatorConfig, {"growing": True}, "discriminator.architecture is 'resnet'; it must be 'orig'"),
+        (DiscriminatorConfig, {"mbstd_group_size": 0}, "mbstd_group_size is 0; it must be 1 or more, or none."),
+        (DiscriminatorConfig, {"mbstd_num_channels": -1}, "mbstd_num_channels is -1; it must be 0 or more."),
+        (AliasFreeConfig, {"kernel": 2}, "alias_free.kernel is 2; it must be 1 or 3."),
+        (AliasFreeConfig, {"num_layers": 2}, "num_critical is 2; it must be under num_layers."),
+        (ModelConfig, {"image_channels": 2}, "image_channels is 2; it must be 1, 3 or 4."),
+        (ModelConfig, {"z_dim": 0}, "z_dim is 0; it must be 1 or more, or 0 in a model driven by its label."),
+        (ModelConfig, {"w_dim": 0}, "w_dim is 0; it must be 1 or more."),
+        (ModelConfig, {"label_dim": -1, "z_dim": 8}, "label_dim is -1; it must be 0 or more."),
+        (ModelConfig, {"mapping": {"num_layers": 0}, "z_dim": 8}, "w_dim is 512; it must be 8 without mapping layers."),
+        (
+            ModelConfig,
+            {"synthesis": {"growing": True, "architecture": "orig"}},
+            "discriminator.growing is False; it must be as synthesis.growing.",
+        ),
+        (TrainConfig, {"total_kimg": 0}, "total_kimg is 0.0; it must be above 0."),
+        (TrainConfig, {"batch": 0}, "batch is 0; it must be 1 or more."),
+        (TrainConfig, {"r1_gamma": -1}, "r1_gamma is -1.0; it must be 0 or more."),
+        (TrainConfig, {"style_mixing_prob": 2}, "style_mixing_prob is 2.0; it must be between 0 and 1."),
+        (TrainConfig, {"micro_batch": 0}, "micro_batch is 0; it must be 1 or more, or none."),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(cls: type[Config], values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=error(message)):
+        cls.from_dict(values)
+
+
+# ------------------------------------------------------------------------------------------------ sizes
+
+
+@pytest.mark.parametrize(
+    ("image", "base", "doublings"),
+    [
+        ((256, 256), (4, 4), 6),
+        ((1024, 1024), (4, 4), 8),
+        ((256, 448), (4, 7), 6),
+        ((384, 256), (6, 4), 6),
+        ((256, 384), (4, 6), 6),
+        ((96, 96), (6, 6), 4),
+        ((160, 160), (5, 5), 5),
+        ((224, 224), (7, 7), 5),
+        ((4, 4), (4, 4), 0),
+        ((5, 4), (5, 4), 0),
+        ((1080, 1920), None, None),
+        ((64, 1024), (4, 64), 4),
+        ((32, 36), (8, 9), 2),
+    ],
+)
+def test_base_size_doubles_into_the_image(
+    image: tuple[int, int], base: tuple[int, int] | None, doublings: int | None
+) -> None:
+    if base is None:
+        with pytest.raises(ConfigError, match=error(f"Image size {image[1]}x{image[0]} (WxH) halves only to")):
+            base_size_of(image)
+        return
+    assert base_size_of(image) == base
+    config = ModelConfig(image_size=image)
+    assert (config.base, config.num_doublings) == (base, doublings)
+    assert config.resolution == 4 * 2**config.num_doublings
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 4096), st.integers(1, 4096))
+def test_any_size_has_a_base_or_a_message_with_a_size_that_has_one(height: int, width: int) -> None:
+    try:
+        base_height, base_width = base_size_of((height, width))
+    except ConfigError as caught:
+        named = re.search(r"A good size near: (\d+)x(\d+)\.$", str(caught))
+        assert named is not None
+        near_width, near_height = map(int, named.groups())
+        base_size_of((near_height, near_width))
+        return
+    assert 4 <= min(base_height, base_width) <= 8
+    factor = height // base_height
+    assert factor & (factor - 1) == 0
+    assert (base_height * factor, base_width * factor) == (height, width)
+
+
+def test_a_base_may_be_given() -> None:
+    config = ModelConfig(image_size=(64, 64), base_size=(8, 8))
+    assert config.num_doublings == 3
+    assert config.resolution == 32
+
+
+@pytest.mark.parametrize("base", [(3, 3), (4, 5), (0, 4), (128, 128)])
+def test_a_base_that_does_not_double_into_the_image_is_refused(base: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match=error(f"64x64 (WxH) is not base size {base[1]}x{base[0]} doubled")):
+        ModelConfig(image_size=(64, 64), base_size=base)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sgkit.config import ModelConfig, TrainConfig
+from sgkit.errors import ConfigError
+from sgkit.model import discriminator_plan, synthesis_plan
+from sgkit.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_whole(name: str) -> None:
+    row = preset(name)
+    assert row.name == name
+    assert row == PRESETS[name]
+    assert row.summary
+    assert ModelConfig.from_dict(row.model.to_dict()) == row.model
+    assert TrainConfig.from_dict(row.train.to_dict()) == row.train
+
+
+@pytest.mark.parametrize("image_channels", [1, 3, 4])
+@pytest.mark.parametrize("label_dim", [0, 3])
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_fits_other_images(name: str, label_dim: int, image_channels: int) -> None:
+    row = preset(name, image_size=(32, 48), image_channels=image_channels, label_dim=label_dim)
+    assert row.model.image_size == (32, 48)
+    assert row.model.base == (4, 6)
+    rgb, from_rgb = synthesis_plan(row.model)[-1], discriminator_plan(row.model)[0]
+    assert (rgb.out_channels, rgb.size) == (image_channels, (32, 48))
+    assert (from_rgb.in_channels, from_rgb.size) == (image_channels, (32, 48))
+
+
+def test_the_papers_rows_are_there() -> None:
+    rows = {"progan", "self-modulated", "stylegan3-t", "stylegan3-r", "stylegan2-32", "stylegan2-64"}
+    rows |= {f"stylegan1-{letter}" for letter in "abcdef"} | {f"stylegan2-{letter}" for letter in "abcdef"}
+    rows |= {f"stylegan2-e-g{g}-d{d}" for g in ("orig", "skip", "resnet") for d in ("orig", "skip", "resnet")}
+    assert set(PRESETS) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("stylegan2-e", {4: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}),
+        ("stylegan2-f", {4: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}),
+        ("progan", {4: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}),
+    ],
+)
+def test_channels_are_those_of_the_papers(name: str, channels: dict[int, int]) -> None:
+    plan = synthesis_plan(preset(name).model)
+    found = {spec.resolution: spec.out_channels for spec in plan if spec.name.endswith("conv1")}
+    assert {resolution: found[resolution] for resolution in channels} == channels
+
+
+def test_recipes_of_stylegan2_e_and_f() -> None:
+    """StyleGAN2, appendix B: gamma 100 for config E, 10 for F; lazy R1 each 16 steps, path length each 8 or 4."""
+    assert (preset("stylegan2-e").train.r1_gamma, preset("stylegan2-f").train.r1_gamma) == (100.0, 10.0)
+    train = preset("stylegan2-f").train
+    assert (train.batch, train.g_lr, train.r1_interval, train.pl_weight, train.style_mixing_prob) == (
+        32, 0.002, 16, 2.0, 0.9,
+    )  # fmt: skip
+    assert train.adam_betas == (0.0, 0.99)
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=re.escape("Unknown preset 'stylgan2-f'. Did you mean 'stylegan2-f'?")):
+        preset("stylgan2-f")
+
+
+def test_a_size_that_no_network_fits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Image size 51x50 \(WxH\) halves only to .*A good size near: "):
+        preset("stylegan2-f", image_size=(50, 51))
