@@ -83,12 +83,12 @@ class ModulatedConv(StyledLayer):
         return State(x=x, rgb=state.rgb)
 
     def _cached_energy(self) -> Tensor | None:
-        """:func:`weight_energy` kept between calls that need no gradient: reading every weight twice costs time.
+        """:func:`weight_energy` kept between calls of a network at rest: reading every weight twice costs time.
 
-        In-place changes are seen by the tensor's version, except those made through ``weight.data``.
+        Never in training: fused optimizers and ``weight.data`` change values without marking them as changed.
         """
         weight = self.weight
-        if weight.is_inference() or (torch.is_grad_enabled() and weight.requires_grad):
+        if self.training or weight.requires_grad or weight.is_inference():
             return None
         if self._energy is None or not self._energy.fits(weight):
             self._energy = _Energy(weight, weight._version, weight.data_ptr(), weight_energy(weight.detach()))
