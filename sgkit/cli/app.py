@@ -45,6 +45,7 @@ COMMANDS: tuple[CommandRow, ...] = (
         "Turn folders and archives of images into a store for training; run again, it goes on where it stopped.",
         _DATA,
     ),
+    CommandRow("data", "sgkit.cli.data:app", "Look into stores, check, export, merge and compare them.", _DATA),
     CommandRow(
         "train",
         "sgkit.cli.train:train",
@@ -67,6 +68,12 @@ COMMANDS: tuple[CommandRow, ...] = (
         "interpolate",
         "sgkit.cli.interpolate:interpolate",
         "Walk from picture to picture: an animation, or a folder of frames.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "project",
+        "sgkit.cli.project:project",
+        "Find the latents and noise maps of given pictures, to generate, mix and edit them like the model's own.",
         _IMAGES,
     ),
     CommandRow(
