@@ -152,25 +152,30 @@ def duration(seconds: float) -> str:
 
 
 class _Meter:
-    """Turns points of progress into words; the clock starts anew with each stage."""
+    """Turns points of progress into words. A stage begins when the one before it was last heard of.
+
+    The rate counts from a stage's first point on, so that what a resumed run did before does not count.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._stage: str | None = None
-        self._start = clock()
+        self._began = self._heard = self._first_at = clock()
         self._first = 0.0
 
     def words(self, progress: Progress) -> str:
         now = self._clock()
         if progress.stage != self._stage:
-            self._stage, self._start, self._first = progress.stage, now, progress.done
-        elapsed, done = now - self._start, progress.done - self._first
+            self._stage, self._began = progress.stage, self._heard
+            self._first, self._first_at = progress.done, now
+        self._heard = now
+        done, seconds = progress.done - self._first, now - self._first_at
         parts = [_count(progress)]
-        if done > 0 and elapsed > 0:
-            parts.append(_rate(done / elapsed, progress.unit))
-        parts.append(f"{duration(elapsed)} elapsed")
+        if done > 0 and seconds > 0:
+            parts.append(_rate(done / seconds, progress.unit))
+        parts.append(f"{duration(now - self._began)} elapsed")
         if done > 0 and progress.total is not None and progress.total > progress.done:
-            parts.append(f"{duration(elapsed * (progress.total - progress.done) / done)} left")
+            parts.append(f"{duration(seconds * (progress.total - progress.done) / done)} left")
         parts += [f"{name} {value}" for name, value in progress.fields.items()]
         return ", ".join(parts)
 

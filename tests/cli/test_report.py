@@ -101,7 +101,11 @@ def test_meter_starts_anew_with_each_stage() -> None:
     meter = report._Meter(lambda: now)
     meter.words(Progress(done=0, total=10, stage="reading"))
     now = 60.0
-    assert meter.words(Progress(done=0, total=5, stage="writing")) == "0/5 images, 0:00 elapsed"
+    meter.words(Progress(done=10, total=10, stage="reading"))
+    now = 70.0
+    assert meter.words(Progress(done=8, total=16, stage="writing")) == "8/16 images, 0:10 elapsed"
+    now = 72.0
+    assert meter.words(Progress(done=16, total=16, stage="writing")) == "16/16 images, 4 images/s, 0:12 elapsed"
 
 
 def test_slow_work_is_told_in_seconds_each() -> None:
