@@ -28,8 +28,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file to write.")
     aside = _aside(target)
+    aside.touch()
+    mode = aside.stat().st_mode
+    aside.unlink()
     try:
         yield aside
+        aside.chmod(mode)  # as the umask has it: some libraries write through private temporary files
         _flush(aside)
         aside.replace(target)
         _flush(target.parent)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sgkit.config import TrainConfig
 from sgkit.errors import TrainingError
 from sgkit.model import Discriminator, Generator, Model
+from sgkit.runtime.files import atomic_path
 from sgkit.training.schedules import lazy_adam
 
 __all__ = ["TrainState", "load_state", "save_state"]
@@ -89,7 +90,8 @@ def save_state(state: TrainState, path: Path) -> None:
             for moment, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"{name}.{moment}.{key}"] = value.detach().contiguous()
     header = {"format": FORMAT, "version": VERSION, "images": state.images, "step": state.step}
-    save_file(tensors, path, metadata={"sgkit": json.dumps(header)})
+    with atomic_path(path) as aside:
+        save_file(tensors, aside, metadata={"sgkit": json.dumps(header)})
 
 
 def load_state(state: TrainState, path: Path) -> None:

@@ -1,0 +1,209 @@
+"""What a step does, and what it must not hang on: micro-batches, and where a run was interrupted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sgkit.config import ModelConfig, TrainConfig
+from sgkit.errors import ConfigError, TrainingError
+from sgkit.model import build
+from sgkit.training.draws import Draws
+from sgkit.training.loop import TrainReport, check_batch, share, train
+from sgkit.training.schedules import ema_beta
+from sgkit.training.state import TrainState, load_state, save_state
+
+
+def run(state: TrainState, config: TrainConfig, reals: Any, **options: Any) -> list[TrainReport]:
+    return list(train(state, reals(batch=config.batch, start=state.images), config, **options))
+
+
+def tensors(state: TrainState) -> dict[str, torch.Tensor]:
+    """Everything that a run carries, by name."""
+    found = {"pl_mean": state.pl_mean}
+    for name, network in state.model.networks().items():
+        found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+    for name, optimizer in (("g", state.g_optimizer), ("d", state.d_optimizer)):
+        for index, moments in optimizer.state_dict()["state"].items():
+            found |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
+    return {name: value.clone() for name, value in found.items()}
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_reports_count_images_and_name_regularizers_when_applied(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    reports = run(start(train_config), train_config, reals)
+    assert [(report.step, report.images) for report in reports] == [(n, 8 * n) for n in range(1, 7)]
+    assert ["loss_pl" in report.values for report in reports] == [True, False, True, False, True, False]
+    assert ["loss_r1" in report.values for report in reports] == [True, False, False, True, False, False]
+    assert all(math.isfinite(value) for report in reports for value in report.values.values())
+    assert all(abs(report.values["sign_real"]) <= 1 for report in reports)
+
+
+def test_a_killed_run_resumes_bit_for_bit(start: Any, reals: Any, train_config: TrainConfig, tmp_path: Path) -> None:
+    straight = start(train_config)
+    expected_reports = run(straight, train_config, reals)
+
+    first = start(train_config)
+    run(first, replace(train_config, total_kimg=0.024), reals)
+    save_state(first, tmp_path / "state.safetensors")
+    weights = {name: network.state_dict() for name, network in first.model.networks().items()}
+
+    torch.manual_seed(99)  # global random state must not matter
+    model = build(first.model.config, seed=7)
+    for name, network in model.networks().items():
+        network.load_state_dict(weights[name])
+    second = TrainState.start(model, train_config)
+    load_state(second, tmp_path / "state.safetensors")
+    assert (second.images, second.step) == (24, 3)
+    reports = run(second, train_config, reals)
+
+    assert [report.values for report in reports] == [report.values for report in expected_reports[3:]]
+    assert_equal(tensors(second), tensors(straight))
+
+
+@pytest.mark.parametrize("micro_batch", [2, 4])
+def test_accumulated_batches_train_as_whole_ones(
+    start: Any, reals: Any, train_config: TrainConfig, micro_batch: int
+) -> None:
+    whole, parts = start(train_config), start(train_config)
+    expected = run(whole, train_config, reals)
+    got = run(parts, replace(train_config, micro_batch=micro_batch), reals)
+    for one, other in zip(got, expected, strict=True):
+        assert one.values == pytest.approx(other.values, rel=2e-4, abs=1e-5)
+
+
+def test_a_micro_batch_that_is_no_divisor_is_fine(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    whole, parts = start(train_config), start(train_config)
+    expected = run(whole, replace(train_config, total_kimg=0.008), reals)
+    got = run(parts, replace(train_config, total_kimg=0.008, micro_batch=6), reals)
+    assert got[0].values == pytest.approx(expected[0].values, rel=1e-4, abs=1e-6)
+
+
+def test_networks_move_only_in_their_own_phases(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    config = replace(train_config, d_lr=1e-30, total_kimg=0.008)
+    state = start(config)
+    before = tensors(state)
+    run(state, config, reals)
+    after = tensors(state)
+    moved = {name.split(".")[0] for name, value in before.items() if not torch.allclose(after[name], value, atol=1e-20)}
+    assert moved == {"generator", "raw_generator", "pl_mean"}
+    assert not any(parameter.requires_grad for network in state.model.networks().values() for parameter in network.parameters())
+
+
+def test_every_parameter_is_trained(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    state = start(train_config)
+    before = tensors(state)
+    run(state, train_config, reals)
+    still = [
+        f"{name}.{key}"
+        for name, network in state.model.networks().items()
+        for key, parameter in network.named_parameters()
+        if torch.equal(parameter, before[f"{name}.{key}"])
+    ]
+    assert still == []
+
+
+def test_average_follows_the_formula(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    state = start(train_config)
+    supply = train(state, reals(batch=8), train_config)
+    average = state.model.generator.mapping.fc0.weight.double()
+    for report in supply:
+        beta = ema_beta(batch=8, images=report.images, ema_kimg=0.02, ema_rampup=0.5)
+        average = beta * average + (1 - beta) * state.generator.mapping.fc0.weight.double()
+        torch.testing.assert_close(state.model.generator.mapping.fc0.weight.double(), average, rtol=1e-5, atol=1e-6)
+
+
+def test_mean_w_follows_the_mapped_latents(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    config = replace(train_config, total_kimg=0.008, g_lr=1e-30, style_mixing_prob=0.0)
+    state = start(config)
+    before = state.generator.mapping.w_avg.clone()
+    z = Draws(seed=config.seed, device=torch.device("cpu")).normal("g.z", range(8), [6])
+    w = state.generator.mapping(z)[:, 0].mean(dim=0)
+    run(state, config, reals)
+    beta = state.model.config.mapping.w_avg_beta
+    torch.testing.assert_close(state.generator.mapping.w_avg, beta * before + (1 - beta) * w)
+    assert torch.equal(state.model.generator.mapping.w_avg, state.generator.mapping.w_avg)
+
+
+def test_bf16_computes_main_phases_in_bf16_and_regularizers_in_fp32(
+    start: Any, reals: Any, train_config: TrainConfig
+) -> None:
+    config = replace(train_config, total_kimg=0.008, g_lr=1e-30, d_lr=1e-30)
+    expected = run(start(config), config, reals)[0].values
+    got = run(start(config), config, reals, precision="bf16")[0].values
+    for name in ("loss_g", "loss_d", "grad_g", "grad_d"):
+        assert got[name] == pytest.approx(expected[name], rel=0.05)
+        assert got[name] != expected[name]
+    for name in ("loss_r1", "loss_pl", "grad_r1", "grad_pl", "pl_length"):
+        assert got[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+def test_bf16_keeps_weights_and_moments_in_fp32(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    state = start(train_config)
+    reports = run(state, train_config, reals, precision="bf16")
+    assert {value.dtype for value in tensors(state).values()} == {torch.float32}
+    assert all(math.isfinite(value) for report in reports for value in report.values.values())
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [("discriminator", "loss_g"), ("generator", "loss_g")]
+)
+def test_a_loss_that_is_not_finite_stops_the_run_by_name(
+    start: Any, reals: Any, train_config: TrainConfig, where: str, name: str
+) -> None:
+    state = start(train_config)
+    network = getattr(state, where)
+    with torch.no_grad():
+        next(network.parameters()).fill_(float("nan"))
+    before = tensors(state)
+    with pytest.raises(TrainingError, match=rf"At 0\.000 kimg \(step 0\) {name} is not finite .*--resume"):
+        run(state, train_config, reals)
+    other = "discriminator" if where == "generator" else "raw_generator"
+    assert all(torch.equal(value, before[key]) for key, value in tensors(state).items() if key.startswith(other))
+
+
+def test_batches_that_end_end_the_run(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    supply = reals(batch=8)
+    assert len(list(train(start(train_config), [next(supply), next(supply)], train_config))) == 2
+
+
+def test_a_batch_of_another_size_is_refused(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    with pytest.raises(TrainingError, match=r"A batch of 6 images came; this process trains on 8 at once\."):
+        list(train(start(train_config), reals(batch=6), train_config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 7}, r"batch is 7; .*groups of 2 .*give a multiple of 2"),
+        ({"micro_batch": 3}, r"micro_batch is 3; .*groups of 2"),
+        ({"batch": 2, "pl_batch_shrink": 4}, r"pl_batch_shrink is 4, but .*only 2 images of the batch of 2"),
+    ],
+)
+def test_batches_that_do_not_divide_are_refused(
+    model_config: ModelConfig, train_config: TrainConfig, changes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_batch(model_config, replace(train_config, **changes))
+
+
+def test_a_deviation_over_the_whole_batch_refuses_to_be_split(model_config: ModelConfig, train_config: TrainConfig) -> None:
+    model = replace(model_config, discriminator=replace(model_config.discriminator, mbstd_group_size=None))
+    check_batch(model, train_config)
+    with pytest.raises(ConfigError, match=r"runs over the whole batch .*Set a group size, such as 4"):
+        check_batch(model, replace(train_config, micro_batch=4))
+
+
+def test_shares_cover_the_batch_without_overlap() -> None:
+    parts = [share(17, rank=rank, world_size=3) for rank in range(3)]
+    assert [number for part in parts for number in part] == list(range(17))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
