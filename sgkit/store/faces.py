@@ -1,8 +1,8 @@
 """Faces cut out as in FFHQ: a square turned with the eyes and the mouth, mirrored and blurred where it sticks out.
 
 The geometry is that of Karras et al., "Progressive Growing of GANs" (appendix C, CelebA-HQ), which FFHQ kept: with e
-the vector from eye to eye and m that from the middle of the eyes to the middle of the mouth, the square's half side lies
-along e - rot90(m) and is max(2 |e|, 1.8 |m|) long; its centre is 0.1 m below the middle of the eyes.
+the vector from eye to eye and m that from the middle of the eyes to the middle of the mouth, the square's half side
+lies along e - rot90(m) and is max(2 |e|, 1.8 |m|) long; its centre is 0.1 m below the middle of the eyes.
 """
 
 from __future__ import annotations

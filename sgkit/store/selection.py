@@ -49,7 +49,7 @@ def choose(
     subset: str = "",
     seed: int = 0,
 ) -> Candidates:
-    """The files to look at: shuffled, no more than ``limit``, and of these the ones of ``subset`` when there is a ``split``.
+    """The files to look at: shuffled, no more than ``limit``, and of a ``split`` those of ``subset``.
 
     Raises:
         UsageError: a compressed tar file, which is read as a stream, is to be shuffled.

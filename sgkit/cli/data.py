@@ -1,0 +1,164 @@
+"""``sgkit data``: look into stores, check, export, merge and compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from sgkit.store.header import Header
+    from sgkit.tasks.data import Diff, ExportResult, StoreInfo, VerifyResult
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+_Store = Annotated[Path, typer.Argument(metavar="STORE", help="A store, as 'sgkit prepare' makes them.")]
+MOST_ROWS = 30
+
+
+@app.command()
+def info(
+    store: _Store,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", metavar="DIR", help="Write a contact sheet and the mean image here.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Counts, sizes, labels, disk use; with --pictures, a contact sheet and the mean image."""
+    with report.progress_bar("Reading") as on_progress:
+        from sgkit.tasks import data
+
+        result = data.info(store, pictures=pictures, on_progress=on_progress)
+    report.emit(result, json=json, show=_show_info)
+
+
+@app.command()
+def verify(store: _Store, json: JsonOption = False) -> None:
+    """Decode and check every record; exit code 1 when something is wrong."""
+    with report.progress_bar("Verifying") as on_progress:
+        from sgkit.tasks import data
+
+        result = data.verify(store, on_progress=on_progress)
+    report.emit(result, json=json, show=_show_verify)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    store: _Store,
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="Folder, or .zip file, to make.")],
+    form: Annotated[
+        str,
+        typer.Option("--form", metavar="FORM", help="folder, nvidia (zip with dataset.json), or rosinality (LMDB)."),
+    ] = "folder",
+    json: JsonOption = False,
+) -> None:
+    """Write the images as files, or as the data set of another tool."""
+    with report.progress_bar("Exporting") as on_progress:
+        from sgkit.tasks import data
+
+        result = data.export(store, out, form=form, on_progress=on_progress)
+    report.emit(result, json=json, show=_show_export)
+
+
+@app.command()
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE STORE...", help="Stores of the same size.")],
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")],
+    json: JsonOption = False,
+) -> None:
+    """Make one store of several; records are copied as they are, classes joined by name."""
+    with report.progress_bar("Merging") as on_progress:
+        from sgkit.tasks import data
+
+        result = data.merge(stores, out, on_progress=on_progress)
+    report.emit(result, json=json, show=lambda header: _show_merge(header, out))
+
+
+@app.command()
+def diff(
+    first: _Store,
+    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Another store.")],
+    json: JsonOption = False,
+) -> None:
+    """Compare two stores image by image; exit code 1 when they differ."""
+    from sgkit.tasks import data
+
+    result = data.diff(first, second)
+    report.emit(result, json=json, show=_show_diff)
+    if not result.same:
+        raise typer.Exit(1)
+
+
+def _show_info(result: StoreInfo) -> None:
+    header = result.header
+    report.facts(
+        {
+            "store": result.path,
+            "images": f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}",
+            "sizes": " ".join(f"{width}x{height}" for height, width in header.sizes),
+            "encoding": header.encoding,
+            "filter, crop": f"{header.filter}, {header.crop}",
+            "labels": f"{header.labels.kind} ({header.labels.dim})" if header.labels.dim else "none",
+            "parts": len(header.parts),
+            "disk": f"{result.bytes_on_disk / 2**20:,.1f} MiB (images: {result.bytes_of_images / 2**20:,.1f} MiB)",
+            "mean colour": " ".join(f"{value:.1f}" for value in result.mean_colour),
+            "left out": f"{header.num_skipped:,} "
+            + ", ".join(f"{count} {reason}" for reason, count in header.skipped.items()),
+            "content": header.content_hash,
+            **result.pictures,
+        }
+    )
+    report.table(
+        ("source", "kind", "files", "images", "left out"),
+        [(s.given, s.kind, s.num_items, s.num_images, s.num_skipped) for s in header.sources],
+        title="Sources",
+    )
+    rows = sorted(result.classes.items(), key=lambda pair: -pair[1])[:MOST_ROWS]
+    if rows:
+        report.table(("label", "images"), rows, title=f"Labels ({len(result.classes)})")
+    if result.label_means:
+        means = [(name, round(value, 4)) for name, value in result.label_means.items()]
+        report.table(("label", "mean"), means[:MOST_ROWS], title=f"Labels ({len(means)})")
+
+
+def _show_verify(result: VerifyResult) -> None:
+    if result.ok:
+        report.out(f"All {result.num_images:,} images are well.")
+        return
+    rows = [(problem.index, problem.name, problem.problem) for problem in result.problems[:MOST_ROWS]]
+    report.table(("image", "name", "problem"), rows, title=f"{len(result.problems):,} of {result.num_images:,} images")
+    if not result.content_hash_ok:
+        report.out("The content hash of the header does not fit the images: some were lost, added or moved.")
+
+
+def _show_export(result: ExportResult) -> None:
+    report.facts({"written": result.path, "form": result.form, "images": f"{result.num_images:,}"})
+
+
+def _show_merge(header: Header, out: Path) -> None:
+    report.facts({"store": out, "images": f"{header.num_images:,}", "labels": header.labels.dim or "none"})
+
+
+def _show_diff(result: Diff) -> None:
+    report.facts(
+        {
+            "same images": f"{result.num_same:,}",
+            "only in the first": f"{len(result.only_in_first):,}",
+            "only in the second": f"{len(result.only_in_second):,}",
+            "other labels": f"{result.num_labels_differ:,}",
+            "same order": "yes" if result.same_order else "no",
+        }
+    )
+    for name, (one, other) in result.settings.items():
+        report.facts({name: f"{one} / {other}"})
+    names = [(name, "first") for name in result.only_in_first] + [(name, "second") for name in result.only_in_second]
+    if names:
+        report.table(("image", "only in"), names[:MOST_ROWS])
