@@ -45,8 +45,8 @@ class KernelDistance:
 
     mean: float
     """Over the subsets; may be a little below 0, as the estimate is unbiased."""
-    std: float
-    """Of the subsets' values (divided by their number): how far one subset's value lies from another's."""
+    std: float | None
+    """Of the subsets' values (divided by their number); ``None`` where the one subset holds every image."""
     num_subsets: int
     subset_size: int
 
@@ -62,7 +62,8 @@ def kernel_distance(
     """The squared maximum mean discrepancy of features [N, dim] and [M, dim] with the cubic kernel, unbiased.
 
     Bińkowski et al., "Demystifying MMD GANs", 2018. The mean over ``num_subsets`` pairs of random subsets of
-    ``subset_size`` images (fewer where there are fewer), each drawn without repeats; ``seed`` fixes the draws.
+    ``subset_size`` images (fewer where there are fewer), each drawn without repeats; ``seed`` fixes the draws. Where a
+    subset would hold every image of both sides, it is taken once.
 
     Raises:
         InputError: dimensions are unlike, or one side has fewer than two images.
@@ -74,15 +75,16 @@ def kernel_distance(
         raise InputError(
             f"A kernel distance needs 2 images or more on each side; given {len(first)} and {len(second)}."
         )
+    if size == len(first) == len(second):
+        num_subsets = 1
     draw = np.random.default_rng(seed)
     values = []
     for _ in range(num_subsets):
         x = first[draw.choice(len(first), size, replace=False)].astype(np.float64)
         y = second[draw.choice(len(second), size, replace=False)].astype(np.float64)
         values.append(_unbiased_discrepancy(x, y))
-    return KernelDistance(
-        mean=float(np.mean(values)), std=float(np.std(values)), num_subsets=num_subsets, subset_size=size
-    )
+    std = float(np.std(values)) if num_subsets > 1 else None
+    return KernelDistance(mean=float(np.mean(values)), std=std, num_subsets=num_subsets, subset_size=size)
 
 
 def polynomial_kernel(x: Floats, y: Floats) -> Floats:

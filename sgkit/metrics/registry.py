@@ -50,7 +50,7 @@ def _frechet(measured: FeatureSummary, data: FeatureSummary, seed: int) -> tuple
     return frechet_distance(measured.gaussian(), data.gaussian()), None
 
 
-def _kernel(measured: FeatureSummary, data: FeatureSummary, seed: int) -> tuple[float, float]:
+def _kernel(measured: FeatureSummary, data: FeatureSummary, seed: int) -> tuple[float, float | None]:
     found = kernel_distance(measured.bank(), data.bank(), seed=seed)
     return found.mean, found.std
 
