@@ -44,7 +44,9 @@ SIDEWAYS = {  # within a level, package -> packages of the same level it may imp
 COMPOSED = {"demo"}  # the one task that is made of the others
 HEAVY = {"torch", "lmdb", "PIL", "numpy", "scipy", "safetensors", "tensorboard"}
 MAX_FILE, MAX_FUNCTION = 400, 60
-LONGER: dict[str, str] = {}  # "path:function" or "path" -> the reason why it may be longer
+LONGER = {  # "path:function" or "path" -> the reason why it may be longer
+    "sgkit/checkpoint/machine.py": "one table of opcodes, to be read beside pickletools from top to bottom",
+}
 
 
 def name_of(path: Path) -> str:
@@ -177,13 +179,23 @@ def test_files_and_functions_stay_short(path: Path) -> None:
     assert lines <= MAX_FILE or name_of(path) in LONGER, f"{name_of(path)} has {lines} lines; split it"
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            length = code_length(node)
             key = f"{name_of(path)}:{node.name}"
             assert length <= MAX_FUNCTION or key in LONGER, f"{key} has {length} lines, line {node.lineno}"
 
 
+def code_length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the body behind the docstring: the interface is as long as there are options to declare."""
+    code = node.body[1:] if ast.get_docstring(node) else node.body
+    return (node.end_lineno or 0) - code[0].lineno + 1 if code else 0
+
+
 def test_no_exception_has_outlived_its_reason() -> None:
-    assert all((ROOT / key.partition(":")[0]).is_file() and reason for key, reason in LONGER.items())
+    for key in LONGER:
+        path, _, function = key.partition(":")
+        source = (ROOT / path).read_text(encoding="utf-8")
+        found = [node for node in ast.walk(ast.parse(source)) if getattr(node, "name", None) == function]
+        assert any(code_length(node) > MAX_FUNCTION for node in found) if function else source.count("\n") > MAX_FILE
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

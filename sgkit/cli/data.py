@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Look into stores, check, export, merge and compare them."
+)
 
 _Store = Annotated[Path, typer.Argument(metavar="STORE", help="A store, as 'sgkit prepare' makes them.")]
 MOST_ROWS = 30
