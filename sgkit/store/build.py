@@ -19,11 +19,11 @@ from sgkit.store.duplicates import DuplicateFinder
 from sgkit.store.faces import Landmarker, make_landmarker
 from sgkit.store.header import PartInfo
 from sgkit.store.images import BadImageError
-from sgkit.store.labels import Labeller
+from sgkit.store.plan import PreparePlan
 from sgkit.store.process import ImageOptions, ProcessedImage, process
 from sgkit.store.records import PartWriter, Record, label_bytes
 from sgkit.store.selection import Candidates
-from sgkit.store.sources import Item, Reader, Source
+from sgkit.store.sources import Item, Reader
 from sgkit.store.workers import map_in_order
 
 __all__ = ["BuildState", "PartJob", "build_part"]
@@ -64,11 +64,9 @@ class BuildState:
 class PartJob:
     """What one part is made from, and where it goes."""
 
-    sources: Sequence[Source]
+    plan: PreparePlan
     candidates: Candidates
-    """The files to look at, in order."""
-    options: ImageOptions
-    labeller: Labeller
+    """The files to look at, in order: the plan's, or a share of them."""
     file: Path
     report: Path
     known: Sequence[Path] = ()
@@ -88,7 +86,7 @@ def build_part(job: PartJob, on_state: Callable[[BuildState], None]) -> PartInfo
     """
     writer = PartWriter(job.file)
     saved = writer.read_state()
-    state = BuildState(**saved) if saved else BuildState(per_source=[[0, 0] for _ in job.sources])
+    state = BuildState(**saved) if saved else BuildState(per_source=[[0, 0] for _ in job.plan.sources])
     if not state.complete:
         _build(job, writer, state, on_state)
     return PartInfo(
@@ -171,9 +169,9 @@ class _Outcome:
 
 
 def _duplicate_finder(job: PartJob) -> DuplicateFinder | None:
-    if job.options.dedupe == "none":
+    if job.plan.options.dedupe == "none":
         return None
-    finder = DuplicateFinder(near=job.options.dedupe == "near")
+    finder = DuplicateFinder(near=job.plan.options.dedupe == "near")
     for path in (*job.known, job.file):
         for meta, _ in PartWriter(path).read_metas():
             finder.add(meta["name"], meta["pixels"], meta.get("perceptual"))
@@ -184,7 +182,7 @@ def _admit(
     job: PartJob, outcome: _Outcome, state: BuildState, report: _Report, finder: DuplicateFinder | None
 ) -> list[Record]:
     """The records of a candidate, counted in ``state``; none when it is left out, which goes to the report."""
-    given = job.sources[outcome.source].given
+    given = job.plan.sources[outcome.source].given
     if outcome.failed_source is not None:
         raise InputError(
             f"Source {given} failed while reading {outcome.item.name}: {outcome.failed_source}. What is stored is "
@@ -194,14 +192,14 @@ def _admit(
     bad, label = outcome.bad, None
     if bad is None:
         try:
-            label = job.labeller.label(outcome.source, outcome.item)
+            label = job.plan.labeller.label(outcome.source, outcome.item)
         except BadImageError as error:
             bad = (error.reason, error.detail)
     if bad is not None:
         _leave_out(job, outcome, outcome.item.name, bad, state, report)
         return []
     images = [image for image in outcome.images if _is_new(job, outcome, image, state, report, finder)]
-    stored_label = label_bytes(job.labeller.schema, label)
+    stored_label = label_bytes(job.plan.labeller.schema, label)
     records = [Record(image.images, stored_label, _meta(outcome, image)) for image in images]
     state.num_images += len(records)
     state.num_bytes += sum(record.num_bytes for record in records)
@@ -246,7 +244,7 @@ def _leave_out(
     job: PartJob, outcome: _Outcome, name: str, bad: tuple[str, str], state: BuildState, report: _Report
 ) -> None:
     reason, detail = bad
-    given = job.sources[outcome.source].given
+    given = job.plan.sources[outcome.source].given
     if job.stop_on_error and not reason.endswith("duplicate"):
         raise InputError(
             f"{name} in {given} cannot be used: {reason}{f' ({detail})' if detail else ''}. Stopped, as "
@@ -267,9 +265,9 @@ def _leave_out(
 
 
 def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
-    faces = job.options.parsed_crop.kind == "face"
-    landmarker = make_landmarker(job.options.landmarks) if faces else None
-    setup = _Setup([source.reader() for source in job.sources], job.options, landmarker)
+    faces = job.plan.options.parsed_crop.kind == "face"
+    landmarker = make_landmarker(job.plan.options.landmarks) if faces else None
+    setup = _Setup([source.reader() for source in job.plan.sources], job.plan.options, landmarker)
     results = map_in_order(_process_chunk, setup, _chunks(job, start), workers=job.workers)
     try:
         for chunk in results:
@@ -287,7 +285,7 @@ def _chunks(job: PartJob, start: int) -> Iterator[list[tuple[int, Item]]]:
 def _items(job: PartJob, start: int) -> Iterator[tuple[int, Item]]:
     """The candidates from ``start`` on; those of a stream are picked from it as it goes by."""
     for number, group in groupby(job.candidates[start:], key=lambda candidate: candidate[0]):
-        source = job.sources[number]
+        source = job.plan.sources[number]
         if not source.streamed:
             yield from ((number, source[item]) for _, item in group)
             continue

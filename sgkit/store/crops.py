@@ -144,7 +144,7 @@ def _random_boxes(picture: tuple[int, int], size: tuple[int, int], number: int, 
     for _ in range(number):
         scale = smallest + (largest - smallest) * draw()
         crop_width, crop_height = size[1] * scale, size[0] * scale
-        left, top = (picture[0] - crop_width) * draw(), (picture[1] - crop_height) * draw()
+        left, top = max(picture[0] - crop_width, 0) * draw(), max(picture[1] - crop_height, 0) * draw()
         boxes.append((left, top, min(left + crop_width, picture[0]), min(top + crop_height, picture[1])))
     return boxes
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sgkit.errors import ConfigError, StoreError, did_you_mean
 from sgkit.store.header import ENCODINGS
+from sgkit.store.images import MODE_OF_CHANNELS
 
 __all__ = ["check_encoding", "decode", "encode", "pixel_hash", "pyramid"]
 
@@ -60,9 +61,9 @@ def decode(record: bytes | memoryview, encoding: str, *, channels: int, size: tu
         return np.frombuffer(record, np.uint8).reshape(shape)
     try:
         with Image.open(io.BytesIO(record)) as image:
-            if channels == 1 and image.mode != "L":
-                image = image.convert("L")  # WebP keeps grey as three equal channels
-            pixels = np.asarray(image)
+            # WebP keeps grey as three equal channels, and drops an alpha channel that is opaque everywhere.
+            mode = MODE_OF_CHANNELS[channels]
+            pixels = np.asarray(image if image.mode == mode or encoding != "webp" else image.convert(mode))
     except (OSError, SyntaxError, ValueError) as error:
         raise StoreError(f"A {encoding} record cannot be decoded: {error}") from error
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-__all__ = ["REASONS", "BadImageError", "Payload", "decode_image", "open_picture"]
+__all__ = ["MODE_OF_CHANNELS", "REASONS", "BadImageError", "Payload", "decode_image", "open_picture"]
 
 Payload = bytes | np.ndarray
 """What a source gives for an image: the bytes of a file, or uint8 pixels [height, width(, channels)]."""

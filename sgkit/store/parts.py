@@ -73,6 +73,12 @@ class StoreFiles:
         if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
             raise InputError(f"{folder} exists and is not empty. Give another --out; nothing was touched.")
 
+    def finished_header(self) -> Header | None:
+        """The header of the store, if it is finished and cleaned up."""
+        if (self.folder / PLAN_NAME).is_file() or not (self.folder / HEADER_NAME).is_file():
+            return None
+        return read_header(self.folder)
+
     def start_or_continue(self, planned: dict[str, Any]) -> None:
         """Write the plan, or compare it with the one that is there.
 

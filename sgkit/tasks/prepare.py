@@ -86,10 +86,8 @@ def prepare(
     plan = make_plan([str(s) for s in ([sources] if isinstance(sources, (str, Path)) else sources)], options)
     files.start_or_continue(plan.describe(files.folder, num_parts))
     job = PartJob(
-        sources=plan.sources,
+        plan=plan,
         candidates=share(plan.candidates, number, num_parts),
-        options=options,
-        labeller=plan.labeller,
         file=files.database(number),
         report=files.report(number),
         known=[file for store in known for file in sorted(Path(store).glob("part-*.mdb"))],
@@ -134,11 +132,13 @@ def prepare_split(
         raise UsageError("There is no split in the options. Write it as train=0.9,val=0.1.")
     results: dict[str, PrepareResult] = {}
     for name in parse_split(options.split):
+        folder, own = Path(out) / name, replace(options, subset=name)
         earlier = [result.path for result in results.values()]
-        results[name] = prepare(
+        finished = _finished(folder, own)
+        results[name] = finished or prepare(
             sources,
-            Path(out) / name,
-            options=replace(options, subset=name),
+            folder,
+            options=own,
             workers=workers,
             part="1/1",
             on_error=on_error,
@@ -147,6 +147,18 @@ def prepare_split(
             known=earlier,
         )
     return results
+
+
+def _finished(folder: Path, options: PrepareOptions) -> PrepareResult | None:
+    """The store that an earlier run of the same preparation finished, if it did."""
+    files = StoreFiles(folder, 1)
+    header = files.finished_header()
+    if header is None or header.settings != options.to_dict():
+        return None
+    part = header.parts[0]
+    return PrepareResult(
+        path=folder, header=header, missing_parts=(), part=part, seconds=0.0, resumed_at=part.num_items
+    )
 
 
 def _place(part: str | None) -> tuple[int, int]:

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sgkit.errors import ConfigError, InputError
+from sgkit.store import StoreDataset, StoreReader
+from sgkit.store.header import LabelSchema
+from sgkit.store.label_tables import read_label_table
+from sgkit.store.labels import make_labeller
+from sgkit.store.records import label_bytes, label_vector
+from sgkit.store.sources import open_source
+from sgkit.tasks.prepare import PrepareOptions, prepare
+
+CLASSES = LabelSchema(kind="class", names=("cat", "dog"))
+
+
+def table(folder: Path, text: str, suffix: str = ".csv", **options: object) -> tuple[LabelSchema, dict[str, object]]:
+    path = folder / f"labels{suffix}"
+    path.write_text(text)
+    found = read_label_table(path, **options)  # type: ignore[arg-type]
+    return found.schema, dict(found.labels)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".csv", "file,class\na.png,dog\nb.png,cat\n"),
+        (".tsv", "class\tfile\ndog\ta.png\ncat\tb.png\n"),
+        (".jsonl", '{"file": "a.png", "class": "dog"}\n{"file": "b.png", "class": "cat"}\n'),
+        (".txt", "2\nname class\na.png dog\nb.png cat\n"),
+    ],
+)
+def test_classes_by_name_from_every_kind_of_table(tmp_path: Path, suffix: str, text: str) -> None:
+    assert table(tmp_path, text, suffix) == (CLASSES, {"a.png": 1, "b.png": 0})
+
+
+def test_whole_numbers_are_classes_and_keep_their_number(tmp_path: Path) -> None:
+    schema, labels = table(tmp_path, "name,label\na,10\nb,2\n")
+    assert (schema.kind, schema.dim, labels) == ("class", 11, {"a": 10, "b": 2})
+
+
+def test_fractions_are_floats(tmp_path: Path) -> None:
+    schema, labels = table(tmp_path, "name,age,size\na,10,0.5\nb,2,1\n")
+    assert (schema, labels) == (LabelSchema(kind="float", names=("age", "size")), {"a": (10, 0.5), "b": (2, 1)})
+    assert table(tmp_path, "name,age\na,1.5\nb,2\n")[0].kind == "float"
+    assert table(tmp_path, "name,age\na,1\nb,2\n", kind="float")[1] == {"a": (1.0,), "b": (2.0,)}
+
+
+def test_celebas_attributes_are_multi_labels(tmp_path: Path) -> None:
+    text = "2\nSmiling Young Bald\n000001.jpg  1 -1 -1\n000002.jpg -1  1 -1\n"
+    schema, labels = table(tmp_path, text, ".txt", columns=["Young", "Smiling"])
+    assert schema == LabelSchema(kind="multi", names=("Young", "Smiling"))
+    assert labels == {"000001.jpg": (0, 1), "000002.jpg": (1, 0)}
+
+
+def test_lists_are_tags_or_vectors(tmp_path: Path) -> None:
+    tags = '{"name": "a", "tags": ["x", "y"]}\n{"name": "b", "tags": []}\n'
+    assert table(tmp_path, tags, ".jsonl") == (LabelSchema(kind="multi", names=("x", "y")), {"a": (1, 1), "b": (0, 0)})
+    vectors = '{"name": "a", "v": [1, 2.5]}\n{"name": "b", "v": [0, 1]}\n'
+    assert table(tmp_path, vectors, ".jsonl")[1] == {"a": (1, 2.5), "b": (0, 1)}
+
+
+def test_rows_without_a_value_have_no_label(tmp_path: Path) -> None:
+    assert table(tmp_path, "name,class\na,cat\nb,\nc,dog\n")[1] == {"a": 0, "c": 1}
+    assert table(tmp_path, "name,x,y\na,1.5,2\nb,,1\n")[1] == {"a": (1.5, 2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "error", "message"),
+    [
+        ("", {}, InputError, "line of headings"),
+        ("name\na\n", {}, InputError, "no column beside the names"),
+        ("name,size\na,1\n", {"columns": ["siez"]}, ConfigError, "Did you mean 'size'"),
+        ("name,x,y\na,cat,dog\n", {}, ConfigError, "--label-kind class"),
+        ("name,x,y\na,1,3\n", {"kind": "multi"}, ConfigError, "holds 3"),
+    ],
+)
+def test_wrong_tables_say_what_is_wrong(
+    tmp_path: Path, text: str, options: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        table(tmp_path, text, **options)
+
+
+def test_names_match_whole_then_by_file_then_by_stem(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("file,class\nd/a.png,cat\na.png,dog\nb,dog\n")
+    found = read_label_table(tmp_path / "l.csv")
+    assert [found.find(name) for name in ("d/a.png", "e/a.png", "e/b.webp", "c.png")] == [0, 1, 1, None]
+
+
+def test_folders_are_classes(picture_folder: Path) -> None:
+    source = open_source(str(picture_folder), size=(8, 8))
+    labeller = make_labeller("folders", [source])
+    assert labeller.schema == LabelSchema(kind="class", names=("even", "odd"))
+    assert [labeller.label(0, source[index]) for index in (0, 12)] == [0, 1]
+    one = open_source(str(picture_folder / "odd"), size=(8, 8))
+    with pytest.raises(InputError, match="two or more folders"):
+        make_labeller("folders", [one])
+
+
+def test_sources_must_agree_on_their_own_labels(picture_folder: Path) -> None:
+    plain = open_source(str(picture_folder), size=(8, 8))
+    seasons = open_source("sample:landscapes?labels=season&count=2", size=(8, 8))
+    with pytest.raises(InputError, match="different labels"):
+        make_labeller("auto", [plain, seasons])
+    with pytest.raises(ConfigError, match="CSV, TSV or JSONL"):
+        make_labeller("foldres", [plain])
+    with pytest.raises(ConfigError, match="Did you mean 'multi'"):
+        make_labeller("none", [plain], kind="mutli")
+
+
+@pytest.mark.parametrize(
+    ("schema", "label", "vector"),
+    [
+        (CLASSES, 1, [0, 1]),
+        (LabelSchema(kind="multi", names=("a", "b", "c")), (1, 0, 1), [1, 0, 1]),
+        (LabelSchema(kind="float", names=("a", "b")), (0.25, -3), [0.25, -3]),
+        (LabelSchema(), None, []),
+    ],
+)
+def test_labels_are_stored_and_read(schema: LabelSchema, label: object, vector: list[float]) -> None:
+    data = label_bytes(schema, label)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(label_vector(schema, data or None), np.array(vector, np.float32))
+
+
+def test_a_table_labels_a_store_and_what_it_lacks_is_left_out(picture_folder: Path, tmp_path: Path) -> None:
+    lines = [json.dumps({"name": f"{i:02d}", "age": i + 0.5, "tall": i % 3}) for i in range(12)]
+    (tmp_path / "l.jsonl").write_text("\n".join(lines))
+    options = PrepareOptions(size=(8, 8), labels=str(tmp_path / "l.jsonl"), label_columns=("age",))
+    header = prepare(picture_folder, tmp_path / "store", options=options).header
+    assert header is not None
+    assert (header.labels, header.skipped) == (LabelSchema(kind="float", names=("age",)), {"no label": 1})
+    dataset, reader = StoreDataset(tmp_path / "store"), StoreReader(tmp_path / "store")
+    for index in range(12):
+        assert dataset[index][1].tolist() == [float(reader.meta(index)["name"].split("/")[1][:2]) + 0.5]
+
+
+def test_a_store_keeps_the_labels_of_the_store_it_is_made_from(store_path: Path, tmp_path: Path) -> None:
+    header = prepare(store_path, tmp_path / "again", options=PrepareOptions(size=(4, 4))).header
+    assert header is not None
+    assert header.labels.names == ("even", "odd")
+    assert StoreDataset(tmp_path / "again")[12][1].tolist() == [0, 1]

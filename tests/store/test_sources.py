@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import pickle
+import tarfile
+import zipfile
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from sgkit.errors import InputError, StoreError
+from sgkit.store.header import LabelSchema
+from sgkit.store.sources import Item, Source, open_source
+
+SIZE = (8, 8)
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4), (value, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+NAMES = ["b/2.png", "a/1.png", "a/10.PNG"]
+SORTED = ["a/1.png", "a/10.PNG", "b/2.png"]
+
+
+def value_of(source: Source, index: int) -> int:
+    payload = source.reader().read(source[index])
+    picture = Image.open(io.BytesIO(payload)) if isinstance(payload, bytes) else Image.fromarray(payload)
+    return int(np.asarray(picture)[0, 0, 0])
+
+
+def items(source: Source) -> list[Item]:
+    return [source[index] for index in range(len(source))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for value, name in enumerate(NAMES):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(value))
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+    (tmp_path / "pictures" / ".hidden.png").write_bytes(png(9))
+    return tmp_path / "pictures"
+
+
+def check_three(source: Source, names: list[str], values: list[int]) -> None:
+    assert [item.name for item in items(source)] == names
+    assert [value_of(pickle.loads(pickle.dumps(source)), index) for index in range(3)] == values
+
+
+def test_a_folder_is_searched_to_its_depths_in_sorted_order(folder: Path) -> None:
+    (folder / "a" / "loop").symlink_to(folder)
+    source = open_source(str(folder), size=SIZE)
+    check_three(source, SORTED, [1, 2, 0])
+    assert source.kind == "folder"
+    assert list(source.folders()) == ["a", "a", "b"]
+
+
+def test_a_zip_is_read_in_sorted_order(folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for name in NAMES:
+            archive.write(folder / name, f"top/{name}")
+    source = open_source(str(tmp_path / "p.zip"), size=SIZE)
+    check_three(source, [f"top/{name}" for name in SORTED], [1, 2, 0])
+    assert list(source.folders()) == ["a", "a", "b"]
+
+
+def test_a_tar_is_read_in_its_own_order(folder: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        for name in NAMES:
+            archive.add(folder / name, name)
+    source = open_source(str(tmp_path / "p.tar"), size=SIZE)
+    check_three(source, NAMES, [0, 1, 2])
+    assert not source.streamed
+
+
+@pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.xz"])
+def test_a_compressed_tar_is_streamed(folder: Path, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"p.{ending}"
+    with tarfile.open(path, "w:xz" if ending == "tar.xz" else "w:gz") as archive:
+        for name in NAMES:
+            archive.add(folder / name, name)
+    source = open_source(str(path), size=SIZE)
+    assert source.streamed
+    assert [item.name for item in items(source)] == NAMES
+    assert [(item.name, item.payload) for item in source.stream(1)] == [
+        (n, (folder / n).read_bytes()) for n in NAMES[1:]
+    ]
+
+
+def test_a_list_names_files_in_its_order(folder: Path) -> None:
+    (folder / "list.txt").write_text("# mine\nb/2.png\n\na/1.png\na/10.PNG\n")
+    check_three(open_source(str(folder / "list.txt"), size=SIZE), ["b/2.png", "a/1.png", "a/10.PNG"], [0, 1, 2])
+
+
+def test_lsun_is_read_by_keys(tmp_path: Path) -> None:
+    with (
+        lmdb.open(str(tmp_path / "bedroom_lmdb"), map_size=1 << 20) as environment,
+        environment.begin(write=True) as txn,
+    ):
+        for value, key in enumerate((b"cc", b"aa", b"bb")):
+            txn.put(key, png(value))
+    source = open_source(str(tmp_path / "bedroom_lmdb"), size=SIZE)
+    check_three(source, ["aa", "bb", "cc"], [1, 2, 0])
+    assert source.kind == "lsun"
+
+
+def test_rosinalitys_largest_size_is_read_in_order(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path / "set"), map_size=1 << 20) as environment, environment.begin(write=True) as txn:
+        for index in range(3):
+            txn.put(f"64-{index:05d}".encode(), png(100 + index))
+            txn.put(f"256-{index:05d}".encode(), png(index))
+        txn.put(b"length", b"3")
+    source = open_source(str(tmp_path / "set"), size=SIZE)
+    check_three(source, ["256-00000", "256-00001", "256-00002"], [0, 1, 2])
+    assert source.kind == "rosinality"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "schema", "expected"),
+    [
+        ([["a/1.png", 2], ["b/2.png", 0]], LabelSchema(kind="class", names=("0", "1", "2")), [2, None, 0]),
+        (
+            [["a/1.png", [0.5, 1]], ["b/2.png", [2, -1]]],
+            LabelSchema(kind="float", names=("0", "1")),
+            [(0.5, 1.0), None, (2.0, -1.0)],
+        ),
+        (None, LabelSchema(), [None, None, None]),
+    ],
+    ids=["classes", "floats", "null"],
+)
+def test_nvidias_labels_are_found(
+    folder: Path, tmp_path: Path, packed: bool, labels: object, schema: LabelSchema, expected: list[object]
+) -> None:
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    path = folder
+    if packed:
+        path = tmp_path / "p.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in [*NAMES, "dataset.json"]:
+                archive.write(folder / name, name)
+    source = open_source(str(path), size=SIZE)
+    assert source.labels == schema
+    assert [item.label for item in items(source)] == expected
+
+
+@pytest.mark.parametrize("text", ["[1", '{"labels": [["a", 1], ["b", [1]]]}', '{"labels": [["a"]]}'])
+def test_a_broken_dataset_json_is_an_error(folder: Path, text: str) -> None:
+    (folder / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match=r"dataset\.json"):
+        open_source(str(folder), size=SIZE)
+
+
+CIFAR = np.random.RandomState(0).randint(0, 256, (4, 3072)).astype(np.uint8)
+
+
+@pytest.fixture(params=["python", "binary", "folder"])
+def cifar(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if request.param == "binary":
+        files = {"data_batch_1.bin": b"".join(bytes([label]) + row.tobytes() for label, row in enumerate(CIFAR, 3))}
+    else:
+        batch = {b"data": CIFAR, b"labels": [3, 4, 5, 6], b"filenames": [b"x"] * 4}
+        files = {"data_batch_1": pickle.dumps(batch, protocol=2), "batches.meta": b"?"}
+    folder = tmp_path / "cifar-10-batches"
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    if request.param == "folder":
+        return folder
+    with tarfile.open(tmp_path / "cifar-10.tar.gz", "w:gz") as archive:
+        archive.add(folder, folder.name)
+    return tmp_path / "cifar-10.tar.gz"
+
+
+def test_cifar_has_pixels_and_classes(cifar: Path) -> None:
+    source = open_source(str(cifar), size=SIZE)
+    assert source.kind == "cifar10"
+    assert [item.label for item in items(source)] == [3, 4, 5, 6]
+    assert source.labels.names[3] == "cat"
+    payload = source.reader().read(source[2])
+    np.testing.assert_array_equal(payload, CIFAR[2].reshape(3, 32, 32).transpose(1, 2, 0))
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("evil"),)  # type: ignore[return-value]
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(pickle.dumps({b"data": _Evil(), b"labels": []}))
+    with pytest.raises(InputError, match="arrays do not need"):
+        open_source(str(folder), size=SIZE)
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mnist_has_pixels_and_classes(tmp_path: Path, zipped: bool) -> None:
+    digits = np.random.RandomState(0).randint(0, 256, (3, 28, 28)).astype(np.uint8)
+    images = b"\0\0\x08\x03" + np.array([3, 28, 28], ">u4").tobytes() + digits.tobytes()
+    labels = b"\0\0\x08\x01" + np.array([3], ">u4").tobytes() + bytes([7, 0, 9])
+    ending = ".gz" if zipped else ""
+    for name, data in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+        (tmp_path / (name + ending)).write_bytes(gzip.compress(data) if zipped else data)
+    for path in (tmp_path, tmp_path / f"train-images-idx3-ubyte{ending}"):
+        source = open_source(str(path), size=SIZE)
+        assert source.labels == LabelSchema(kind="class", names=tuple("0123456789"))
+        assert [item.label for item in items(source)] == [7, 0, 9]
+        np.testing.assert_array_equal(source.reader().read(source[1]), digits[1])
+
+
+def test_a_broken_idx_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + bytes(7))
+    with pytest.raises(InputError, match="IDX"):
+        open_source(str(tmp_path), size=SIZE)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "shards", "saved"])
+def test_tables_have_bytes_and_classes(tmp_path: Path, form: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    pictures = [{"bytes": png(value), "path": None} for value in range(3)]
+    table = arrow.table({"image": pictures, "label": [1, 0, 1]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path = tmp_path / "rows.parquet"
+    if form == "parquet":
+        parquet.write_table(table, path, row_group_size=2)
+    elif form == "shards":
+        path = tmp_path
+        (tmp_path / "data").mkdir()
+        for shard, rows in enumerate((table.slice(0, 2), table.slice(2))):
+            parquet.write_table(rows, tmp_path / "data" / f"train-{shard:05d}-of-00002.parquet")
+        parquet.write_table(table, tmp_path / "data" / "test-00000-of-00001.parquet")
+    else:
+        path = tmp_path / "data-00000-of-00001.arrow"
+        with arrow.ipc.new_stream(str(path), table.schema) as writer:
+            writer.write_table(table)
+        if form == "saved":
+            (tmp_path / "state.json").write_text(json.dumps({"_data_files": [{"filename": path.name}]}))
+            path = tmp_path
+    source = open_source(str(path), size=SIZE)
+    check_three(source, ["row-00000000", "row-00000001", "row-00000002"], [0, 1, 2])
+    assert source.labels == LabelSchema(kind="class", names=("cat", "dog"))
+    assert [item.label for item in items(source)] == [1, 0, 1]
+
+
+def test_a_table_without_pictures_is_an_error(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"text": ["a"]}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="no column of images, only text"):
+        open_source(str(tmp_path / "t.parquet"), size=SIZE)
+
+
+def test_samples_follow_their_options() -> None:
+    source = open_source("sample:landscapes?count=3&seed=4&labels=season", size=(8, 12))
+    assert len(source) == 3
+    assert source.labels.names == ("spring", "summer", "autumn", "winter")
+    assert source[1].label == source.labels.names.index(source[1].attributes["season"])
+    payload = source.reader().read(source[1])
+    assert isinstance(payload, np.ndarray)
+    assert payload.shape == (8, 12, 3)
+    assert open_source("sample:landscapes?labels=all", size=SIZE).labels.dim == 10
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("sample:landscape", "Did you mean 'landscapes'"),
+        ("sample:landscapes?cuont=3", "Did you mean 'count'"),
+        ("sample:landscapes?count=0", "whole number, 1 or more"),
+        ("sample:landscapes?labels=hour", "Allowed: all, none, season"),
+        ("nowhere/at/all", "There is no file or folder nowhere/at/all"),
+    ],
+)
+def test_what_is_not_there_is_named(given: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_source(given, size=SIZE)
+
+
+def test_an_empty_folder_and_an_unknown_file_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no images.*\.jpg"):
+        open_source(str(tmp_path), size=SIZE)
+    (tmp_path / "x.docx").write_bytes(b"?")
+    with pytest.raises(InputError, match="no source of images that sgkit knows"):
+        open_source(str(tmp_path / "x.docx"), size=SIZE)
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tar.gz", "data.mdb"])
+def test_broken_containers_are_errors(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x1f\x8bnothing of the kind" * 300)
+    with pytest.raises(InputError, match="cannot be"):
+        open_source(str(tmp_path if name == "data.mdb" else tmp_path / name), size=SIZE)
+
+
+def test_an_unfinished_store_is_no_source(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(StoreError, match="unfinished"):
+        open_source(str(tmp_path), size=SIZE)
+
+
+def test_the_fingerprint_follows_names_and_labels(folder: Path) -> None:
+    before = open_source(str(folder), size=SIZE).fingerprint()
+    (folder / "dataset.json").write_text('{"labels": [["a/1.png", 1]]}')
+    labelled = open_source(str(folder), size=SIZE).fingerprint()
+    (folder / "a" / "1.png").rename(folder / "a" / "0.png")
+    assert len({before, labelled, open_source(str(folder), size=SIZE).fingerprint()}) == 3
