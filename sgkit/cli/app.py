@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 import sgkit
 from sgkit.cli import report
 from sgkit.errors import SgkitError, did_you_mean
+from sgkit.runtime.allocator import keep_freed_memory
 
 __all__ = ["COMMANDS", "CommandRow", "app", "load_command", "main"]
 
@@ -90,6 +91,12 @@ COMMANDS: tuple[CommandRow, ...] = (
     ),
     CommandRow(
         "weights", "sgkit.cli.weights:app", "Weights of third-party networks: list, get, path, verify.", _MEASURING
+    ),
+    CommandRow(
+        "demo",
+        "sgkit.cli.demo:demo",
+        "Do the whole main job on sample images, in about five minutes, and show it on one page.",
+        _OTHER,
     ),
     CommandRow(
         "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
@@ -165,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ``--debug`` anywhere before a ``--`` shows the traceback as well.
     """
     args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    keep_freed_memory()
     try:
         code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:

@@ -18,14 +18,15 @@ ActivationName = Literal["linear", "relu", "lrelu"]
 class Activation(NamedTuple):
     """A nonlinearity and the gain that keeps unit variance behind it."""
 
-    function: Callable[[Tensor], Tensor]
+    function: Callable[[Tensor, bool], Tensor]
+    """Takes a tensor, and whether to overwrite it."""
     gain: float
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "linear": Activation(lambda x: x, 1.0),
+    "linear": Activation(lambda x, _: x, 1.0),
     "relu": Activation(F.relu, math.sqrt(2)),
-    "lrelu": Activation(lambda x: F.leaky_relu(x, 0.2), math.sqrt(2)),
+    "lrelu": Activation(lambda x, inplace: F.leaky_relu(x, 0.2, inplace), math.sqrt(2)),
 }
 """All are positively homogeneous, f(a x) = a f(x) for a > 0, so a gain may move before the nonlinearity."""
 
@@ -37,13 +38,21 @@ def bias_act(
     activation: str = "linear",
     gain: float = 1.0,
     clamp: float | None = None,
+    overwrite: bool = False,
 ) -> Tensor:
-    """``gain * g * f(x + bias)`` clamped to +-``clamp``; g: the activation's own gain, ``bias`` [C]: along axis 1."""
+    """``gain * g * f(x + bias)`` clamped to +-``clamp``; g: the activation's own gain, ``bias`` [C]: along axis 1.
+
+    ``overwrite``: ``x`` is the caller's own and may hold the result, which saves memory where no gradient is recorded.
+    """
     function, own_gain = ACTIVATIONS[activation]
+    inplace = overwrite and not torch.is_grad_enabled()
     if bias is not None:
-        x = x + bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
-    x = function(x)
+        bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
+        x = x.add_(bias) if inplace else x + bias
+    x = function(x, inplace)
     scale = own_gain * gain
-    if scale != 1.0:
-        x = x * scale
-    return x if clamp is None else torch.clamp(x, -clamp, clamp)
+    if not math.isclose(scale, 1.0):
+        x = x.mul_(scale) if inplace else x * scale
+    if clamp is None:
+        return x
+    return x.clamp_(-clamp, clamp) if inplace else x.clamp(-clamp, clamp)

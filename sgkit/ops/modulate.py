@@ -66,6 +66,8 @@ def modulated_conv2d(
         energy: :func:`weight_energy` of ``weight``, when the caller has it at hand.
     """
     gain = equalized_gain(weight.shape)
+    if weight.shape[2:] == (1, 1) and styles.ndim == 2 and not demodulate and up_taps is None:
+        return _pointwise(x, weight[:, :, 0, 0] * (styles * gain)[:, None])
     height, width = x.shape[2:]
     x = x * per_pixel(styles * gain, (height, width)).to(x.dtype)
     x = conv2d(x, weight, padding=padding) if up_taps is None else upsampling_conv2d(x, weight, up_taps)
@@ -74,4 +76,13 @@ def modulated_conv2d(
     energy = weight_energy(weight) if energy is None else energy
     factors = demodulation(energy * gain**2, styles)
     height, width = x.shape[2:]
-    return x * per_pixel(factors, (height, width)).to(x.dtype)
+    factors = per_pixel(factors, (height, width)).to(x.dtype)
+    return x * factors if torch.is_grad_enabled() else x.mul_(factors)  # x is this function's own
+
+
+def _pointwise(x: Tensor, weights: Tensor) -> Tensor:
+    """``x`` [N or 1, I, H, W] times a matrix for each sample [N, O, I]: no pass over the input to scale it."""
+    batch, (height, width) = weights.shape[0], x.shape[2:]
+    pixels = x.permute(0, 2, 3, 1).reshape(x.shape[0], height * width, -1)  # a view in channels_last
+    out = torch.matmul(pixels, weights.to(x.dtype).transpose(1, 2))
+    return out.reshape(batch, height, width, -1).permute(0, 3, 1, 2)

@@ -47,7 +47,7 @@ class FullyConnected(nn.Module):
         gain = equalized_gain(self.weight.shape, gain=self.weight_gain, lr_multiplier=self.lr_multiplier)
         bias = self.bias.to(x.dtype) * self.lr_multiplier
         x = F.linear(x, self.weight.to(x.dtype) * gain, bias)
-        return bias_act(x, activation=self.activation, gain=1 / self.weight_gain)
+        return bias_act(x, activation=self.activation, gain=1 / self.weight_gain, overwrite=True)
 
 
 class Layer(nn.Module):
@@ -86,8 +86,16 @@ def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
     return nn.Parameter(torch.randn(shape))
 
 
-def add_noise(spec: LayerSpec, x: Tensor, stored: Tensor, strength: Tensor, noise: NoiseSource) -> Tensor:
-    """``x`` [N, C, H, W] with the layer's noise times ``strength`` (a scalar, or [C, 1, 1]) added."""
+def add_noise(
+    spec: LayerSpec, x: Tensor, stored: Tensor, strength: Tensor, noise: NoiseSource, *, overwrite: bool = False
+) -> Tensor:
+    """``x`` [N, C, H, W] with the layer's noise times ``strength`` (a scalar, or [C, 1, 1]) added.
+
+    ``overwrite``: as in :func:`sgkit.ops.bias_act`.
+    """
     height, width = x.shape[2:]
     values = noise(spec, stored, batch=x.shape[0], size=(height, width))
-    return x if values is None else x + (values * strength).to(x.dtype)
+    if values is None:
+        return x
+    values = (values * strength).to(x.dtype)
+    return x.add_(values) if overwrite and not torch.is_grad_enabled() and len(values) in (1, len(x)) else x + values

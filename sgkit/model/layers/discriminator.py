@@ -37,7 +37,7 @@ class FilteredConv(Layer):
         gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
         x = conv2d(before, self.weight * equalized_gain(self.weight.shape), down=spec.down, taps=self.taps)
         clamp = None if self.clamp is None else self.clamp * gain
-        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp)
+        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
             return State(x=x, rgb=state.rgb, shortcut=before)
         if spec.shortcut == "close":
@@ -101,7 +101,9 @@ class Head(Layer):
         if self.num_channels > 0:
             x = minibatch_stddev(x, group_size=self.group_size, num_channels=self.num_channels)
         x = conv2d(x, self.weight * equalized_gain(self.weight.shape, gain=self.weight_gain))
-        x = bias_act(x, self.bias, activation=self.activation, gain=1 / self.weight_gain, clamp=self.clamp)
+        x = bias_act(
+            x, self.bias, activation=self.activation, gain=1 / self.weight_gain, clamp=self.clamp, overwrite=True
+        )
         # The logit in the weights' precision: losses take its exponential.
         x = x.flatten(1).to(self.fc.weight.dtype)
         with torch.autocast(device_type=x.device.type, enabled=False):

@@ -70,10 +70,10 @@ class ModulatedConv(StyledLayer):
         taps = self.taps if spec.up == 2 else None
         x = modulated_conv2d(before, self.weight, style, up_taps=taps, energy=self._cached_energy())
         if spec.has_noise:
-            x = add_noise(spec, x, self.noise_const, self.noise_strength, noise)
+            x = add_noise(spec, x, self.noise_const, self.noise_strength, noise, overwrite=True)
         gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
         clamp = None if self.clamp is None else self.clamp * gain
-        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp)
+        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
             skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
             return State(x=x, rgb=state.rgb, shortcut=upsampling_conv2d(before, skip, self.taps))
@@ -111,5 +111,5 @@ class ToRGB(StyledLayer):
         """``rgb`` [N, 3, H, W] from ``x`` [N, C, H, W]."""
         assert style is not None
         rgb = modulated_conv2d(state.features, self.weight, style, demodulate=False)
-        rgb = bias_act(rgb, self.bias, clamp=self.clamp)
+        rgb = bias_act(rgb, self.bias, clamp=self.clamp, overwrite=True)
         return State(x=state.x, rgb=join_rgb(spec, rgb, state, self.taps))

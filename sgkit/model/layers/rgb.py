@@ -69,7 +69,9 @@ class FromRGB(Layer):
         image = self._shrink(state.image, spec.down)
         weight = self.weight * equalized_gain(self.weight.shape, gain=self.weight_gain)
         x = conv2d(image.to(compute_dtype(image)), weight)
-        x = bias_act(x, self.bias, activation=self.activation, gain=1 / self.weight_gain, clamp=self.clamp)
+        x = bias_act(
+            x, self.bias, activation=self.activation, gain=1 / self.weight_gain, clamp=self.clamp, overwrite=True
+        )
         if spec.merge == "sum":
             x = state.features + x
         elif spec.merge == "fade":
