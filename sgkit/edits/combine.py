@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from sgkit.edits.select import Selection, everywhere, when
@@ -90,5 +89,5 @@ def _sum(tensors: Sequence[Tensor | None], weights: Weights) -> Tensor | None:
         raise EditError(f"{len(maps)} weight maps were given for {len(present)} branches; give one for each.")
     total = present[0] * maps[0]
     for tensor, share in zip(present[1:], maps[1:], strict=True):
-        total = torch.addcmul(total, tensor, share)
+        total = total.addcmul_(tensor, share)  # in place: on a wide canvas every copy counts
     return total

@@ -44,7 +44,7 @@ def one_branch_for_each_style(model: Model, count: int, cells: int, overlap: flo
         found = joins(centers(size[1]), count, overlap=overlap)
         return [((1 - found.mix) * (found.left == i) + found.mix * (found.right == i))[None, :] for i in range(count)]
 
-    widen = tile(cells, where=at_kind("input"))
+    widen = tile(cells, where=lambda spec: spec.name == "b4_conv1")
     return walk(branches, edit=compose(widen, weave(weights, where=at_kind("conv", "rgb"))))[0].image
 
 

@@ -93,7 +93,10 @@ def weave_styles(
     strip = layout(model, len(next(iter(styles.values()))), pixels=pixels, overlap=overlap, is_ring=is_ring, axis=axis)
     source: NoiseSource = SeededNoise((noise_seed,)) if noise == "random" else noise_source(noise)
     network = model.generator.synthesis
-    states = _entry(Branch(network, styles, source), strip, axis)
+    # The first convolution runs on the canvas it was trained for: two constants side by side are like nothing it has
+    # ever seen, and it paints bright spots where they meet. So SOAT joins canvases behind it, too.
+    start = next(spec.index for spec in network.plan if spec.kind == "conv") + 1
+    states = _entry(Branch(network, styles, source), strip, axis, start)
     if is_ring:
         source = RingNoise(source, strip, axis)
     branches = [Branch(network, _style_maps(styles, owners, axis), source) for owners in strip.owners()]
@@ -101,7 +104,7 @@ def weave_styles(
         weave(strip.weight_maps(axis), where=everywhere),
         *([ring(strip.length, strip.halo, where=everywhere, axis=axis)] if is_ring else []),
     )
-    image = walk(branches, edit=edit, states=edit(network.plan[0], states), start=1)[0].image
+    image = walk(branches, edit=edit, states=edit(network.plan[start - 1], states), start=start)[0].image
     cell, dimension = _cell(model), 3 if axis == "x" else 2
     length = strip.length * cell if pixels is None else pixels
     return image.narrow(dimension, strip.halo * cell, length)
@@ -173,18 +176,17 @@ def _cell(model: Model) -> int:
     return model.image_size[0] // model.config.base[0]
 
 
-def _entry(branch: Branch, strip: Strip, axis: Axis) -> list[State]:
-    """What each branch starts with: the first layer's features of the style that it wears, repeated along the strip."""
-    first = walk([branch], stop=1)[0].features  # [N, C, h, w], or [1, C, h, w] where the first layer takes no style
-    side = first.shape[3 if axis == "x" else 2]
-    where = (strip.cells % strip.length % side).to(first.device)
+def _entry(branch: Branch, strip: Strip, axis: Axis, stop: int) -> list[State]:
+    """What each branch starts with: the features before layer ``stop`` of the style that it wears, side by side."""
+    tiles = walk([branch], stop=stop)[0].features  # [N, C, h, w]
+    side = tiles.shape[3 if axis == "x" else 2]
+    where = (strip.cells % strip.length % side).to(tiles.device)
     states = []
-    for owners in strip.owners().to(first.device):
-        who = owners if len(first) > 1 else torch.zeros_like(owners)
+    for owners in strip.owners().to(tiles.device):
         if axis == "x":
-            x = first[who, :, :, where].permute(1, 2, 0)[None]
+            x = tiles[owners, :, :, where].permute(1, 2, 0)[None]
         else:
-            x = first[who, :, where, :].permute(1, 0, 2)[None]
+            x = tiles[owners, :, where, :].permute(1, 0, 2)[None]
         states.append(State(x=x.contiguous(memory_format=torch.channels_last)))
     return states
 
