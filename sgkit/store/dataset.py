@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,5 +278,12 @@ def _load(images: Images, requests: Iterable[_Request], num_workers: int) -> Ite
         batch_size=None,
         sampler=_Requests(requests),
         num_workers=num_workers,
+        worker_init_fn=_leave_process_group,
     )
     return iter(loader)
+
+
+def _leave_process_group(worker: int) -> None:  # noqa: ARG001 - the loader's signature
+    """Ctrl-C and a cluster's SIGTERM go to whole process groups; a run that saves first still needs its workers."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
