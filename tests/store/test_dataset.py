@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 from itertools import islice
 from pathlib import Path
@@ -120,9 +119,9 @@ def test_a_dataset_in_use_may_be_pickled(store_path: Path) -> None:
 
 
 def test_reading_leaves_no_lock_behind(store_path: Path) -> None:
-    before = sorted(os.listdir(store_path))
+    before = sorted(store_path.iterdir())
     assert len(StoreDataset(store_path)[0]) == 2
-    assert sorted(os.listdir(store_path)) == before
+    assert sorted(store_path.iterdir()) == before
 
 
 def test_open_images_reads_stores_and_files_alike(store_path: Path, picture_folder: Path) -> None:
