@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ import sgkit
 from sgkit import checkpoint, presets
 from sgkit.config import override
 from sgkit.errors import ConfigError, TrainingError, UsageError
-from sgkit.model import ModelInfo, build
+from sgkit.model import Model, ModelInfo, build
 from sgkit.runtime.distributed import DistributedContext, distributed
+from sgkit.runtime.files import atomic_path
 from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store import StoreDataset, batches
-from sgkit.training.grid import grid, grid_shape, sample_images, write_png
+from sgkit.store.pictures import Pixels, arrange, to_pixels, write_png
 from sgkit.training.logs import RunLog, Tally, peak_memory
 from sgkit.training.loop import TrainReport, check_batch
 from sgkit.training.loop import train as train_steps
@@ -89,7 +90,7 @@ def train(
 
 
 def _new_config(dataset: StoreDataset, store: str | Path, preset: str | None, settings: Mapping[str, Any]) -> RunConfig:
-    changes = {key: value for key, value in settings.items() if not key.startswith("data.") and key != "sgkit"}
+    changes = _own_changes(settings)
     name = preset or changes.pop("preset", None)
     if not name:
         raise UsageError(f"Name a preset with --preset: {', '.join(presets.PRESETS)}.")
@@ -114,7 +115,7 @@ def _resumed_config(
             f"{folder.path} was started with preset {stored.preset!r}; it cannot go on with {preset!r}. "
             "Leave --preset out, or start a new run."
         )
-    config = override(stored, settings)
+    config = override(stored, _own_changes(settings))
     if config.model != stored.model:
         changed = [key for key, value in config.model.to_dict().items() if stored.model.to_dict()[key] != value]
         raise ConfigError(
@@ -127,6 +128,11 @@ def _resumed_config(
             f"this store's {dataset.header.num_images}. Name that store to resume, or start a new run."
         )
     return config
+
+
+def _own_changes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` without what a run finds out itself, so that the ``config.toml`` of one run may start another."""
+    return {key: value for key, value in settings.items() if not key.startswith("data.") and key != "sgkit"}
 
 
 def _check_fits(config: RunConfig, dataset: StoreDataset) -> None:
@@ -172,7 +178,7 @@ class _Run:
         self.folder, self.config, self.dataset = folder, config, dataset
         self.context, self.precision = context, precision
         self.state = self._state()
-        self.rows, self.columns = grid_shape(dataset.image_size)
+        self.grid = screen_grid(dataset.image_size)
         self.labels: torch.Tensor | None = None
 
     def go(self, should_stop: Callable[[], str | None], on_progress: OnProgress) -> TrainResult:
@@ -256,22 +262,24 @@ class _Run:
         """A grid of training images spread over the store; their labels are those of the sample grids, too."""
         if not self.context.is_main:
             return
-        count, total = self.rows * self.columns, len(self.dataset)
+        count, total = self.grid[0] * self.grid[1], len(self.dataset)
         picks = [self.dataset[index * total // count] for index in range(count)]
         if self.dataset.label_dim > 0:
             self.labels = torch.stack([label for _, label in picks]).to(self.context.device)
-        write_png(grid(torch.stack([image for image, _ in picks]), columns=self.columns), self.folder.reals_file)
+        _write_grid([image.permute(1, 2, 0).numpy() for image, _ in picks], self.grid, self.folder.reals_file)
 
     def _snapshot(self, log: RunLog | None) -> Snapshot:
         """The snapshot of now, with its sample grid; nothing is written twice."""
         state, images = self.state, self.state.images
         final = self.folder.snapshot_at(images)
         if log is not None and not final.folder.exists():
-            pixels = sample_images(
-                state.model, labels=self.labels, count=self.rows * self.columns, batch=self.config.train.batch
+            samples = sample(
+                state.model,
+                count=self.grid[0] * self.grid[1],
+                labels=self.labels,
+                batch=self.config.train.micro_batch or self.config.train.batch,
             )
-            picture = grid(pixels, columns=self.columns)
-            write_png(picture, self.folder.fakes_file(images))
+            picture = _write_grid(samples, self.grid, self.folder.fakes_file(images))
             log.picture("fakes", picture, images=images)
             self.folder.write_snapshot(images, self._write_files)
         return final
@@ -289,3 +297,31 @@ class _Run:
         if memory is not None:
             fields["memory"] = f"{memory:.2f} GiB"
         return Progress(done=report.kimg, total=self.config.train.total_kimg, unit="kimg", fields=fields)
+
+
+# ---------------------------------------------------------------------------------------------- pictures
+
+
+def screen_grid(image_size: tuple[int, int]) -> tuple[int, int]:
+    """Columns and rows of a grid of images of ``image_size`` (height, width) that fills about 1024x768 pixels."""
+    height, width = image_size
+    return min(max(1024 // width, 3), 16), min(max(768 // height, 2), 12)
+
+
+@torch.no_grad()
+def sample(model: Model, *, count: int, labels: torch.Tensor | None, batch: int) -> Iterator[Pixels]:
+    """``count`` pictures of the averaged generator at seeds 0, 1, 2 ..., with its stored noise.
+
+    Draws nothing from any random state that training uses. ``labels`` [count, label_dim] where the model takes them.
+    """
+    z = model.sample_z(range(count))
+    for first in range(0, count, batch):
+        part = slice(first, first + batch)
+        yield from to_pixels(model.generator(z[part], None if labels is None else labels[part]))
+
+
+def _write_grid(pictures: Iterable[Pixels], shape: tuple[int, int], path: Path) -> Pixels:
+    picture = arrange(pictures, shape)
+    with atomic_path(path) as aside:
+        write_png(picture, aside)
+    return picture

@@ -6,15 +6,13 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sgkit.runtime.files import atomic_path
 from sgkit.training.loop import TrainReport
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 __all__ = ["RunLog", "Tally", "peak_memory"]
 
@@ -67,9 +65,9 @@ class RunLog:
         for name, value in rounded.items():
             self._events.add_scalar(name, value, global_step=report.images)
 
-    def picture(self, name: str, pixels: Tensor, *, images: int) -> None:
-        """Add ``pixels`` [C, H, W], uint8, to the events."""
-        self._events.add_image(name, pixels[:3], global_step=images)
+    def picture(self, name: str, pixels: npt.NDArray[np.uint8], *, images: int) -> None:
+        """Add ``pixels`` [H, W, C] to the events."""
+        self._events.add_image(name, pixels, global_step=images, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is still in memory."""

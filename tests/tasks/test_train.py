@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 
 import sgkit
 from sgkit.cli.app import main
-from sgkit.config import TrainConfig
+from sgkit.config import ModelConfig, TrainConfig
+from sgkit.model import build
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from sgkit.tasks.train import train
+from sgkit.tasks.train import sample, screen_grid, train
 from sgkit.training.run import RunFolder
 
 SMALL = [
@@ -83,7 +84,9 @@ def test_a_run_leaves_everything_behind(store: Path, tmp_path: Path, capfd: pyte
 
     lines = log_of(run)
     assert [line["images"] for line in lines] == [8, 16, 24, 32, 40]
-    assert {"loss_g", "loss_d", "loss_r1", "loss_pl", "grad_g", "sign_real", "sec_per_kimg", "memory_gib"} <= set(lines[0])
+    assert {"loss_g", "loss_d", "loss_r1", "loss_pl", "grad_g", "sign_real", "sec_per_kimg", "memory_gib"} <= set(
+        lines[0]
+    )
     assert list(run.glob("events.out.tfevents.*"))
 
     model = sgkit.load(run)
@@ -131,9 +134,17 @@ def test_a_complete_run_resumed_does_nothing(store: Path, tmp_path: Path) -> Non
     [
         (["--preset", "stylegan2-23"], 2, r"Unknown preset 'stylegan2-23'. Did you mean 'stylegan2-32'?"),
         ([], 2, "Name a preset with --preset: "),
-        (["--preset", "stylegan2-32", "--set", "train.bach=8"], 2, "Unknown configuration key 'train.bach'. Did you mean 'batch'?"),
+        (
+            ["--preset", "stylegan2-32", "--set", "train.bach=8"],
+            2,
+            "Unknown configuration key 'train.bach'. Did you mean 'batch'?",
+        ),
         (["--preset", "stylegan2-32", "--batch", "6"], 2, "give a multiple of 4."),
-        (["--preset", "stylegan2-32", "--set", "model.image_channels=1"], 2, "model.image_channels is 1, but the store's is 3."),
+        (
+            ["--preset", "stylegan2-32", "--set", "model.image_channels=1"],
+            2,
+            "model.image_channels is 1, but the store's is 3.",
+        ),
         (["--preset", "stylegan2-32", "--resume"], 1, "holds no run to resume (no config.toml). Leave --resume out"),
         (["--preset", "stylegan2-32", "--precision", "fp16"], 2, "Precision 'fp16' needs a GPU."),
     ],
@@ -158,7 +169,9 @@ def test_runs_are_not_overwritten_and_resumed_only_as_they_were(
     run = tmp_path / "run"
     assert new_run(store, run, "--kimg", "0.008") == 0
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    other = prepare(store.parent / "pictures", tmp_path / "other", options=PrepareOptions(size=(16, 16), labels="folders"))
+    other = prepare(
+        store.parent / "pictures", tmp_path / "other", options=PrepareOptions(size=(16, 16), labels="folders")
+    )
     capfd.readouterr()
     for store_given, options, code, message in [
         (store, ["--preset", "stylegan2-32"], 1, f"{run} holds a run already. Add --resume to go on with it"),
@@ -171,7 +184,9 @@ def test_runs_are_not_overwritten_and_resumed_only_as_they_were(
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_a_loss_that_explodes_leaves_the_last_snapshot(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_that_explodes_leaves_the_last_snapshot(
+    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     assert new_run(store, run, "--kimg", "0.08", "--set", "train.g_lr=1e30") == 1
     error = capfd.readouterr().err
@@ -214,7 +229,19 @@ def test_two_processes_train_as_one(store: Path, tmp_path: Path) -> None:
     options = ["--kimg", "0.016", "--set", "train.r1_interval=1", "--set", "train.pl_interval=1"]
     assert new_run(store, one, *options) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571"]
-    command = [*launch, "-m", "sgkit", "train", str(store), "--out", str(two), "--preset", "stylegan2-32", *SMALL, *options]
+    command = [
+        *launch,
+        "-m",
+        "sgkit",
+        "train",
+        str(store),
+        "--out",
+        str(two),
+        "--preset",
+        "stylegan2-32",
+        *SMALL,
+        *options,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
@@ -225,7 +252,10 @@ def test_two_processes_train_as_one(store: Path, tmp_path: Path) -> None:
 
 
 def test_the_task_is_a_function(store: Path, tmp_path: Path) -> None:
-    settings = dict(option.split("=") for option in SMALL if "=" in option) | {"train.batch": 8, "train.total_kimg": 0.008}
+    settings = dict(option.split("=") for option in SMALL if "=" in option) | {
+        "train.batch": 8,
+        "train.total_kimg": 0.008,
+    }
     seen: list[Any] = []
     result = train(
         store, tmp_path / "run", preset="stylegan2-32", settings=settings, device="cpu", on_progress=seen.append
@@ -235,3 +265,18 @@ def test_the_task_is_a_function(store: Path, tmp_path: Path) -> None:
     assert [(progress.done, progress.total, progress.unit) for progress in seen] == [(0.008, 0.008, "kimg")]
     assert {"G", "D", "sec/kimg", "memory"} <= set(seen[0].fields)
     assert RunFolder(result.run).read_config().train.g_lr == 0.0025 != TrainConfig.g_lr
+
+
+@pytest.mark.parametrize(("size", "shape"), [((32, 32), (16, 12)), ((256, 256), (4, 3)), ((2048, 1024), (3, 2))])
+def test_grids_fill_a_screen(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    assert screen_grid(size) == shape
+
+
+def test_samples_do_not_hang_on_the_batch_and_leave_random_state_alone() -> None:
+    model = build(ModelConfig(image_size=(8, 16), z_dim=8, w_dim=8))
+    before = torch.get_rng_state()
+    whole = np.stack(list(sample(model, labels=None, count=5, batch=5)))
+    assert torch.equal(torch.get_rng_state(), before)
+    parts = np.stack(list(sample(model, labels=None, count=5, batch=2)))
+    assert whole.shape == (5, 8, 16, 3)
+    assert np.abs(whole.astype(int) - parts.astype(int)).max() <= 1

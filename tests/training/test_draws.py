@@ -10,7 +10,9 @@ DRAWS = Draws(seed=3, device=CPU)
 
 def test_draws_hang_on_seed_purpose_and_number_only() -> None:
     whole = DRAWS.normal("g.z", range(10, 16), [4])
-    assert torch.equal(torch.cat([DRAWS.normal("g.z", range(10, 12), [4]), DRAWS.normal("g.z", [12, 13, 14, 15], [4])]), whole)
+    assert torch.equal(
+        torch.cat([DRAWS.normal("g.z", range(10, 12), [4]), DRAWS.normal("g.z", [12, 13, 14, 15], [4])]), whole
+    )
     assert not torch.isclose(DRAWS.normal("d.z", range(10, 16), [4]), whole).any()
     assert not torch.isclose(Draws(seed=4, device=CPU).normal("g.z", range(10, 16), [4]), whole).any()
     assert len(whole.unique()) == 24

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ def test_lines_are_json_and_those_after_the_resumed_snapshot_go(tmp_path: Path) 
     log = RunLog(tmp_path)
     for step in (1, 2, 3):
         log.write(report(step), {"loss_g": step / 3})
-    log.picture("fakes", torch.zeros(3, 8, 8, dtype=torch.uint8), images=48)
+    log.picture("fakes", np.zeros((8, 8, 3), np.uint8), images=48)
     log.close()
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"kimg": 0.064, "ima')  # a kill cut it short

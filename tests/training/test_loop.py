@@ -39,7 +39,9 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
-def test_reports_count_images_and_name_regularizers_when_applied(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_reports_count_images_and_name_regularizers_when_applied(
+    start: Any, reals: Any, train_config: TrainConfig
+) -> None:
     reports = run(start(train_config), train_config, reals)
     assert [(report.step, report.images) for report in reports] == [(n, 8 * n) for n in range(1, 7)]
     assert ["loss_pl" in report.values for report in reports] == [True, False, True, False, True, False]
@@ -96,7 +98,9 @@ def test_networks_move_only_in_their_own_phases(start: Any, reals: Any, train_co
     after = tensors(state)
     moved = {name.split(".")[0] for name, value in before.items() if not torch.allclose(after[name], value, atol=1e-20)}
     assert moved == {"generator", "raw_generator", "pl_mean"}
-    assert not any(parameter.requires_grad for network in state.model.networks().values() for parameter in network.parameters())
+    assert not any(
+        parameter.requires_grad for network in state.model.networks().values() for parameter in network.parameters()
+    )
 
 
 def test_every_parameter_is_trained(start: Any, reals: Any, train_config: TrainConfig) -> None:
@@ -154,9 +158,7 @@ def test_bf16_keeps_weights_and_moments_in_fp32(start: Any, reals: Any, train_co
     assert all(math.isfinite(value) for report in reports for value in report.values.values())
 
 
-@pytest.mark.parametrize(
-    ("where", "name"), [("discriminator", "loss_g"), ("generator", "loss_g")]
-)
+@pytest.mark.parametrize(("where", "name"), [("discriminator", "loss_g"), ("generator", "loss_g")])
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(
     start: Any, reals: Any, train_config: TrainConfig, where: str, name: str
 ) -> None:
@@ -196,7 +198,9 @@ def test_batches_that_do_not_divide_are_refused(
         check_batch(model_config, replace(train_config, **changes))
 
 
-def test_a_deviation_over_the_whole_batch_refuses_to_be_split(model_config: ModelConfig, train_config: TrainConfig) -> None:
+def test_a_deviation_over_the_whole_batch_refuses_to_be_split(
+    model_config: ModelConfig, train_config: TrainConfig
+) -> None:
     model = replace(model_config, discriminator=replace(model_config.discriminator, mbstd_group_size=None))
     check_batch(model, train_config)
     with pytest.raises(ConfigError, match=r"runs over the whole batch .*Set a group size, such as 4"):

@@ -22,7 +22,7 @@ def test_config_file_holds_everything_and_reads_back(tmp_path: Path) -> None:
     assert run.read_config() == CONFIG
     text = run.config_file.read_text(encoding="utf-8")
     assert "[model.synthesis]" in text
-    assert 'resample_filter = [1.0, 3.0, 3.0, 1.0]' in text
+    assert "resample_filter = [1.0, 3.0, 3.0, 1.0]" in text
 
 
 def test_toml_of_every_kind_of_value() -> None:

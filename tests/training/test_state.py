@@ -51,7 +51,9 @@ def trained(state: TrainState) -> TrainState:
     return state
 
 
-def test_files_are_for_everyone_that_the_umask_lets_read(start: Start, train_config: TrainConfig, tmp_path: Path) -> None:
+def test_files_are_for_everyone_that_the_umask_lets_read(
+    start: Start, train_config: TrainConfig, tmp_path: Path
+) -> None:
     save_state(start(train_config), tmp_path / "state.safetensors")
     (tmp_path / "plain").touch()
     assert (tmp_path / "state.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
