@@ -159,7 +159,7 @@ def _project(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Sect
     figures = [
         figure(
             out / "projected" / image["name"] / "comparison.png",
-            f"{image['name']}: target and projection, {image['psnr']:.1f} dB",
+            f"{image['name']}: {image['psnr']:.1f} dB",
             width=THIRD,
         )
         for image in found
@@ -174,8 +174,8 @@ def _project(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Sect
     return Section(
         title="Project",
         text="The way back: landscapes that the model has never seen, found among its own pictures. No network is "
-        "downloaded for it; the model's own discriminator tells how alike two pictures are. A projection is a latent "
-        "file, and mixes like any seed.",
+        "downloaded for it; the model's own discriminator tells how alike two pictures are. Left the landscape, right "
+        "its projection, which is a latent file and mixes like any seed.",
         commands=(record.command, mixed.command),
         figures=tuple(figures),
         seconds=record.seconds + mixed.seconds,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -90,8 +91,10 @@ def mix(
         "layers": mixture.layers,
         "seconds": mixture.seconds,
     }
-    report.emit(facts, json=json, show=lambda _: report.out(_summary(out, len(mixture.row_names), len(mixture.col_names), mixture.layers)))
+    report.emit(facts, json=json, show=_show)
 
 
-def _summary(out: Path, rows: int, cols: int, layers: tuple[int, ...]) -> str:
-    return f"{rows} x {cols} mixtures in {out}: layers {', '.join(str(layer) for layer in layers)} from the columns"
+def _show(facts: Mapping[str, Any]) -> None:
+    layers = ", ".join(map(str, facts["layers"]))
+    count = f"{len(facts['rows'])} x {len(facts['cols'])} mixtures"
+    report.out(f"{count} in {facts['path']}: layers {layers} from the columns ({report.duration(facts['seconds'])})")

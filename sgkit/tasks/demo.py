@@ -173,7 +173,7 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 figure { margin: 0; max-width: 100%; }
 img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: var(--code); }
 img.enlarged { image-rendering: pixelated; }
-figcaption { font-size: .86rem; color: var(--soft); margin-top: .4rem; max-width: 44rem; }
+figcaption { font-size: .86rem; color: var(--soft); margin-top: .4rem; width: 0; min-width: 100%; }
 details { margin-top: 1rem; }
 summary { cursor: pointer; color: var(--mark); }
 """
