@@ -19,7 +19,6 @@ from typer.core import TyperCommand, TyperGroup
 import sgkit
 from sgkit.cli import report
 from sgkit.errors import SgkitError, did_you_mean
-from sgkit.runtime.allocator import keep_freed_memory
 
 __all__ = ["COMMANDS", "CommandRow", "app", "load_command", "main"]
 
@@ -171,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: failed. 2: called in a wrong way. 130: stopped by Ctrl-C. Errors become one message on standard error;
     ``--debug`` anywhere before a ``--`` shows the traceback as well.
     """
+    from sgkit.runtime.allocator import keep_freed_memory
+
     args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
     keep_freed_memory()
     try:
