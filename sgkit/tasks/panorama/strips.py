@@ -22,7 +22,7 @@ from sgkit.errors import UsageError
 __all__ = ["Strip", "reach"]
 
 _ROUNDING = 1e-9
-"""A pixel that lies on an edge, but for the rounding of a division, is taken as inside."""
+"""How far a position may be off by the rounding of a division."""
 
 
 def reach(config: ModelConfig, *, kernel: int = 3) -> int:
@@ -126,7 +126,8 @@ class Strip:
         low = (2 * style - self.overlap) * self.length / (2 * self.count)
         high = (2 * (style + 1) + self.overlap) * self.length / (2 * self.count)
         # A canvas of half cells is the first to see an edge a quarter into its cell; finer ones reach less far.
-        return math.floor(low + 0.25 - _ROUNDING) - self.margin, math.ceil(high - 0.25 + _ROUNDING) + self.margin
+        slack = _ROUNDING if self.overlap > _ROUNDING else -_ROUNDING  # on the foot of a ramp the weight is 0
+        return math.floor(low + 0.25 + slack) - self.margin, math.ceil(high - 0.25 - slack) + self.margin
 
     def _are_close(self, style: int, other: int) -> bool:
         first, stop = self._needed(style)
