@@ -6,7 +6,6 @@ description into a model.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 from sgkit.checkpoint.allowed import Namespace, PersistentObject, TfNetwork
 from sgkit.checkpoint.arrays import ArrayRecord, TensorView, as_array
 from sgkit.checkpoint.machine import Budget, shown
+from sgkit.checkpoint.mapped import mapped_file
 from sgkit.checkpoint.torch_files import LEGACY_START, read_legacy, read_pickle, read_zip
 from sgkit.errors import CheckpointError, InputError
 
-__all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream"]
+__all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream", "refusal"]
 
 Array = np.ndarray[Any, Any]
 MAX_DEPTH = 24
@@ -88,22 +88,20 @@ def read_stream(path: Path) -> Any:
         raise InputError(f"There is no checkpoint {str(path)!r}. Give a file, or a run directory that holds snapshots.")
     budget = Budget()
     with path.open("rb") as file:
-        size = path.stat().st_size
-        if size < 16:
-            raise CheckpointError(f"it has only {size} bytes, so it is cut short or no checkpoint.")
-        data = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        data = mapped_file(file)
         try:
             loaded = _reader(data)(file, data, budget)
         except CheckpointError as error:
             if not budget.refused:
                 raise
-            raise _refusal(budget) from error
+            raise refusal(budget) from error
     if budget.refused:
-        raise _refusal(budget)
+        raise refusal(budget)
     return loaded
 
 
-def _refusal(budget: Budget) -> CheckpointError:
+def refusal(budget: Budget) -> CheckpointError:
+    """The error that says everything that a file tried to reach."""
     return CheckpointError(
         f"refused, and nothing of it was run. It tries to reach {', '.join(budget.refused)}, which no known checkpoint "
         "format needs. Do not open this file with other tools; get the checkpoint from a source you trust."

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from sgkit.checkpoint.adapters import model_of
 from sgkit.checkpoint.native import is_native, load_native, read_header
+from sgkit.checkpoint.state_dicts import is_state_dict, load_state_dicts
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model
 
-__all__ = ["load", "model_file"]
+__all__ = ["form_of", "load", "model_file"]
 
 SNAPSHOTS = "snapshots"
 
@@ -31,11 +33,21 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
         InputError: there is nothing at ``path``.
     """
     file = model_file(path)
-    if is_native(file):
-        if image_size is not None:
-            raise UsageError(f"Image size {image_size} was given, but {file.name} says itself how large images are.")
+    form = form_of(file)
+    if form != "foreign" and image_size is not None:
+        raise UsageError(f"Image size {image_size} was given, but {file.name} says itself how large images are.")
+    if form == "native":
         return load_native(file, device=device)
+    if form == "state dict":
+        return load_state_dicts(file).to(device)
     return model_of(file, image_size=image_size).to(device)
+
+
+def form_of(file: Path) -> Literal["native", "state dict", "foreign"]:
+    """Who can read a file, by its first bytes."""
+    if is_state_dict(file):
+        return "state dict"
+    return "native" if is_native(file) else "foreign"
 
 
 def model_file(path: str | Path) -> Path:

@@ -22,7 +22,7 @@ from sgkit.errors import CheckpointError, ConfigError, InputError
 from sgkit.model import Model, ModelInfo
 from sgkit.runtime.files import atomic_path
 
-__all__ = ["Header", "is_native", "load_native", "read_header", "save"]
+__all__ = ["Header", "is_native", "load_native", "raw_metadata", "read_header", "save"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "sgkit"
@@ -156,6 +156,18 @@ def _raw_header(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise CheckpointError("its header is damaged: a table is expected.")
     return raw
+
+
+def raw_metadata(path: Path) -> dict[str, Any]:
+    """The entries of text in the header of a safetensors file.
+
+    Raises:
+        CheckpointError: the header is damaged.
+    """
+    metadata = _raw_header(path).get("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise CheckpointError("its header is damaged: a table is expected.")
+    return metadata
 
 
 def _header(raw: dict[str, Any]) -> Header:

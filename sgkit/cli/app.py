@@ -98,6 +98,18 @@ COMMANDS: tuple[CommandRow, ...] = (
         _OTHER,
     ),
     CommandRow(
+        "info",
+        "sgkit.cli.info:info",
+        "Show what a model file holds: kind, configuration, layers, parameters, training, provenance, hash.",
+        _OTHER,
+    ),
+    CommandRow(
+        "convert",
+        "sgkit.cli.convert:convert",
+        "Write a model in another form; every tensor stays the same bit for bit.",
+        _OTHER,
+    ),
+    CommandRow(
         "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
     ),
 )

@@ -8,12 +8,12 @@ from torch import Tensor
 from sgkit.checkpoint.adapters.nvidia_options import config_of
 from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, converted
 from sgkit.checkpoint.assign import weightless
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.foreign import ForeignFile
 from sgkit.config import MappingConfig, ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import LayerSpec, Synthesis, discriminator_plan, synthesis_plan
 
-__all__ = ["adapt", "discriminator_table", "generator_table"]
+__all__ = ["adapt", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"G_ema": "generator", "G": "raw_generator", "D": "discriminator"}
 
@@ -34,40 +34,52 @@ def adapt(file: ForeignFile) -> Adapted:
     networks: dict[str, dict[str, Tensor]] = {}
     for name, network in file.networks.items():
         if name == "D":
-            derived = _filters(network, config.discriminator.resample_filter)
+            derived = derived_tensors(config, discriminator=True)
             networks["discriminator"] = converted(network, discriminator_table(config), derived=derived)
         else:
-            derived = _alias_free_filters(config) or _filters(network, config.synthesis.resample_filter)
+            derived = derived_tensors(config, discriminator=False)
             networks[ROLES[name]] = converted(network, generator_table(config), derived=derived)
     notes = {key: file.extras[key] for key in ("training_set_kwargs", "augment_pipe") if file.extras.get(key)}
     notes["options"] = {name: network.options for name, network in file.networks.items()}
     return Adapted(config, networks, notes=notes)
 
 
-def _filters(network: ForeignNetwork, taps: tuple[float, ...]) -> dict[str, Array | None]:
-    """StyleGAN2's filter, which every module repeats: where it is used it must be the configuration's."""
-    normalised = np.asarray(taps, np.float64) / np.sum(taps)
-    expected = np.outer(normalised, normalised)
-    unused = ("torgb", "fromrgb", "conv", "conv0" if network.name == "D" else "conv1")
-    return {
-        name: None if name.split(".")[-2] in unused else expected
-        for name in network.tensors
-        if name.endswith(".resample_filter")
-    }
+def derived_tensors(config: ModelConfig, *, discriminator: bool) -> dict[str, Array]:
+    """The filters that NVIDIA's modules keep as buffers: they follow from the configuration."""
+    if not discriminator and config.synthesis.alias_free is not None:
+        return _alias_free_filters(config)
+    taps = _outer(config.discriminator.resample_filter if discriminator else config.synthesis.resample_filter)
+    unused = _outer((1.0, 3.0, 3.0, 1.0))  # in modules that do not resample, whatever the network's filter
+    filters: dict[str, Array] = {}
+    prefix, plan = ("", discriminator_plan(config)) if discriminator else ("synthesis.", synthesis_plan(config))
+    for spec in plan:
+        block, _, layer = spec.name.partition("_")
+        if layer in ("conv0", "conv1") or discriminator:
+            name = {"from_rgb": "fromrgb", "head": "conv"}.get(layer, layer)
+            resamples = spec.kind == "conv" and spec.up * spec.down == 2
+            filters[f"{prefix}{block}.{name}.resample_filter"] = taps if resamples else unused
+        if spec.shortcut == ("close" if discriminator else "open"):
+            filters[f"{prefix}{block}.skip.resample_filter"] = taps
+        if not (discriminator and spec.resolution == 4):
+            filters[f"{prefix}{block}.resample_filter"] = taps
+    return filters
 
 
-def _alias_free_filters(config: ModelConfig) -> dict[str, Array | None]:
-    """StyleGAN3's filters: they must be those that the schedule of cutoffs designs."""
-    if config.synthesis.alias_free is None:
-        return {}
+def _outer(taps: tuple[float, ...]) -> Array:
+    normalised = np.asarray(taps, np.float32) / np.float32(np.sum(taps))
+    return np.outer(normalised, normalised)
+
+
+def _alias_free_filters(config: ModelConfig) -> dict[str, Array]:
+    """StyleGAN3's filters, as the schedule of cutoffs designs them."""
     synthesis = weightless(lambda: Synthesis(config), what="the synthesis network")
-    designed: dict[str, Array | None] = {}
+    filters: dict[str, Array] = {}
     for spec in synthesis.plan:
         for ours, theirs in (("up_taps", "up_filter"), ("down_taps", "down_filter")):
             taps = getattr(synthesis.layer(spec.name), ours, None)
-            if taps is not None:
-                designed[f"synthesis.{_alias_free_name(spec)}.{theirs}"] = taps.numpy()
-    return designed
+            if taps is not None and taps.numel() > 1:
+                filters[f"synthesis.{_alias_free_name(spec)}.{theirs}"] = taps.numpy()
+    return filters
 
 
 # ------------------------------------------------------------------------------------------------- tables

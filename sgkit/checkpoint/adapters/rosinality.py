@@ -27,6 +27,8 @@ from sgkit.model import discriminator_plan, synthesis_plan
 __all__ = ["adapt", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"g_ema": "generator", "g": "raw_generator", "d": "discriminator"}
+AVERAGES = {"g_ema": "latent_avg", "g": "g_latent_avg"}
+"""Entries that hold a generator's mean w; the second one is written by sgkit only."""
 TAPS = (1.0, 3.0, 3.0, 1.0)
 FLAT = Form(lambda x: x.reshape(-1), lambda x: x.reshape(1, -1, 1, 1))
 """Biases of images, [1, C, 1, 1]."""
@@ -51,8 +53,10 @@ def adapt(file: ForeignFile) -> Adapted:
             table = discriminator_table(config)
             networks["discriminator"] = converted(network, table, derived=_kernels(network))
         else:
-            networks[ROLES[name]] = _generator(network, config, file.extras.get("latent_avg"), notes)
-    return Adapted(config, networks, notes=notes)
+            average = file.extras.get(AVERAGES[name], file.extras.get("latent_avg"))
+            networks[ROLES[name]] = _generator(network, config, average, notes)
+    kimg = file.extras.get("kimg")
+    return Adapted(config, networks, kimg=kimg if type(kimg) is float else 0.0, notes=notes)
 
 
 def _generator(

@@ -39,10 +39,10 @@ TOP_LEVEL = 8
 """Doublings from 4 to 1024 pixels."""
 PHASE = re.compile(r"train_step-(\d+)")
 
-ROOT_TWO = Form(lambda x: x * math.sqrt(2), lambda x: x / math.sqrt(2))
+ROOT_TWO = Form(lambda x: x * math.sqrt(2))
 """Every layer's weights are scaled by sqrt(2 / fan_in) there, also those without an activation behind them."""
-QUARTERED = Form(lambda x: x / 4, lambda x: x * 4)
-SWAPPED = Form(lambda x: x.transpose(1, 0, 2, 3), lambda x: x.transpose(1, 0, 2, 3))
+QUARTERED = Form(lambda x: x / 4)
+SWAPPED = Form(lambda x: x.transpose(1, 0, 2, 3))
 
 
 def adapt(file: ForeignFile, *, image_size: int | None = None) -> Adapted:
@@ -141,7 +141,7 @@ def generator_table(config: ModelConfig) -> list[Entry]:
 
 def _noise_form(spec: LayerSpec) -> Form:
     scale = math.sqrt(2 / spec.out_channels)
-    return Form(lambda x: x.reshape(-1) * scale, lambda x: (x / scale).reshape(1, -1, 1, 1))
+    return Form(lambda x: x.reshape(-1) * scale)
 
 
 def discriminator_table(config: ModelConfig) -> list[Entry]:
@@ -157,7 +157,7 @@ def discriminator_table(config: ModelConfig) -> list[Entry]:
                 table += _linear(spec.name, f"from_rgb.{number}.conv", ROOT_TWO)
         elif spec.kind == "head":
             table += _linear(spec.name, f"{block}conv1.0.conv", SAME)
-            flat = Form(lambda x: x.reshape(len(x), -1), lambda x: x.reshape(len(x), -1, 4, 4))
+            flat = Form(lambda x: x.reshape(len(x), -1))
             table.append(Entry(f"{spec.name}.fc.weight", f"{block}conv2.0.conv.weight_orig", flat))
             table.append(Entry(f"{spec.name}.fc.bias", f"{block}conv2.0.conv.bias"))
             table += _linear(f"{spec.name}.out", "linear.linear", ROOT_TWO)

@@ -36,14 +36,16 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Form:
-    """How a tensor is stored elsewhere: ``read`` gives our form of it, ``write`` theirs of ours."""
+    """How a tensor is stored elsewhere: ``read`` gives our form of it, ``write`` theirs of ours, if ever written."""
 
     read: Callable[[Array], Array]
-    write: Callable[[Array], Array]
+    write: Callable[[Array], Array] | None = None
 
     def then(self, other: Form) -> Form:
         """The form that is read by this one first, then by ``other``."""
-        return Form(lambda x: other.read(self.read(x)), lambda x: self.write(other.write(x)))
+        first, second = self.write, other.write
+        both = None if first is None or second is None else lambda x: first(second(x))
+        return Form(lambda x: other.read(self.read(x)), both)
 
 
 SAME = Form(lambda x: x, lambda x: x)
@@ -96,9 +98,9 @@ def converted(
     derived = derived or {}
     wanted = {entry.theirs for entry in table}
     problems = [
-        *_sentence("is missing", (name for name in sorted(wanted) if name not in network.tensors)),
-        *_sentence("is unknown", (n for n in network.tensors if n not in wanted and n not in derived)),
-        *_sentence("differs from what the options imply", _surprises(network, derived)),
+        *_sentence("missing", (name for name in sorted(wanted) if name not in network.tensors)),
+        *_sentence("unknown", (n for n in network.tensors if n not in wanted and n not in derived)),
+        *_sentence("not what the options imply", _surprises(network, derived)),
     ]
     if problems:
         raise CheckpointError(f"Network {network.name} does not fit its options: {'; '.join(problems)}.")
@@ -127,15 +129,19 @@ def _surprises(network: ForeignNetwork, derived: Mapping[str, Array | None]) -> 
 
 def _sentence(what: str, names: Iterable[str]) -> list[str]:
     found = list(names)
-    return [f"{len(found)} tensor{'' if len(found) == 1 else 's'} {what}: {name_list(found)}"] if found else []
+    if not found:
+        return []
+    return [f"{len(found)} {'tensor is' if len(found) == 1 else 'tensors are'} {what}: {name_list(found)}"]
 
 
 def written(tensors: Mapping[str, Tensor], table: Sequence[Entry]) -> dict[str, Array]:
     """Their arrays by their names: the inverse of :func:`converted`."""
-    return {
-        entry.theirs: np.ascontiguousarray(entry.form.write(tensors[entry.ours].detach().cpu().numpy()))
-        for entry in table
-    }
+    arrays = {}
+    for entry in table:
+        assert entry.form.write is not None, "a table that is only read"
+        values = entry.form.write(tensors[entry.ours].detach().cpu().numpy())
+        arrays[entry.theirs] = values.copy(order="C")  # keeps 0-dim arrays as they are
+    return arrays
 
 
 def option(options: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:

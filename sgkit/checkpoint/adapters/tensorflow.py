@@ -19,13 +19,13 @@ __all__ = ["adapt"]
 
 ROLES = {"Gs": "generator", "G": "raw_generator", "D": "discriminator"}
 
-DENSE = Form(np.transpose, np.transpose)
+DENSE = Form(np.transpose)
 """[in, out]."""
-KERNEL = Form(lambda x: x.transpose(3, 2, 0, 1), lambda x: x.transpose(2, 3, 1, 0))
+KERNEL = Form(lambda x: x.transpose(3, 2, 0, 1))
 """[height, width, in, out]."""
-SWAPPED_KERNEL = Form(lambda x: x.transpose(2, 3, 0, 1), lambda x: x.transpose(2, 3, 0, 1))
+SWAPPED_KERNEL = Form(lambda x: x.transpose(2, 3, 0, 1))
 """[height, width, out, in]: ProGAN's fused enlarging convolutions."""
-PLUS_ONE = Form(lambda x: x + 1, lambda x: x - 1)
+PLUS_ONE = Form(lambda x: x + 1)
 """Biases of styles, stored without the 1 that the arithmetic adds."""
 
 
@@ -33,7 +33,7 @@ def _one_for_scales(x: Array) -> Array:
     return np.repeat([1.0, 0.0], x.shape[0] // 2).astype(x.dtype)
 
 
-SCALES_PLUS_ONE = Form(lambda x: x + _one_for_scales(x), lambda x: x - _one_for_scales(x))
+SCALES_PLUS_ONE = Form(lambda x: x + _one_for_scales(x))
 """Biases [2C] of scales and shifts: the scales are stored without their 1."""
 
 

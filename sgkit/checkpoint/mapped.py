@@ -1,0 +1,26 @@
+"""Files as memory: mapped, so that what is not looked at is not read."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import IO
+
+from sgkit.errors import CheckpointError
+
+__all__ = ["SMALLEST", "mapped_file"]
+
+SMALLEST = 16
+"""Bytes below which nothing is a checkpoint."""
+
+
+def mapped_file(file: IO[bytes]) -> memoryview:
+    """All bytes of an open file, read only and not copied.
+
+    Raises:
+        CheckpointError: it is too short to be a checkpoint.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size < SMALLEST:
+        raise CheckpointError(f"it has only {size} bytes, so it is cut short or no checkpoint.")
+    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))

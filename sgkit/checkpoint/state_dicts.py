@@ -1,0 +1,133 @@
+"""State dicts with NVIDIA's tensor names, as :mod:`sgkit.checkpoint.export` writes them: ``.npz`` and ``.safetensors``.
+
+Such a file cannot say how its networks compute, so sgkit's ones carry their configuration; others are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from sgkit.checkpoint.adapters import nvidia
+from sgkit.checkpoint.adapters.tables import Array, converted
+from sgkit.checkpoint.arrays import DTYPES
+from sgkit.checkpoint.assign import assemble
+from sgkit.checkpoint.foreign import ForeignNetwork, refusal
+from sgkit.checkpoint.machine import Budget, shown
+from sgkit.checkpoint.mapped import mapped_file
+from sgkit.checkpoint.native import is_native, raw_metadata
+from sgkit.checkpoint.torch_files import read_pickle, stored_members
+from sgkit.config import ModelConfig
+from sgkit.errors import CheckpointError, ConfigError
+from sgkit.model import Model, ModelInfo
+
+__all__ = ["ARRAY_KEY", "METADATA_KEY", "is_state_dict", "load_state_dicts"]
+
+METADATA_KEY = "sgkit_state_dict"
+"""Entry of a .safetensors header that holds the configuration."""
+ARRAY_KEY = "sgkit_state_dict"
+"""Array of an .npz that holds it, as text."""
+
+
+def is_state_dict(path: Path) -> bool:
+    """Whether a file is an ``.npz``, or a ``.safetensors`` that is no model file but a state dict of sgkit's."""
+    if path.suffix == ".npz":
+        return True
+    with contextlib.suppress(CheckpointError):
+        return is_native(path) and METADATA_KEY in raw_metadata(path)
+    return False
+
+
+def load_state_dicts(path: Path) -> Model:
+    """The model whose state dicts a file holds.
+
+    Raises:
+        CheckpointError: the file is damaged, not written by sgkit, or does not fit its configuration.
+    """
+    try:
+        header, arrays = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+        return _model(header, arrays)
+    except (CheckpointError, ConfigError) as error:
+        raise CheckpointError(f"Cannot read state dict {str(path)!r}: {error}") from error
+
+
+def _model(text: str | None, arrays: dict[str, Array]) -> Model:
+    if text is None:
+        raise CheckpointError(
+            f"it has no entry {ARRAY_KEY!r}, so how its networks compute is not known. sgkit reads the state dicts "
+            "that 'sgkit convert' wrote, and whole checkpoints of other projects."
+        )
+    try:
+        header = json.loads(text)
+        config = ModelConfig.from_dict(header["config"])
+        info = ModelInfo(kimg=float(header["kimg"]), provenance=dict(header["provenance"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"its header is damaged ({type(error).__name__}: {error}).") from error
+    parts = {}
+    for name in sorted({name.partition(".")[0] for name in arrays}):
+        if name not in nvidia.ROLES:
+            raise CheckpointError(f"it holds unknown network {shown(name)}; known are {', '.join(nvidia.ROLES)}.")
+        own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(name + ".")}
+        network = ForeignNetwork(name, "", {}, own)
+        discriminator = name == "D"
+        table = nvidia.discriminator_table(config) if discriminator else nvidia.generator_table(config)
+        derived = nvidia.derived_tensors(config, discriminator=discriminator)
+        parts[nvidia.ROLES[name]] = converted(network, table, derived=derived)
+    if "generator" not in parts:
+        raise CheckpointError("it holds no averaged generator (G_ema).")
+    return assemble(config, parts, info)
+
+
+def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Array]]:
+    try:
+        return raw_metadata(path).get(METADATA_KEY), load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"it is damaged or cut short ({error}).") from error
+
+
+def _read_npz(path: Path) -> tuple[str | None, dict[str, Array]]:
+    with path.open("rb") as file:
+        members = stored_members(file, mapped_file(file))
+    arrays = {name.removesuffix(".npy"): _read_npy(name, data) for name, data in members.items()}
+    header = arrays.pop(ARRAY_KEY, None)
+    return None if header is None else str(header), arrays
+
+
+def _read_npy(name: str, data: memoryview) -> Array:
+    """One array of an ``.npz``, a view of the file; NumPy parses its header and evaluates literals only."""
+    stream = io.BytesIO(bytes(data[:16384]))
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran, dtype = reader(stream)
+    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"array {shown(name)} is damaged ({type(error).__name__}).") from error
+    body = data[stream.tell() :]
+    if dtype.hasobject:
+        raise _object_array(name, body)
+    if dtype.str.lstrip("<>|=") not in DTYPES and dtype.kind != "U":
+        raise CheckpointError(f"array {shown(name)} is of type {dtype}; state dicts hold plain numbers.")
+    count = 1
+    for side in shape:
+        count *= side
+    if count < 0 or count * dtype.itemsize != len(body):
+        raise CheckpointError(
+            f"array {shown(name)} claims shape {list(shape)} of {dtype}, but {len(body)} bytes are there."
+        )
+    flat = np.frombuffer(body, dtype) if count else np.zeros(0, dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _object_array(name: str, body: memoryview) -> CheckpointError:
+    """Refuse an array of Python objects, saying what its pickle would reach."""
+    budget = Budget()
+    budget.refuse(f"a NumPy array of Python objects (member {shown(name)})")
+    with contextlib.suppress(CheckpointError):  # what it reached before that is remembered
+        read_pickle(body, budget)
+    return refusal(budget)

@@ -1,0 +1,89 @@
+"""``sgkit info``."""
+
+from __future__ import annotations
+
+import json as text
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from sgkit.tasks.info import LayerSummary, ModelSummary
+
+__all__ = ["info"]
+
+MOST_TEXT = 100
+
+
+def info(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A model file, a run directory, or another project's checkpoint.")
+    ],
+    layers: Annotated[bool, typer.Option("--layers/--no-layers", help="List the layers of every network.")] = True,
+    size: Annotated[
+        int | None,
+        typer.Option("--size", metavar="N", help="Side of images, where files do not say it (rosinality's StyleGAN1)."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a model file holds: kind, configuration, layers, parameters, training, provenance, hash.
+
+    Nothing in the file is executed. Of sgkit's own files only the header is read.
+    """
+    from sgkit.tasks.info import info as examine
+
+    summary = examine(file, image_size=size)
+    report.emit(summary, json=json, show=lambda found: _show(found, layers=layers))
+
+
+def _show(found: ModelSummary, *, layers: bool) -> None:
+    config = found.config
+    height, width = config.image_size
+    written = f"sgkit {found.sgkit_version}" if found.sgkit_version else found.kind
+    report.facts(
+        {
+            "written by": written,
+            "size": f"{found.bytes / 2**20:.1f} MiB",
+            "images": f"{width}x{height}, {config.image_channels} channels",
+            "latents": f"z {config.z_dim}, w {config.w_dim}, {found.num_ws} w in w+, label {config.label_dim}",
+            "trained": f"{found.kimg:g} kimg" + (f", grown to lod {found.lod:g}" if found.lod else ""),
+            "hash": found.content_hash,
+        },
+        title=str(found.path),
+    )
+    report.out("")
+    report.facts(_flat(config.to_dict()), title="Configuration")
+    if found.provenance:
+        report.out("")
+        report.facts(_flat(found.provenance), title="Provenance")
+    for network in found.networks:
+        report.out("")
+        title = f"{network.name}: {network.parameters:,} parameters"
+        if layers:
+            columns = ["layer", "kind", "output", "weight", "parameters"]
+            report.table(columns, [_row(layer) for layer in network.layers], title=title)
+        else:
+            report.out(title)
+
+
+def _row(layer: LayerSummary) -> list[object]:
+    channels, *sides = layer.output
+    output = f"{channels} x {sides[1]}x{sides[0]}" if sides else str(channels)
+    weight = layer.tensors.get("weight", layer.tensors.get("const", ()))
+    return [layer.name, layer.kind, output, "x".join(map(str, weight)), layer.parameters]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    """Nested tables as dotted names; long texts are cut."""
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            shown = value if isinstance(value, str) else text.dumps(value)
+            flat[prefix + key] = shown if len(shown) <= MOST_TEXT else shown[:MOST_TEXT] + "..."
+    return flat

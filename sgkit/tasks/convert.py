@@ -1,0 +1,68 @@
+"""Model files from one form into another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sgkit.checkpoint import load, model_file
+from sgkit.checkpoint.export import check_target, export
+from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+
+__all__ = ["ConvertResult", "convert"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertResult:
+    """Result of :func:`convert`."""
+
+    source: Path
+    path: Path
+    form: str
+    """``native``, ``nvidia`` or ``rosinality``."""
+    networks: tuple[str, ...]
+    """The networks that were carried over."""
+    bytes: int
+    notes: dict[str, Any]
+    """What the source lacked, and what stands in for it."""
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    form: str | None = None,
+    image_size: int | None = None,
+    on_progress: OnProgress = ignore_progress,
+) -> ConvertResult:
+    """The model at ``source`` written to ``out``; see :func:`sgkit.load` and :func:`sgkit.checkpoint.export`.
+
+    Args:
+        source: a model file, a run directory, or a checkpoint of another project.
+        out: the file to make; its ending chooses the form when none is named.
+        form: ``native``, ``nvidia`` or ``rosinality``.
+        image_size: for foreign files that do not say it.
+        on_progress: told at every stage.
+
+    Raises:
+        CheckpointError: the source is damaged, hostile or unsupported.
+        InputError: there is no source, or ``out`` exists or has a wrong ending.
+        UsageError: the form is unknown, or cannot hold the model.
+    """
+    out = Path(out)
+    form = check_target(out, form)
+    file = model_file(source)
+    on_progress(Progress(done=0, total=2, unit="steps", stage="reading"))
+    model = load(file, image_size=image_size)
+    on_progress(Progress(done=1, total=2, unit="steps", stage="writing"))
+    export(model, out, form=form)
+    on_progress(Progress(done=2, total=2, unit="steps", stage="writing"))
+    notes = {key: model.info.provenance[key] for key in MADE_UP if key in model.info.provenance}
+    return ConvertResult(
+        source=file, path=out, form=form, networks=tuple(model.networks()), bytes=out.stat().st_size, notes=notes
+    )
+
+
+MADE_UP = ("generator", "w_avg", "noise_maps")
+"""Entries of a provenance that tell what a foreign file lacked."""

@@ -1,0 +1,150 @@
+"""What a model file holds, without using it: of sgkit's own files only the header is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sgkit.checkpoint import load, model_file, read_header
+from sgkit.checkpoint.assign import weightless
+from sgkit.checkpoint.loading import form_of
+from sgkit.config import ModelConfig
+from sgkit.model import Discriminator, Generator, LayerSpec, ModelInfo, discriminator_plan, synthesis_plan
+from sgkit.model.plan import all_layers
+
+__all__ = ["LayerSummary", "ModelSummary", "NetworkSummary", "info"]
+
+NATIVE = "sgkit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSummary:
+    """One layer of a network."""
+
+    name: str
+    kind: str
+    """``fully connected``, or the kind of the plan's layer: ``input``, ``conv``, ``rgb``, ``from_rgb``, ``head``."""
+    output: tuple[int, ...]
+    """Shape of what it gives for one image, on the canonical canvas: [C, height, width], or [C]."""
+    parameters: int
+    tensors: dict[str, tuple[int, ...]]
+    """Parameters and buffers with their shapes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSummary:
+    """One network of a file."""
+
+    name: str
+    parameters: int
+    layers: tuple[LayerSummary, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSummary:
+    """Result of :func:`info`."""
+
+    path: Path
+    kind: str
+    """``sgkit``, or the project that wrote the file."""
+    bytes: int
+    sgkit_version: str | None
+    """Of the sgkit that wrote the file; ``None``: another project did."""
+    config: ModelConfig
+    kimg: float
+    lod: float
+    provenance: dict[str, Any]
+    content_hash: str
+    """SHA-256 of the averaged generator, by which latent files name their model."""
+    num_ws: int
+    networks: tuple[NetworkSummary, ...]
+
+
+def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary:
+    """The summary of a model file, a run directory's newest snapshot, or a foreign checkpoint.
+
+    Args:
+        path: the file or directory.
+        image_size: for foreign files that do not say it; see :func:`sgkit.load`.
+
+    Raises:
+        CheckpointError: the file is damaged, hostile or unsupported.
+        InputError: there is nothing at ``path``.
+    """
+    file = model_file(path)
+    if form_of(file) == "native" and image_size is None:
+        header = read_header(file)
+        return _summary(
+            file, NATIVE, header.config, header.info, header.content_hash, tuple(header.networks), header.sgkit_version
+        )
+    model = load(file, image_size=image_size)
+    kind = str(model.info.provenance.get("source_kind", "state dict"))
+    return _summary(file, kind, model.config, model.info, model.content_hash(), tuple(model.networks()), None)
+
+
+def _summary(
+    file: Path,
+    kind: str,
+    config: ModelConfig,
+    facts: ModelInfo,
+    content_hash: str,
+    names: tuple[str, ...],
+    sgkit_version: str | None,
+) -> ModelSummary:
+    networks = {name: _shape_of(name, config) for name in names}
+    generator = networks["generator"]
+    assert isinstance(generator, Generator)
+    return ModelSummary(
+        path=file,
+        kind=kind,
+        bytes=file.stat().st_size,
+        sgkit_version=sgkit_version,
+        config=config,
+        kimg=facts.kimg,
+        lod=facts.lod,
+        provenance=dict(facts.provenance),
+        content_hash=content_hash,
+        num_ws=generator.num_ws,
+        networks=tuple(_network(name, network) for name, network in networks.items()),
+    )
+
+
+def _shape_of(name: str, config: ModelConfig) -> Generator | Discriminator:
+    """A network without weights, for its names and shapes."""
+    if name == "discriminator":
+        return weightless(lambda: Discriminator(config), what="the discriminator")
+    return weightless(lambda: Generator(config), what="the generator")
+
+
+def _network(name: str, network: Generator | Discriminator) -> NetworkSummary:
+    is_generator = isinstance(network, Generator)
+    specs = all_layers(synthesis_plan if is_generator else discriminator_plan, network.config)
+    prefix = "synthesis." if is_generator else ""
+    layers = [
+        _layer(f"mapping.{child}", "fully connected", _width(module), module)
+        for child, module in (network.mapping.named_children() if hasattr(network, "mapping") else ())
+    ]
+    for spec in specs.values():
+        name_in_file = prefix + spec.name
+        layers.append(_layer(name_in_file, spec.kind, _output(spec), network.get_submodule(name_in_file)))
+    return NetworkSummary(name=name, parameters=_count(network), layers=tuple(layers))
+
+
+def _layer(name: str, kind: str, output: tuple[int, ...], module: nn.Module) -> LayerSummary:
+    tensors = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    return LayerSummary(name=name, kind=kind, output=output, parameters=_count(module), tensors=tensors)
+
+
+def _width(module: nn.Module) -> tuple[int, ...]:
+    return (len(module.get_parameter("weight")),)
+
+
+def _output(spec: LayerSpec) -> tuple[int, ...]:
+    return (spec.out_channels,) if spec.kind == "head" else (spec.out_channels, *spec.size)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
