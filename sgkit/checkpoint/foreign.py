@@ -133,7 +133,7 @@ def _describe(loaded: Any) -> ForeignFile:
     if isinstance(loaded, (tuple, list)) and loaded and all(isinstance(n, TfNetwork) for n in loaded):
         return _describe_tf(loaded)
     if not isinstance(loaded, dict):
-        raise CheckpointError(f"it holds a {type(loaded).__name__} where networks are expected.")
+        raise CheckpointError(f"it holds a value of type {type(loaded).__name__} where networks are expected.")
     if any(isinstance(value, PersistentObject) for value in loaded.values()):
         return _describe_nvidia(loaded)
     return _describe_state_dicts(loaded)

@@ -127,7 +127,8 @@ def _read_npy(name: str, data: memoryview) -> Array:
 def _object_array(name: str, body: memoryview) -> CheckpointError:
     """Refuse an array of Python objects, saying what its pickle would reach."""
     budget = Budget()
-    budget.refuse(f"a NumPy array of Python objects (member {shown(name)})")
     with contextlib.suppress(CheckpointError):  # what it reached before that is remembered
         read_pickle(body, budget)
+    if not budget.refused:
+        budget.refuse(f"a NumPy array of Python objects (member {shown(name)})")
     return refusal(budget)

@@ -77,12 +77,14 @@ def _levels(file_name: str, image_size: int | None) -> int:
     """Doublings of the size that was trained."""
     named = PHASE.search(file_name)
     size = image_size or (4 << (int(named[1]) - 1) if named and 1 < int(named[1]) <= TOP_LEVEL + 1 else 0)
-    if size not in [4 << level for level in range(1, TOP_LEVEL + 1)]:
+    allowed = [4 << level for level in range(1, TOP_LEVEL + 1)]
+    if size == 0:
         raise CheckpointError(
-            f"It holds all sizes up to 1024 pixels and does not say which were trained ({size or 'none'} was given). "
-            "Convert it first, naming the size: sgkit convert FILE OUT.safetensors --size 256. "
-            "(train_step-N.model names it, too.)"
+            "It holds all sizes up to 1024 pixels and does not say which were trained. Say it when converting: "
+            "sgkit convert FILE OUT.safetensors --size 256. (A file named train_step-N.model says it.)"
         )
+    if size not in allowed:
+        raise CheckpointError(f"It holds the sizes {', '.join(map(str, allowed))}; {size} was asked for.")
     return (size // 4).bit_length() - 1
 
 
