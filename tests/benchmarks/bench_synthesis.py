@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
 from sgkit.model import Branch, Generator, State, StoredNoise, Synthesis, build, walk
+from sgkit.runtime.allocator import keep_freed_memory
 from sgkit.runtime.device import cpu_flags
 from sgkit.runtime.precision import autocast, bf16_units
 
@@ -245,11 +246,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="how often each is timed (2 or more)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--profile", action="store_true", help="also print the profiler's top operators for ours")
+    parser.add_argument("--keep-memory", action="store_true", help="keep freed memory, as the sgkit command does")
     parser.add_argument("--no-walk", action="store_true", help="leave out the comparison with a hand-written loop")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore")  # their code is old; ours is tested with warnings as errors
     describe_machine()
+    if options.keep_memory:
+        print("freed memory is kept (for both)" if keep_freed_memory() else "this C library cannot keep freed memory")
     ours = our_generator(options.size)
     with torch.no_grad():
         if options.ada:
