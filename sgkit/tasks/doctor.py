@@ -76,6 +76,8 @@ _OPTIONAL_PACKAGES = (
         "metrics fd_effnet and kd_effnet",
         "Run: pip install 'stylegan-sgkit[offline]'",
     ),
+    ("dlib-bin", "prepare --crop face", "Run: pip install 'stylegan-sgkit[faces]'; --landmarks FILE needs nothing."),
+    ("pyarrow", "prepare from Parquet and Arrow files", "Run: pip install 'stylegan-sgkit[tables]'"),
 )
 
 
