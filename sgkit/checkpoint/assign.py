@@ -22,13 +22,24 @@ MAX_WIDTH = 1 << 16
 
 
 class _Weightless(TorchFunctionMode):
-    """While it is on, fresh weights have a shape but no memory, so building a network costs nothing."""
+    """While it is on, fresh weights are memory that nobody writes to, so building a network costs next to nothing.
+
+    (The ``meta`` device would do as well, but its first use imports a thousand modules.)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fresh: dict[int, Tensor] = {}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is torch.randn:
-            kwargs = {**(kwargs or {}), "device": "meta"}
+            weight = torch.empty(*args, **(kwargs or {}))
+            self._fresh[id(weight)] = weight
+            return weight
+        if func in (Tensor.__truediv__, Tensor.div) and id(args[0]) in self._fresh and not isinstance(args[1], Tensor):
+            return args[0]  # fresh weights scaled: their values do not matter, but writing them would take memory
         return func(*args, **(kwargs or {}))
 
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import IO
+from typing import IO, Any
+
+import numpy as np
 
 from sgkit.errors import CheckpointError
 
-__all__ = ["SMALLEST", "mapped_file"]
+__all__ = ["SMALLEST", "forget_pages", "mapped_file"]
 
 SMALLEST = 16
 """Bytes below which nothing is a checkpoint."""
+
+
+def forget_pages(array: np.ndarray[Any, Any]) -> None:
+    """Give back the memory in which the file behind ``array`` was looked at; it is read again when it is needed."""
+    base: Any = array
+    while getattr(base, "base", None) is not None:
+        base = base.base
+    behind = base.obj if isinstance(base, memoryview) else None
+    if isinstance(behind, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        behind.madvise(mmap.MADV_DONTNEED)
 
 
 def mapped_file(file: IO[bytes]) -> memoryview:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.foreign import ForeignNetwork
+from sgkit.checkpoint.mapped import forget_pages
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
 
@@ -104,7 +105,10 @@ def converted(
     ]
     if problems:
         raise CheckpointError(f"Network {network.name} does not fit its options: {'; '.join(problems)}.")
-    return {entry.ours: _read(entry, network) for entry in table}
+    tensors = {entry.ours: _read(entry, network) for entry in table}
+    for array in list(network.tensors.values())[:1]:
+        forget_pages(array)
+    return tensors
 
 
 def _read(entry: Entry, network: ForeignNetwork) -> Tensor:
