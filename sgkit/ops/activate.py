@@ -45,7 +45,9 @@ def bias_act(
     ``overwrite``: ``x`` is the caller's own and may hold the result, which saves memory where no gradient is recorded.
     """
     function, own_gain = ACTIVATIONS[activation]
-    inplace = overwrite and not torch.is_grad_enabled()
+    inplace = overwrite and not (
+        x.requires_grad or (bias is not None and bias.requires_grad and torch.is_grad_enabled())
+    )
     if bias is not None:
         bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
         x = x.add_(bias) if inplace else x + bias

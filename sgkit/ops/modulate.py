@@ -56,6 +56,7 @@ def modulated_conv2d(
     up_taps: Tensor | None = None,
     padding: int | None = None,
     energy: Tensor | None = None,
+    transposed: Tensor | None = None,
 ) -> Tensor:
     """``x`` [N, I, H, W] correlated with ``weight`` [O, I, k, k] modulated by ``styles``; ``up_taps``: also doubled.
 
@@ -64,20 +65,26 @@ def modulated_conv2d(
     Args:
         padding: zeros around, where not those that keep the size (without ``up_taps``).
         energy: :func:`weight_energy` of ``weight``, when the caller has it at hand.
+        transposed: :func:`sgkit.ops.transposed_weight` of it, likewise.
     """
     gain = equalized_gain(weight.shape)
-    if weight.shape[2:] == (1, 1) and styles.ndim == 2 and not demodulate and up_taps is None:
+    if weight.shape[2:] == (1, 1) and styles.ndim == 2 and not (demodulate or padding) and up_taps is None:
         return _pointwise(x, weight[:, :, 0, 0] * (styles * gain)[:, None])
     height, width = x.shape[2:]
     x = x * per_pixel(styles * gain, (height, width)).to(x.dtype)
-    x = conv2d(x, weight, padding=padding) if up_taps is None else upsampling_conv2d(x, weight, up_taps)
+    x = (
+        conv2d(x, weight, padding=padding)
+        if up_taps is None
+        else upsampling_conv2d(x, weight, up_taps, transposed=transposed)
+    )
     if not demodulate:
         return x
     energy = weight_energy(weight) if energy is None else energy
     factors = demodulation(energy * gain**2, styles)
     height, width = x.shape[2:]
     factors = per_pixel(factors, (height, width)).to(x.dtype)
-    return x * factors if torch.is_grad_enabled() else x.mul_(factors)  # x is this function's own
+    # x is this function's own, so it may hold the result where no gradient is recorded.
+    return x * factors if x.requires_grad or factors.requires_grad else x.mul_(factors)
 
 
 def _pointwise(x: Tensor, weights: Tensor) -> Tensor:

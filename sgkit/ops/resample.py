@@ -20,6 +20,7 @@ __all__ = [
     "downsample2d",
     "filter2d",
     "fir_filter",
+    "transposed_weight",
     "upfirdn2d",
     "upsample2d",
     "upsampling_conv2d",
@@ -96,16 +97,22 @@ def conv2d(
     return F.conv2d(upfirdn2d(x, taps, padding=around), weight, stride=down)
 
 
-def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor) -> Tensor:
+def transposed_weight(weight: Tensor) -> Tensor:
+    """``weight`` [O, I, k, k] as :func:`upsampling_conv2d` multiplies with it, [I, O, k, k]: a copy, worth keeping."""
+    return weight.flip((2, 3)).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor, *, transposed: Tensor | None = None) -> Tensor:
     """``x`` [N, I, H, W] enlarged by 2 and correlated with ``weight`` [O, I, k, k] (k odd): [N, O, 2H, 2W].
 
     Transposed convolution first, low-pass after: the same linear map as upsampling first, at a quarter of the products.
+    ``transposed``: :func:`transposed_weight` of ``weight``, when the caller has it at hand.
     """
     n, k = taps.shape[0], weight.shape[-1]
-    weight = weight.to(x.dtype)
     if k == 1:
-        return upsample2d(F.conv2d(x, weight), taps)
-    x = F.conv_transpose2d(x, weight.flip((2, 3)).transpose(0, 1), stride=2)
+        return upsample2d(F.conv2d(x, weight.to(x.dtype)), taps)
+    transposed = transposed_weight(weight) if transposed is None else transposed
+    x = F.conv_transpose2d(x, transposed.to(x.dtype), stride=2)
     # One more zero after: transposed convolution leaves out the zero inserted behind the last pixel.
     return upfirdn2d(x, taps, padding=Padding((n + 1) // 2 - k // 2, (n - 2) // 2 - k // 2 + 1), gain=4.0)
 

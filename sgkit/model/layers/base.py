@@ -98,4 +98,6 @@ def add_noise(
     if values is None:
         return x
     values = (values * strength).to(x.dtype)
-    return x.add_(values) if overwrite and not torch.is_grad_enabled() and len(values) in (1, len(x)) else x + values
+    if not overwrite or x.requires_grad or values.requires_grad or len(values) not in (1, len(x)):
+        return x + values
+    return x.add_(values)

@@ -13,7 +13,15 @@ from sgkit.model.layers.rgb import join_rgb
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
-from sgkit.ops import bias_act, equalized_gain, fir_filter, modulated_conv2d, upsampling_conv2d, weight_energy
+from sgkit.ops import (
+    bias_act,
+    equalized_gain,
+    fir_filter,
+    modulated_conv2d,
+    transposed_weight,
+    upsampling_conv2d,
+    weight_energy,
+)
 
 __all__ = ["ConstantInput", "ModulatedConv", "ToRGB"]
 
@@ -31,13 +39,15 @@ class ConstantInput(Layer):
         return State(x=x.contiguous(memory_format=torch.channels_last), rgb=state.rgb)
 
 
-class _Energy(NamedTuple):
-    """A weight's energy with what tells whether it is still true."""
+class _AtRest(NamedTuple):
+    """What follows from a weight alone, with what tells whether it is still true."""
 
     weight: Tensor
     version: int
     address: int
-    values: Tensor
+    energy: Tensor
+    transposed: Tensor | None
+    """Of upsampling layers."""
 
     def fits(self, weight: Tensor) -> bool:
         return self.weight is weight and (self.version, self.address) == (weight._version, weight.data_ptr())
@@ -61,14 +71,22 @@ class ModulatedConv(StyledLayer):
         if spec.shortcut == "open":
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
-        self._energy: _Energy | None = None
+        self._rest: _AtRest | None = None
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""
         assert style is not None
         before = state.features
         taps = self.taps if spec.up == 2 else None
-        x = modulated_conv2d(before, self.weight, style, up_taps=taps, energy=self._cached_energy())
+        rest = self._at_rest(spec)
+        x = modulated_conv2d(
+            before,
+            self.weight,
+            style,
+            up_taps=taps,
+            energy=rest and rest.energy,
+            transposed=rest and rest.transposed,
+        )
         if spec.has_noise:
             x = add_noise(spec, x, self.noise_const, self.noise_strength, noise, overwrite=True)
         gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
@@ -82,17 +100,19 @@ class ModulatedConv(StyledLayer):
             x = x + state.shortcut
         return State(x=x, rgb=state.rgb)
 
-    def _cached_energy(self) -> Tensor | None:
-        """:func:`weight_energy` kept between calls of a network at rest: reading every weight twice costs time.
+    def _at_rest(self, spec: LayerSpec) -> _AtRest | None:
+        """What the weight alone decides, kept between calls of a network at rest: making it anew costs time.
 
         Never in training: fused optimizers and ``weight.data`` change values without marking them as changed.
         """
         weight = self.weight
         if self.training or weight.requires_grad or weight.is_inference():
             return None
-        if self._energy is None or not self._energy.fits(weight):
-            self._energy = _Energy(weight, weight._version, weight.data_ptr(), weight_energy(weight.detach()))
-        return self._energy.values
+        if self._rest is None or not self._rest.fits(weight):
+            fixed = weight.detach()
+            transposed = transposed_weight(fixed) if spec.up == 2 else None
+            self._rest = _AtRest(weight, weight._version, weight.data_ptr(), weight_energy(fixed), transposed)
+        return self._rest
 
 
 class ToRGB(StyledLayer):
