@@ -109,9 +109,10 @@ class ModulatedConv(StyledLayer):
         if self.training or weight.requires_grad or weight.is_inference():
             return None
         if self._rest is None or not self._rest.fits(weight):
-            fixed = weight.detach()
-            transposed = transposed_weight(fixed) if spec.up == 2 else None
-            self._rest = _AtRest(weight, weight._version, weight.data_ptr(), weight_energy(fixed), transposed)
+            with torch.inference_mode(False), torch.no_grad():  # a later call may record gradients through them
+                transposed = transposed_weight(weight) if spec.up == 2 else None
+                energy = weight_energy(weight)
+            self._rest = _AtRest(weight, weight._version, weight.data_ptr(), energy, transposed)
         return self._rest
 
 
