@@ -44,9 +44,7 @@ SIDEWAYS = {  # within a level, package -> packages of the same level it may imp
 COMPOSED = {"demo"}  # the one task that is made of the others
 HEAVY = {"torch", "lmdb", "PIL", "numpy", "scipy", "safetensors", "tensorboard"}
 MAX_FILE, MAX_FUNCTION = 400, 60
-LONGER = {  # "path:function" or "path" -> the reason why it may be longer
-    "sgkit/checkpoint/machine.py": "one table of opcodes, to be read beside pickletools from top to bottom",
-}
+LONGER: dict[str, str] = {}  # "path:function" or "path" -> the reason why it may be longer
 
 
 def name_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sgkit.checkpoint.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecord, Storage, TensorView, array_of
-from sgkit.checkpoint.machine import Allowed, Budget, Buildable, Refused, shown
+from sgkit.checkpoint.inert import Allowed, Budget, Buildable, Refused, shown
 from sgkit.errors import CheckpointError
 
 __all__ = ["AllowList", "Namespace", "PersistentObject", "TfNetwork"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sgkit.checkpoint.machine import Buildable, shown
+from sgkit.checkpoint.inert import Buildable, shown
 from sgkit.errors import CheckpointError
 
 __all__ = ["MAX_DIMENSIONS", "STORAGE_TYPES", "ArrayRecord", "DtypeRecord", "Storage", "TensorView", "as_array"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from sgkit.checkpoint.allowed import Namespace, PersistentObject, TfNetwork
 from sgkit.checkpoint.arrays import ArrayRecord, TensorView, as_array
-from sgkit.checkpoint.machine import Budget, shown
+from sgkit.checkpoint.inert import Budget, shown
 from sgkit.checkpoint.mapped import mapped_file
 from sgkit.checkpoint.torch_files import LEGACY_START, read_legacy, read_pickle, read_zip
 from sgkit.errors import CheckpointError, InputError

@@ -4,83 +4,25 @@ Python's own unpickler imports and calls what a file names. This one is written 
 (``pickletools`` in the standard library documents it): it imports nothing, calls only the builders it was given, and
 works over a memory map without copying byte strings, so the weights of a checkpoint cost nothing until they are used.
 
-A global that the allow-list does not hold becomes an inert :class:`Refused` object and is remembered; reading goes on
-without it, so that the error at the end can say everything that the file tried to reach.
+A global that the allow-list does not hold becomes an inert :class:`~sgkit.checkpoint.inert.Refused` object and is
+remembered; reading goes on without it, so that the error at the end can say everything that the file tried to reach.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+from sgkit.checkpoint.inert import MAX_OPERATIONS, Allowed, Budget, Buildable, Refused, shown
 from sgkit.errors import CheckpointError
 
-__all__ = ["Allowed", "Budget", "Buildable", "Machine", "Refused", "shown"]
+__all__ = ["OPERATIONS", "Machine", "Operation"]
 
-MAX_OPERATIONS = 4_000_000
 MAX_MARKS = 256
 MAX_STACK = 200_000
 MAX_LONG_BYTES = 32
 MAX_NAME_BYTES = 512
-
-
-def shown(text: object, *, limit: int = 80) -> str:
-    """Text from a file, safe to print: escaped, quoted, cut to ``limit`` characters."""
-    plain = ascii(str(text)[: limit + 1])
-    return plain if len(plain) <= limit + 2 else plain[:limit] + "...'"
-
-
-@dataclass
-class Budget:
-    """What one file may spend, all of its nested streams together."""
-
-    operations: int = MAX_OPERATIONS
-    copied_bytes: int = 1 << 26
-    """Bytes that builders may copy; weights are not copied while reading."""
-    refused: dict[str, None] = field(default_factory=dict)
-    """What the file tried to reach, in order and without repetition."""
-
-    def refuse(self, what: str) -> Refused:
-        """Remember one thing that the file must not have; the object that stands for it."""
-        if len(self.refused) < 16:
-            self.refused[what] = None
-        return Refused()
-
-    def copy(self, num_bytes: int) -> None:
-        """Count bytes that a builder is about to copy.
-
-        Raises:
-            CheckpointError: the file has spent its allowance.
-        """
-        self.copied_bytes -= num_bytes
-        if self.copied_bytes < 0:
-            raise CheckpointError("it unfolds to far more text than its size can justify.")
-
-
-class Refused:
-    """Stands for an object that the allow-list does not hold; takes anything, does nothing."""
-
-
-class Buildable:
-    """An object whose content arrives after it was made (opcode BUILD)."""
-
-    def build(self, state: Any) -> None:
-        """Take the state.
-
-        Raises:
-            CheckpointError: the state does not fit.
-        """
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """A global that files may name: ``make`` is what calling it does here, ``None`` when it is only mentioned."""
-
-    name: str
-    make: Callable[..., Any] | None = None
 
 
 class Machine:

@@ -19,7 +19,7 @@ from sgkit.checkpoint.adapters.tables import Array, converted
 from sgkit.checkpoint.arrays import DTYPES
 from sgkit.checkpoint.assign import assemble
 from sgkit.checkpoint.foreign import ForeignNetwork, refusal
-from sgkit.checkpoint.machine import Budget, shown
+from sgkit.checkpoint.inert import Budget, shown
 from sgkit.checkpoint.mapped import mapped_file
 from sgkit.checkpoint.native import is_native, raw_metadata
 from sgkit.checkpoint.torch_files import read_pickle, stored_members

@@ -8,7 +8,8 @@ from typing import IO, Any
 
 from sgkit.checkpoint.allowed import AllowList
 from sgkit.checkpoint.arrays import STORAGE_TYPES, Storage
-from sgkit.checkpoint.machine import Allowed, Budget, Machine, Refused, shown
+from sgkit.checkpoint.inert import Allowed, Budget, Refused, shown
+from sgkit.checkpoint.machine import Machine
 from sgkit.errors import CheckpointError
 
 __all__ = ["LEGACY_START", "read_legacy", "read_pickle", "read_zip", "stored_members"]

@@ -30,10 +30,10 @@ def project(
     loss: Annotated[
         Literal["features", "pixels", "both"],
         typer.Option("--loss", help="What likeness is: features of the model's own discriminator, pixels, or both."),
-    ] = "features",
+    ] = "both",
     pixel_weight: Annotated[
         float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")
-    ] = 1.0,
+    ] = 10.0,
     steps: Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of the search.")] = 1000,
     lr: Annotated[float, typer.Option("--lr", min=0.0, metavar="X", help="Highest learning rate.")] = 0.1,
     noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Also search the noise maps of the layers.")] = True,

@@ -13,7 +13,8 @@ import pytest
 
 import sgkit
 from sgkit.checkpoint.foreign import read_foreign, read_stream
-from sgkit.checkpoint.machine import Budget, Machine
+from sgkit.checkpoint.inert import Budget
+from sgkit.checkpoint.machine import Machine
 from sgkit.checkpoint.torch_files import read_pickle
 from sgkit.errors import CheckpointError, InputError
 

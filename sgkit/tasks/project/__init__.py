@@ -2,7 +2,7 @@
 
 from sgkit.tasks.project.distances import Distance, distance_to, feature_layers, features_distance, pixel_error
 from sgkit.tasks.project.noise import noise_penalty
-from sgkit.tasks.project.search import Projection, WStatistics, search, w_statistics
+from sgkit.tasks.project.optimize import Projection, WStatistics, search, w_statistics
 from sgkit.tasks.project.settings import LossName, ProjectSettings, exploration, learning_rate
 from sgkit.tasks.project.targets import Target, read_targets, target_images
 from sgkit.tasks.project.task import ProjectedImage, ProjectResult, project, project_files

@@ -19,9 +19,9 @@ class ProjectSettings:
 
     space: Literal["w", "w+"] = "w"
     """``w``: one w for all layers, stays editable; ``w+``: one for each, comes closer."""
-    loss: LossName = "features"
+    loss: LossName = "both"
     """What likeness is: ``features`` of the model's own discriminator, ``pixels``, or ``both``."""
-    pixel_weight: float = 1.0
+    pixel_weight: float = 10.0
     """Weight of the pixels' mean squared error in ``both``, where the features' distance weighs 1."""
     steps: int = 1000
     lr: float = 0.1

@@ -21,7 +21,7 @@ from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.pictures import Pixels, arrange, opaque, to_pixels, write_png
 from sgkit.tasks.project.curve import draw_curve
-from sgkit.tasks.project.search import Projection, search
+from sgkit.tasks.project.optimize import Projection, search
 from sgkit.tasks.project.settings import ProjectSettings
 from sgkit.tasks.project.targets import Target, read_targets, target_images
 
