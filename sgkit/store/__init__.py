@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sgkit.store.dataset import ImageFiles as ImageFiles
     from sgkit.store.dataset import Images as Images
     from sgkit.store.dataset import StoreDataset as StoreDataset
+    from sgkit.store.dataset import at_size as at_size
     from sgkit.store.dataset import batches as batches
     from sgkit.store.dataset import iterate as iterate
     from sgkit.store.dataset import open_images as open_images
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     **dict.fromkeys(
-        ("Batch", "ImageFiles", "Images", "StoreDataset", "batches", "iterate", "open_images"), "sgkit.store.dataset"
+        ("Batch", "ImageFiles", "Images", "StoreDataset", "at_size", "batches", "iterate", "open_images"),
+        "sgkit.store.dataset",
     ),
     **dict.fromkeys(("Header", "LabelSchema", "read_header"), "sgkit.store.header"),
     "StoreReader": "sgkit.store.records",
@@ -39,6 +41,7 @@ __all__ = [
     "LabelSchema",
     "StoreDataset",
     "StoreReader",
+    "at_size",
     "batches",
     "iterate",
     "landscape",

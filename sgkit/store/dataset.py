@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sgkit.errors import InputError, UsageError
-from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header
+from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header, size_text
 from sgkit.store.images import BadImageError
 from sgkit.store.process import ImageOptions, pixels_of
 from sgkit.store.records import StoreReader
 from sgkit.store.sources import open_source
 
-__all__ = ["Batch", "ImageFiles", "Images", "StoreDataset", "batches", "iterate", "open_images"]
+__all__ = ["Batch", "ImageFiles", "Images", "StoreDataset", "at_size", "batches", "iterate", "open_images"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ class StoreDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         pixels[...] = self.reader.pixels(index, size=self.image_size)
         if self.label_dim:
             label[...] = self.reader.label(index)
+
+    def level(self, size: tuple[int, int]) -> StoreDataset:
+        """The same images at one of the header's ``sizes``, through the same open files."""
+        other = copy.copy(self)
+        other.image_size = size
+        return other
 
     def pixels(self, index: int) -> np.ndarray:
         """The image, uint8 [C, H, W]; of a raw store a read-only view of the file, without a copy."""
@@ -170,22 +177,76 @@ def batches(
     world_size: int = 1,
     num_workers: int = 0,
     mirror: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Batch]:
-    """Endless shuffled batches for training: uint8 [batch / world_size, C, H, W] and labels, for this process's rank.
+    """Endless shuffled batches for training: uint8 [N, C, H, W] and labels, this process's share of ``batch`` images.
 
     The images are a permutation of the dataset in each epoch, one epoch following the other without a gap. What stands
     at a position, and whether it is flipped left to right, depends on ``seed`` and the position alone; ``start`` is the
     position to begin at (the number of images taken before, by all processes together): a run may resume anywhere.
 
+    Process ``rank`` of ``world_size`` takes positions ``batch * rank // world_size`` up to
+    ``batch * (rank + 1) // world_size`` of each batch: shares differ by one image where the number does not divide.
+    ``size`` is that of the images, as :func:`at_size` gives them.
+
     Raises:
-        UsageError: the batch is not a multiple of ``world_size``.
+        UsageError: there are more processes than images in a batch, or no images of that size can be made.
     """
-    if batch < 1 or batch % world_size:
-        raise UsageError(f"batch is {batch}; it must be a multiple of the number of processes, {world_size}.")
-    share = batch // world_size
-    positions = (range(p + rank * share, p + (rank + 1) * share) for p in _count(start, batch))
+    if batch < max(world_size, 1):
+        raise UsageError(
+            f"batch is {batch}; it must be {max(world_size, 1)} or more, so that each process has an image."
+        )
+    first, last = batch * rank // world_size, batch * (rank + 1) // world_size
+    positions = (range(p + first, p + last) for p in _count(start, batch))
     order = _Order(len(dataset), seed, mirror)
-    return _load(dataset, (order.request(some) for some in positions), num_workers)
+    images = dataset if size is None else at_size(dataset, size)
+    return _load(images, (order.request(some) for some in positions), num_workers)
+
+
+def at_size(dataset: Images, size: tuple[int, int]) -> Images:
+    """The same images at ``size`` (height, width): their own, or a half, quarter ... of it, as growing training reads.
+
+    Each pixel is the mean of 2x2 of the size above, rounded once (as ProGAN does). A store with a pyramid holds these,
+    which is faster; from any other store or source, full images are read and averaged: the pixels are the same.
+
+    Raises:
+        UsageError: the size is no half, quarter ... of the images'.
+    """
+    if size == dataset.image_size:
+        return dataset
+    if isinstance(dataset, StoreDataset) and size in dataset.header.sizes:
+        return dataset.level(size)
+    return _Averaged(dataset, size)
+
+
+class _Averaged:
+    """Images brought down to a smaller size by 2x2 means."""
+
+    def __init__(self, images: Images, size: tuple[int, int]) -> None:
+        height, width = images.image_size
+        factor = height // max(size[0], 1)
+        if factor < 2 or factor & (factor - 1) or (height, width) != (size[0] * factor, size[1] * factor):
+            raise UsageError(
+                f"Images of {size_text(size)} (WxH) are asked for; from {size_text(images.image_size)} come that size, "
+                "its half, its quarter and so on."
+            )
+        self.images = images
+        self.image_size = size
+        self.image_channels = images.image_channels
+        self.label_dim = images.label_dim
+        self._factor = factor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read_into(self, index: int, pixels: np.ndarray, label: np.ndarray) -> None:
+        """Write a smaller image and its label into arrays."""
+        height, width = self.image_size
+        whole = np.empty((self.image_channels, *self.images.image_size), np.uint8)
+        self.images.read_into(index, whole, label)
+        blocks = whole.reshape(self.image_channels, height, self._factor, width, self._factor)
+        # Sums of bytes over a power of four are exact in float32: one mean is what means of means are.
+        pixels[...] = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
 def iterate(dataset: Images, *, batch: int, num_workers: int = 0) -> Iterator[Batch]:

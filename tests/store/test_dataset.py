@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from sgkit.errors import InputError, StoreError, UsageError
-from sgkit.store import StoreDataset, batches, iterate, open_images
+from sgkit.store import StoreDataset, at_size, batches, iterate, open_images
 
 COUNT = 13
 
@@ -74,13 +74,53 @@ def test_the_order_depends_on_seed_and_position_only(store_path: Path, mirror: b
     assert torch.equal(taken(dataset, 9, mirror=mirror, num_workers=2), straight)
 
 
-def test_ranks_share_each_batch(store_path: Path) -> None:
+@pytest.mark.parametrize(("world_size", "shares"), [(1, [7]), (2, [3, 4]), (3, [2, 2, 3]), (7, [1] * 7)])
+def test_ranks_share_each_batch(store_path: Path, world_size: int, shares: list[int]) -> None:
     dataset = StoreDataset(store_path)
-    whole = taken(dataset, 4, start=3)
-    shares = [taken(dataset, 4, start=3, rank=rank, world_size=2) for rank in range(2)]
-    assert torch.equal(torch.stack([s.view(4, 2, 3, 8, 8) for s in shares], 1).reshape(whole.shape), whole)
-    with pytest.raises(UsageError, match="multiple of the number of processes, 3"):
-        batches(dataset, batch=4, seed=0, world_size=3)
+    whole = taken(dataset, 4, start=3, batch=7).view(4, 7, 3, 8, 8)
+    parts = [
+        taken(dataset, 4, start=3, batch=7, rank=rank, world_size=world_size).view(4, share, 3, 8, 8)
+        for rank, share in enumerate(shares)
+    ]
+    assert torch.equal(torch.cat(parts, 1), whole)
+
+
+@pytest.mark.parametrize(("batch", "least"), [(0, 1), (2, 3)])
+def test_each_process_needs_an_image(store_path: Path, batch: int, least: int) -> None:
+    with pytest.raises(UsageError, match=f"batch is {batch}; it must be {least} or more"):
+        batches(StoreDataset(store_path), batch=batch, seed=0, world_size=least)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_smaller_images_are_the_same_with_and_without_a_pyramid(
+    store_path: Path, raw_store_path: Path, picture_folder: Path, num_workers: int
+) -> None:
+    sources = [StoreDataset(store_path), StoreDataset(raw_store_path), open_images(picture_folder)]
+    stored, averaged, files = (
+        next(batches(source, batch=COUNT, seed=2, size=(4, 4), mirror=True, num_workers=num_workers))
+        for source in sources
+    )
+    assert stored.images.shape == (COUNT, 3, 4, 4)
+    assert torch.equal(averaged.images, stored.images)
+    assert torch.equal(files.images, stored.images)
+    assert torch.equal(averaged.labels, stored.labels)
+
+
+def test_smaller_images_are_rounded_once(raw_store_path: Path) -> None:
+    dataset = StoreDataset(raw_store_path)
+    whole = next(iterate(dataset, batch=COUNT)).images.double()
+    assert at_size(dataset, (8, 8)) is dataset
+    for side in (4, 2, 1):
+        factor = 8 // side
+        exact = whole.unflatten(2, (side, factor)).unflatten(4, (side, factor)).mean((3, 5))
+        found = next(iterate(at_size(dataset, (side, side)), batch=COUNT)).images
+        assert torch.equal(found.double(), exact.round())
+
+
+@pytest.mark.parametrize("size", [(16, 16), (4, 8), (3, 3), (0, 0), (5, 4)])
+def test_sizes_that_cannot_be_averaged_are_refused(raw_store_path: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=r"from 8x8 come that size, its half, its quarter"):
+        batches(StoreDataset(raw_store_path), batch=2, seed=0, size=size)
 
 
 def test_about_half_of_the_images_are_mirrored(store_path: Path) -> None:
