@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sgkit.errors import InputError, UsageError
+from sgkit.store.encoding import halved
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header, size_text
 from sgkit.store.images import BadImageError
 from sgkit.store.process import ImageOptions, pixels_of
@@ -234,19 +235,18 @@ class _Averaged:
         self.image_size = size
         self.image_channels = images.image_channels
         self.label_dim = images.label_dim
-        self._factor = factor
 
     def __len__(self) -> int:
         return len(self.images)
 
     def read_into(self, index: int, pixels: np.ndarray, label: np.ndarray) -> None:
         """Write a smaller image and its label into arrays."""
-        height, width = self.image_size
         whole = np.empty((self.image_channels, *self.images.image_size), np.uint8)
         self.images.read_into(index, whole, label)
-        blocks = whole.reshape(self.image_channels, height, self._factor, width, self._factor)
-        # Sums of bytes over a power of four are exact in float32: one mean is what means of means are.
-        pixels[...] = np.rint(blocks.mean(axis=(2, 4), dtype=np.float32))
+        level = whole.astype(np.float32)
+        while level.shape[1:] != self.image_size:
+            level = halved(level)
+        pixels[...] = np.rint(level)
 
 
 def iterate(dataset: Images, *, batch: int, num_workers: int = 0) -> Iterator[Batch]:

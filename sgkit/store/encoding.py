@@ -13,7 +13,7 @@ from sgkit.errors import ConfigError, StoreError, did_you_mean
 from sgkit.store.header import ENCODINGS
 from sgkit.store.images import MODE_OF_CHANNELS
 
-__all__ = ["check_encoding", "decode", "encode", "pixel_hash", "pyramid"]
+__all__ = ["check_encoding", "decode", "encode", "halved", "pixel_hash", "pyramid"]
 
 PNG_LEVEL = 2
 """Of zlib's 1 to 9: four times as fast as Pillow's own 6, and 9% larger on photographs."""
@@ -76,9 +76,15 @@ def pyramid(pixels: Pixels, sizes: tuple[tuple[int, int], ...]) -> Iterator[Pixe
     """The image at every size: each pixel the mean of 2x2 of the size above, rounded once (as ProGAN does)."""
     yield pixels
     level = pixels.astype(np.float32)
-    for height, width in sizes[1:]:
-        level = level.reshape(len(pixels), height, 2, width, 2).mean(axis=(2, 4), dtype=np.float32)
+    for _ in sizes[1:]:
+        level = halved(level)
         yield np.rint(level).astype(np.uint8)
+
+
+def halved(level: np.ndarray) -> np.ndarray:
+    """Means of 2x2 of float32 [..., H, W] of even sides; exact for eight halvings of what began as bytes."""
+    rows = level[..., ::2, :] + level[..., 1::2, :]
+    return np.asarray((rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25))
 
 
 def pixel_hash(pixels: Pixels) -> str:
