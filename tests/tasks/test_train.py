@@ -21,7 +21,8 @@ from sgkit.cli.app import main
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.model import build
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from sgkit.tasks.train import sample, screen_grid, train
+from sgkit.tasks.train import train
+from sgkit.tasks.train.pictures import sample, screen_grid
 from sgkit.training.run import RunFolder
 
 SMALL = [
