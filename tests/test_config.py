@@ -167,6 +167,7 @@ def test_every_choice_lists_its_words(cls: type[Config]) -> None:
         ("synthesis.resample_filter", "[1, 2, 1]", (1.0, 2.0, 1.0)),
         ("synthesis.resample_filter", [1, 2, 1], (1.0, 2.0, 1.0)),
         ("synthesis.architecture", "orig", "orig"),
+        ("image_size", "256,448", (256, 448)),
         ("discriminator.mapping.num_layers", "2", 2),
     ],
 )
@@ -176,6 +177,11 @@ def test_override_reads_text_as_the_type_of_the_field(key: str, value: object, r
         config = getattr(config, part)
     assert config == read
     assert type(config) is type(read)
+
+
+def test_override_finds_the_base_of_another_image_size() -> None:
+    config = override(ModelConfig(), {"image_size": "256,448"})
+    assert (config.base_size, config.base) == (None, (4, 7))
 
 
 def test_override_leaves_the_original_alone() -> None:

@@ -70,8 +70,8 @@ class Discriminator(nn.Module):
                 f"The model needs images as floating point numbers, about -1 to 1; got {images.dtype}. "
                 "Pixels of 0 to 255 become such by x / 127.5 - 1."
             )
-        group = self.config.discriminator.mbstd_group_size
-        if group is not None and len(images) > group and len(images) % group:
+        group, channels = self.config.discriminator.mbstd_group_size, self.config.discriminator.mbstd_num_channels
+        if channels > 0 and group is not None and len(images) > group and len(images) % group:
             raise UsageError(
                 f"{len(images)} images do not divide into groups of {group} for the discriminator's minibatch "
                 f"deviation; give at most {group}, or a multiple of it."

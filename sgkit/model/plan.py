@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, DiscriminatorConfig, ModelConfig, SynthesisConfig
-from sgkit.errors import UsageError
+from sgkit.errors import ConfigError, UsageError
 from sgkit.model.spec import AliasFreeSpec, Kind, LayerSpec, Plan
 
 __all__ = ["all_layers", "discriminator_plan", "num_ws", "synthesis_plan"]
@@ -136,6 +136,7 @@ def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
     """The discriminator's layers in the order in which they run: the mirror of :func:`synthesis_plan`.
 
     Raises:
+        ConfigError: the channels do not divide by those of the minibatch deviation.
         UsageError: the network does not grow and ``lod`` is not 0, or ``lod`` is out of range.
     """
     discriminator = config.discriminator
@@ -181,8 +182,14 @@ def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
                 shortcut="close" if residual else None,
                 closes_resolution=True,
             )
-    outputs = _head_outputs(config, plan.channels(0))
-    plan.add("head", 0, "head", "head", in_channels=plan.channels(0), out_channels=outputs, closes_resolution=True)
+    last = plan.channels(0)
+    if discriminator.mbstd_num_channels > 0 and last % discriminator.mbstd_num_channels:
+        raise ConfigError(
+            f"discriminator.mbstd_num_channels is {discriminator.mbstd_num_channels}; it must divide the {last} "
+            "channels of the last block, or be 0 for no minibatch deviation."
+        )
+    outputs = _head_outputs(config, last)
+    plan.add("head", 0, "head", "head", in_channels=last, out_channels=outputs, closes_resolution=True)
     return tuple(plan.specs)
 
 

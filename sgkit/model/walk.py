@@ -103,6 +103,8 @@ def steps(
         raise EditError("A walk needs at least one branch; none was given.")
     plan = branches[0].network.plan if plan is None else plan
     _check_branches(branches, plan)
+    if not 0 <= start <= len(plan):
+        raise EditError(f"A walk cannot start at layer {start} of a plan of {len(plan)} layers.")
     if states is None and start > 0:
         raise EditError(f"A walk from layer {start} resumes; give the states that a walk with stop={start} returned.")
     current = [State() for _ in branches] if states is None else list(states)
@@ -117,9 +119,12 @@ def steps(
         ]
         current = edit(spec, written)
         if not isinstance(current, list) or len(current) != len(written):
+            got = (
+                f"{len(current)} of them" if isinstance(current, list) else f"a value of type {type(current).__name__}"
+            )
             raise EditError(
                 f"The edit must return a list of {len(written)} states, one for each branch; "
-                f"at layer {spec.name!r} it returned {current if current is None else f'{len(current)} of them'}."
+                f"at layer {spec.name!r} it returned {got}."
             )
         fired = fired or any(new is not old for new, old in zip(current, written, strict=True))
         yield spec, current

@@ -46,5 +46,6 @@ def minibatch_stddev(x: Tensor, *, group_size: int | None, num_channels: int = 1
     grouped = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     grouped = grouped.reshape(group, -1, num_channels, channels // num_channels, height, width)
     deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(2, 3, 4))  # [N/G, F]
-    deviation = deviation.to(x.dtype)[:, :, None, None].repeat(group, 1, height, width)
+    # Laid out as channels_last, which the concatenation then keeps when x is so too.
+    deviation = deviation.to(x.dtype)[:, None, None].repeat(group, height, width, 1).permute(0, 3, 1, 2)
     return torch.cat([x, deviation], dim=1)

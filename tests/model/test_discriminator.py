@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgkit.errors import UsageError
+from sgkit.errors import ConfigError, UsageError
 from sgkit.presets import PRESETS
 
 
@@ -17,7 +17,7 @@ def images_of(model, count: int = 4) -> Tensor:
 
 
 def test_without_minibatch_deviation_every_image_stands_alone(tiny_model) -> None:
-    model = tiny_model(discriminator__mbstd_num_channels=0, discriminator__mbstd_group_size=None)
+    model = tiny_model(discriminator__mbstd_num_channels=0)
     images = images_of(model, 5)
     together = model.discriminate(images)
     for index in range(5):
@@ -170,6 +170,11 @@ def test_pixels_of_bytes_are_refused_with_the_formula(tiny_model) -> None:
     model = tiny_model()
     with pytest.raises(UsageError, match=r"got torch\.uint8\. Pixels of 0 to 255 become such by x / 127\.5 - 1\."):
         model.discriminate(torch.zeros(4, 3, 16, 16, dtype=torch.uint8))
+
+
+def test_a_minibatch_deviation_whose_channels_do_not_divide_is_refused(tiny_model) -> None:
+    with pytest.raises(ConfigError, match=r"mbstd_num_channels is 3; it must divide the 8 channels of the last block"):
+        tiny_model(discriminator__mbstd_num_channels=3)
 
 
 def test_a_batch_that_does_not_divide_is_refused(tiny_model) -> None:

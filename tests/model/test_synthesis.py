@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgkit.errors import UsageError
-from sgkit.model import Branch, NoNoise, SeededNoise, StoredNoise, steps, walk
+from sgkit.model import Branch, NoNoise, SeededNoise, StoredNoise, build, steps, walk
 from sgkit.presets import PRESETS
 
 SQUARE_ONLY = ("stylegan3-t", "stylegan3-r")
@@ -62,6 +62,19 @@ def test_autocast_stays_near_and_gives_float32_images(tiny_model, name: str) -> 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         images = model.synthesize(ws)
     assert images.dtype == torch.float32
+    error = (images - expected).square().mean().sqrt() / expected.square().mean().sqrt()
+    assert float(error) < 0.05
+
+
+def test_autocast_stays_near_while_the_constant_is_flat(tiny_config) -> None:
+    model = build(tiny_config("stylegan1-f", synthesis__channel_base=512, synthesis__channel_max=32), seed=3)
+    for name, parameter in model.generator.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    ws = ws_of(model)
+    expected = model.synthesize(ws)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        images = model.synthesize(ws)
     error = (images - expected).square().mean().sqrt() / expected.square().mean().sqrt()
     assert float(error) < 0.05
 

@@ -221,6 +221,12 @@ def test_a_walk_from_the_middle_needs_states(tiny_model) -> None:
         walk([branch_of(tiny_model())], start=3)
 
 
+@pytest.mark.parametrize("start", [-1, 99])
+def test_a_walk_starts_within_its_plan(tiny_model, start: int) -> None:
+    with pytest.raises(EditError, match=rf"A walk cannot start at layer {start} of a plan of \d+ layers\."):
+        walk([branch_of(tiny_model())], start=start, states=[State()])
+
+
 def test_a_branch_without_styles_is_refused(tiny_model) -> None:
     styles = branch_of(tiny_model()).styles
     network = tiny_model().generator.synthesis
@@ -231,7 +237,11 @@ def test_a_branch_without_styles_is_refused(tiny_model) -> None:
 
 @pytest.mark.parametrize(
     ("edit", "returned"),
-    [(lambda spec, states: None, "None"), (lambda spec, states: states[:1], "1 of them")],
+    [
+        (lambda spec, states: None, "a value of type NoneType"),
+        (lambda spec, states: states[0], "a value of type State"),
+        (lambda spec, states: states[:1], "1 of them"),
+    ],
 )
 def test_an_edit_must_return_a_state_for_each_branch(tiny_model, edit: Any, returned: str) -> None:
     branches = [branch_of(tiny_model()), branch_of(tiny_model())]

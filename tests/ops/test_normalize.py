@@ -55,6 +55,13 @@ def test_minibatch_stddev_refuses_what_does_not_divide(batch: int, features: int
         minibatch_stddev(tensor(batch, 4, 2, 2), group_size=4, num_channels=features)
 
 
+def test_minibatch_stddev_keeps_channels_last() -> None:
+    x = tensor(4, 6, 3, 5).contiguous(memory_format=torch.channels_last)
+    out = minibatch_stddev(x, group_size=4)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(out, minibatch_stddev(x.contiguous(), group_size=4))
+
+
 def test_minibatch_stddev_computes_half_precision_in_float32() -> None:
     x = (1 + 0.01 * tensor(4, 2, 3, 3)).half()
     expected = minibatch_stddev(x.double(), group_size=4)[:, -1]

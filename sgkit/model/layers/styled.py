@@ -77,8 +77,11 @@ class StyledConstant(_Epilogue):
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """Features [N, C, h, w]."""
-        x = self.const[None].to(compute_dtype(self.const)).contiguous(memory_format=torch.channels_last)
-        return State(x=self.finish(spec, x, style, noise), rgb=state.rgb)
+        # In the weights' precision: near 1 everywhere, as at first, the constant and its noise differ by less than half
+        # precision can tell, and the normalisation would blow the rounding up. So small a canvas costs nothing.
+        x = self.const[None].contiguous(memory_format=torch.channels_last)
+        x = self.finish(spec, x, style, noise)
+        return State(x=x.to(compute_dtype(self.const)), rgb=state.rgb)
 
 
 class StyledDense(_Epilogue):
