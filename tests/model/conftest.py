@@ -6,41 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from sgkit.config import ModelConfig, override
+from sgkit.config import ModelConfig
 from sgkit.model import Model, build
-from sgkit.presets import preset
 
 TinyConfig = Callable[..., ModelConfig]
 TinyModel = Callable[..., Model]
-
-
-@pytest.fixture
-def tiny_config() -> TinyConfig:
-    """A preset's architecture, made tiny: 16 px, 8 channels."""
-
-    def make(
-        name: str = "stylegan2-f",
-        *,
-        size: tuple[int, int] = (16, 16),
-        channels: int = 3,
-        label_dim: int = 0,
-        **changes: Any,
-    ) -> ModelConfig:
-        config = preset(name, image_size=size, image_channels=channels, label_dim=label_dim).model
-        latent = 12
-        small: dict[str, Any] = {
-            "z_dim": latent,
-            "w_dim": latent + (label_dim if config.mapping.label_mode == "direct" else 0),
-            "mapping.num_layers": min(config.mapping.num_layers, 2),
-            "discriminator.mapping.num_layers": 2,
-        }
-        for network in ("synthesis", "discriminator"):
-            small |= {f"{network}.channel_base": 64, f"{network}.channel_max": 8}
-        if config.synthesis.alias_free is not None:
-            small |= {"synthesis.alias_free.num_layers": 5, "synthesis.alias_free.margin": 3}
-        return override(config, small | {key.replace("__", "."): value for key, value in changes.items()})
-
-    return make
 
 
 @pytest.fixture
