@@ -98,7 +98,7 @@ def _reachable(network: torch.nn.Module, name: str, moments: Tensor) -> Tensor:
 
 
 def _is_cancelled(network: torch.nn.Module, name: str) -> bool:
-    """StyleGAN's bias behind its constant: where that is positive, as at first, the normalisation takes it out again."""
+    """StyleGAN's bias behind its constant: positive as that is at first, the normalisation takes it out again."""
     return name == "b4_input.bias" and hasattr(network.get_submodule("b4_input"), "const")
 
 
