@@ -4,6 +4,7 @@ Every field has one default, here. Configurations check themselves when made, tr
 (JSON, TOML, the header of a model file), and refuse unknown keys by naming the nearest known one.
 """
 
+from sgkit.config.augment import AUGMENT_PARTS, AugmentConfig, AugmentKind
 from sgkit.config.base import Config, override
 from sgkit.config.model import (
     ARCHITECTURES,
@@ -21,10 +22,13 @@ from sgkit.config.train import Precision, TrainConfig
 
 __all__ = [
     "ARCHITECTURES",
+    "AUGMENT_PARTS",
     "BASE_RESOLUTION",
     "Activation",
     "AliasFreeConfig",
     "Architecture",
+    "AugmentConfig",
+    "AugmentKind",
     "Config",
     "DiscriminatorConfig",
     "MappingConfig",

@@ -1,0 +1,179 @@
+"""Pixel blitting and geometric transforms as one resampling per image (Karras et al. 2020, appendix B.2).
+
+An image is continued by reflection, enlarged by 2 with an orthogonal low-pass filter, sampled at the transformed
+places, and reduced with the same filter.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sgkit.training.augment.draws import AugmentDraws, where
+from sgkit.training.augment.pipe import AugmentPipe
+from sgkit.training.augment.sampling import sample_bilinear
+from sgkit.training.augment.wavelets import TAPS, enlarge, reduce
+
+__all__ = ["inverse_transform", "move", "warp"]
+
+
+def move(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+    """``images`` [N, C, H, W] after blitting and geometry; those that stay where they are come back bit for bit."""
+    height, width = images.shape[-2:]
+    inverse = inverse_transform(draws, p=p, pipe=pipe, size=(height, width))
+    rows = (inverse != torch.eye(3, device=inverse.device)).flatten(1).any(dim=1).nonzero()[:, 0]
+    if not len(rows):
+        return images
+    # On the CPU each image is enlarged no further than it needs; an accelerator takes them at once.
+    count = 1 if images.device.type == "cpu" else len(rows)
+    chosen = torch.split(images.index_select(0, rows), count)
+    moved = torch.cat([warp(x, g) for x, g in zip(chosen, torch.split(inverse[rows], count), strict=True)])
+    return moved if len(rows) == len(images) else images.index_copy(0, rows, moved)
+
+
+# -------------------------------------------------------------------------------------------------- matrices
+
+
+def inverse_transform(draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe, size: tuple[int, int]) -> Tensor:
+    """Homogeneous matrices [N, 3, 3] from places of the output to places of the input.
+
+    Places are (x, y) in pixels from the middle of the image. Each factor is the inverse of its transform.
+    """
+    height, width = size
+    inverse = torch.eye(3, device=draws.uniforms.device).expand(len(draws.uniforms), 3, 3)
+    for factor in (*_blits(draws, p, pipe, height, width), *_general(draws, p, pipe, height, width)):
+        inverse = inverse @ factor
+    return inverse
+
+
+def _blits(draws: AugmentDraws, p: Tensor | float, pipe: AugmentPipe, height: int, width: int) -> list[Tensor]:
+    factors = []
+    if pipe.xflip > 0:
+        flipped = draws.happens("xflip", pipe.xflip * p) & (draws.uniform("xflip.side") >= 0.5)
+        side = 1.0 - 2.0 * flipped.float()
+        factors.append(_scaling(side, torch.ones_like(side)))
+    if pipe.rotate90 > 0:
+        happens = draws.happens("rotate90", pipe.rotate90 * p)
+        factors.append(_quarter_turns(where(happens, torch.floor(draws.uniform("rotate90.turns") * 4.0), 0.0)))
+    if pipe.xint > 0:
+        happens = draws.happens("xint", pipe.xint * p)
+        shares = [(2.0 * draws.uniform(column) - 1.0) * pipe.xint_max for column in ("xint.x", "xint.y")]
+        x, y = (torch.round(share * side) for share, side in zip(shares, (width, height), strict=True))
+        factors.append(_translation(where(happens, -x, 0.0), where(happens, -y, 0.0)))
+    return factors
+
+
+def _general(draws: AugmentDraws, p: Tensor | float, pipe: AugmentPipe, height: int, width: int) -> list[Tensor]:
+    factors = []
+    if pipe.scale > 0:
+        scale = torch.exp2(-draws.normal("scale") * pipe.scale_std)
+        scale = where(draws.happens("scale", pipe.scale * p), scale, 1.0)
+        factors.append(_scaling(scale, scale))
+    if pipe.rotate > 0:
+        factors.append(_rotation(_angle(draws, "rotate", p, pipe)))
+    if pipe.aniso > 0:
+        stretch = torch.exp2(draws.normal("aniso") * pipe.aniso_std)
+        stretch = where(draws.happens("aniso", pipe.aniso * p), stretch, 1.0)
+        factors.append(_scaling(1.0 / stretch, stretch))
+    if pipe.rotate > 0:
+        factors.append(_rotation(_angle(draws, "rotate_after", p, pipe)))
+    if pipe.xfrac > 0:
+        happens = draws.happens("xfrac", pipe.xfrac * p)
+        x, y = (
+            where(happens, -draws.normal(column) * pipe.xfrac_std * side, 0.0)
+            for column, side in (("xfrac.x", width), ("xfrac.y", height))
+        )
+        factors.append(_translation(x, y))
+    return factors
+
+
+def _angle(draws: AugmentDraws, transform: str, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+    """Angles [N]. Rotation comes before and after anisotropic scaling, so that both together happen with ``p``."""
+    whole = torch.as_tensor(pipe.rotate * p, dtype=torch.float32, device=draws.uniforms.device)
+    each = 1.0 - torch.sqrt((1.0 - whole).clamp(0.0, 1.0))
+    angle = (2.0 * draws.uniform(f"{transform}.angle") - 1.0) * math.pi * pipe.rotate_max
+    return where(draws.happens(transform, each), angle, 0.0)
+
+
+def _matrix(a: Tensor, b: Tensor, x: Tensor, c: Tensor, d: Tensor, y: Tensor) -> Tensor:
+    """Matrices [N, 3, 3] with the rows (a, b, x), (c, d, y), (0, 0, 1)."""
+    zero, one = torch.zeros_like(a), torch.ones_like(a)
+    return torch.stack([a, b, x, c, d, y, zero, zero, one], dim=-1).reshape(-1, 3, 3)
+
+
+def _scaling(x: Tensor, y: Tensor) -> Tensor:
+    zero = torch.zeros_like(x)
+    return _matrix(x, zero, zero, zero, y, zero)
+
+
+def _translation(x: Tensor, y: Tensor) -> Tensor:
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    return _matrix(one, zero, x, zero, one, y)
+
+
+def _rotation(angle: Tensor) -> Tensor:
+    zero, cos, sin = torch.zeros_like(angle), torch.cos(angle), torch.sin(angle)
+    return _matrix(cos, -sin, zero, sin, cos, zero)
+
+
+def _quarter_turns(turns: Tensor) -> Tensor:
+    """Rotations by ``turns`` [N] right angles, in whole numbers: the sines of a turn are exact."""
+    zero = torch.zeros_like(turns)
+    cos, sin = ((turns == 0).float() - (turns == 2).float(), (turns == 1).float() - (turns == 3).float())
+    return _matrix(cos, -sin, zero, sin, cos, zero)
+
+
+# ------------------------------------------------------------------------------------------------ resampling
+
+
+class Span(NamedTuple):
+    """Pixels ``first`` to before ``last`` of an axis, counted from the image's first."""
+
+    first: int
+    last: int
+
+
+def warp(images: Tensor, inverse: Tensor) -> Tensor:
+    """``images`` [N, C, H, W] moved by ``inverse`` [N, 3, 3], as :func:`inverse_transform` gives it.
+
+    The image is continued by reflection, once to either side; beyond that is 0.
+    """
+    height, width = images.shape[-2:]
+    places = _places(inverse.to(images.dtype), height, width)
+    columns, rows = _spans(places, height, width)
+    large = enlarge(enlarge(images, *columns, dim=-1), *rows, dim=-2)
+    origin = torch.tensor([2 * columns.first, 2 * rows.first], dtype=places.dtype, device=places.device)
+    moved = sample_bilinear(large, places - origin)
+    return reduce(reduce(moved, height, dim=-2), width, dim=-1)
+
+
+def _places(inverse: Tensor, height: int, width: int) -> Tensor:
+    """Where the enlarged output comes from in the enlarged input, [N, 2 * height + 10, 2 * width + 10, 2].
+
+    Counted in enlarged pixels; at 2 * i stands pixel i of the image. The output has the places that the reducing filter
+    reads.
+    """
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    x, y = (
+        0.5 * torch.arange(1 - TAPS // 2, 2 * side + TAPS // 2 - 1, device=inverse.device, dtype=inverse.dtype) - middle
+        for side, middle in ((width, middle_x), (height, middle_y))
+    )
+    middle = torch.tensor([middle_x, middle_y], device=inverse.device, dtype=inverse.dtype)
+    across = inverse[:, None, None, :2, 0] * x[:, None]
+    down = inverse[:, None, None, :2, 1] * y[:, None, None] + (inverse[:, None, None, :2, 2] + middle)
+    return 2.0 * (across + down)
+
+
+def _spans(places: Tensor, height: int, width: int) -> tuple[Span, Span]:
+    """Columns and rows that sampling at ``places`` may read, of the image and its reflections."""
+    corners = places[:, [0, 0, -1, -1], [0, -1, 0, -1]].flatten(0, 1)
+    low, high = torch.stack([corners.amin(dim=0) - 1.0, corners.amax(dim=0) + 3.0]).div(2.0).floor().long().tolist()
+    return _limited(low[0], high[0], width), _limited(low[1], high[1], height)
+
+
+def _limited(first: int, last: int, side: int) -> Span:
+    first = min(max(first, 1 - side), 2 * side - 2)
+    return Span(first, max(min(last, 2 * side - 1), first + 1))
