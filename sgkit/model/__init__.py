@@ -4,6 +4,7 @@ from sgkit.model.discriminator import Discriminator
 from sgkit.model.generator import Generator
 from sgkit.model.mapping import Mapping, truncate
 from sgkit.model.model import Model, ModelInfo, build, content_hash
+from sgkit.model.network import Execution, PlannedNetwork
 from sgkit.model.noise import (
     MapNoise,
     NoiseSource,
@@ -14,7 +15,7 @@ from sgkit.model.noise import (
     hashed_normal,
     noise_source,
 )
-from sgkit.model.plan import discriminator_plan, num_ws, synthesis_plan
+from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_plan
 from sgkit.model.spec import LayerSpec, Plan, plan_difference
 from sgkit.model.synthesis import Synthesis
 from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, steps, walk
@@ -22,6 +23,7 @@ from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, 
 __all__ = [
     "Branch",
     "Discriminator",
+    "Execution",
     "FeatureEdit",
     "Generator",
     "LayerSpec",
@@ -33,6 +35,7 @@ __all__ = [
     "NoNoise",
     "NoiseSource",
     "Plan",
+    "PlannedNetwork",
     "RandomNoise",
     "SeededNoise",
     "State",
@@ -42,6 +45,7 @@ __all__ = [
     "build",
     "content_hash",
     "discriminator_plan",
+    "grown_size",
     "hashed_normal",
     "keep",
     "noise_source",

@@ -5,29 +5,23 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError
-from sgkit.model.layers import OPERATORS, Layer
 from sgkit.model.mapping import Mapping, checked_latent
-from sgkit.model.noise import NoiseSource
-from sgkit.model.plan import all_layers, discriminator_plan
-from sgkit.model.spec import LayerSpec, Plan
-from sgkit.model.walk import Branch, State, Styles, steps, walk
+from sgkit.model.network import PlannedNetwork
+from sgkit.model.plan import discriminator_plan
+from sgkit.model.walk import Branch, State, steps, walk
 
 __all__ = ["Discriminator"]
 
 
-class Discriminator(nn.Module):
+class Discriminator(PlannedNetwork):
     """D: image -> logit; with labels by projection (Miyato and Koyama 2018)."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        for name, spec in all_layers(discriminator_plan, config).items():
-            self.add_module(name, OPERATORS[spec.operator](spec, config))
-        self.grow(0.0)
+        super().__init__(config, discriminator_plan)
         if config.label_dim > 0 and config.discriminator.label_mode == "project":
             self.mapping = Mapping(
                 config.discriminator.mapping,
@@ -37,16 +31,6 @@ class Discriminator(nn.Module):
                 num_ws=1,
                 tracks_average=False,
             )
-
-    def grow(self, lod: float) -> None:
-        """Set how far the network has grown: see :meth:`sgkit.model.Synthesis.grow`."""
-        self.plan: Plan = discriminator_plan(self.config, lod=lod)
-
-    def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
-        """The state behind the layer ``spec``."""
-        layer = self._modules[spec.name]
-        assert isinstance(layer, Layer)
-        return layer(spec, state, styles.get(spec.name), noise)  # type: ignore[no-any-return]
 
     def features(self, images: Tensor, *, stop: int | None = None) -> dict[str, Tensor]:
         """Layer name -> features [N, C, H, W] behind each layer, before the layer of index ``stop``.
@@ -60,7 +44,8 @@ class Discriminator(nn.Module):
 
     def _start(self, images: Tensor) -> State:
         """The state before the first layer."""
-        expected = (self.config.image_channels, *self.config.image_size)
+        first = self.plan[0]
+        expected = (self.config.image_channels, *(side * first.down for side in first.size))
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise UsageError(
                 f"The model needs images of shape [N, {', '.join(map(str, expected))}]; got {list(images.shape)}."
@@ -78,12 +63,16 @@ class Discriminator(nn.Module):
             )
         return State(rgb=images.contiguous(memory_format=torch.channels_last))
 
+    def outputs(self, images: Tensor) -> Tensor:
+        """What the last layer gives [N, F], before labels choose from it, for ``images`` [N, C, H, W]."""
+        return walk([Branch(self)], states=[self._start(images)])[0].features
+
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits [N, 1], above 0 where ``images`` [N, C, H, W] look real; ``label`` [N, label_dim].
 
-        With label mode ``auxiliary`` the class logits are the further columns of :meth:`features`' last layer.
+        With label mode ``auxiliary`` the class logits are the further columns of :meth:`outputs`.
         """
-        out = walk([Branch(self)], states=[self._start(images)])[0].features
+        out = self.outputs(images)
         mode = self.config.discriminator.label_mode
         if self.config.label_dim == 0 or mode == "auxiliary":
             return out[:, :1]

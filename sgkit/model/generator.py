@@ -26,9 +26,9 @@ class Generator(nn.Module):
             config.mapping, z_dim=config.z_dim, label_dim=config.label_dim, w_dim=config.w_dim, num_ws=self.num_ws
         )
 
-    def grow(self, lod: float) -> None:
+    def grow(self, lod: float, *, enlarged: bool = True) -> None:
         """Set how far the network has grown: see :meth:`sgkit.model.Synthesis.grow`."""
-        self.synthesis.grow(lod)
+        self.synthesis.grow(lod, enlarged=enlarged)
 
     def forward(
         self,

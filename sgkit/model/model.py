@@ -53,10 +53,10 @@ class Model:
         if self.info.lod != 0:
             self.grow(self.info.lod)
 
-    def grow(self, lod: float) -> None:
+    def grow(self, lod: float, *, enlarged: bool = True) -> None:
         """Set how far the networks have grown: see :meth:`sgkit.model.Synthesis.grow`."""
         for network in self.networks().values():
-            network.grow(lod)
+            network.grow(lod, enlarged=enlarged)
 
     def networks(self) -> dict[str, Generator | Discriminator]:
         """The networks that are there, by the names that they bear in a model file."""

@@ -15,7 +15,7 @@ from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, DiscriminatorConfig, 
 from sgkit.errors import ConfigError, UsageError
 from sgkit.model.spec import AliasFreeSpec, Kind, LayerSpec, Plan
 
-__all__ = ["all_layers", "discriminator_plan", "num_ws", "synthesis_plan"]
+__all__ = ["all_layers", "discriminator_plan", "grown_size", "num_ws", "synthesis_plan"]
 
 PlanFunction = Callable[..., Plan]
 
@@ -39,8 +39,21 @@ def all_layers(plan: PlanFunction, config: ModelConfig) -> dict[str, LayerSpec]:
     return {spec.name: spec for lod in lods for spec in plan(config, lod=lod)}
 
 
-def synthesis_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
+def grown_size(config: ModelConfig, *, lod: float = 0.0) -> tuple[int, int]:
+    """Height and width of the images that a network grown to ``lod`` makes before it enlarges them.
+
+    Raises:
+        UsageError: as :func:`synthesis_plan`.
+    """
+    left_out, _ = _split_lod(config, lod)
+    height, width = config.image_size
+    return height >> left_out, width >> left_out
+
+
+def synthesis_plan(config: ModelConfig, *, lod: float = 0.0, enlarged: bool = True) -> Plan:
     """The generator's layers in the order in which they run.
+
+    A network that has not grown up repeats the pixels of its image up to full size, unless ``enlarged`` is false.
 
     Raises:
         UsageError: the network does not grow and ``lod`` is not 0, or ``lod`` is out of range.
@@ -69,7 +82,7 @@ def synthesis_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
                 style_index=2 * level + 1 if synthesis.layer == "modulated" else None,
                 merge="fade" if level == top and fade > 0 else merge,
                 fade=fade if level == top else 0.0,
-                enlarge=1 << left_out if level == top else 1,
+                enlarge=1 << left_out if level == top and enlarged else 1,
                 closes_resolution=True,
             )
     return tuple(plan.specs)
@@ -132,7 +145,7 @@ def _style_indices(config: ModelConfig, level: int) -> tuple[int | None, int | N
     return (level, level) if config.synthesis.one_w_per_block else (2 * level, 2 * level + 1)
 
 
-def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
+def discriminator_plan(config: ModelConfig, *, lod: float = 0.0, enlarged: bool = True) -> Plan:
     """The discriminator's layers in the order in which they run: the mirror of :func:`synthesis_plan`.
 
     Raises:
@@ -156,7 +169,7 @@ def discriminator_plan(config: ModelConfig, *, lod: float = 0.0) -> Plan:
                 in_channels=config.image_channels,
                 out_channels=channels,
                 kernel=1,
-                down=1 << left_out if level == top else 2,
+                down=(1 << left_out if enlarged else 1) if level == top else 2,
                 merge="fade" if fading else ("replace" if level == top else "sum"),
                 fade=fade if fading else 0.0,
             )
