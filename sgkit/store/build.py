@@ -32,6 +32,7 @@ COMMIT_BYTES = 16 << 20
 COMMIT_ITEMS = 1024
 """A transaction ends after so many bytes or candidates: what a crash can cost, and what is held in memory."""
 CHUNK_ITEMS = 8
+"""Candidates that a worker gets at once; fewer when there are so few that some workers would stand idle at the end."""
 
 SOURCE_FAILURES = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN}
@@ -278,7 +279,8 @@ def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
 
 def _chunks(job: PartJob, start: int) -> Iterator[list[tuple[int, Item]]]:
     items = _items(job, start)
-    while chunk := list(islice(items, CHUNK_ITEMS)):
+    length = min(max(len(job.candidates) // (8 * job.workers), 1), CHUNK_ITEMS)
+    while chunk := list(islice(items, length)):
         yield chunk
 
 

@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -48,6 +49,7 @@ class Crop:
         return f"{self.kind}:{self.number}" if self.number else self.kind
 
 
+@lru_cache
 def parse_crop(text: str) -> Crop:
     """The crop that ``text`` names.
 

@@ -174,8 +174,7 @@ def batches(
     batch: int,
     seed: int,
     start: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
+    share: range | None = None,
     num_workers: int = 0,
     mirror: bool = False,
     size: tuple[int, int] | None = None,
@@ -186,18 +185,16 @@ def batches(
     at a position, and whether it is flipped left to right, depends on ``seed`` and the position alone; ``start`` is the
     position to begin at (the number of images taken before, by all processes together): a run may resume anywhere.
 
-    Process ``rank`` of ``world_size`` takes positions ``batch * rank // world_size`` up to
-    ``batch * (rank + 1) // world_size`` of each batch: shares differ by one image where the number does not divide.
+    ``share`` holds the positions in each batch that this process takes, one after the other; ``None``: all.
     ``size`` is that of the images, as :func:`at_size` gives them.
 
     Raises:
-        UsageError: there are more processes than images in a batch, or no images of that size can be made.
+        UsageError: the share is empty or no part of the batch, or no images of that size can be made.
     """
-    if batch < max(world_size, 1):
-        raise UsageError(
-            f"batch is {batch}; it must be {max(world_size, 1)} or more, so that each process has an image."
-        )
-    first, last = batch * rank // world_size, batch * (rank + 1) // world_size
+    mine = range(batch) if share is None else share
+    first, last = mine.start, mine.stop
+    if not 0 <= first < last <= batch or mine.step != 1:
+        raise UsageError(f"A process takes positions {first} to {last} of a batch of {batch}; give a part of the batch.")
     positions = (range(p + first, p + last) for p in _count(start, batch))
     order = _Order(len(dataset), seed, mirror)
     images = dataset if size is None else at_size(dataset, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,8 +16,8 @@ from sgkit.store.images import MODE_OF_CHANNELS
 
 __all__ = ["check_encoding", "decode", "encode", "halved", "pixel_hash", "pyramid"]
 
-PNG_LEVEL = 2
-"""Of zlib's 1 to 9: four times as fast as Pillow's own 6, and 9% larger on photographs."""
+PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+"""Runs only, no search for repeats: five times as fast as Pillow's own settings, and 2% larger on photographs."""
 JPEG_QUALITY = 95
 
 Pixels = np.ndarray
@@ -40,7 +41,7 @@ def encode(pixels: Pixels, encoding: str) -> bytes:
     image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     buffer = io.BytesIO()
     if encoding == "png":
-        image.save(buffer, "PNG", compress_level=PNG_LEVEL)
+        image.save(buffer, "PNG", **PNG_SETTINGS)
     elif encoding == "webp":
         image.save(buffer, "WEBP", lossless=True, quality=0, method=0, exact=True)
     else:

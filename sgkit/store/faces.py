@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from sgkit.errors import InputError, MissingDependencyError
 from sgkit.store.images import BadImageError
@@ -219,6 +218,8 @@ def _pad(picture: Image.Image, quad: np.ndarray, side: float) -> tuple[Image.Ima
     pixels = np.pad(pixels, ((low[1], high[1]), (low[0], high[0]), (0, 0)), mode="reflect")
     depth = _depth(pixels.shape[0], low[1], high[1])[:, None], _depth(pixels.shape[1], low[0], high[0])[None, :]
     outside = np.maximum(*depth)[..., None]
+    from scipy import ndimage  # half a second in each process, and only pictures with faces need it
+
     blurred = ndimage.gaussian_filter(pixels, [side * 0.02, side * 0.02, 0])
     pixels += (blurred - pixels) * np.clip(outside * 3 + 1, 0, 1)
     pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(outside, 0, 1)

@@ -4,11 +4,12 @@
     python tests/benchmarks/bench_prepare.py prepare --large 24 --size 256 --ada DIR --rosinality DIR --peer-python EXE
     python tests/benchmarks/bench_prepare.py memory --images faces.zip
     python tests/benchmarks/bench_prepare.py reader
-    python tests/benchmarks/bench_prepare.py decoding
+    python tests/benchmarks/bench_prepare.py decoding [--images faces.zip --size 32]
 
 Every contestant is a process of its own. They run in turn, A B C A B C ..., so that a busy machine slows all alike,
 and medians are printed: seconds on the clock, processor seconds, and the largest memory of a process and its workers
-together. NVIDIA's dataset_tool writes PNG, rosinality's prepare_data JPEG of quality 100; both stay where they are.
+together. NVIDIA's dataset_tool writes PNG without compression, which is to be compared with sgkit's ``raw``;
+rosinality's prepare_data writes JPEG of quality 100 and runs with two workers. Both stay where they are.
 They need a Python of their own (Pillow below 10, click, tqdm, torchvision), named by --peer-python.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import resource
 import statistics
 import subprocess
 import sys
@@ -31,13 +33,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sgkit.store.encoding import PNG_SETTINGS
+
 if TYPE_CHECKING:
     from sgkit.store import Batch
 
 BARE = """
 import io, sys, zipfile
 from PIL import Image
-source, target, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+source, target, size, png = sys.argv[1], sys.argv[2], int(sys.argv[3]), eval(sys.argv[4])
 with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as out:
     for name in sorted(archive.namelist()):
         if name.lower().endswith((".jpg", ".png")):
@@ -46,15 +50,16 @@ with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as out:
             left, top = (image.width - side) // 2, (image.height - side) // 2
             image = image.crop((left, top, left + side, top + side)).resize((size, size), Image.LANCZOS)
             buffer = io.BytesIO()
-            image.save(buffer, "PNG")
+            image.save(buffer, "PNG", **png)
             out.writestr(name + ".png", buffer.getvalue())
 """
 OURS = """
 import sys
 from sgkit.tasks.prepare import PrepareOptions, prepare
 if __name__ == "__main__":
-    source, out, size, workers, exact = sys.argv[1:6]
-    options = PrepareOptions(size=(int(size), int(size)), exact_decoding=exact == "exact")
+    source, out, size, workers, how = sys.argv[1:6]
+    encoding = "raw" if how == "raw" else "png"
+    options = PrepareOptions(size=(int(size), int(size)), exact_decoding=how == "exact", encoding=encoding)
     prepare(source, out, options=options, workers=int(workers))
 """
 
@@ -63,25 +68,28 @@ class Measured:
     """Seconds on the clock and of the processors, and peak memory in MiB, of a process and its children."""
 
     def __init__(self, command: list[str], cwd: Path | None = None) -> None:
-        start = time.perf_counter()
+        before, start = _cpu_of_children(), time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.peak = self.cpu = 0.0
+        self.peak = 0.0
         watcher = threading.Thread(target=self._watch, args=(process,))
         watcher.start()
         _, errors = process.communicate()
-        watcher.join()
         self.seconds = time.perf_counter() - start
+        watcher.join()
+        self.cpu = _cpu_of_children() - before
         if process.returncode:
             raise SystemExit(f"{command[:2]} failed:\n{errors.decode()[-2000:]}")
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        spent: dict[int, float] = {}
         while process.poll() is None:
-            family = _family(process.pid)
-            self.peak = max(self.peak, sum(_resident(pid) for pid in family))
-            spent |= {pid: _cpu(pid) for pid in family}
-            self.cpu = sum(spent.values())
-            time.sleep(0.02)
+            self.peak = max(self.peak, sum(_resident(pid) for pid in _family(process.pid)))
+            time.sleep(0.05)
+
+
+def _cpu_of_children() -> float:
+    """Processor seconds of all processes that this one and its children have waited for."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _family(root: int) -> list[int]:
@@ -108,29 +116,28 @@ def _resident(pid: int) -> float:
         return 0.0
 
 
-def _cpu(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
-    except OSError:
-        return 0.0
-
-
-def large_jpegs(count: int, path: Path) -> None:
-    """Detailed photographs of 4000x3000, as a camera would write them."""
-    from sgkit.store.landscapes import landscape
-
+def large_jpegs(count: int, path: Path, photographs: Path | None) -> None:
+    """Detailed JPEGs of 4000x3000, as a camera would write them: enlarged photographs or landscapes, with grain."""
     with zipfile.ZipFile(path, "w") as archive:
-        for index in range(count):
-            random = np.random.RandomState(index)
-            scene = Image.fromarray(landscape(index, size=(750, 1000))[0]).resize(
-                (4000, 3000), Image.Resampling.BICUBIC
-            )
-            grain = random.normal(0, 8, (3000, 4000, 1)).astype(np.float32)
-            pixels = np.clip(np.asarray(scene, np.float32) + grain, 0, 255).astype(np.uint8)
+        for index, scene in enumerate(_scenes(count, photographs)):
+            grain = np.random.RandomState(index).normal(0, 8, (3000, 4000, 1)).astype(np.float32)
+            large = np.asarray(scene.resize((4000, 3000), Image.Resampling.BICUBIC), np.float32)
+            pixels = np.clip(large + grain, 0, 255).astype(np.uint8)
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
             archive.writestr(f"{index:04d}.jpg", buffer.getvalue())
+
+
+def _scenes(count: int, photographs: Path | None) -> Iterator[Image.Image]:
+    if photographs is None:
+        from sgkit.store.landscapes import landscape
+
+        yield from (Image.fromarray(landscape(index, size=(750, 1000))[0]) for index in range(count))
+        return
+    with zipfile.ZipFile(photographs) as archive:
+        names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".png")))
+        for name in names[:: max(len(names) // count, 1)][:count]:
+            yield Image.open(io.BytesIO(archive.read(name))).convert("RGB")
 
 
 def subset(source: Path, count: int, folder: Path) -> int:
@@ -151,18 +158,19 @@ def bench_prepare(options: argparse.Namespace) -> None:
         source = options.images
         if options.large:
             source = folder / "large.zip"
-            large_jpegs(options.large, source)
+            large_jpegs(options.large, source, options.images)
         count = subset(source, options.count, folder)
         zipped, size = str(folder / "part.zip"), str(options.size)
         runs: dict[str, tuple[list[str], Path | None]] = {
-            "bare Pillow": ([sys.executable, "-c", BARE, zipped, "OUT", size], None)
+            label: ([sys.executable, "-c", BARE, zipped, "OUT", size, repr(png)], None)
+            for label, png in (("bare Pillow", {}), ("bare Pillow, sgkit's PNG", PNG_SETTINGS))
         }
+        script = folder / "ours.py"
+        script.write_text(OURS)
         for workers in (1, 2):
-            for decoding in ("scaled", "exact") if options.large else ("scaled",):
-                label = f"sgkit, {workers} worker{'s'[: workers - 1]}{f', {decoding}' if options.large else ''}"
-                script = folder / "ours.py"
-                script.write_text(OURS)
-                runs[label] = ([sys.executable, str(script), zipped, "OUT", size, str(workers), decoding], None)
+            for how in ("png", "exact", "raw") if options.large else ("png", "raw"):
+                label = f"sgkit, {workers} worker{'s'[: workers - 1]}, {how}"
+                runs[label] = ([sys.executable, str(script), zipped, "OUT", size, str(workers), how], None)
         if options.ada:
             command = [options.peer_python, "dataset_tool.py", "--source", str(folder / "part"), "--dest", "OUT"]
             command += ["--width", size, "--height", size, "--transform", "center-crop", "--resize-filter", "lanczos"]
@@ -195,7 +203,7 @@ def bench_memory(options: argparse.Namespace) -> None:
             names = [f"part/all/{number % count:06d}.jpg" for number in range(total)]
             (folder / f"{total}.txt").write_text("\n".join(names))
             out = folder / f"out{total}"
-            found = Measured([sys.executable, str(script), str(folder / f"{total}.txt"), str(out), "32", "2", "scaled"])
+            found = Measured([sys.executable, str(script), str(folder / f"{total}.txt"), str(out), "32", "2", "png"])
             print(f"{total:6} files: peak {found.peak:.0f} MiB, {total / found.seconds:.0f} images/s")
 
 
@@ -242,13 +250,15 @@ def bench_decoding(options: argparse.Namespace) -> None:
     from sgkit.store.images import decode_image, open_picture
 
     with tempfile.TemporaryDirectory() as name:
-        path = options.images or Path(name) / "large.zip"
-        if options.images is None:
-            large_jpegs(options.large or 8, path)
+        path = options.images
+        if options.large or path is None:
+            path = Path(name) / "large.zip"
+            large_jpegs(options.large or 8, path, options.images)
         with zipfile.ZipFile(path) as archive:
-            files = [archive.read(n) for n in sorted(archive.namelist()) if n.lower().endswith(".jpg")][: options.count]
+            files = [archive.read(n) for n in sorted(archive.namelist()) if n.lower().endswith(".jpg")]
+            files = files[:: max(len(files) // options.count, 1)][: options.count]
     size = (options.size, options.size)
-    for margin in (1.0, 2.0, 3.0, 4.0):
+    for margin in (1.0, 2.0, 2.5, 3.0, 4.0):
         differences, seconds = [], 0.0
         for data in files:
             pictures = []
@@ -274,7 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["prepare", "memory", "reader", "decoding"])
     parser.add_argument("--images", type=Path, help="a zip file of JPEGs")
-    parser.add_argument("--large", type=int, default=0, help="make so many JPEGs of 4000x3000 and prepare these")
+    parser.add_argument("--large", type=int, default=0, help="so many JPEGs of 4000x3000 instead, made of --images")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
