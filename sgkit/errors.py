@@ -14,6 +14,7 @@ __all__ = [
     "EditError",
     "InputError",
     "MissingDependencyError",
+    "NonFiniteError",
     "SgkitError",
     "StoreError",
     "TrainingError",
@@ -57,6 +58,10 @@ class EditError(UsageError):
 
 class TrainingError(SgkitError):
     """A training run cannot start or cannot go on."""
+
+
+class NonFiniteError(TrainingError):
+    """A loss or gradient of a training step is infinite or no number; the network it belongs to was not moved."""
 
 
 class MissingDependencyError(SgkitError):

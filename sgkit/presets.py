@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from sgkit.config import (
     ARCHITECTURES,
     AliasFreeConfig,
     Architecture,
+    AugmentConfig,
     DiscriminatorConfig,
+    GrowthConfig,
     MappingConfig,
     ModelConfig,
     SynthesisConfig,
@@ -27,12 +30,21 @@ class Preset:
     summary: str
     model: ModelConfig
     train: TrainConfig
+    fit: Callable[[Preset, int], Preset] = field(default=lambda row, _: row, repr=False)
+    """What changes with the images' resolution and the number of processes: the row, fitted to its ``model``'s size."""
 
 
 def preset(
-    name: str, *, image_size: tuple[int, int] | None = None, image_channels: int = 3, label_dim: int = 0
+    name: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    image_channels: int = 3,
+    label_dim: int = 0,
+    num_processes: int = 1,
 ) -> Preset:
     """The preset called ``name``, fitted to images of ``image_size`` (height, width).
+
+    ``num_processes`` that train together set batch and what hangs on it where the recipe has it so (``ada-auto``).
 
     Raises:
         ConfigError: there is no such preset (the nearest is named), or no network fits the image size.
@@ -51,7 +63,7 @@ def preset(
         label_dim=label_dim,
         w_dim=w_dim,
     )
-    return replace(row, model=model)
+    return row.fit(replace(row, model=model), num_processes)
 
 
 def _model(
@@ -134,6 +146,52 @@ def _stylegan3(*, rotation: bool) -> ModelConfig:
     )
 
 
+def _ada(
+    resolution: int,
+    *,
+    channel_base: int,
+    mapping_layers: int = 8,
+    group: int = 4,
+    discriminator: Architecture = "resnet",
+) -> ModelConfig:
+    """ADA's networks: StyleGAN2's, clamped for fp16."""
+    model = _stylegan2(
+        resolution, channel_base=channel_base, mapping_layers=mapping_layers, discriminator=discriminator
+    )
+    return replace(
+        model,
+        synthesis=replace(model.synthesis, conv_clamp=256.0),
+        discriminator=replace(model.discriminator, conv_clamp=256.0, mbstd_group_size=group),
+    )
+
+
+def _fit_ada_auto(row: Preset, num_processes: int) -> Preset:
+    """ADA's rules for what is best unknown: batch by memory, R1 by pixels over batch, average by batch."""
+    resolution, model = row.model.resolution, row.model
+    batch = max(min(num_processes * min(4096 // resolution, 32), 64), num_processes)
+    channel_base = 32768 if resolution >= 512 else 16384
+    lr = 0.002 if resolution >= 1024 else 0.0025
+    train = replace(
+        row.train,
+        batch=batch,
+        g_lr=lr,
+        d_lr=lr,
+        r1_gamma=0.0002 * resolution**2 / batch,
+        ema_kimg=batch * 10 / 32,
+        ema_rampup=0.05,
+    )
+    discriminator = replace(
+        model.discriminator, channel_base=channel_base, mbstd_group_size=min(batch // num_processes, 4)
+    )
+    model = replace(model, synthesis=replace(model.synthesis, channel_base=channel_base), discriminator=discriminator)
+    return replace(row, model=model, train=train)
+
+
+def _fit_stylegan3(row: Preset, num_processes: int) -> Preset:  # noqa: ARG001
+    """StyleGAN3's R1: four times as strong for each doubling of the resolution, 32 at 1024."""
+    return replace(row, train=replace(row.train, r1_gamma=32.0 * (row.model.resolution / 1024) ** 2))
+
+
 _SELF_MODULATED = _model(
     128,
     SynthesisConfig(
@@ -154,9 +212,20 @@ _UNMAPPED = MappingConfig(num_layers=0, label_mode="direct")
 _MAPPED = MappingConfig(label_mode="matrix", gain_in_weight=True, w_avg_beta=0.995)
 _PROGAN = SynthesisConfig(layer="pixel_norm", input="dense", use_noise=False)
 _ADAIN = SynthesisConfig(layer="adain")
-_STYLEGAN1 = TrainConfig(g_lr=0.001, d_lr=0.001, r1_interval=1, pl_weight=0.0, style_mixing_prob=0.0)
-_STYLEGAN2_C = TrainConfig(g_lr=0.001, d_lr=0.001, pl_weight=0.0)
+_GROWTH = GrowthConfig(batches=(512, 256, 128, 64, 32), lr_factors=(1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 3.0))
+_STYLEGAN1 = TrainConfig(growth=_GROWTH, g_lr=0.001, d_lr=0.001, d_reg_interval=1, pl_weight=0.0, style_mixing_prob=0.0)
+_PROGAN_RECIPE = replace(
+    _STYLEGAN1,
+    total_kimg=12000,
+    growth=replace(_GROWTH, start_resolution=4),
+    loss="wgan",
+    drift_weight=0.001,
+    r1_gamma=0.0,
+    gp_weight=10.0,
+)
+_STYLEGAN2_C = TrainConfig(growth=_GROWTH, g_lr=0.001, d_lr=0.001, pl_weight=0.0)
 _STYLEGAN3 = TrainConfig(g_lr=0.0025, r1_gamma=32.0, pl_weight=0.0, style_mixing_prob=0.0, ema_rampup=0.05)
+_ADA = TrainConfig(augment=AugmentConfig(kind="ada"), reduced_resolutions=4)
 _SMALL = TrainConfig(g_lr=0.0025, d_lr=0.0025, ema_kimg=5.0, ema_rampup=0.05)
 
 _ROWS = (
@@ -164,13 +233,13 @@ _ROWS = (
         name="progan",
         summary="ProGAN: growing, pixel norm, image from z",
         model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR),
-        train=_STYLEGAN1,
+        train=_PROGAN_RECIPE,
     ),
     Preset(
         name="stylegan1-a",
         summary="StyleGAN config A: the ProGAN baseline",
         model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR),
-        train=_STYLEGAN1,
+        train=replace(_PROGAN_RECIPE, total_kimg=25000),
     ),
     Preset(
         name="stylegan1-b",
@@ -212,7 +281,7 @@ _ROWS = (
         name="stylegan2-b",
         summary="config A with weight demodulation",
         model=_stylegan2(1024, channel_base=16384, generator="orig", discriminator="orig", growing=True),
-        train=replace(_STYLEGAN2_C, r1_interval=1),
+        train=replace(_STYLEGAN2_C, d_reg_interval=1),
     ),
     Preset(
         name="stylegan2-c",
@@ -249,6 +318,54 @@ _ROWS = (
         for discriminator in ARCHITECTURES
     ),
     Preset(
+        name="ada-auto",
+        summary="ADA's automatic choice: batch, R1 and average by resolution and number of processes",
+        model=_ada(1024, channel_base=32768, mapping_layers=2),
+        train=_ADA,
+        fit=_fit_ada_auto,
+    ),
+    Preset(
+        name="ada-stylegan2",
+        summary="config F with augmentation",
+        model=_ada(1024, channel_base=32768),
+        train=_ADA,
+    ),
+    Preset(
+        name="ada-paper256",
+        summary="the ADA paper's networks for 256 px",
+        model=_ada(256, channel_base=16384, group=8),
+        train=replace(_ADA, batch=64, g_lr=0.0025, d_lr=0.0025, r1_gamma=1.0, ema_kimg=20.0),
+    ),
+    Preset(
+        name="ada-paper512",
+        summary="the ADA paper's networks for 512 px",
+        model=_ada(512, channel_base=32768, group=8),
+        train=replace(_ADA, batch=64, g_lr=0.0025, d_lr=0.0025, r1_gamma=0.5, ema_kimg=20.0),
+    ),
+    Preset(
+        name="ada-paper1024",
+        summary="the ADA paper's networks for 1024 px",
+        model=_ada(1024, channel_base=32768),
+        train=replace(_ADA, r1_gamma=2.0),
+    ),
+    Preset(
+        name="ada-cifar",
+        summary="the ADA paper's networks for CIFAR-10: no mixing, no path lengths",
+        model=_ada(32, channel_base=32768, mapping_layers=2, group=32, discriminator="orig"),
+        train=replace(
+            _ADA,
+            total_kimg=100000,
+            batch=64,
+            g_lr=0.0025,
+            d_lr=0.0025,
+            r1_gamma=0.01,
+            pl_weight=0.0,
+            style_mixing_prob=0.0,
+            ema_kimg=500.0,
+            ema_rampup=0.05,
+        ),
+    ),
+    Preset(
         name="self-modulated",
         summary="batch norm scaled and shifted by z (Chen et al. 2019)",
         model=_SELF_MODULATED,
@@ -259,12 +376,14 @@ _ROWS = (
         summary="StyleGAN3, equivariant to translation",
         model=_stylegan3(rotation=False),
         train=_STYLEGAN3,
+        fit=_fit_stylegan3,
     ),
     Preset(
         name="stylegan3-r",
         summary="StyleGAN3, equivariant to translation and rotation",
         model=_stylegan3(rotation=True),
-        train=_STYLEGAN3,
+        train=replace(_STYLEGAN3, d_blur_sigma=10.0),
+        fit=_fit_stylegan3,
     ),
     Preset(
         name="stylegan2-64",
@@ -280,5 +399,5 @@ _ROWS = (
     ),
 )
 
-PRESETS: dict[str, Preset] = {row.name: row for row in _ROWS}
+PRESETS: dict[str, Preset] = {row.name: row.fit(row, 1) for row in _ROWS}
 """Every preset by name."""

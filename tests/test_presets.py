@@ -36,6 +36,7 @@ def test_the_papers_rows_are_there() -> None:
     rows = {"progan", "self-modulated", "stylegan3-t", "stylegan3-r", "stylegan2-32", "stylegan2-64"}
     rows |= {f"stylegan1-{letter}" for letter in "abcdef"} | {f"stylegan2-{letter}" for letter in "abcdef"}
     rows |= {f"stylegan2-e-g{g}-d{d}" for g in ("orig", "skip", "resnet") for d in ("orig", "skip", "resnet")}
+    rows |= {f"ada-{name}" for name in ("auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar")}
     assert set(PRESETS) == rows
 
 
@@ -57,7 +58,7 @@ def test_recipes_of_stylegan2_e_and_f() -> None:
     """StyleGAN2, appendix B: gamma 100 for config E, 10 for F; lazy R1 each 16 steps, path length each 8 or 4."""
     assert (preset("stylegan2-e").train.r1_gamma, preset("stylegan2-f").train.r1_gamma) == (100.0, 10.0)
     train = preset("stylegan2-f").train
-    assert (train.batch, train.g_lr, train.r1_interval, train.pl_weight, train.style_mixing_prob) == (
+    assert (train.batch, train.g_lr, train.d_reg_interval, train.pl_weight, train.style_mixing_prob) == (
         32, 0.002, 16, 2.0, 0.9,
     )  # fmt: skip
     assert train.adam_betas == (0.0, 0.99)
@@ -71,3 +72,34 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 def test_a_size_that_no_network_fits_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Image size 51x50 \(WxH\) halves only to .*A good size near: "):
         preset("stylegan2-f", image_size=(50, 51))
+
+
+@pytest.mark.parametrize(
+    ("size", "processes", "expected"),
+    [  # ADA's table 'auto': batch, R1, average, learning rate, channels, group
+        (256, 1, (16, 0.8192, 5.0, 0.0025, 16384, 4)),
+        (256, 8, (64, 0.2048, 20.0, 0.0025, 16384, 4)),
+        (1024, 1, (4, 52.4288, 1.25, 0.002, 32768, 4)),
+        (1024, 8, (32, 6.5536, 10.0, 0.002, 32768, 4)),
+        (32, 4, (64, 0.0032, 20.0, 0.0025, 16384, 4)),
+    ],
+)
+def test_the_automatic_recipe_follows_size_and_processes(
+    size: int, processes: int, expected: tuple[float, ...]
+) -> None:
+    row = preset("ada-auto", image_size=(size, size), num_processes=processes)
+    train, model = row.train, row.model
+    got = (train.batch, train.r1_gamma, train.ema_kimg, train.g_lr)
+    assert got == pytest.approx(expected[:4])
+    assert (model.synthesis.channel_base, model.discriminator.mbstd_group_size) == expected[4:]
+    assert model.discriminator.channel_base == model.synthesis.channel_base
+    assert (train.augment.kind, train.ema_rampup, model.mapping.num_layers) == ("ada", 0.05, 2)
+
+
+@pytest.mark.parametrize(("size", "gamma"), [(128, 0.5), (256, 2.0), (512, 8.0), (1024, 32.0)])
+def test_r1_of_stylegan3_quadruples_with_the_resolution(size: int, gamma: float) -> None:
+    assert preset("stylegan3-t", image_size=(size, size)).train.r1_gamma == gamma
+
+
+def test_growing_networks_have_a_schedule_and_others_none() -> None:
+    assert all((row.train.growth is not None) == row.model.synthesis.growing for row in PRESETS.values())

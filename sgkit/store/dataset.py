@@ -194,7 +194,9 @@ def batches(
     mine = range(batch) if share is None else share
     first, last = mine.start, mine.stop
     if not 0 <= first < last <= batch or mine.step != 1:
-        raise UsageError(f"A process takes positions {first} to {last} of a batch of {batch}; give a part of the batch.")
+        raise UsageError(
+            f"A process takes positions {first} to {last} of a batch of {batch}; give a part of the batch."
+        )
     positions = (range(p + first, p + last) for p in _count(start, batch))
     order = _Order(len(dataset), seed, mirror)
     images = dataset if size is None else at_size(dataset, size)

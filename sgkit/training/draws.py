@@ -12,21 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgkit.model import LayerSpec
+from sgkit.model import MapNoise, Plan
 from sgkit.runtime.seeds import torch_generator
 
-__all__ = ["DrawnNoise", "Draws"]
-
-
-@dataclass(frozen=True)
-class DrawnNoise:
-    """Fresh noise for every layer, each image from its own generator; serves one pass of a synthesis network."""
-
-    generators: Sequence[torch.Generator]
-
-    def __call__(self, spec: LayerSpec, stored: Tensor, *, batch: int, size: tuple[int, int]) -> Tensor:
-        """Noise [batch, 1, height, width]."""
-        return _normal(self.generators, (1, *size), dtype=stored.dtype)
+__all__ = ["Draws"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +42,17 @@ class Draws:
         r"""Standard normal values [len(numbers), \\*shape], drawn on the run's device."""
         return _normal(self._generators(purpose, numbers, self.device), shape)
 
-    def noise(self, purpose: str, numbers: Sequence[int]) -> DrawnNoise:
-        """Noise for the layers of one synthesis pass over these images."""
-        return DrawnNoise(self._generators(purpose, numbers, self.device))
+    def noise(self, purpose: str, numbers: Sequence[int], plan: Plan) -> MapNoise:
+        """Fresh noise for the layers of ``plan`` that take it, drawn on the run's device for these images."""
+        generators = self._generators(purpose, numbers, self.device)
+        return MapNoise({spec.name: _normal(generators, (1, *spec.size)) for spec in plan if spec.has_noise})
 
     def _generators(self, purpose: str, numbers: Sequence[int], device: torch.device | str) -> list[torch.Generator]:
         return [torch_generator(self.seed, purpose, number, device=device) for number in numbers]
 
 
-def _normal(
-    generators: Sequence[torch.Generator], shape: Sequence[int], *, dtype: torch.dtype = torch.float32
-) -> Tensor:
-    values = torch.empty(len(generators), *shape, dtype=dtype, device=generators[0].device)
+def _normal(generators: Sequence[torch.Generator], shape: Sequence[int]) -> Tensor:
+    values = torch.empty(len(generators), *shape, device=generators[0].device)
     for row, generator in zip(values, generators, strict=True):
         row.normal_(generator=generator)
     return values

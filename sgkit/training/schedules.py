@@ -3,8 +3,72 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
-__all__ = ["crossed", "ema_beta", "lazy_adam"]
+from sgkit.config import BASE_RESOLUTION, GrowthConfig, ModelConfig, TrainConfig
+
+__all__ = ["Stage", "blur_sigma", "crossed", "ema_beta", "growth_lod", "lazy_adam", "stage_at", "stages"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where training is at some number of images."""
+
+    lod: float
+    """Doublings that the networks still leave out; a fraction while a resolution fades in."""
+    size: tuple[int, int]
+    """Height and width of the images trained on."""
+    batch: int
+    """Images per step over all processes."""
+    lr_factor: float
+    """What multiplies both learning rates."""
+
+    @property
+    def left_out(self) -> int:
+        """Whole doublings left out."""
+        return math.floor(self.lod)
+
+    @property
+    def plateau(self) -> tuple[int, int]:
+        """Changes whenever a fade begins or ends."""
+        return math.floor(self.lod), math.ceil(self.lod)
+
+
+def stage_at(images: int, model: ModelConfig, train: TrainConfig) -> Stage:
+    """The stage of a run that has shown so many ``images``."""
+    growth = train.growth
+    if growth is None:
+        return Stage(lod=0.0, size=model.image_size, batch=train.batch, lr_factor=1.0)
+    lod = growth_lod(images, growth, num_doublings=model.num_doublings)
+    left_out = math.floor(lod)
+    level = model.num_doublings - left_out
+    height, width = model.image_size
+    return Stage(
+        lod=lod,
+        size=(height >> left_out, width >> left_out),
+        batch=_at_level(growth.batches, level, train.batch),
+        lr_factor=_at_level(growth.lr_factors, level, 1.0),
+    )
+
+
+def stages(model: ModelConfig, train: TrainConfig) -> list[Stage]:
+    """One stage for each size that a run trains on: what all its steps must fit."""
+    if train.growth is None:
+        return [stage_at(0, model, train)]
+    phase = (train.growth.stable_kimg + train.growth.fade_kimg) * 1000.0
+    return [stage_at(math.ceil(phase * number), model, train) for number in range(model.num_doublings + 1)]
+
+
+def growth_lod(images: int, growth: GrowthConfig, *, num_doublings: int) -> float:
+    """Doublings left out after ``images``: whole while nothing fades, falling by 1 in each fade (ProGAN, section 2)."""
+    first = num_doublings - (growth.start_resolution // BASE_RESOLUTION).bit_length() + 1
+    phases, within = divmod(images / 1000.0, growth.stable_kimg + growth.fade_kimg)
+    faded = max(within - growth.stable_kimg, 0.0) / growth.fade_kimg if growth.fade_kimg > 0 else 0.0
+    return max(first - phases - faded, 0.0)
 
 
 def ema_beta(*, batch: int, images: int, ema_kimg: float, ema_rampup: float | None = None) -> float:
@@ -31,7 +95,16 @@ def lazy_adam(lr: float, betas: tuple[float, float], *, interval: int | None) ->
     return lr * c, (betas[0] ** c, betas[1] ** c)
 
 
+def blur_sigma(images: int, *, sigma: float, kimg: float) -> float:
+    """Width of the blur before D after ``images``: falls linearly from ``sigma`` to 0 in ``kimg`` (StyleGAN3)."""
+    return max(1.0 - images / (kimg * 1000.0), 0.0) * sigma
+
+
 def crossed(before: int, now: int, *, kimg: float) -> bool:
     """Whether the count of images passed a multiple of ``kimg`` thousand on the way from ``before`` to ``now``."""
     unit = kimg * 1000.0
     return math.floor(now / unit) > math.floor(before / unit)
+
+
+def _at_level(values: Sequence[T], level: int, default: T) -> T:
+    return values[min(level, len(values) - 1)] if values else default

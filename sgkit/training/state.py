@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgkit.config import TrainConfig
 from sgkit.errors import TrainingError
 from sgkit.model import Discriminator, Generator, Model
 from sgkit.runtime.files import atomic_path
-from sgkit.training.schedules import lazy_adam
+from sgkit.training.augment import Controller
+from sgkit.training.players import LossScale, Player, d_player, g_player
 
 __all__ = ["TrainState", "load_state", "save_state"]
 
 FORMAT = "sgkit-training-state"
-VERSION = 1
+VERSION = 2
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -30,13 +31,19 @@ class TrainState:
     """Networks, optimizers and counts of a run. Random numbers are functions of the counts, so none are kept."""
 
     model: Model
-    g_optimizer: torch.optim.Adam
-    d_optimizer: torch.optim.Adam
+    players: dict[str, Player]
+    """``"g"`` and ``"d"``: the networks that are trained, with their optimizers."""
     pl_mean: Tensor
     """Running mean of path lengths, a scalar."""
+    augment: Controller
+    """The probability of augmentation, and what it is steered by."""
+    loss_scales: dict[str, LossScale]
+    """For each player; all 1 but in fp16."""
     images: int = 0
     """Real images shown to the discriminator so far."""
     step: int = 0
+    lr_factor: float = 1.0
+    """What multiplies both learning rates beside the schedule: lowered when a run goes back to a snapshot."""
 
     @classmethod
     def start(cls, model: Model, config: TrainConfig) -> TrainState:
@@ -44,6 +51,7 @@ class TrainState:
 
         Raises:
             TrainingError: the model has no discriminator.
+            ConfigError: the recipe freezes more than there is.
         """
         if model.discriminator is None:
             raise TrainingError("The model has no discriminator, so it cannot be trained. Start from one that has.")
@@ -52,16 +60,13 @@ class TrainState:
         model.generator.requires_grad_(False).eval()
         for network in (model.raw_generator, model.discriminator):
             network.requires_grad_(False).train()
-        device = next(model.generator.parameters()).device
+        scale = LossScale(value=LossScale.START if config.precision == "fp16" else 1.0)
         return cls(
             model=model,
-            g_optimizer=_adam(
-                model.raw_generator, config, config.g_lr, config.pl_interval if config.pl_weight else None
-            ),
-            d_optimizer=_adam(
-                model.discriminator, config, config.d_lr, config.r1_interval if config.r1_gamma else None
-            ),
-            pl_mean=torch.zeros([], device=device),
+            players={"g": g_player(model.raw_generator, config), "d": d_player(model.discriminator, config)},
+            pl_mean=torch.zeros([], device=next(model.generator.parameters()).device),
+            augment=Controller.start(config.augment),
+            loss_scales={"g": scale, "d": scale},
         )
 
     @property
@@ -81,15 +86,29 @@ class TrainState:
         """Thousands of images shown so far."""
         return self.images / 1000.0
 
+    def forget_moments(self) -> None:
+        """Start both optimizers afresh, as growing networks do whenever a fade begins or ends."""
+        for player in self.players.values():
+            player.optimizer.state.clear()
+
 
 def save_state(state: TrainState, path: Path) -> None:
     """Write everything but the networks, which travel in the model file, to ``path``."""
     tensors = {"pl_mean": state.pl_mean}
-    for name, network, optimizer in _parts(state):
-        for key, parameter in network.named_parameters():
-            for moment, value in optimizer.state.get(parameter, {}).items():
+    for name, player in state.players.items():
+        for key, parameter in player.named_parameters().items():
+            for moment, value in player.optimizer.state.get(parameter, {}).items():
                 tensors[f"{name}.{moment}.{key}"] = value.detach().contiguous()
-    header = {"format": FORMAT, "version": VERSION, "images": state.images, "step": state.step}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "images": state.images,
+        "step": state.step,
+        "lr_factor": state.lr_factor,
+        "augment": asdict(state.augment),
+        "loss_scales": {name: asdict(scale) for name, scale in state.loss_scales.items()},
+        "has_moments": {name: bool(player.optimizer.state) for name, player in state.players.items()},
+    }
     with atomic_path(path) as aside:
         save_file(tensors, aside, metadata={"sgkit": json.dumps(header)})
 
@@ -101,22 +120,23 @@ def load_state(state: TrainState, path: Path) -> None:
         TrainingError: the file is damaged, of another version, or does not fit the networks.
     """
     header, tensors = _read(path)
-    state.images, state.step = int(header["images"]), int(header["step"])
-    state.pl_mean.copy_(tensors.pop("pl_mean"))
-    for name, network, optimizer in _parts(state):
-        for key, parameter in network.named_parameters():
-            moments = {moment: tensors.pop(f"{name}.{moment}.{key}", None) for moment in _MOMENTS}
-            if state.step == 0 and all(value is None for value in moments.values()):
-                continue
-            optimizer.state[parameter] = {
-                moment: _like(value, parameter, f"{name}.{moment}.{key}", path) for moment, value in moments.items()
+    try:
+        state.images, state.step, state.lr_factor = header["images"], header["step"], header["lr_factor"]
+        state.augment = Controller(**header["augment"])
+        state.loss_scales = {name: LossScale(**header["loss_scales"][name]) for name in state.players}
+        state.pl_mean.copy_(tensors.pop("pl_mean"))
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is no complete training state ({error}).") from None
+    for name, player in state.players.items():
+        if not header["has_moments"][name]:
+            continue
+        for key, parameter in player.named_parameters().items():
+            player.optimizer.state[parameter] = {
+                moment: _like(tensors.pop(f"{name}.{moment}.{key}", None), parameter, f"{name}.{moment}.{key}", path)
+                for moment in _MOMENTS
             }
     if tensors:
         raise TrainingError(f"{path} holds {next(iter(tensors))!r}, which the networks have no place for.")
-
-
-def _parts(state: TrainState) -> tuple[tuple[str, nn.Module, torch.optim.Adam], ...]:
-    return ("g", state.generator, state.g_optimizer), ("d", state.discriminator, state.d_optimizer)
 
 
 def _like(value: Tensor | None, parameter: Tensor, name: str, path: Path) -> Tensor:
@@ -146,9 +166,3 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise TrainingError(
             f"{path} cannot be read ({error}). Remove its snapshot folder to resume from the one before it."
         ) from error
-
-
-def _adam(network: nn.Module, config: TrainConfig, lr: float, interval: int | None) -> torch.optim.Adam:
-    lr, betas = lazy_adam(lr, config.adam_betas, interval=interval)
-    # Not fused: that one changes weights without telling their version, by which the networks know what to recompute.
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=config.adam_eps, foreach=True)

@@ -1,4 +1,4 @@
-"""One training step in its phases: G, G's path length, D, D's R1, moving average.
+"""One training step in its phases: G, G's path length, D, D's gradient penalties, moving average, augmentation.
 
 A phase accumulates gradients over shards of the batch, exchanges them once, checks them, and moves one network. Losses
 are sums over images divided by the global count, so any split over shards and processes gives the same gradients.
@@ -6,137 +6,218 @@ are sums over images divided by the global count, so any split over shards and p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from sgkit.config import TrainConfig
-from sgkit.errors import TrainingError
+from sgkit.errors import NonFiniteError
+from sgkit.model import MapNoise
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, autocast
+from sgkit.training.augment import Augmentation
 from sgkit.training.draws import Draws
 from sgkit.training.ema import update_average
-from sgkit.training.exchange import sum_over_processes
-from sgkit.training.losses import d_logistic, g_nonsaturating, path_length_penalty, path_lengths, r1_penalty
+from sgkit.training.judging import Judge, Verdict
+from sgkit.training.losses import (
+    d_loss,
+    drift_penalty,
+    g_loss,
+    gradient_penalty,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
 from sgkit.training.mixing import mix_styles, mixing_cutoffs
-from sgkit.training.schedules import ema_beta
+from sgkit.training.players import Descent, Shard, Sums, Term
+from sgkit.training.schedules import Stage, blur_sigma, ema_beta
 from sgkit.training.state import TrainState
 
-__all__ = ["Shard", "Steps"]
-
-Sums = dict[str, Tensor]
-"""What a shard adds up: ``"loss"`` (with its graph), and values to report, each summed over the shard's images."""
+__all__ = ["Compiled", "Steps"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """Images that are in memory at once."""
+@dataclass(frozen=True)
+class Compiled:
+    """The networks as ``torch.compile`` gives them; ``None``: they run as they are."""
 
-    images: Tensor
-    """Real images [n, C, H, W] in [-1, 1]."""
-    labels: Tensor | None
-    numbers: Sequence[int]
-    """Number of each image in the run; random draws hang on it."""
-
-    def every(self, stride: int) -> Shard:
-        """The images whose number divides by ``stride``: the same ones however the batch is split."""
-        rows = [row for row, number in enumerate(self.numbers) if number % stride == 0]
-        labels = None if self.labels is None else self.labels[rows]
-        return Shard(images=self.images[rows], labels=labels, numbers=[self.numbers[row] for row in rows])
+    synthesis: Callable[..., Tensor] | None = None
+    discriminator: Callable[..., Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """The phases of training ``state`` by the recipe ``config``."""
+    """The phases of one step of ``state`` by the recipe ``config``, at a stage of it."""
 
     state: TrainState
     config: TrainConfig
+    stage: Stage
     context: DistributedContext
     precision: ResolvedPrecision
     draws: Draws
+    skip_nonfinite: bool = False
+    """Leave out updates that are not finite, and say so, instead of raising."""
+    compiled: Compiled = field(default_factory=Compiled)
+    events: list[str] = field(default_factory=list)
+    """What happened beside training."""
 
     def run(self, shards: Sequence[Shard]) -> dict[str, float]:
         """Values to report after one whole step over ``shards``, this process's share of the global batch.
 
         Raises:
-            TrainingError: a loss or gradient is not finite; the network it belongs to was not moved.
+            NonFiniteError: a loss or gradient is not finite; the network it belongs to was not moved.
         """
         config, state = self.config, self.state
-        values = self._g_main(shards)
-        if config.pl_weight > 0 and state.step % config.pl_interval == 0:
-            values |= self._g_path_length(shards)
-        values |= self._d_main(shards)
-        if config.r1_gamma > 0 and state.step % config.r1_interval == 0:
-            values |= self._d_r1(shards)
-        state.images += config.batch
+        for player in state.players.values():
+            player.set_lr_factor(self.stage.lr_factor * state.lr_factor)
+        is_pl_due = config.pl_weight > 0 and state.step % config.pl_interval == 0
+        is_penalty_due = config.penalizes_d and state.step % config.d_reg_interval == 0
+        values = self._move_g(shards, main=True, path_length=is_pl_due and config.pl_interval == 1)
+        if is_pl_due and config.pl_interval > 1:
+            values |= self._move_g(shards, main=False, path_length=True)
+        values |= self._move_d(shards, main=True, penalties=is_penalty_due and config.d_reg_interval == 1)
+        if is_penalty_due and config.d_reg_interval > 1:
+            values |= self._move_d(shards, main=False, penalties=True)
+        state.images += self.stage.batch
         state.step += 1
-        beta = ema_beta(batch=config.batch, images=state.images, ema_kimg=config.ema_kimg, ema_rampup=config.ema_rampup)
+        beta = ema_beta(
+            batch=self.stage.batch, images=state.images, ema_kimg=config.ema_kimg, ema_rampup=config.ema_rampup
+        )
         update_average(state.model.generator, state.generator, beta=beta)
+        return values | self._shown_state()
+
+    # ---------------------------------------------------------------------------------------- generator
+
+    def _move_g(self, shards: Sequence[Shard], *, main: bool, path_length: bool) -> dict[str, float]:
+        """One movement of G down its loss, its path length penalty, or both."""
+        config, state, batch = self.config, self.state, self.stage.batch
+        terms = [Term(name="loss_g", shards=shards, count=batch, sums=self._g_sums)] if main else []
+        if path_length:
+            stride = config.pl_batch_shrink
+            first = state.images + -state.images % stride
+            count = len(range(first, state.images + batch, stride))
+            few = [shard.every(stride) for shard in shards]
+            terms.append(Term(name="loss_pl", shards=few, count=count, sums=self._path_length_sums))
+        descent = self._descend("g", terms)
+        if descent is None:
+            return {}
+        values = {("grad_g" if main else "grad_pl"): descent.norm}
+        for term, totals in zip(terms, descent.totals, strict=True):
+            if term.name == "loss_g":
+                mapping = state.generator.mapping
+                mapping.w_avg.copy_((totals["w"] / batch).lerp(mapping.w_avg, mapping.config.w_avg_beta))
+                values |= _shown(totals, batch, {"loss": "loss_g", "sign": "sign_g", "classes": "class_g"})
+            else:
+                # The mean is moved after its use: penalties then do not hang on how the batch was split.
+                state.pl_mean.lerp_(totals["length"] / term.count, config.pl_decay)
+                values |= _shown(totals, term.count, {"penalty": "loss_pl", "length": "pl_length"})
+                values["pl_mean"] = float(state.pl_mean)
         return values
 
-    # ------------------------------------------------------------------------------------------- phases
-
-    def _g_main(self, shards: Sequence[Shard]) -> dict[str, float]:
-        def sums(shard: Shard) -> Sums:
-            ws, w = self._draw_ws("g", shard)
-            logits = self._judge(self._synthesize("g", ws, shard), shard.labels)
-            return {"loss": g_nonsaturating(logits).sum(), "w": w.detach().sum(dim=0), "sign": logits.sign().sum()}
-
-        mapping = self.state.generator.mapping
-        totals, norm = self._descend("g", shards, self.config.batch, sums)
-        beta = mapping.config.w_avg_beta
-        mapping.w_avg.copy_((totals["w"] / self.config.batch).lerp(mapping.w_avg, beta))
-        return self._shown(totals, self.config.batch, {"loss": "loss_g", "sign": "sign_g"}) | {"grad_g": norm}
-
-    def _g_path_length(self, shards: Sequence[Shard]) -> dict[str, float]:
-        config, state = self.config, self.state
-        first, stride = state.images, config.pl_batch_shrink
-        count = len(range(first + -first % stride, first + config.batch, stride))
-
-        def sums(shard: Shard) -> Sums:
-            ws, _ = self._draw_ws("pl", shard)
-            # Second derivatives stay in fp32: they square the rounding of the first ones.
-            images = self.state.generator.synthesis(ws, noise=self.draws.noise("pl.noise", shard.numbers))
-            noise = self.draws.pixel_normal("pl.direction", shard.numbers, images.shape[1:])
-            lengths = path_lengths(images, ws, noise)
-            penalty = path_length_penalty(lengths, state.pl_mean).sum()
-            weight = config.pl_weight * config.pl_interval
-            return {"loss": penalty * weight, "penalty": penalty.detach(), "length": lengths.detach().sum()}
-
-        totals, norm = self._descend("g", [shard.every(stride) for shard in shards], count, sums, name="loss_pl")
-        # The mean is moved after its use: penalties then do not hang on how the batch was split.
-        state.pl_mean.lerp_(totals["length"] / count, config.pl_decay)
-        shown = self._shown(totals, count, {"penalty": "loss_pl", "length": "pl_length"})
-        return shown | {"grad_pl": norm, "pl_mean": float(state.pl_mean)}
-
-    def _d_main(self, shards: Sequence[Shard]) -> dict[str, float]:
-        def sums(shard: Shard) -> Sums:
+    def _g_sums(self, shard: Shard) -> Sums:
+        ws, w = self._draw_ws("g", shard)
+        fake = self._judge(self._synthesize("g", ws, shard), shard, "g.augment")
+        real = None
+        if self.config.loss == "relativistic":
             with torch.no_grad():
-                ws, _ = self._draw_ws("d", shard)
-                fakes = self._synthesize("d", ws, shard)
-            fake, real = self._judge(fakes, shard.labels), self._judge(shard.images, shard.labels)
-            shown = torch.stack([real.sum(), fake.sum(), real.sign().sum(), fake.sign().sum()]).detach()
-            return {"loss": d_logistic(real, fake).sum(), "shown": shown}
+                real = self._judge(shard.images, shard, "g.real.augment").logits
+        loss = g_loss(self.config.loss, fake.logits, real).sum() + fake.class_loss * self.config.class_weight
+        sums = {"loss": loss, "w": w.detach().sum(dim=0), "sign": fake.logits.detach().sign().sum()}
+        return sums | self._class_sums(fake.class_loss)
 
-        totals, norm = self._descend("d", shards, self.config.batch, sums)
-        names = ("score_real", "score_fake", "sign_real", "sign_fake")
-        shown = dict(zip(names, (totals["shown"] / self.config.batch).tolist(), strict=True))
-        return self._shown(totals, self.config.batch, {"loss": "loss_d"}) | shown | {"grad_d": norm}
-
-    def _d_r1(self, shards: Sequence[Shard]) -> dict[str, float]:
+    def _path_length_sums(self, shard: Shard) -> Sums:
         config = self.config
+        ws, _ = self._draw_ws("pl", shard)
+        # Second derivatives stay in fp32: they square the rounding of the first ones.
+        images = self.state.generator.synthesis(ws, noise=self._noise("pl.noise", shard))
+        noise = self.draws.pixel_normal("pl.direction", shard.numbers, images.shape[1:])
+        lengths = path_lengths(images, ws, noise)
+        penalty = path_length_penalty(lengths, self.state.pl_mean).sum()
+        weight = config.pl_weight * config.pl_interval
+        return {"loss": penalty * weight, "penalty": penalty.detach(), "length": lengths.detach().sum()}
+
+    # ------------------------------------------------------------------------------------ discriminator
+
+    def _move_d(self, shards: Sequence[Shard], *, main: bool, penalties: bool) -> dict[str, float]:
+        """One movement of D down its loss, its penalties, or both."""
+        batch = self.stage.batch
 
         def sums(shard: Shard) -> Sums:
-            images = shard.images.detach().requires_grad_()
-            logits = self._judge(images, shard.labels, precision="fp32")
-            penalty = r1_penalty(images, logits, gamma=config.r1_gamma).sum()
-            return {"loss": penalty * config.r1_interval, "penalty": penalty.detach()}
+            return self._d_sums(shard, main=main, penalties=penalties)
 
-        totals, norm = self._descend("d", shards, config.batch, sums, name="loss_r1")
-        return self._shown(totals, config.batch, {"penalty": "loss_r1"}) | {"grad_r1": norm}
+        term = Term(name="loss_d" if main else "loss_d's penalties", shards=shards, count=batch, sums=sums)
+        descent = self._descend("d", [term])
+        if descent is None:
+            return {}
+        (totals,) = descent.totals
+        names = {"d": "loss_d", "drift": "loss_drift", "r1": "loss_r1", "r2": "loss_r2", "gp": "loss_gp"}
+        values = _shown(totals, batch, names | {"classes": "class_d"})
+        if main:
+            self._steer_augmentation(float(totals["seen"][2]))
+            values |= dict(
+                zip(
+                    ("score_real", "score_fake", "sign_real", "sign_fake"),
+                    (totals["seen"] / batch).tolist(),
+                    strict=True,
+                )
+            )
+        return values | {("grad_d" if main else "grad_d_reg"): descent.norm}
+
+    def _d_sums(self, shard: Shard, *, main: bool, penalties: bool) -> Sums:
+        """D's loss and penalties over a shard; in one pass over the images where both are asked for."""
+        config = self.config
+        parts: Sums = {}
+        needs_fakes = main or config.r2_gamma > 0 or config.gp_weight > 0
+        fakes = self._draw_fakes(shard) if needs_fakes else shard.images
+        if main or config.r1_gamma > 0:
+            images = shard.images.detach().requires_grad_(penalties and config.r1_gamma > 0)
+            real = self._judge(images, shard, "d.real.augment", exact=penalties)
+            if images.requires_grad:
+                parts["r1"] = r1_penalty(images, real.logits, gamma=self._per_full_pixel(config.r1_gamma)).sum()
+        if main or (penalties and config.r2_gamma > 0):
+            images = fakes.detach().requires_grad_(penalties and config.r2_gamma > 0)
+            fake = self._judge(images, shard, "d.fake.augment", exact=penalties)
+            if images.requires_grad:
+                parts["r2"] = r1_penalty(images, fake.logits, gamma=self._per_full_pixel(config.r2_gamma)).sum()
+        if penalties and config.gp_weight > 0:
+            parts["gp"] = self._gradient_penalty(shard, fakes)
+        weight = config.d_reg_interval if penalties else 1
+        loss = torch.stack([part * weight for part in parts.values()]).sum() if parts else 0.0
+        sums = {name: part.detach() for name, part in parts.items()}
+        if main:
+            part, more = self._d_main(real, fake)
+            loss, sums = loss + part, sums | more
+        assert isinstance(loss, Tensor)
+        return sums | {"loss": loss}
+
+    def _d_main(self, real: Verdict, fake: Verdict) -> tuple[Tensor, Sums]:
+        """D's loss on reals and fakes, and values to report."""
+        config = self.config
+        own = d_loss(config.loss, real.logits, fake.logits).sum()
+        classes = real.class_loss + fake.class_loss
+        loss, sums = own + classes * config.class_weight, {"d": own.detach()}
+        if config.drift_weight > 0:
+            drift = drift_penalty(real.logits).sum() * config.drift_weight
+            loss, sums["drift"] = loss + drift, drift.detach()
+        logits = [real.logits.detach(), fake.logits.detach()]
+        sums["seen"] = torch.stack([*(x.sum() for x in logits), *(x.sign().sum() for x in logits)])
+        return loss, sums | self._class_sums(classes)
+
+    def _gradient_penalty(self, shard: Shard, fakes: Tensor) -> Tensor:
+        shares = self.draws.uniform("d.gp", shard.numbers, [1, 1, 1])
+        mixed = shard.images.lerp(fakes, shares).requires_grad_()
+        verdict = self._judge(mixed, shard, "d.gp.augment", exact=True)
+        scale = self._per_full_pixel(1.0) ** 0.5
+        return gradient_penalty(mixed, verdict.logits, weight=self.config.gp_weight, scale=scale).sum()
+
+    def _per_full_pixel(self, squares: float) -> float:
+        """``squares`` of gradients by pixels of a grown size, as gradients by the repeated pixels of the full size."""
+        return squares / float(4**self.stage.left_out)
+
+    def _steer_augmentation(self, sign_sum: float) -> None:
+        state = self.state
+        state.augment = state.augment.after_step(self.config.augment, sign_sum=sign_sum, images=self.stage.batch)
 
     # --------------------------------------------------------------------------------------------- parts
 
@@ -154,72 +235,72 @@ class Steps:
         cutoffs = mixing_cutoffs(uniform, num_ws=ws.shape[1], probability=config.style_mixing_prob)
         return mix_styles(ws, other, cutoffs), ws[:, 0]
 
+    @torch.no_grad()
+    def _draw_fakes(self, shard: Shard) -> Tensor:
+        ws, _ = self._draw_ws("d", shard)
+        return self._synthesize("d", ws, shard)
+
     def _synthesize(self, purpose: str, ws: Tensor, shard: Shard) -> Tensor:
+        network = self.compiled.synthesis or self.state.generator.synthesis
         with autocast(self.precision, self.draws.device):
-            noise = self.draws.noise(f"{purpose}.noise", shard.numbers)
-            images: Tensor = self.state.generator.synthesis(ws, noise=noise)
+            images: Tensor = network(ws, noise=self._noise(f"{purpose}.noise", shard))
             return images
 
-    def _judge(self, images: Tensor, labels: Tensor | None, *, precision: ResolvedPrecision | None = None) -> Tensor:
-        """Logits [n, 1] in the order of :func:`group_order`; consecutive images share a minibatch deviation."""
-        order = group_order(len(images), self.state.model.config.discriminator.mbstd_group_size).to(images.device)
-        with autocast(precision or self.precision, self.draws.device):
-            logits: Tensor = self.state.discriminator(images[order], None if labels is None else labels[order])
-            return logits
+    def _noise(self, purpose: str, shard: Shard) -> MapNoise:
+        return self.draws.noise(purpose, shard.numbers, self.state.generator.synthesis.plan)
 
-    def _descend(
-        self, which: str, shards: Sequence[Shard], count: int, sums: Callable[[Shard], Sums], *, name: str = ""
-    ) -> tuple[Sums, float]:
-        """Move one network down its loss over ``count`` images; the sums over all of them, and the gradient's norm."""
-        state = self.state
-        network, optimizer = {
-            "g": (state.generator, state.g_optimizer),
-            "d": (state.discriminator, state.d_optimizer),
-        }[which]
-        parameters = list(network.parameters())
-        network.requires_grad_(True)
-        optimizer.zero_grad(set_to_none=True)
-        totals: Sums = {}
-        for shard in shards:
-            if not shard.numbers:
-                continue
-            part = sums(shard)
-            (part["loss"] / count).backward()  # type: ignore[no-untyped-call]
-            totals = {key: value.detach() + totals.get(key, 0.0) for key, value in part.items()}
-        network.requires_grad_(False)
-        for parameter in parameters:
-            if parameter.grad is None:  # untouched by a regularizer; Adam's moments decay as in a zero gradient
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        sum_over_processes([*gradients, *totals.values()], self.context)
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        loss, length = torch.stack([totals["loss"] / count, norm]).tolist()
-        self._check_finite(name or f"loss_{which}", loss, length)
-        optimizer.step()
-        return totals, length
-
-    def _check_finite(self, name: str, loss: float, norm: float) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        what = name if not math.isfinite(loss) else f"the gradient of {name}"
-        raise TrainingError(
-            f"At {self.state.kimg:.3f} kimg (step {self.state.step}) {what} is not finite ({name} {loss:g}, gradient "
-            f"norm {norm:g}). The last snapshot is untouched: resume from it with a lower learning rate "
-            "(--resume --set train.g_lr=... --set train.d_lr=...) or a larger train.r1_gamma."
+    def _judge(self, images: Tensor, shard: Shard, purpose: str, *, exact: bool = False) -> Verdict:
+        judge = Judge(
+            discriminator=self.state.discriminator,
+            compiled=self.compiled.discriminator,
+            precision=self.precision,
+            device=self.draws.device,
+            augmentation=Augmentation(config=self.config.augment, draws=self.draws),
+            augment_p=self.state.augment.p,
+            blur_sigma=blur_sigma(self.state.images, sigma=self.config.d_blur_sigma, kimg=self.config.d_blur_kimg),
         )
+        return judge(images, shard.labels, purpose=purpose, numbers=shard.numbers, exact=exact)
 
-    @staticmethod
-    def _shown(totals: Sums, count: int, names: Mapping[str, str]) -> dict[str, float]:
-        return {shown: float(totals[key]) / count for key, shown in names.items()}
+    def _class_sums(self, loss: Tensor) -> Sums:
+        model = self.state.model.config
+        has_classes = model.label_dim > 0 and model.discriminator.label_mode == "auxiliary"
+        return {"classes": loss.detach()} if has_classes else {}
+
+    def _descend(self, which: str, terms: Sequence[Term]) -> Descent | None:
+        """What the terms came to, after moving a network down them; ``None`` where it was not moved."""
+        state = self.state
+        player, scale = state.players[which], state.loss_scales[which]
+        descent = player.slope(terms, self.context, scale=scale.value)
+        if self.precision == "fp16":
+            state.loss_scales[which] = scale.after(overflow=descent.problem is not None)
+        if descent.problem is None:
+            player.optimizer.step()
+            return descent
+        where = f"At {state.kimg:.3f} kimg (step {state.step}) {descent.problem}"
+        if self.precision == "fp16" and scale.value > 1:
+            self.events.append(f"{where}: this update is left out, and losses are scaled by {scale.value / 2:g}.")
+        elif self.skip_nonfinite:
+            self.events.append(f"{where}: this update is left out.")
+        else:
+            raise NonFiniteError(
+                f"{where}. The last snapshot is untouched: resume from it with a lower learning rate "
+                "(--resume --set train.g_lr=... --set train.d_lr=...) or a larger train.r1_gamma."
+            )
+        return None
+
+    def _shown_state(self) -> dict[str, float]:
+        """Values of the state that change, to be shown."""
+        state, values = self.state, dict[str, float]()
+        if self.config.augment.kind == "ada":
+            values["augment_p"] = state.augment.p
+        if self.config.growth is not None:
+            values |= {"lod": self.stage.lod, "batch": self.stage.batch}
+        if self.precision == "fp16":
+            values |= {f"scale_{name}": scale.value for name, scale in state.loss_scales.items()}
+        if state.lr_factor != 1.0:
+            values["lr_factor"] = state.lr_factor
+        return values
 
 
-def group_order(count: int, group_size: int | None) -> Tensor:
-    """An order of ``count`` images in which groups of consecutive ones share a minibatch standard deviation.
-
-    The discriminator groups images j, j + N/G, j + 2N/G ...; reordered, no group reaches over the border of a shard
-    that holds whole groups, and all splits of a batch agree.
-    """
-    group = count if group_size is None else min(group_size, count)
-    if count % group:
-        return torch.arange(count)
-    return torch.arange(count).reshape(-1, group).t().reshape(-1)
+def _shown(totals: Sums, count: int, names: Mapping[str, str]) -> dict[str, float]:
+    return {shown: float(totals[key]) / count for key, shown in names.items() if key in totals}

@@ -74,21 +74,21 @@ def test_the_order_depends_on_seed_and_position_only(store_path: Path, mirror: b
     assert torch.equal(taken(dataset, 9, mirror=mirror, num_workers=2), straight)
 
 
-@pytest.mark.parametrize(("world_size", "shares"), [(1, [7]), (2, [3, 4]), (3, [2, 2, 3]), (7, [1] * 7)])
-def test_ranks_share_each_batch(store_path: Path, world_size: int, shares: list[int]) -> None:
+@pytest.mark.parametrize("borders", [[0, 7], [0, 3, 7], [0, 2, 4, 7], list(range(8))])
+def test_processes_share_each_batch(store_path: Path, borders: list[int]) -> None:
     dataset = StoreDataset(store_path)
     whole = taken(dataset, 4, start=3, batch=7).view(4, 7, 3, 8, 8)
     parts = [
-        taken(dataset, 4, start=3, batch=7, rank=rank, world_size=world_size).view(4, share, 3, 8, 8)
-        for rank, share in enumerate(shares)
+        taken(dataset, 4, start=3, batch=7, share=range(first, last)).view(4, last - first, 3, 8, 8)
+        for first, last in zip(borders, borders[1:], strict=False)
     ]
     assert torch.equal(torch.cat(parts, 1), whole)
 
 
-@pytest.mark.parametrize(("batch", "least"), [(0, 1), (2, 3)])
-def test_each_process_needs_an_image(store_path: Path, batch: int, least: int) -> None:
-    with pytest.raises(UsageError, match=f"batch is {batch}; it must be {least} or more"):
-        batches(StoreDataset(store_path), batch=batch, seed=0, world_size=least)
+@pytest.mark.parametrize("share", [range(0), range(2, 2), range(1, 4), range(0, 3, 2)])
+def test_a_share_is_a_part_of_the_batch(store_path: Path, share: range) -> None:
+    with pytest.raises(UsageError, match=rf"positions {share.start} to {share.stop} of a batch of 3; give a part"):
+        batches(StoreDataset(store_path), batch=3, seed=0, share=share)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

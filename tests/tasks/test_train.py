@@ -227,7 +227,7 @@ def test_a_signal_saves_first_and_says_how_to_go_on(
 
 def test_two_processes_train_as_one(store: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    options = ["--kimg", "0.016", "--set", "train.r1_interval=1", "--set", "train.pl_interval=1"]
+    options = ["--kimg", "0.016", "--set", "train.d_reg_interval=1", "--set", "train.pl_interval=1"]
     assert new_run(store, one, *options) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571"]
     command = [

@@ -1,7 +1,8 @@
-"""A tiny model, its recipe, and batches that need no store."""
+"""A tiny model, its recipe, and images that need no store."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, TrainConfig
 from sgkit.model import build
+from sgkit.training.loop import Supply
+from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
 
 
@@ -20,7 +23,7 @@ class FakeBatch:
     labels: Tensor
 
 
-BatchMaker = Callable[..., Iterator[FakeBatch]]
+SupplyMaker = Callable[..., Supply]
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def model_config() -> ModelConfig:
 @pytest.fixture
 def train_config() -> TrainConfig:
     return TrainConfig(
-        total_kimg=0.048, batch=8, r1_gamma=1.0, r1_interval=3, pl_interval=2, ema_kimg=0.02, ema_rampup=0.5
+        total_kimg=0.048, batch=8, r1_gamma=1.0, d_reg_interval=3, pl_interval=2, ema_kimg=0.02, ema_rampup=0.5
     )
 
 
@@ -51,17 +54,20 @@ def start(model_config: ModelConfig) -> Callable[[TrainConfig], TrainState]:
 
 
 @pytest.fixture
-def reals(model_config: ModelConfig) -> BatchMaker:
-    """Batches [batch, C, H, W] from image ``start`` on, each image a function of its position."""
+def reals(model_config: ModelConfig) -> SupplyMaker:
+    """Makes a supply of images from image ``start`` on, each a function of its position; it ends after ``steps``."""
 
-    def supply(*, batch: int, start: int = 0, rows: slice = slice(None)) -> Iterator[FakeBatch]:
-        shape = (model_config.image_channels, *model_config.image_size)
-        while True:
-            images = [
-                torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(position))
-                for position in range(start, start + batch)
-            ]
-            yield FakeBatch(torch.stack(images)[rows], torch.zeros(batch, model_config.label_dim)[rows])
-            start += batch
+    def maker(*, start: int = 0, steps: int | None = None) -> Supply:
+        def supply(stage: Stage, mine: range) -> Iterator[FakeBatch]:
+            first, shape = start, (model_config.image_channels, *stage.size)
+            for _ in itertools.count() if steps is None else range(steps):
+                images = [
+                    torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(position))
+                    for position in range(first + mine.start, first + mine.stop)
+                ]
+                yield FakeBatch(torch.stack(images), torch.zeros(len(mine), model_config.label_dim))
+                first += stage.batch
 
-    return supply
+        return supply
+
+    return maker

@@ -15,12 +15,12 @@ from sgkit.errors import ConfigError, TrainingError
 from sgkit.model import build
 from sgkit.training.draws import Draws
 from sgkit.training.loop import TrainReport, check_batch, share, train
-from sgkit.training.schedules import ema_beta
+from sgkit.training.schedules import Stage, ema_beta
 from sgkit.training.state import TrainState, load_state, save_state
 
 
 def run(state: TrainState, config: TrainConfig, reals: Any, **options: Any) -> list[TrainReport]:
-    return list(train(state, reals(batch=config.batch, start=state.images), config, **options))
+    return list(train(state, reals(start=state.images), config, **options))
 
 
 def tensors(state: TrainState) -> dict[str, torch.Tensor]:
@@ -28,8 +28,8 @@ def tensors(state: TrainState) -> dict[str, torch.Tensor]:
     found = {"pl_mean": state.pl_mean}
     for name, network in state.model.networks().items():
         found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-    for name, optimizer in (("g", state.g_optimizer), ("d", state.d_optimizer)):
-        for index, moments in optimizer.state_dict()["state"].items():
+    for name, player in state.players.items():
+        for index, moments in player.optimizer.state_dict()["state"].items():
             found |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
     return {name: value.clone() for name, value in found.items()}
 
@@ -118,7 +118,7 @@ def test_every_parameter_is_trained(start: Any, reals: Any, train_config: TrainC
 
 def test_average_follows_the_formula(start: Any, reals: Any, train_config: TrainConfig) -> None:
     state = start(train_config)
-    supply = train(state, reals(batch=8), train_config)
+    supply = train(state, reals(), train_config)
     average = state.model.generator.mapping.fc0.weight.double()
     for report in supply:
         beta = ema_beta(batch=8, images=report.images, ema_kimg=0.02, ema_rampup=0.5)
@@ -147,7 +147,7 @@ def test_bf16_computes_main_phases_in_bf16_and_regularizers_in_fp32(
     for name in ("loss_g", "loss_d", "grad_g", "grad_d"):
         assert got[name] == pytest.approx(expected[name], rel=0.05)
         assert got[name] != expected[name]
-    for name in ("loss_r1", "loss_pl", "grad_r1", "grad_pl", "pl_length"):
+    for name in ("loss_r1", "loss_pl", "grad_d_reg", "grad_pl", "pl_length"):
         assert got[name] == pytest.approx(expected[name], rel=1e-5)
 
 
@@ -174,13 +174,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(
 
 
 def test_batches_that_end_end_the_run(start: Any, reals: Any, train_config: TrainConfig) -> None:
-    supply = reals(batch=8)
-    assert len(list(train(start(train_config), [next(supply), next(supply)], train_config))) == 2
+    assert len(list(train(start(train_config), reals(steps=2), train_config))) == 2
 
 
-def test_a_batch_of_another_size_is_refused(start: Any, reals: Any, train_config: TrainConfig) -> None:
-    with pytest.raises(TrainingError, match=r"A batch of 6 images came; this process trains on 8 at once\."):
-        list(train(start(train_config), reals(batch=6), train_config))
+@pytest.mark.parametrize(("count", "size"), [(6, (8, 16)), (8, (4, 8))])
+def test_a_batch_of_another_size_is_refused(
+    start: Any, reals: Any, train_config: TrainConfig, count: int, size: tuple[int, int]
+) -> None:
+    def supply(stage: Stage, mine: range) -> Any:
+        return reals()(replace(stage, size=size), range(count))
+
+    message = rf"A batch of {count} images of {size[1]}x{size[0]} \(WxH\) came; .* trains on 8 at once, of 16x8\."
+    with pytest.raises(TrainingError, match=message):
+        list(train(start(train_config), supply, train_config))
 
 
 @pytest.mark.parametrize(

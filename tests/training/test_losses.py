@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgkit.training.losses import d_logistic, g_nonsaturating, path_length_penalty, path_lengths, r1_penalty
+from sgkit.training.losses import d_loss, g_loss, path_length_penalty, path_lengths, r1_penalty
 
 LOGITS = [-30.0, -2.0, -0.1, 0.0, 0.3, 4.0, 30.0]
 
@@ -24,7 +24,7 @@ def minus_log(p: float, q: float) -> float:
 
 def test_generator_loss_is_minus_log_of_the_probability_of_real() -> None:
     expected = [minus_log(sigmoid(x), sigmoid(-x)) for x in LOGITS]
-    assert g_nonsaturating(torch.tensor(LOGITS)[:, None]).tolist() == pytest.approx(expected, rel=1e-5)
+    assert g_loss("nonsaturating", torch.tensor(LOGITS)[:, None]).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_discriminator_loss_is_the_cross_entropy_of_real_and_fake() -> None:
@@ -33,14 +33,14 @@ def test_discriminator_loss_is_the_cross_entropy_of_real_and_fake() -> None:
         minus_log(sigmoid(real), sigmoid(-real)) + minus_log(sigmoid(-fake), sigmoid(fake))
         for real, fake in zip(LOGITS, fakes, strict=True)
     ]
-    got = d_logistic(torch.tensor(LOGITS)[:, None], torch.tensor(fakes)[:, None])
+    got = d_loss("nonsaturating", torch.tensor(LOGITS)[:, None], torch.tensor(fakes)[:, None])
     assert got.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_losses_of_half_precision_logits_are_float32() -> None:
     logits = torch.tensor([[0.5]], dtype=torch.bfloat16)
-    assert g_nonsaturating(logits).dtype == torch.float32
-    assert d_logistic(logits, logits).dtype == torch.float32
+    assert g_loss("nonsaturating", logits).dtype == torch.float32
+    assert d_loss("nonsaturating", logits, logits).dtype == torch.float32
 
 
 def test_r1_of_a_quadratic_discriminator() -> None:
