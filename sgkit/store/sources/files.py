@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,7 +28,10 @@ class FolderReader:
 
     def read(self, item: Item) -> bytes:
         """The bytes of the file."""
-        return Path(self.path, item.locator).read_bytes()
+        path = Path(self.path, item.locator)
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            raise OSError("a folder, device or pipe, not a file")
+        return path.read_bytes()
 
 
 class FolderSource(Source):
@@ -59,7 +63,7 @@ class ListSource(Source):
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
-        lines = Path(given).read_text(encoding="utf-8").splitlines()
+        lines = Path(given).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
         self.names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
     def __len__(self) -> int:
@@ -94,7 +98,7 @@ class ZipReader:
 
 
 class ZipSource(Source):
-    """All images in a zip file, in sorted order of their names."""
+    """All images in a zip file, in sorted order of their names; of equal names the last counts, as when unpacked."""
 
     kind = "zip"
 
@@ -106,7 +110,7 @@ class ZipSource(Source):
                 described = archive.read(DATASET_JSON) if DATASET_JSON in members else None
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(f"{given} cannot be opened as a zip file: {error}. Is it complete?") from error
-        self.names = sorted(name for name in members if is_image_name(name))
+        self.names = sorted({name for name in members if is_image_name(name)})
         where = f"{DATASET_JSON} in {given}"
         self.labels, self._own = read_dataset_json(described, where) if described else _UNLABELLED
 
@@ -159,11 +163,14 @@ def _walk(root: str) -> Iterator[str]:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        # Sorted: a folder that links lead to, too, is found under the same path everywhere.
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in files:
             yield name if below == "." else f"{below}/{name}"
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(f"Folder {error.filename} cannot be listed: {error.strerror}.") from error
+    raise InputError(
+        f"Folder {error.filename} cannot be listed: {error.strerror}. Make it readable, or move it away."
+    ) from error
