@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -333,6 +335,8 @@ def _load(images: Images, requests: Iterable[_Request], num_workers: int) -> Ite
     reader = _BatchReader(images)
     if num_workers == 0:
         return (reader[request] for request in requests)
+    if isinstance(images, StoreDataset) and images.header.encoding == "raw":
+        return _read_ahead(reader, requests, ahead=2 * num_workers)
     loader: DataLoader[Batch] = DataLoader(
         reader,
         batch_size=None,
@@ -341,6 +345,21 @@ def _load(images: Images, requests: Iterable[_Request], num_workers: int) -> Ite
         worker_init_fn=_leave_process_group,
     )
     return iter(loader)
+
+
+def _read_ahead(reader: _BatchReader, requests: Iterable[_Request], *, ahead: int) -> Iterator[Batch]:
+    """Batches read by a thread: raw records are only copied, which takes less than passing them between processes.
+
+    NumPy lets go of the interpreter while it copies, so that waiting for a disk stops nobody else.
+    """
+    with ThreadPoolExecutor(1, "sgkit-reader") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for request in requests:
+            waiting.append(pool.submit(reader.__getitem__, request))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _leave_process_group(worker: int) -> None:  # noqa: ARG001 - the loader's signature

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ STATE_KEY = b"!state"
 """Sorts before all records, which are appended."""
 PAGE = 4096
 MAP_STEP = 64 << 20
+READ_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,25 @@ class PartWriter:
 
     def read_metas(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """(meta, stored label) of every record so far, in order."""
-        if not self.path.exists():
-            return
+        first = 0
+        while self.path.exists():
+            found = self._read_metas(first)
+            yield from found
+            first += len(found)
+            if len(found) < READ_AT_ONCE:
+                return
+
+    def _read_metas(self, first: int) -> list[tuple[dict[str, Any], bytes]]:
+        """Those of up to ``READ_AT_ONCE`` records; the file's pages leave memory when it is closed."""
+        found: list[tuple[dict[str, Any], bytes]] = []
         with self._open(0) as environment, environment.begin() as transaction:
-            label = b""
-            for key, value in transaction.cursor():
-                if key.endswith(b":label"):
-                    label = bytes(value)
-                elif key.endswith(b":meta"):
-                    yield json.loads(value.decode("utf-8", "surrogateescape")), label
+            for index in range(first, first + READ_AT_ONCE):
+                meta = transaction.get(_key(index, "meta"))
+                if meta is None:
+                    break
+                label = transaction.get(_key(index, "label"), default=b"")
+                found.append((json.loads(meta.decode("utf-8", "surrogateescape")), bytes(label)))
+        return found
 
     def commit(self, first: int, records: Sequence[Record], state: Mapping[str, Any]) -> None:
         """Write records ``first``, ``first + 1`` ... and the state: all of it, or, when this raises, nothing.
@@ -158,7 +170,7 @@ class StoreReader:
         self.header: Header = read_header(self.path)
         self._starts = np.cumsum([0] + [part.num_images for part in self.header.parts])
         self._pid = -1
-        self._open: dict[int, lmdb.Transaction] = {}
+        self._open: dict[tuple[int, int], lmdb.Transaction] = {}  # (thread, part): no two threads share one
 
     def __len__(self) -> int:
         return self.header.num_images
@@ -209,14 +221,16 @@ class StoreReader:
     def _transaction(self, part: int) -> lmdb.Transaction:
         if self._pid != os.getpid():  # first use, or forked: what the parent opened is not ours
             self._open, self._pid = {}, os.getpid()
-        if part not in self._open:
+        key = (threading.get_ident(), part)
+        if key not in self._open:
             file = self.path / self.header.parts[part].file
-            self._open[part] = open_environment(file).begin(buffers=True)
-        return self._open[part]
+            self._open[key] = open_environment(file).begin(buffers=True)
+        return self._open[key]
 
 
 _environments: weakref.WeakValueDictionary[tuple[str, int, int], lmdb.Environment] = weakref.WeakValueDictionary()
 _owner = os.getpid()
+_opening = threading.Lock()
 
 
 def open_environment(file: Path) -> lmdb.Environment:
@@ -234,10 +248,11 @@ def open_environment(file: Path) -> lmdb.Environment:
     try:
         status = file.stat()
         key = (str(file.resolve()), status.st_ino, status.st_mtime_ns)
-        environment = _environments.get(key)
-        if environment is None:
-            environment = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1)
-            _environments[key] = environment
+        with _opening:
+            environment = _environments.get(key)
+            if environment is None:
+                environment = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
+                _environments[key] = environment
     except (OSError, lmdb.Error) as error:
         raise StoreError(f"{file} cannot be opened: {error}. Copy it, or prepare the store, again.") from error
     return environment

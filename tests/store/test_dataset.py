@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
-from itertools import islice
+import threading
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_processes_share_each_batch(store_path: Path, borders: list[int]) -> Non
     whole = taken(dataset, 4, start=3, batch=7).view(4, 7, 3, 8, 8)
     parts = [
         taken(dataset, 4, start=3, batch=7, share=range(first, last)).view(4, last - first, 3, 8, 8)
-        for first, last in zip(borders, borders[1:], strict=False)
+        for first, last in pairwise(borders)
     ]
     assert torch.equal(torch.cat(parts, 1), whole)
 
@@ -121,6 +122,19 @@ def test_smaller_images_are_rounded_once(raw_store_path: Path) -> None:
 def test_sizes_that_cannot_be_averaged_are_refused(raw_store_path: Path, size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match=r"from 8x8 come that size, its half, its quarter"):
         batches(StoreDataset(raw_store_path), batch=2, seed=0, size=size)
+
+
+def test_raw_batches_are_read_ahead_by_a_thread_that_ends(raw_store_path: Path) -> None:
+    dataset = StoreDataset(raw_store_path)
+    straight = taken(dataset, 9, mirror=True)
+    assert torch.equal(taken(dataset, 9, mirror=True, num_workers=2), straight)
+    assert len(list(iterate(dataset, batch=5, num_workers=2))) == 3
+    before = threading.active_count()
+    stream = batches(dataset, batch=4, seed=5, mirror=True, num_workers=2)
+    assert torch.equal(next(stream).images, straight[:4])
+    assert threading.active_count() == before + 1
+    stream.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 def test_about_half_of_the_images_are_mirrored(store_path: Path) -> None:
