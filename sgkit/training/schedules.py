@@ -66,8 +66,9 @@ def stages(model: ModelConfig, train: TrainConfig) -> list[Stage]:
 def growth_lod(images: int, growth: GrowthConfig, *, num_doublings: int) -> float:
     """Doublings left out after ``images``: whole while nothing fades, falling by 1 in each fade (ProGAN, section 2)."""
     first = num_doublings - (growth.start_resolution // BASE_RESOLUTION).bit_length() + 1
-    phases, within = divmod(images / 1000.0, growth.stable_kimg + growth.fade_kimg)
-    faded = max(within - growth.stable_kimg, 0.0) / growth.fade_kimg if growth.fade_kimg > 0 else 0.0
+    stable, fade = growth.stable_kimg * 1000.0, growth.fade_kimg * 1000.0
+    phases, within = divmod(images, stable + fade)
+    faded = max(within - stable, 0.0) / fade if fade > 0 else 0.0
     return max(first - phases - faded, 0.0)
 
 

@@ -129,6 +129,8 @@ class Steps:
     def _path_length_sums(self, shard: Shard) -> Sums:
         config = self.config
         ws, _ = self._draw_ws("pl", shard)
+        if not ws.requires_grad:  # the mapping network is frozen
+            ws = ws.detach().requires_grad_()
         # Second derivatives stay in fp32: they square the rounding of the first ones.
         images = self.state.generator.synthesis(ws, noise=self._noise("pl.noise", shard))
         noise = self.draws.pixel_normal("pl.direction", shard.numbers, images.shape[1:])

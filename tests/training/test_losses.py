@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgkit.training.losses import d_loss, g_loss, path_length_penalty, path_lengths, r1_penalty
+from sgkit.training.losses import (
+    class_loss,
+    d_loss,
+    drift_penalty,
+    g_loss,
+    gradient_penalty,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
 
 LOGITS = [-30.0, -2.0, -0.1, 0.0, 0.3, 4.0, 30.0]
 
@@ -35,6 +44,63 @@ def test_discriminator_loss_is_the_cross_entropy_of_real_and_fake() -> None:
     ]
     got = d_loss("nonsaturating", torch.tensor(LOGITS)[:, None], torch.tensor(fakes)[:, None])
     assert got.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+GAMES = {
+    "saturating": (lambda r, f: -minus_log(sigmoid(-f), sigmoid(f)), None),
+    "wgan": (lambda r, f: -f, lambda r, f: f - r),
+    "hinge": (lambda r, f: -f, lambda r, f: max(0.0, 1 - r) + max(0.0, 1 + f)),
+    "relativistic": (
+        lambda r, f: minus_log(sigmoid(f - r), sigmoid(r - f)),
+        lambda r, f: minus_log(sigmoid(r - f), sigmoid(f - r)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_the_other_games(name: str) -> None:
+    reals, fakes = LOGITS, LOGITS[::-1]
+    g_formula, d_formula = GAMES[name]
+    pairs = list(zip(reals, fakes, strict=True))
+    real, fake = torch.tensor(reals)[:, None], torch.tensor(fakes)[:, None]
+    assert g_loss(name, fake, real).tolist() == pytest.approx([g_formula(r, f) for r, f in pairs], rel=1e-5, abs=1e-7)
+    d_formula = d_formula or (lambda r, f: minus_log(sigmoid(r), sigmoid(-r)) + minus_log(sigmoid(-f), sigmoid(f)))
+    assert d_loss(name, real, fake).tolist() == pytest.approx([d_formula(r, f) for r, f in pairs], rel=1e-5)
+
+
+def test_drift_is_the_square_of_real_logits() -> None:
+    assert drift_penalty(torch.tensor([[3.0], [-0.5]])).tolist() == [9.0, 0.25]
+
+
+def test_class_loss_is_the_cross_entropy() -> None:
+    logits = [[0.3, -1.2, 2.0], [5.0, 5.0, 5.0]]
+    labels = [[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]]
+    expected = []
+    for row, label in zip(logits, labels, strict=True):
+        total = sum(math.exp(x) for x in row)
+        expected.append(-sum(y * math.log(math.exp(x) / total) for x, y in zip(row, label, strict=True)))
+    assert class_loss(torch.tensor(logits), torch.tensor(labels)).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_gradient_penalty_of_a_linear_discriminator() -> None:
+    # D(x) = sum(a x), so |dD/dx| = |a| at every image.
+    torch.manual_seed(0)
+    a = torch.randn(3, 4, 4, dtype=torch.float64, requires_grad=True)
+    images = torch.randn(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    logits = (a * images).sum(dim=(1, 2, 3))[:, None]
+    norm = float(a.detach().square().sum().sqrt())
+    penalty = gradient_penalty(images, logits, weight=10.0, scale=0.5)
+    assert penalty.tolist() == pytest.approx([10 * (norm / 2 - 1) ** 2] * 5)
+    (slope,) = torch.autograd.grad(penalty.sum(), a)
+    torch.testing.assert_close(slope, 5 * 20 * (norm / 2 - 1) * 0.5 * a.detach() / norm)
+
+
+def test_gradient_penalty_of_a_constant_has_a_finite_slope() -> None:
+    a = torch.zeros(3, 4, 4, requires_grad=True)
+    images = torch.randn(2, 3, 4, 4, requires_grad=True)
+    gradient_penalty(images, (a * images).sum(dim=(1, 2, 3))[:, None], weight=10.0).sum().backward()
+    assert a.grad is not None
+    assert a.grad.isfinite().all()
 
 
 def test_losses_of_half_precision_logits_are_float32() -> None:

@@ -1,0 +1,288 @@
+"""What recipes may ask of a step beside the plain one: games, penalties, freezing, precision, policies."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import multiprocessing
+
+from sgkit.config import AugmentConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, TrainConfig
+from sgkit.errors import ConfigError, NonFiniteError
+from sgkit.model import build
+from sgkit.ops import filter2d
+from sgkit.runtime.distributed import distributed
+from sgkit.training.judging import blurred
+from sgkit.training.loop import TrainReport, train
+from sgkit.training.players import LossScale
+from sgkit.training.schedules import blur_sigma
+from sgkit.training.state import TrainState
+
+
+def run(state: TrainState, config: TrainConfig, reals: Any, **options: Any) -> list[TrainReport]:
+    return list(train(state, reals(start=state.images), config, **options))
+
+
+def weights(state: TrainState) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{key}": value.clone()
+        for name, network in state.model.networks().items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in before.items() if not torch.allclose(value, after[name], 0, 0, equal_nan=True)}
+
+
+GAMES = [
+    {"loss": "nonsaturating"},
+    {"loss": "saturating"},
+    {"loss": "hinge", "r1_gamma": 0.0},
+    {"loss": "relativistic", "r2_gamma": 1.0},
+    {"loss": "wgan", "r1_gamma": 0.0, "gp_weight": 10.0, "drift_weight": 0.001},
+]
+
+
+@pytest.mark.parametrize("interval", [1, 2])
+@pytest.mark.parametrize("game", GAMES, ids=lambda game: game["loss"])
+def test_every_game_trains_alike_in_any_micro_batches(
+    start: Any, reals: Any, train_config: TrainConfig, game: dict[str, Any], interval: int
+) -> None:
+    config = replace(train_config, total_kimg=0.016, d_reg_interval=interval, pl_interval=interval, **game)
+    whole, parts = start(config), start(config)
+    expected = run(whole, config, reals)
+    got = run(parts, replace(config, micro_batch=2), reals)
+    for one, other in zip(got, expected, strict=True):
+        assert one.values == pytest.approx(other.values, rel=2e-3, abs=1e-4)
+        assert all(math.isfinite(value) for value in one.values.values())
+    penalties = {"loss_r1": config.r1_gamma, "loss_r2": config.r2_gamma, "loss_gp": config.gp_weight}
+    for report, due in zip(expected, (True, interval == 1), strict=True):
+        for name, weight in penalties.items():
+            assert (name in report.values) == (due and weight > 0)
+        assert ("grad_d_reg" in report.values) == (due and interval > 1 and any(penalties.values()))
+
+
+def test_a_penalty_in_each_step_is_a_part_of_its_loss(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    """One movement by the sum: the gradient is that of loss and penalty together, the learning rate the plain one."""
+    config = replace(train_config, total_kimg=0.008, d_reg_interval=1, pl_weight=0.0)
+    state = start(config)
+    assert state.players["d"].optimizer.param_groups[0]["lr"] == config.d_lr
+    run(state, config, reals)
+    steps = {int(value["step"]) for value in state.players["d"].optimizer.state.values()}
+    assert steps == {1}
+    lazy = replace(config, d_reg_interval=2)
+    state = start(lazy)
+    run(state, lazy, reals)
+    assert {int(value["step"]) for value in state.players["d"].optimizer.state.values()} == {2}
+
+
+def test_classes_of_an_auxiliary_discriminator_are_learned(tiny_config: Any) -> None:
+    """Labels that show in the images: the class loss falls, and score and classes are reported apart."""
+    model = tiny_config("progan", label_dim=2)
+    config = replace(
+        TrainConfig(), growth=None, total_kimg=0.12, batch=4, pl_weight=0.0, r1_gamma=0.0, d_lr=0.01, g_lr=1e-30
+    )
+    model = replace(
+        model,
+        synthesis=replace(model.synthesis, growing=False),
+        discriminator=replace(model.discriminator, growing=False),
+    )
+
+    class Batch:
+        labels = torch.eye(2).repeat(2, 1)
+        images = (torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None]).expand(4, 3, 16, 16)
+
+    reports = list(train(TrainState.start(build(model, seed=1), config), lambda *_: [Batch()] * 30, config))
+    assert reports[-1].values["class_d"] < reports[0].values["class_d"]
+    assert "class_g" in reports[0].values
+
+
+def test_frozen_parts_keep_their_weights(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    config = replace(train_config, freeze_d=2, freeze_mapping=True, freeze_affine=True)
+    state = start(config)
+    before = weights(state)
+    run(state, config, reals)
+    changed = moved(before, weights(state))
+    names = {name for name in before if not name.endswith(("taps", "noise_const"))}
+    layers = [spec.name for spec in state.discriminator.plan][:2]
+    frozen = {
+        name
+        for name in names
+        if ".affine." in name
+        or ".mapping.fc" in name
+        or any(name.startswith(f"discriminator.{layer}.") for layer in layers)
+    }
+    assert frozen
+    assert changed == names - frozen
+    assert not any(parameter.requires_grad for parameter in state.generator.parameters())
+
+
+def test_freezing_all_of_d_is_refused(start: Any, train_config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match=r"freeze_d is 9; the discriminator has 4 layers, so give less"):
+        start(replace(train_config, freeze_d=9))
+
+
+def test_augmentation_is_steered_and_shown(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    augment = AugmentConfig(kind="ada", target=-0.99, interval=2, kimg=0.08)
+    config = replace(train_config, augment=augment)
+    state = start(config)
+    reports = run(state, config, reals)
+    # D's signs are above that target, so p rises by 16 / 80 each second step.
+    assert [report.values["augment_p"] for report in reports] == pytest.approx([0, 0.2, 0.2, 0.4, 0.4, 0.6])
+    split = run(start(config), replace(config, micro_batch=4), reals)
+    for one, other in zip(split, reports, strict=True):
+        assert one.values == pytest.approx(other.values, rel=1e-3, abs=1e-4)
+
+
+def test_the_rate_follows_the_states_factor(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    config = replace(train_config, total_kimg=0.008, pl_weight=0.0)
+    state = start(config)
+    state.lr_factor = 0.25
+    report = run(state, config, reals)[0]
+    assert state.players["g"].optimizer.param_groups[0]["lr"] == config.g_lr / 4
+    assert report.values["lr_factor"] == 0.25
+
+
+def test_the_blur_before_d_is_the_papers_and_fades() -> None:
+    images = torch.randn(1, 3, 12, 10)
+    sigma = 1.5
+    taps = torch.tensor([2.0 ** -((x / sigma) ** 2) for x in range(-4, 5)])
+    torch.testing.assert_close(blurred(images, sigma), filter2d(images, taps / taps.sum()))
+    assert blurred(images, 0.2) is images
+    assert [blur_sigma(n, sigma=10, kimg=200) for n in (0, 100_000, 200_000, 300_000)] == [10, 5, 0, 0]
+
+
+def test_recomputed_activations_change_nothing(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    kept, recomputed = start(train_config), start(train_config)
+    expected = run(kept, train_config, reals)
+    got = run(recomputed, replace(train_config, recompute=True), reals)
+    assert [report.values for report in got] == [report.values for report in expected]
+    assert moved(weights(kept), weights(recomputed)) == set()
+
+
+def test_low_resolutions_may_stay_in_full_precision(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    """A network of 4 and 8 px with one reduced resolution: 8 px computes in bf16, the rest as fp32 does."""
+    config = replace(train_config, total_kimg=0.008, reduced_resolutions=1)
+    state = start(config)
+    dtypes: dict[str, torch.dtype] = {}
+    for spec in state.discriminator.plan:
+        state.discriminator.layer(spec.name).register_forward_hook(
+            lambda _, args, out, name=spec.name: dtypes.__setitem__(name, out.features.dtype)
+        )
+    for spec in state.generator.synthesis.plan:
+        state.generator.synthesis.layer(spec.name).register_forward_hook(
+            lambda _, args, out, name=f"g.{spec.name}": dtypes.__setitem__(name, out.features.dtype)
+        )
+    run(state, replace(config, r1_gamma=0.0, pl_weight=0.0), reals, precision="bf16")
+    low = {name for name, dtype in dtypes.items() if dtype == torch.bfloat16}
+    assert low == {name for name in dtypes if "b8_" in name}
+
+
+def test_fp16_scales_losses_and_leaves_out_what_overflows(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    config = replace(train_config, precision="fp16", total_kimg=0.032)
+    state = start(config)
+    state.loss_scales["d"] = LossScale(value=2.0**120)  # overflows in fp16, whatever the gradient
+    plain = run(start(train_config), replace(train_config, total_kimg=0.008), reals)[0].values
+    reports = run(state, config, reals, precision="fp16")
+    assert any("this update is left out, and losses are scaled by" in event for event in reports[0].events)
+    assert state.loss_scales["d"].value < 2.0**120
+    assert state.loss_scales["g"] == LossScale(value=LossScale.START, good_steps=4 + 2)
+    assert reports[0].values["loss_g"] == pytest.approx(plain["loss_g"], rel=0.02)
+    assert reports[0].values["grad_g"] == pytest.approx(plain["grad_g"], rel=0.05)
+
+
+def test_the_loss_scale_doubles_after_a_while_and_halves_on_overflow() -> None:
+    scale = LossScale(value=4.0)
+    for _ in range(LossScale.PATIENCE):
+        scale = scale.after(overflow=False)
+    assert scale == LossScale(value=8.0)
+    assert scale.after(overflow=True).value == 4.0
+    assert LossScale().after(overflow=True).value == 1.0
+
+
+def test_updates_that_are_not_finite_are_left_out_by_name(start: Any, reals: Any, train_config: TrainConfig) -> None:
+    config = replace(train_config, total_kimg=0.008)
+    state = start(config)
+    with torch.no_grad():
+        next(state.discriminator.parameters()).fill_(float("nan"))
+    before = weights(state)
+    [report] = run(state, config, reals, skip_nonfinite=True)
+    assert report.events[0].startswith("At 0.000 kimg (step 0) loss_g is not finite (nan): this update is left out")
+    assert len(report.events) == 3  # G's loss, D's loss, D's penalties; path lengths do not hang on D
+    assert "loss_g" not in report.values
+    assert "loss_pl" in report.values
+    assert all(math.isfinite(value) for value in report.values.values())
+    assert not any(name.startswith("discriminator") for name in moved(before, weights(state)))
+    with pytest.raises(NonFiniteError, match=r"loss_g is not finite"):
+        run(start_from(state, config), config, reals)
+
+
+def start_from(state: TrainState, config: TrainConfig) -> TrainState:
+    return TrainState.start(state.model, config)
+
+
+# ------------------------------------------------------------------------------------------ many processes
+
+
+MODEL = ModelConfig(
+    image_size=(8, 8),
+    z_dim=6,
+    w_dim=5,
+    mapping=MappingConfig(num_layers=2),
+    synthesis=SynthesisConfig(channel_base=64, channel_max=8),
+    discriminator=DiscriminatorConfig(channel_base=64, channel_max=8, mbstd_group_size=2),
+)
+RECIPE = TrainConfig(
+    total_kimg=0.02,
+    batch=10,
+    r1_gamma=1.0,
+    d_reg_interval=1,
+    pl_interval=2,
+    ema_kimg=0.02,
+    augment=AugmentConfig(kind="fixed", p=0.5),
+)
+
+
+class Batch:
+    def __init__(self, numbers: range) -> None:
+        generators = [torch.Generator().manual_seed(number) for number in numbers]
+        self.images = torch.stack(
+            [torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=one) for one in generators]
+        )
+        self.labels = torch.zeros(len(numbers), 0)
+
+
+def supply(stage: Any, mine: range) -> list[Batch]:
+    return [Batch(range(first + mine.start, first + mine.stop)) for first in (0, 10)]
+
+
+def work(rank: int, folder: str, port: int, world_size: int) -> None:
+    import os
+
+    torch.set_num_threads(1)
+    os.environ.update(
+        WORLD_SIZE=str(world_size), RANK=str(rank), LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    with distributed("cpu") as context:
+        state = TrainState.start(build(MODEL, seed=1), RECIPE)
+        values = [report.values for report in train(state, supply, RECIPE, context=context)]
+        Path(folder, f"{rank}.json").write_text(json.dumps(values))
+
+
+def test_processes_with_unequal_shares_train_as_one(tmp_path: Path) -> None:
+    world_size = 3  # shares of 2, 4 and 4 images; two processes are tested through the command line
+    expected = [report.values for report in train(TrainState.start(build(MODEL, seed=1), RECIPE), supply, RECIPE)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(work, args=(str(tmp_path), port, world_size), nprocs=world_size)
+    for rank in range(world_size):
+        for got, wanted in zip(json.loads((tmp_path / f"{rank}.json").read_text()), expected, strict=True):
+            assert got == pytest.approx(wanted, rel=1e-3, abs=1e-4)
