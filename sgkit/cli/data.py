@@ -112,8 +112,7 @@ def _show_info(result: StoreInfo) -> None:
             "parts": len(header.parts),
             "disk": f"{result.bytes_on_disk / 2**20:,.1f} MiB (images: {result.bytes_of_images / 2**20:,.1f} MiB)",
             "mean colour": " ".join(f"{value:.1f}" for value in result.mean_colour),
-            "left out": f"{header.num_skipped:,} "
-            + ", ".join(f"{count} {reason}" for reason, count in header.skipped.items()),
+            "left out": _left_out(header),
             "content": header.content_hash,
             **result.pictures,
         }
@@ -129,6 +128,11 @@ def _show_info(result: StoreInfo) -> None:
     if result.label_means:
         means = [(name, round(value, 4)) for name, value in result.label_means.items()]
         report.table(("label", "mean"), means[:MOST_ROWS], title=f"Labels ({len(means)})")
+
+
+def _left_out(header: Header) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in header.skipped.items())
+    return f"{header.num_skipped:,} ({reasons})" if reasons else "0"
 
 
 def _show_verify(result: VerifyResult) -> None:

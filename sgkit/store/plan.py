@@ -68,7 +68,7 @@ class PreparePlan:
         """Plain values that two runs must share to be the same preparation, and the command to repeat."""
         return {
             "sgkit": sgkit.__version__,
-            "command": self._command(out.parent if self.options.subset else out),
+            "command": self._command(out.parent if self.options.subset else out, num_parts),
             "options": self.options.to_dict(),
             "sources": [info.to_dict() for info in self.source_infos()],
             "labels": self.labeller.schema.to_dict(),
@@ -77,7 +77,7 @@ class PreparePlan:
             "num_parts": num_parts,
         }
 
-    def _command(self, out: Path) -> str:
+    def _command(self, out: Path, num_parts: int) -> str:
         words = ["sgkit", "prepare", *(source.given for source in self.sources), "--out", str(out)]
         for field in fields(self.options):
             value = getattr(self.options, field.name)
@@ -90,6 +90,8 @@ class PreparePlan:
             else:
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 words += [f"--{field.name.replace('_', '-')}", text]
+        if num_parts > 1:
+            words += ["--part", f"K/{num_parts}"]
         return shlex.join(words)
 
     def join(self, folder: Path, parts: Sequence[PartInfo]) -> Header:

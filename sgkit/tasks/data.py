@@ -63,7 +63,7 @@ def info(
     header = reader.header
     chosen = np.unique(np.linspace(0, len(reader) - 1, min(max_images, len(reader))).astype(int))
     total: np.ndarray = np.zeros((header.image_channels, *header.image_size), np.float64)
-    for index in _with_progress(chosen.tolist(), "averaging", on_progress):
+    for index in _with_progress(chosen.tolist(), on_progress):
         total += reader.pixels(index)
     mean = total / len(chosen)
     labels = _label_sums(reader)
@@ -139,7 +139,7 @@ def verify(store: str | Path, *, on_progress: OnProgress = ignore_progress) -> V
     reader = StoreReader(store)
     problems: list[Problem] = []
     digest = hashlib.sha256()
-    for index in _with_progress(range(len(reader)), "verifying", on_progress):
+    for index in _with_progress(range(len(reader)), on_progress):
         meta: dict[str, Any] = {}
         try:
             meta = reader.meta(index)
@@ -201,7 +201,7 @@ def export(
     writer = EXPORTS[form]
     with (atomic_path if form == "nvidia" else atomic_directory)(target) as aside:
         for done in writer(reader, aside):
-            on_progress(Progress(done=done, total=len(reader), stage="exporting"))
+            on_progress(Progress(done=done, total=len(reader)))
     return ExportResult(path=target, form=form, num_images=len(reader))
 
 
@@ -222,7 +222,7 @@ def merge(stores: Sequence[str | Path], out: str | Path, *, on_progress: OnProgr
         done = 0
         for count in copy_records(readers, schema, maps, aside / "part-00000.mdb"):
             done += count
-            on_progress(Progress(done=done, total=sum(map(len, readers)), stage="merging"))
+            on_progress(Progress(done=done, total=sum(map(len, readers))))
         (aside / REPORT_NAME).touch()
         header = merged_header(readers, schema, aside)
         (aside / HEADER_NAME).write_text(header.to_json(), encoding="utf-8")
@@ -290,9 +290,9 @@ def _beyond(hashes: list[str], names: list[str], common: Counter[str]) -> Iterat
             yield name
 
 
-def _with_progress(indices: Sequence[int] | range, stage: str, on_progress: OnProgress) -> Iterator[int]:
+def _with_progress(indices: Sequence[int] | range, on_progress: OnProgress) -> Iterator[int]:
     for done, index in enumerate(indices):
         if done % 64 == 0:
-            on_progress(Progress(done=done, total=len(indices), stage=stage))
+            on_progress(Progress(done=done, total=len(indices)))
         yield index
-    on_progress(Progress(done=len(indices), total=len(indices), stage=stage))
+    on_progress(Progress(done=len(indices), total=len(indices)))

@@ -206,9 +206,7 @@ class _Reporter:
         if now >= self._next or state.num_items == self._total:
             self._next = now + PROGRESS_SECONDS
             fields = {"left out": str(state.num_skipped)} if state.num_skipped else {}
-            self._on_progress(
-                Progress(done=state.num_items, total=self._total, unit="files", stage="preparing", fields=fields)
-            )
+            self._on_progress(Progress(done=state.num_items, total=self._total, unit="files", fields=fields))
 
 
 def _build(job: PartJob, reporter: _Reporter) -> PartInfo:

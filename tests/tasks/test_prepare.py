@@ -19,7 +19,8 @@ from PIL import Image
 import sgkit.store.build as build
 from sgkit.errors import ConfigError, InputError, SgkitError, StoreError, UsageError
 from sgkit.runtime.progress import Progress
-from sgkit.store import StoreDataset, StoreReader, read_header
+from sgkit.store import StoreDataset, StoreReader, landscape, read_header
+from sgkit.store.landscapes import SEASONS
 from sgkit.store.parts import StoreFiles
 from sgkit.store.records import PartWriter
 from sgkit.tasks.data import diff, verify
@@ -131,6 +132,9 @@ def test_parts_are_equal_to_the_whole(pictures: Path, tmp_path: Path, num_parts:
     for done, part in enumerate(order, 1):
         result = prepare(pictures, tmp_path / "parts", options=options, part=f"{part}/{num_parts}")
         assert set(result.missing_parts) == set(order[done:])
+        if result.header is None:
+            with pytest.raises(StoreError, match=rf"unfinished(?s:.*)--part K/{num_parts}"):
+                read_header(tmp_path / "parts")
         assert (result.header is None) == (done < num_parts)
     joined = read_header(tmp_path / "parts")
     assert whole is not None
@@ -389,6 +393,20 @@ def test_size_limits(pictures: Path, tmp_path: Path) -> None:
     header = prepare(pictures, tmp_path / "store", options=options).header
     assert header is not None
     assert header.skipped == {"empty": 1, "not an image": 1, "too long": 7, "too small": 2}
+
+
+def test_landscapes_are_painted_at_the_size_with_their_labels_and_facts(tmp_path: Path) -> None:
+    options = PrepareOptions(size=(8, 12))
+    prepare("sample:landscapes?count=5&seed=3&labels=season", tmp_path / "one", options=options)
+    prepare("sample:landscapes?count=5&seed=3&labels=season", tmp_path / "two", options=options, workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    reader = StoreReader(tmp_path / "one")
+    assert reader.header.labels.names == SEASONS
+    for index in range(5):
+        pixels, facts = landscape(index, size=(8, 12), seed=3)
+        np.testing.assert_array_equal(reader.pixels(index), pixels.transpose(2, 0, 1))
+        assert SEASONS[reader.label(index).argmax()] == facts.season
+        assert reader.meta(index)["attributes"] == facts.to_dict()
 
 
 def test_several_sources_follow_each_other(pictures: Path, tmp_path: Path) -> None:

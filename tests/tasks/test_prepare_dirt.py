@@ -151,7 +151,7 @@ def test_what_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return read_bytes(path)
 
     def refusing_scandir(path: str) -> object:
-        if os.path.basename(path) == "inner":
+        if Path(path).name == "inner":
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return scandir(path)
 
