@@ -10,7 +10,16 @@ import numpy as np
 from sgkit.checkpoint.inert import Buildable, shown
 from sgkit.errors import CheckpointError
 
-__all__ = ["MAX_DIMENSIONS", "STORAGE_TYPES", "ArrayRecord", "DtypeRecord", "Storage", "TensorView", "as_array"]
+__all__ = [
+    "MAX_DIMENSIONS",
+    "STORAGE_TYPES",
+    "ArrayRecord",
+    "DtypeRecord",
+    "Storage",
+    "TensorView",
+    "as_array",
+    "num_elements",
+]
 
 MAX_DIMENSIONS = 8
 DTYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})

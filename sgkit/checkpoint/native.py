@@ -16,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import sgkit
-from sgkit.checkpoint.assign import assemble, name_list
+from sgkit.checkpoint.assign import assemble, check_size, name_list
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError
 from sgkit.model import Model, ModelInfo
 from sgkit.runtime.files import atomic_path
 
-__all__ = ["Header", "is_native", "load_native", "raw_metadata", "read_header", "save"]
+__all__ = ["Header", "is_native", "load_native", "raw_header", "raw_metadata", "read_header", "save"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "sgkit"
@@ -99,7 +99,7 @@ def read_header(path: str | Path) -> Header:
     """
     path = Path(path)
     try:
-        return _header(_raw_header(path))
+        return _header(raw_header(path))
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"Cannot read model file {str(path)!r}: {error}") from error
 
@@ -140,8 +140,13 @@ def _model(header: Header, tensors: dict[str, torch.Tensor]) -> Model:
 # ------------------------------------------------------------------------------------------------ header
 
 
-def _raw_header(path: Path) -> dict[str, Any]:
-    """The JSON at the start of a safetensors file."""
+def raw_header(path: Path) -> dict[str, Any]:
+    """The JSON at the start of a safetensors file: tensors by name, and ``__metadata__``.
+
+    Raises:
+        CheckpointError: it is damaged.
+        InputError: there is no such file.
+    """
     if not path.is_file():
         raise InputError(f"There is no model file {str(path)!r}.")
     with path.open("rb") as file:
@@ -164,7 +169,7 @@ def raw_metadata(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the header is damaged.
     """
-    metadata = _raw_header(path).get("__metadata__", {})
+    metadata = raw_header(path).get("__metadata__", {})
     if not isinstance(metadata, dict):
         raise CheckpointError("its header is damaged: a table is expected.")
     return metadata
@@ -187,6 +192,7 @@ def _header(raw: dict[str, Any]) -> Header:
             odd = sorted(set(values) ^ KEYS)
             raise CheckpointError(f"its header has unknown or missing keys: {name_list(odd)}.")
         config = ModelConfig.from_dict(values["config"])
+        check_size(config)
         tensors = {name: (str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in raw.items()}
         return Header(
             config=config,

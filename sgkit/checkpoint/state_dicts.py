@@ -9,19 +9,18 @@ import contextlib
 import io
 import json
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
-from sgkit.checkpoint.arrays import DTYPES
+from sgkit.checkpoint.arrays import DTYPES, num_elements
 from sgkit.checkpoint.assign import assemble
 from sgkit.checkpoint.foreign import ForeignNetwork, refusal
 from sgkit.checkpoint.inert import Budget, shown
 from sgkit.checkpoint.mapped import mapped_file
-from sgkit.checkpoint.native import is_native, raw_metadata
+from sgkit.checkpoint.native import is_native, raw_header, raw_metadata
 from sgkit.checkpoint.torch_files import read_pickle, stored_members
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
@@ -33,6 +32,8 @@ METADATA_KEY = "sgkit_state_dict"
 """Entry of a .safetensors header that holds the configuration."""
 ARRAY_KEY = "sgkit_state_dict"
 """Array of an .npz that holds it, as text."""
+SAFETENSORS_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+"""Its names of the types that weights have."""
 
 
 def is_state_dict(path: Path) -> bool:
@@ -85,10 +86,31 @@ def _model(text: str | None, arrays: dict[str, Array]) -> Model:
 
 
 def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Array]]:
-    try:
-        return raw_metadata(path).get(METADATA_KEY), load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"it is damaged or cut short ({error}).") from error
+    """Configuration and arrays, these as views of the file (safetensors' own reader copies all of them)."""
+    text, entries = raw_metadata(path).get(METADATA_KEY), raw_header(path)
+    entries.pop("__metadata__", None)
+    with path.open("rb") as file:
+        data = mapped_file(file)
+    body = data[8 + int.from_bytes(data[:8], "little") :]
+    return text, {name: _read_entry(name, entry, body) for name, entry in entries.items()}
+
+
+def _read_entry(name: str, entry: object, body: memoryview) -> Array:
+    """One tensor of a safetensors file, a view of the bytes behind its header."""
+    found = entry if isinstance(entry, dict) else {}
+    kind, shape, place = (found.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not isinstance(shape, list) or not isinstance(place, list) or [type(n) for n in place] != [int, int]:
+        raise CheckpointError(f"array {shown(name)} is damaged.")
+    if not isinstance(kind, str) or kind not in SAFETENSORS_TYPES:
+        raise CheckpointError(f"array {shown(name)} is of type {shown(kind)}; state dicts hold plain numbers.")
+    dtype, (first, last) = np.dtype(SAFETENSORS_TYPES[kind]), place
+    count = num_elements(tuple(shape))
+    if not 0 <= first <= last <= len(body) or last - first != count * dtype.itemsize:
+        raise CheckpointError(
+            f"array {shown(name)} claims shape {shape} of {dtype} in bytes {first} to {last} of {len(body)}: the file "
+            "is damaged or cut short."
+        )
+    return np.frombuffer(body[first:last], dtype).reshape(shape) if count else np.zeros(shape, dtype)
 
 
 def _read_npz(path: Path) -> tuple[str | None, dict[str, Array]]:
@@ -106,17 +128,15 @@ def _read_npy(name: str, data: memoryview) -> Array:
         version = np.lib.format.read_magic(stream)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, dtype = reader(stream)
-    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"array {shown(name)} is damaged ({type(error).__name__}).") from error
     body = data[stream.tell() :]
     if dtype.hasobject:
         raise _object_array(name, body)
     if dtype.str.lstrip("<>|=") not in DTYPES and dtype.kind != "U":
         raise CheckpointError(f"array {shown(name)} is of type {dtype}; state dicts hold plain numbers.")
-    count = 1
-    for side in shape:
-        count *= side
-    if count < 0 or count * dtype.itemsize != len(body):
+    count = num_elements(shape)
+    if count * dtype.itemsize != len(body):
         raise CheckpointError(
             f"array {shown(name)} claims shape {list(shape)} of {dtype}, but {len(body)} bytes are there."
         )

@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+FORGET_AFTER = 1 << 24
+"""Bytes of a file that are looked at before their memory is given back: what was copied is not needed twice."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,14 @@ def converted(
     ]
     if problems:
         raise CheckpointError(f"Network {network.name} does not fit its options: {'; '.join(problems)}.")
-    tensors = {entry.ours: _read(entry, network) for entry in table}
-    for array in list(network.tensors.values())[:1]:
-        forget_pages(array)
+    tensors: dict[str, Tensor] = {}
+    looked_at = 0
+    for entry in table:
+        tensors[entry.ours] = _read(entry, network)
+        looked_at += tensors[entry.ours].nbytes
+        if looked_at >= FORGET_AFTER:
+            forget_pages(network.tensors[entry.theirs])
+            looked_at = 0
     return tensors
 
 
