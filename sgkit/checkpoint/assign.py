@@ -13,12 +13,14 @@ from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import Discriminator, Generator, Model, ModelInfo
 
-__all__ = ["adopt", "assemble", "name_list", "weightless"]
+__all__ = ["adopt", "assemble", "check_size", "name_list", "weightless"]
 
 N = TypeVar("N", bound=nn.Module)
 MAX_NAMED = 12
 MAX_DEPTH = 64
 MAX_WIDTH = 1 << 16
+MAX_TAPS = 1 << 8
+"""Of a resampling filter; StyleGAN3's have 12."""
 
 
 class _Weightless(TorchFunctionMode):
@@ -75,7 +77,7 @@ def assemble(config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]], inf
     Raises:
         CheckpointError: a network is too large to be real, or its tensors do not fit; each is named.
     """
-    _check_size(config)
+    check_size(config)
     generator = adopt(lambda: Generator(config), parts["generator"], what="the generator")
     raw = discriminator = None
     if "raw_generator" in parts:
@@ -85,17 +87,24 @@ def assemble(config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]], inf
     return Model(config=config, generator=generator, discriminator=discriminator, raw_generator=raw, info=info)
 
 
-def _check_size(config: ModelConfig) -> None:
-    """Refuse, before anything is built, configurations that no real model has."""
-    alias_free = config.synthesis.alias_free
-    depths = [config.mapping.num_layers, config.discriminator.mapping.num_layers]
-    depths += [alias_free.num_layers, alias_free.filter_size, alias_free.lrelu_upsampling] if alias_free else []
+def check_size(config: ModelConfig) -> None:
+    """Refuse, before anything is built, configurations that no real model has.
+
+    Raises:
+        CheckpointError: saying which numbers are too large.
+    """
+    synthesis, discriminator, alias_free = config.synthesis, config.discriminator, config.synthesis.alias_free
+    depths = [config.mapping.num_layers, discriminator.mapping.num_layers, alias_free.num_layers if alias_free else 0]
     widths = [*config.image_size, config.z_dim, config.w_dim, config.label_dim, config.mapping.layer_features or 0]
-    widths += [config.synthesis.channel_max, config.discriminator.channel_max]
-    if max(depths) > MAX_DEPTH or max(widths) > MAX_WIDTH:
+    widths += [synthesis.channel_max, discriminator.channel_max]
+    widths += [*(synthesis.channels or ()), *(discriminator.channels or ())]
+    taps = [len(synthesis.resample_filter), len(discriminator.resample_filter)]
+    taps.append(alias_free.filter_size * alias_free.lrelu_upsampling if alias_free else 0)
+    widths.append(alias_free.margin if alias_free else 0)
+    if max(depths) > MAX_DEPTH or max(widths) > MAX_WIDTH or max(taps) > MAX_TAPS:
         raise CheckpointError(
-            f"Its configuration has {max(depths)} layers in a network, or a width or image side of {max(widths)}; at "
-            f"most {MAX_DEPTH} and {MAX_WIDTH} are read."
+            f"Its configuration has {max(depths)} layers in a network, a width or image side of {max(widths)}, or "
+            f"filters of {max(taps)} taps; at most {MAX_DEPTH}, {MAX_WIDTH} and {MAX_TAPS} are read."
         )
 
 
@@ -109,7 +118,10 @@ def weightless(build: Callable[[], N], *, what: str) -> N:
         with _Weightless():
             return build()
     except (RuntimeError, OverflowError, TypeError) as error:
-        raise CheckpointError(f"The configuration of {what} describes no network that can be built: {error}") from error
+        reason = str(error).rpartition("DefaultCPUAllocator: ")[2].partition("\n")[0]
+        raise CheckpointError(
+            f"The configuration of {what} describes no network that can be built: {reason}"
+        ) from error
 
 
 def _misfits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Iterable[str]:

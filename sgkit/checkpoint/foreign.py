@@ -127,7 +127,7 @@ def _reader(data: memoryview) -> Callable[[Any, memoryview, Budget], Any]:
 
 def _describe(loaded: Any) -> ForeignFile:
     if isinstance(loaded, PersistentObject):
-        loaded = {"G_ema" if "Generator" in str(_meta(loaded).get("class_name")) else "D": loaded}
+        loaded = {"G_ema" if "Generator" in _text(_meta(loaded).get("class_name")) else "D": loaded}
     if isinstance(loaded, TfNetwork):
         loaded = (loaded,)
     if isinstance(loaded, (tuple, list)) and loaded and all(isinstance(n, TfNetwork) for n in loaded):
@@ -184,7 +184,7 @@ def _persistent_network(name: str, value: PersistentObject) -> ForeignNetwork:
                     absent.add(full)
                 else:
                     tensors[full] = array
-    return ForeignNetwork(name, str(meta.get("class_name", "")), options, tensors, frozenset(absent), attributes)
+    return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, frozenset(absent), attributes)
 
 
 def _meta(value: PersistentObject) -> dict[Any, Any]:
@@ -247,11 +247,14 @@ def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
         prefix, table, depth = pending.pop()
         attributes[prefix] = {"build_func_name": plain(table.get("build_func_name"))}
         attributes[prefix]["static_kwargs"] = plain(table.get("static_kwargs") or {})
-        for entry in table.get("variables") or ():
+        variables = table.get("variables") or ()
+        if not isinstance(variables, (tuple, list)):
+            raise CheckpointError(f"the variables of network {name} are damaged.")
+        for entry in variables:
             array = as_array(entry[1]) if isinstance(entry, (tuple, list)) and len(entry) == 2 else None
-            if array is None:
+            if array is None or not isinstance(entry[0], str):
                 raise CheckpointError(f"a variable of network {name} is damaged.")
-            tensors[prefix + str(entry[0])] = array
+            tensors[prefix + entry[0]] = array
         components = _table(table.get("components") or {}, f"the parts of network {name}")
         if depth and components:
             raise CheckpointError(f"the parts of network {name} have parts of their own; true files have none.")
@@ -260,7 +263,7 @@ def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
                 raise CheckpointError(f"part {shown(key)} of network {name} is no network.")
             pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}"), depth + 1))
     options = plain(state.get("static_kwargs") or {})
-    return ForeignNetwork(name, str(state.get("build_func_name", "")), options, tensors, frozenset(), attributes)
+    return ForeignNetwork(name, _text(state.get("build_func_name")), options, tensors, frozenset(), attributes)
 
 
 # ------------------------------------------------------------------------------------------- state dicts
@@ -299,6 +302,10 @@ def plain(value: Any) -> Any:
         CheckpointError: it is nested without end, or far too large.
     """
     return _plain(value, 0, [MAX_ENTRIES])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _plain(value: Any, depth: int, left: list[int]) -> Any:

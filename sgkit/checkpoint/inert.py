@@ -14,10 +14,20 @@ MAX_OPERATIONS = 4_000_000
 """Pickled items in one file, all of its nested streams together."""
 
 
-def shown(text: object, *, limit: int = 80) -> str:
-    """Text from a file, safe to print: escaped, quoted, cut to ``limit`` characters."""
-    plain = ascii(str(text)[: limit + 1])
+def shown(value: object, *, limit: int = 80) -> str:
+    """A value from a file, safe to print: escaped, quoted, cut to ``limit`` characters, whatever it contains."""
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(_part(item) for item in value[:limit])
+        text = f"[{inner}]" if isinstance(value, list) else f"({inner})"
+    else:
+        text = value if isinstance(value, str) else _part(value)
+    plain = ascii(text[: limit + 1])
     return plain if len(plain) <= limit + 2 else plain[:limit] + "...'"
+
+
+def _part(item: object) -> str:
+    """Numbers and text as they are; of all else the type: a few bytes can nest more text than any memory holds."""
+    return repr(item) if item is None or isinstance(item, (bool, int, float, str)) else type(item).__name__
 
 
 @dataclass

@@ -64,9 +64,9 @@ def read_legacy(data: memoryview, budget: Budget) -> Any:
     loaded = machine.run()
     machine.persistent = None
     keys = machine.run()
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise CheckpointError("a torch stream in it lists other storages than its object uses.")
-    for key in map(str, keys):
+    for key in keys:
         count = machine.number(8)
         if count != storages[key].count:
             raise CheckpointError(f"a torch storage announces {storages[key].count} elements, its data {count}.")

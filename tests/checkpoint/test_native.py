@@ -134,12 +134,14 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(file: Path) -> None
         ({"config": {"mapping": {"num_layers": 10**9}}}, "1000000000 layers in a network"),
         ({"config": {"image_size": [2**20, 2**20]}}, "image side of 1048576"),
         ({"config": {"w_dim": 2**60}}, "a width or image side of 1152921504606846976"),
+        ({"config": {"synthesis": {"resample_filter": [1] * 999}}}, "filters of 999 taps"),
     ],
 )
 def test_a_header_that_says_nonsense_is_refused(file: Path, header: dict[str, object], message: str) -> None:
     rewritten(file, header=header)
-    with pytest.raises(CheckpointError, match=message):
-        sgkit.load(file)
+    for reader in (sgkit.load, read_header):
+        with pytest.raises(CheckpointError, match=message):
+            reader(file)
 
 
 def test_an_unknown_network_is_named(file: Path) -> None:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import warnings
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,21 +15,10 @@ from sgkit.checkpoint.inert import Budget
 from sgkit.checkpoint.machine import Machine
 from sgkit.checkpoint.torch_files import read_pickle
 from sgkit.errors import CheckpointError, InputError
+from tests.checkpoint import pickles as p
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "fixtures"
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-p = _load("pickles")
 
 
 def nested(stream: bytes) -> bytes:
