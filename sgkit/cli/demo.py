@@ -31,8 +31,8 @@ class DemoScale:
     workers: int | None = None
     """Processes that prepare them; ``None``: as many as there are cores."""
     size: int = 32
-    preset: str = "stylegan2-32"
-    kimg: float = 8.0
+    preset: str = "stylegan2-mini"
+    kimg: float = 24.0
     minutes: float = 2.5
     """Longest time to train."""
     leg_seconds: float = 25.0

@@ -86,7 +86,7 @@ def _train(out: Path, record: Record) -> Section:
     shown = [grids[index * (len(grids) - 1) // 2] for index in range(3)] if len(grids) > 2 else grids
     return Section(
         title="Train",
-        text="A small StyleGAN2 with all of its parts: R1 and path length regularization, style mixing, moving "
+        text="The smallest StyleGAN2 of the presets: R1 regularization, style mixing, noise, moving "
         "average. The same seeds before, halfway and at the end. Training was stopped and resumed on the way, which "
         "changes nothing: a run goes on exactly where it was saved.",
         commands=(record.command, f"{record.command.rpartition(' --kimg ')[0]} --resume --kimg 200"),

@@ -1,0 +1,128 @@
+"""Beginning from the weights of another model: what fits is copied, the rest is newly drawn, all of it is listed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sgkit.config import ModelConfig
+from sgkit.errors import ConfigError
+from sgkit.model import Model
+
+__all__ = ["Transfer", "fitted_config", "transfer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """What became of the tensors of two models, each named as ``network.layer.tensor``."""
+
+    copied: tuple[str, ...]
+    widened: tuple[str, ...]
+    """Copied into a tensor of more or fewer columns: the layer that takes z beside a label."""
+    drawn: tuple[str, ...]
+    """Left as newly drawn: the source has none of the kind, or one of another shape."""
+    dropped: tuple[str, ...]
+    """Of the source, with no place here."""
+
+    def summary(self) -> str:
+        """The counts in a sentence, with the layers that were not simply copied."""
+        parts = [f"{len(self.copied)} tensors copied"]
+        for names, what in ((self.widened, "fitted"), (self.drawn, "newly drawn"), (self.dropped, "dropped")):
+            if names:
+                layers = dict.fromkeys(".".join(name.split(".")[:-1]) for name in names)
+                parts.append(f"{len(names)} {what} ({', '.join(layers)})")
+        return "; ".join(parts) + "."
+
+
+def fitted_config(
+    source: ModelConfig, *, image_size: tuple[int, int], image_channels: int, label_dim: int
+) -> ModelConfig:
+    """The configuration ``source`` for other images: layers are added or dropped at the high resolutions.
+
+    Raises:
+        ConfigError: the networks cannot get another size, or none fits the images.
+    """
+    changes: dict[str, Any] = {"image_channels": image_channels, "label_dim": label_dim}
+    if image_size != source.image_size:
+        if source.synthesis.alias_free is not None:
+            raise ConfigError(
+                "StyleGAN3's layers are laid out for one size: the model's is "
+                f"{source.image_size[1]}x{source.image_size[0]} (WxH), the images are {image_size[1]}x{image_size[0]}. "
+                "Prepare images of the model's size."
+            )
+        changes |= {"image_size": image_size, "base_size": None}
+        levels = replace(source, image_size=image_size, base_size=None, **_no_channels(source)).num_doublings + 1
+        for name in ("synthesis", "discriminator"):
+            part = getattr(source, name)
+            changes[name] = replace(part, channels=_channels(part.channels, levels))
+    if source.mapping.num_layers == 0 and source.mapping.label_mode == "direct":
+        changes["w_dim"] = source.z_dim + label_dim
+    return replace(source, **changes)
+
+
+def transfer(source: Model, target: Model) -> Transfer:
+    """Copy weights of ``source`` into ``target`` wherever a tensor of the same name and shape is; what was done.
+
+    A source without the generator as trained gives the averaged one twice. Weights that take z beside a label keep
+    those for z, scaled as their number asks for, and get zeros for the label: the pictures stay the same at first.
+
+    Raises:
+        ConfigError: no layer of the generator fits.
+    """
+    copied: list[str] = []
+    widened: list[str] = []
+    drawn: list[str] = []
+    dropped: list[str] = []
+    for name, network, given in _pairs(source, target):
+        old = {} if given is None else given.state_dict()
+        for key, value in network.state_dict().items():
+            full = f"{name}.{key}"
+            if key in old and old[key].shape == value.shape:
+                value.copy_(old[key])
+                copied.append(full)
+            elif key in old and key == "mapping.fc0.weight" and len(old[key]) == len(value):
+                _fit_columns(value, old[key], source.config.z_dim)
+                widened.append(full)
+            else:
+                drawn.append(full)
+        dropped += [f"{name}.{key}" for key in old if key not in network.state_dict()]
+    if not any(name.startswith("generator.synthesis.") for name in copied):
+        raise ConfigError("No layer of the model's generator fits these networks, so nothing would be learned from it.")
+    return Transfer(copied=tuple(copied), widened=tuple(widened), drawn=tuple(drawn), dropped=tuple(dropped))
+
+
+def _pairs(source: Model, target: Model) -> Iterator[tuple[str, nn.Module, nn.Module | None]]:
+    given: dict[str, nn.Module | None] = {
+        "generator": source.generator,
+        "raw_generator": source.raw_generator or source.generator,
+        "discriminator": source.discriminator,
+    }
+    for name, network in target.networks().items():
+        yield name, network, given[name]
+
+
+@torch.no_grad()
+def _fit_columns(target: Tensor, source: Tensor, z_dim: int) -> None:
+    """Columns for z scaled against the gain 1/sqrt(columns) of equalized learning rate; others 0."""
+    gain = math.sqrt(target.shape[1] / source.shape[1])
+    target.zero_()
+    target[:, :z_dim] = source[:, :z_dim] * gain
+
+
+def _no_channels(config: ModelConfig) -> dict[str, Any]:
+    return {name: replace(getattr(config, name), channels=None) for name in ("synthesis", "discriminator")}
+
+
+def _channels(channels: tuple[int, ...] | None, levels: int) -> tuple[int, ...] | None:
+    """Channels of so many levels: cut, or halved from level to level."""
+    if channels is None:
+        return None
+    longer = list(channels[:levels])
+    while len(longer) < levels:
+        longer.append(max(longer[-1] // 2, 1))
+    return tuple(longer)
