@@ -142,36 +142,38 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
     The image is continued by reflection, once to either side; beyond that is 0.
     """
     height, width = images.shape[-2:]
-    places = _places(inverse.to(images.dtype), height, width)
-    columns, rows = _spans(places, height, width)
+    columns, rows = _spans(inverse, height, width)
     large = enlarge(enlarge(images, *columns, dim=-1), *rows, dim=-2)
-    origin = torch.tensor([2 * columns.first, 2 * rows.first], dtype=places.dtype, device=places.device)
-    moved = sample_bilinear(large, places - origin)
+    moved = sample_bilinear(large, _grid(inverse.to(images.dtype), columns, rows, height, width))
     return reduce(reduce(moved, height, dim=-2), width, dim=-1)
 
 
-def _places(inverse: Tensor, height: int, width: int) -> Tensor:
-    """Where the enlarged output comes from in the enlarged input, [N, 2 * height + 10, 2 * width + 10, 2].
+def _grid(inverse: Tensor, columns: Span, rows: Span, height: int, width: int) -> Tensor:
+    """Where the enlarged output comes from, [N, 2 * height + 10, 2 * width + 10, 2], from -1 to 1 over the spans.
 
-    Counted in enlarged pixels; at 2 * i stands pixel i of the image. The output has the places that the reducing filter
-    reads.
+    The output has the places that the reducing filter reads. Place 2 * i of an enlarged axis shows pixel i.
     """
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     x, y = (
-        0.5 * torch.arange(1 - TAPS // 2, 2 * side + TAPS // 2 - 1, device=inverse.device, dtype=inverse.dtype) - middle
-        for side, middle in ((width, middle_x), (height, middle_y))
+        0.5 * torch.arange(1 - TAPS // 2, 2 * side + TAPS // 2 - 1, device=inverse.device, dtype=inverse.dtype)
+        - (side - 1) / 2
+        for side in (width, height)
     )
-    middle = torch.tensor([middle_x, middle_y], device=inverse.device, dtype=inverse.dtype)
-    across = inverse[:, None, None, :2, 0] * x[:, None]
-    down = inverse[:, None, None, :2, 1] * y[:, None, None] + (inverse[:, None, None, :2, 2] + middle)
-    return 2.0 * (across + down)
+    # From pixels around the middle to places from the first of the span, to the share of the span.
+    scale = inverse.new_tensor([2.0 / (span.last - span.first) for span in (columns, rows)])
+    start = inverse.new_tensor([(width - 1) / 2 - columns.first + 0.25, (height - 1) / 2 - rows.first + 0.25])
+    across, down, offset = (scale * inverse[:, None, None, :2, column] for column in range(3))
+    return across * x[:, None] + (down * y[:, None, None] + (offset + scale * start - 1.0))
 
 
-def _spans(places: Tensor, height: int, width: int) -> tuple[Span, Span]:
-    """Columns and rows that sampling at ``places`` may read, of the image and its reflections."""
-    corners = places[:, [0, 0, -1, -1], [0, -1, 0, -1]].flatten(0, 1)
-    low, high = torch.stack([corners.amin(dim=0) - 1.0, corners.amax(dim=0) + 3.0]).div(2.0).floor().long().tolist()
-    return _limited(low[0], high[0], width), _limited(low[1], high[1], height)
+def _spans(inverse: Tensor, height: int, width: int) -> tuple[Span, Span]:
+    """Columns and rows that the output is sampled from, of the image and its reflections."""
+    x, y = width / 2 + TAPS / 4, height / 2 + TAPS / 4
+    corners = inverse[:, :2] @ inverse.new_tensor([[-x, x, -x, x], [-y, -y, y, y], [1.0, 1.0, 1.0, 1.0]])
+    middle = inverse.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    low = (corners.amin(dim=(0, 2)) + middle - 0.5).floor()
+    high = (corners.amax(dim=(0, 2)) + middle + 1.5).ceil()
+    first, last = torch.stack([low, high]).long().tolist()
+    return _limited(first[0], last[0], width), _limited(first[1], last[1], height)
 
 
 def _limited(first: int, last: int, side: int) -> Span:

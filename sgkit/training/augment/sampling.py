@@ -12,17 +12,17 @@ __all__ = ["sample_bilinear"]
 BILINEAR, ZEROS, ALIGN_CORNERS = 0, 0, False
 
 
-def sample_bilinear(images: Tensor, places: Tensor) -> Tensor:
-    """``images`` [N, C, H, W] at ``places`` [N, height, width, 2], (x, y) in pixels: [N, C, height, width].
+def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
+    """``images`` [N, C, H, W] at the places ``grid`` [N, height, width, 2]: [N, C, height, width].
 
-    Outside the image is 0. ``places`` get no gradient.
+    Places are (x, y), from -1 at the outer edge of the first pixel to 1 at that of the last. Outside the image is 0.
+    ``grid`` gets no gradient.
     """
-    side = torch.tensor([images.shape[-1], images.shape[-2]], dtype=places.dtype, device=places.device)
-    result: Tensor = _Sample.apply(images, (2.0 * places + 1.0) / side - 1.0)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sample.apply(images, grid)  # type: ignore[no-untyped-call]
     return result
 
 
-# Sampling is linear in the image, so it is its own derivative's derivative; PyTorch before 2.9 does not say so.
+# Sampling is linear in the image, so its second derivative is sampling again; not every version of PyTorch knows.
 class _Sample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def enlarge(images: Tensor, first: int, last: int, *, dim: int) -> Tensor:
     """Pixels ``first`` to before ``last`` of ``images`` [N, C, H, W] along ``dim`` (-1 or -2), enlarged by 2.
 
     Place ``2 * i - 2 * first`` of the result shows pixel i. The axis is continued by reflection once to either side,
-    and by 0 beyond. There may be more at the end than was asked for.
+    and by 0 beyond.
     """
     side = images.shape[dim]
     reach = TAPS // 4
@@ -38,7 +38,8 @@ def enlarge(images: Tensor, first: int, last: int, *, dim: int) -> Tensor:
     else:
         outside = torch.zeros_like(pixels, dtype=torch.bool)
     reflected = (side - 1) - ((side - 1) - pixels.abs()).abs()
-    return _by_blocks(images, torch.where(outside, side, reflected), _ENLARGING, dim)
+    large = _by_blocks(images, torch.where(outside, side, reflected), _ENLARGING, dim)
+    return large.narrow(dim, 0, 2 * (last - first))
 
 
 def reduce(images: Tensor, size: int, *, dim: int) -> Tensor:
