@@ -18,7 +18,8 @@ from sgkit.config.model import (
     SynthesisConfig,
     base_size_of,
 )
-from sgkit.config.train import Precision, TrainConfig
+from sgkit.config.train import GrowthConfig, LossName, Precision, TrainConfig
+from sgkit.config.watch import CollapsePolicy, HealthConfig, KeepConfig, MetricsConfig, NonFinitePolicy
 
 __all__ = [
     "ARCHITECTURES",
@@ -29,10 +30,17 @@ __all__ = [
     "Architecture",
     "AugmentConfig",
     "AugmentKind",
+    "CollapsePolicy",
     "Config",
     "DiscriminatorConfig",
+    "GrowthConfig",
+    "HealthConfig",
+    "KeepConfig",
+    "LossName",
     "MappingConfig",
+    "MetricsConfig",
     "ModelConfig",
+    "NonFinitePolicy",
     "Precision",
     "SynthesisConfig",
     "TrainConfig",
