@@ -8,14 +8,12 @@ from typing import Any
 
 from sgkit.config import Config
 from sgkit.errors import ConfigError
-from sgkit.metrics.cache import StatisticsCache
-from sgkit.metrics.features import EXTRACTORS, load_extractor
-from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes, statistics_needed
-from sgkit.metrics.summary import FeatureSummary, Wanted, summarize
+from sgkit.metrics.features import EXTRACTORS
+from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.tasks.piles import Pile, PileInfo, open_pile
-from sgkit.weights import cache_folder
+from sgkit.tasks.summaries import Summarizer
 
 __all__ = ["MeasureConfig", "MeasureResult", "measure"]
 
@@ -82,14 +80,9 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
     recipes = metric_recipes(config.metrics)
     with distributed(config.device) as context:
         data, images = _open_sides(config, recipes, context)
-        needed = statistics_needed(recipes)
-        wanted = [
-            Wanted(extractor=load_extractor(name, context.device, on_progress=on_progress), statistics=statistics)
-            for name, statistics in needed.items()
-        ]
-        run = _Run(config=config, wanted=wanted, context=context, on_progress=on_progress)
-        data_side, from_cache = run.data_summaries(data)
-        images_side = run.summaries(images, wanted, stage="images")
+        summarizer = Summarizer.of(recipes, context, batch=config.batch, cache=config.cache, on_progress=on_progress)
+        data_side, from_cache = summarizer.of_data(data)
+        images_side = summarizer.summaries(images, stage="images")
     on_progress(Progress(done=0, total=len(recipes), unit="metrics", stage="comparing"))
     values = [
         recipe.value(images_side[recipe.extractor], data_side[recipe.extractor], seed=config.seed) for recipe in recipes
@@ -99,7 +92,7 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
         metrics=tuple(values),
         images=images.info(),
         data=data.info(),
-        extractors={want.extractor.name: want.extractor.content_id for want in wanted},
+        extractors={want.extractor.name: want.extractor.content_id for want in summarizer.wanted},
         warnings=tuple(_warnings(recipes, images.info(), data.info())),
         data_from_cache=from_cache,
     )
@@ -119,53 +112,6 @@ def _open_sides(
     }
     data = open_pile(config.data, num=config.num_data, **same)
     return data, open_pile(config.images, num=config.num_images, label_pool=data, **same)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What every step of one measurement shares."""
-
-    config: MeasureConfig
-    wanted: Sequence[Wanted]
-    context: DistributedContext
-    on_progress: OnProgress
-
-    def data_summaries(self, data: Pile) -> tuple[dict[str, FeatureSummary], bool]:
-        """Extractor name -> summary of the data, from the cache where it is known, and whether all of them were."""
-        if not self.config.cache:
-            return self.summaries(data, self.wanted, stage="data"), False
-        cache, content = StatisticsCache(cache_folder("statistics")), data.content()
-        found: dict[str, FeatureSummary] = {}
-        for want in self.wanted:
-            known = cache.load(_key(content, want), dim=want.extractor.dim, statistics=want.statistics)
-            if known is not None:
-                found[want.extractor.name] = known
-        missing = [want for want in self.wanted if want.extractor.name not in found]
-        if all(self.context.gather_objects(not missing)):
-            return found, True
-        found = self.summaries(data, self.wanted, stage="data")
-        if self.context.is_main:
-            for want in self.wanted:
-                cache.save(_key(content, want), found[want.extractor.name])
-        self.context.barrier()
-        return found, False
-
-    def summaries(self, pile: Pile, wanted: Sequence[Wanted], *, stage: str) -> dict[str, FeatureSummary]:
-        """Extractor name -> summary of ``pile``: each process looks at a stretch of it, then all are put together."""
-        rank, world_size = self.context.rank, self.context.world_size
-        part = range(pile.num * rank // world_size, pile.num * (rank + 1) // world_size)
-        batches = pile.batches(part, self.config.batch)
-        own = summarize(batches, wanted, num_images=len(part), stage=stage, on_progress=self.on_progress)
-        first, *others = self.context.gather_objects(own)
-        for other in others:
-            for name, summary in other.items():
-                first[name].merge(summary)
-        whole: dict[str, FeatureSummary] = first
-        return whole
-
-
-def _key(content: dict[str, Any], want: Wanted) -> dict[str, Any]:
-    return {"images": content, "extractor": want.extractor.content_id}
 
 
 def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo) -> Iterator[str]:

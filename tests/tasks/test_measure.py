@@ -16,10 +16,11 @@ from sgkit.metrics import features
 from sgkit.metrics.features import ExtractorRecipe
 from sgkit.model import Model, build
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.progress import Progress, ignore_progress
-from sgkit.tasks.measure import MeasureConfig, MeasureResult, _Run, measure
+from sgkit.runtime.progress import Progress
+from sgkit.tasks.measure import MeasureConfig, MeasureResult, measure
 from sgkit.tasks.piles import FilePile, ModelPile, StorePile, open_pile
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from sgkit.tasks.summaries import Summarizer
 
 
 class Colours:
@@ -171,7 +172,6 @@ def test_progress(data: Path) -> None:
 
 
 def test_processes_share_the_images(data: Path) -> None:
-    config = MeasureConfig(images=str(data), data=str(data), device="cpu", batch=4)
     want = features_wanted()
 
     class Recorder(DistributedContext):
@@ -183,18 +183,16 @@ def test_processes_share_the_images(data: Path) -> None:
     pile = FilePile(str(data), num=23)
     for rank in range(3):
         context = Recorder(rank=rank, world_size=3)
-        _Run(config=config, wanted=[want], context=context, on_progress=ignore_progress).summaries(
-            pile, [want], stage=""
-        )
+        Summarizer(wanted=[want], context=context, batch=4).summaries(pile, stage="")
     assert [parts[rank]["effnet"].num for rank in range(3)] == [7, 8, 8]
 
     class Gathered(DistributedContext):
         def gather_objects(self, value: Any) -> list[Any]:
             return [value, parts[1], parts[2]]
 
-    together = _Run(config=config, wanted=[want], context=Gathered(world_size=3), on_progress=ignore_progress)
+    together = Summarizer(wanted=[want], context=Gathered(world_size=3), batch=4)
     alone = dataclasses.replace(together, context=DistributedContext())
-    shared, whole = (run.summaries(pile, [want], stage="")["effnet"] for run in (together, alone))
+    shared, whole = (run.summaries(pile, stage="")["effnet"] for run in (together, alone))
     assert shared.num == whole.num == 23
     np.testing.assert_array_equal(shared.bank(), whole.bank())
     np.testing.assert_allclose(shared.gaussian().covariance, whole.gaussian().covariance, rtol=1e-9, atol=1e-15)
