@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from sgkit.model import Model
 
 __all__ = ["form_of", "load", "model_file"]
 
-SNAPSHOTS = "snapshots"
+SNAPSHOTS, BEST = "snapshots", "best.json"
 
 
 def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: int | None = None) -> Model:
@@ -51,7 +52,9 @@ def form_of(file: Path) -> Literal["native", "state dict", "foreign"]:
 
 
 def model_file(path: str | Path) -> Path:
-    """The file that ``path`` stands for: itself, or the snapshot of a run directory that has seen the most images.
+    """The file that ``path`` stands for: itself, or a snapshot of a run directory.
+
+    That is the best one by the run's first metric, or where none was measured the one that has seen the most images.
 
     Raises:
         InputError: there is nothing at ``path``, or a directory without snapshots.
@@ -61,6 +64,9 @@ def model_file(path: str | Path) -> Path:
         return path
     if not path.is_dir():
         raise InputError(f"There is no model {str(path)!r}. Give a model file, a run directory, or a checkpoint.")
+    best = _best(path)
+    if best is not None:
+        return best
     folder = path / SNAPSHOTS if (path / SNAPSHOTS).is_dir() else path
     snapshots = {}
     for file in sorted([*folder.glob("[!.]*.safetensors"), *folder.glob("[!.]*/[!.]*.safetensors")]):
@@ -71,3 +77,13 @@ def model_file(path: str | Path) -> Path:
     if not snapshots:
         raise InputError(f"{str(path)!r} holds no snapshots yet. Give a model file, or a run directory with snapshots.")
     return max(snapshots, key=lambda file: (snapshots[file], str(file)))
+
+
+def _best(run: Path) -> Path | None:
+    """The model of the snapshot that a run directory names as its best, if it is still there."""
+    try:
+        name = json.loads((run / BEST).read_text(encoding="utf-8"))["snapshot"]
+        file = run / SNAPSHOTS / Path(str(name)).name / "model.safetensors"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return file if file.is_file() else None

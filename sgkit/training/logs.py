@@ -1,11 +1,13 @@
-"""What a run tells about itself: averages between log lines, ``log.jsonl``, TensorBoard events, memory."""
+"""What a run tells about itself: averages between log lines, ``log.jsonl``, memory."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +15,11 @@ import torch
 
 from sgkit.runtime.files import atomic_path
 from sgkit.training.loop import TrainReport
+from sgkit.training.trackers import Tracker
 
-__all__ = ["RunLog", "Tally", "peak_memory"]
+__all__ = ["RunLog", "Tally", "peak_memory", "read_log"]
+
+LOG_NAME = "log.jsonl"
 
 
 class Tally:
@@ -25,12 +30,12 @@ class Tally:
         self._counts: dict[str, int] = {}
         self._images, self._seconds = 0, 0.0
 
-    def add(self, report: TrainReport, *, images: int) -> None:
-        """Count a report on a step of ``images``; a value counts in the steps that have it."""
+    def add(self, report: TrainReport) -> None:
+        """Count a report; a value counts in the steps that have it."""
         for name, value in report.values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
-        self._images += images
+        self._images += report.batch
         self._seconds += report.seconds
 
     @property
@@ -44,34 +49,62 @@ class Tally:
 
 
 class RunLog:
-    """``log.jsonl`` and TensorBoard events in ``folder``.
+    """``log.jsonl`` in ``folder``, and what else is told of a run: ``trackers``.
 
-    Lines beyond ``images`` are dropped: they tell of steps after the snapshot that the run goes on from.
+    A line is a report with its averages, or an event: then it has the key ``event``. Lines beyond ``images`` are
+    dropped: they tell of steps after the snapshot that the run goes on from.
     """
 
-    def __init__(self, folder: Path, *, images: int = 0) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
-
-        self._file = folder / "log.jsonl"
+    def __init__(self, folder: Path, *, images: int = 0, trackers: Sequence[Tracker] = ()) -> None:
+        self._file, self._trackers = folder / LOG_NAME, tuple(trackers)
         _drop_lines_beyond(self._file, images)
-        self._events = SummaryWriter(str(folder), purge_step=images)
 
     def write(self, report: TrainReport, values: Mapping[str, float]) -> None:
         """Add a line, and a point to each curve."""
-        line = {"kimg": report.kimg, "images": report.images, "step": report.step, "time": round(time.time(), 3)}
-        rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | rounded) + "\n")
-        for name, value in rounded.items():
-            self._events.add_scalar(name, value, global_step=report.images)
+        rounded = _rounded(values)
+        self._append({"kimg": report.kimg, "images": report.images, "step": report.step, **_now(), **rounded})
+        for tracker in self._trackers:
+            tracker.scalars(_finite(rounded), images=report.images)
+
+    def measured(self, values: Mapping[str, float], *, images: int) -> None:
+        """Add a line on a snapshot, and a point to each curve."""
+        rounded = _rounded(values)
+        self._append({"kimg": images / 1000.0, "images": images, **_now(), **rounded})
+        for tracker in self._trackers:
+            tracker.scalars(_finite(rounded), images=images)
+
+    def event(self, name: str, *, images: int, text: str, facts: Mapping[str, float | str]) -> None:
+        """Add a line on something that is no step."""
+        self._append({"event": name, "kimg": images / 1000.0, "images": images, **_now(), "text": text, **facts})
+
+    def rewind(self, images: int) -> None:
+        """Drop the lines beyond ``images``: the run went back there."""
+        _drop_lines_beyond(self._file, images)
+        for tracker in self._trackers:
+            tracker.rewind(images)
 
     def picture(self, name: str, pixels: npt.NDArray[np.uint8], *, images: int) -> None:
-        """Add ``pixels`` [H, W, C] to the events."""
-        self._events.add_image(name, pixels, global_step=images, dataformats="HWC")
+        """Show ``pixels`` [H, W, C] wherever pictures can be shown."""
+        for tracker in self._trackers:
+            tracker.picture(name, pixels, images=images)
 
     def close(self) -> None:
         """Write what is still in memory."""
-        self._events.close()
+        for tracker in self._trackers:
+            tracker.close()
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, events among them; what a kill cut short is left out."""
+    try:
+        lines = (folder / LOG_NAME).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if math.isfinite(_images_of(line))]
 
 
 def peak_memory(device: torch.device) -> float | None:
@@ -86,6 +119,19 @@ def peak_memory(device: torch.device) -> float | None:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Six digits each; ``None`` for what is not finite, which JSON cannot say."""
+    return {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _now() -> dict[str, float]:
+    return {"time": round(time.time(), 3)}
 
 
 def _drop_lines_beyond(file: Path, images: int) -> None:

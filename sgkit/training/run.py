@@ -1,23 +1,25 @@
 """The run directory: what lies where, its configuration file, its snapshots.
 
-``config.toml``, ``log.jsonl``, TensorBoard events, ``images/``, and ``snapshots/<kimg>/`` with ``model.safetensors``
-(the networks) and ``state.safetensors`` (what else training needs). A snapshot's folder has its name
-only when it is whole.
+``config.toml``, ``log.jsonl``, TensorBoard events, ``images/``, ``report.html``, and ``snapshots/<kimg>/`` as
+:mod:`sgkit.training.snapshots` has them. A snapshot's folder has its name only when it is whole. ``best.json`` names
+the best one; a damaged one is moved to ``damaged/``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sgkit.config import Config, ModelConfig, TrainConfig
+from sgkit.config import Config, HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, InputError
 from sgkit.runtime.files import atomic_directory, atomic_path
+from sgkit.training.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 
 __all__ = ["DataFacts", "RunConfig", "RunFolder", "Snapshot", "to_toml"]
 
@@ -40,27 +42,14 @@ class RunConfig(Config):
     """The preset that it began with; the tables below say what came of it."""
     sgkit: str = ""
     """Version that started the run."""
+    wandb: str | None = None
+    """Project of Weights & Biases that the run reports to, too; ``none``: it does not."""
     data: DataFacts = field(default_factory=DataFacts)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-
-
-@dataclass(frozen=True, order=True)
-class Snapshot:
-    """A whole snapshot on disk."""
-
-    images: int
-    folder: Path
-
-    @property
-    def model(self) -> Path:
-        """The model file."""
-        return self.folder / "model.safetensors"
-
-    @property
-    def state(self) -> Path:
-        """The training state file."""
-        return self.folder / "state.safetensors"
+    keep: KeepConfig = field(default_factory=KeepConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
 
 
 @dataclass(frozen=True)
@@ -84,6 +73,16 @@ class RunFolder:
         """A grid of training images."""
         return self.path / "images" / "reals.png"
 
+    @property
+    def report_file(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    @property
+    def best_file(self) -> Path:
+        """The name of the best snapshot; not there before one was measured."""
+        return self.path / "best.json"
+
     def fakes_file(self, images: int) -> Path:
         """The sample grid after so many images."""
         return self.path / "images" / f"fakes_{kimg_name(images)}.png"
@@ -102,6 +101,42 @@ class RunFolder:
         """Have ``write`` make the files of the snapshot at ``images``; its folder appears when they are whole."""
         with atomic_directory(self.snapshot_at(images).folder) as aside:
             write(Snapshot(images, aside))
+            write_manifest(Snapshot(images, aside))
+
+    def mark_best(self, metric: str | None) -> Best | None:
+        """The best snapshot by ``metric``, after writing its name to ``best.json``; ``None``: none was measured."""
+        best = None if metric is None else best_of(self.snapshots(), metric)
+        if best is None:
+            self.best_file.unlink(missing_ok=True)
+            return None
+        facts = {"snapshot": best.snapshot.folder.name, "metric": best.metric, "value": best.value}
+        with atomic_path(self.best_file) as aside:
+            aside.write_text(json.dumps(facts | {"kimg": best.snapshot.kimg}, indent=1), encoding="utf-8")
+        return best
+
+    def prune(self, keep: KeepConfig, best: Best | None) -> list[Snapshot]:
+        """The snapshots that ``keep`` does not hold, after removing them."""
+        gone = removable(self.snapshots(), keep, best)
+        for snapshot in gone:
+            remove(snapshot)
+        return gone
+
+    def set_aside(self, snapshot: Snapshot) -> Path:
+        """Where a damaged snapshot lies after moving it out of the way."""
+        target = self.path / "damaged" / snapshot.folder.name
+        count = 1
+        while target.exists():
+            count += 1
+            target = target.with_name(f"{snapshot.folder.name}-{count}")
+        target.parent.mkdir(exist_ok=True)
+        snapshot.folder.rename(target)
+        return target
+
+    def clear_leftovers(self) -> None:
+        """Remove what a kill left of snapshots that were being written or removed."""
+        for folder in (self.path / "snapshots").glob(".*"):
+            if re.fullmatch(r"\.\d+\.([0-9a-f]{8}\.tmp\.\d{3}|\d{3}\.removed)", folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def check_new(self) -> None:
         """Refuse a folder that holds anything.
@@ -129,7 +164,9 @@ class RunFolder:
             ConfigError: the file is no TOML, or a key or value in it is not allowed.
         """
         if not self.config_file.is_file():
-            raise InputError(f"{self.path} holds no run to resume (no config.toml). Leave --resume out to start one.")
+            raise InputError(
+                f"{self.path} holds no run to resume (no config.toml). Name a preset with --preset to start one."
+            )
         if sys.version_info >= (3, 11):
             import tomllib
         else:

@@ -56,7 +56,8 @@ def new_run(store: Path, run: Path, *options: str) -> int:
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    """The lines on steps; those on snapshots and events have no number of steps."""
+    return [line for line in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "step" in line]
 
 
 def without_clocks(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -146,7 +147,7 @@ def test_a_complete_run_resumed_does_nothing(store: Path, tmp_path: Path) -> Non
             2,
             "model.image_channels is 1, but the store's is 3.",
         ),
-        (["--preset", "stylegan2-32", "--resume"], 1, "holds no run to resume (no config.toml). Leave --resume out"),
+        (["--resume"], 2, "Name a preset with --preset: "),
         (["--preset", "stylegan2-32", "--precision", "fp16"], 2, "Precision 'fp16' needs a GPU."),
     ],
 )

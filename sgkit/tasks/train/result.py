@@ -1,11 +1,21 @@
-"""What a training task returns."""
+"""What a training task returns, and tells on the way."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["TrainResult"]
+from sgkit.training.health import Event
+
+__all__ = ["OnEvent", "TrainResult", "ignore_event"]
+
+OnEvent = Callable[[Event], None]
+"""Told of what is no step: a damaged snapshot, signs of collapse, going back."""
+
+
+def ignore_event(event: Event) -> None:
+    """The default callback: events are in the log and the report anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +29,7 @@ class TrainResult:
     total_kimg: float
     stopped_by: str | None
     """What asked the run to stop before its end; ``None``: it is complete."""
+    best: Path | None = None
+    """Folder of the best snapshot by the first metric; ``None``: none was measured."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Metrics of the best snapshot."""

@@ -1,28 +1,38 @@
-"""One run between its start and its end."""
+"""One run between its start and its end: steps, and all that goes on around them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
-from sgkit import checkpoint
-from sgkit.model import ModelInfo, build
+from sgkit.errors import NonFiniteError, TrainingError
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.store import StoreDataset, batches
-from sgkit.tasks.train.pictures import sample, screen_grid, write_grid
-from sgkit.tasks.train.result import TrainResult
+from sgkit.tasks.train.measuring import Measuring
+from sgkit.tasks.train.pictures import Grids
+from sgkit.tasks.train.report import write_report
+from sgkit.tasks.train.result import OnEvent, TrainResult
+from sgkit.tasks.train.saving import ROLLBACK, load_snapshot, save_snapshot, starting_point, writing
+from sgkit.training.health import Event, HealthWatch, logits_have_signs
 from sgkit.training.logs import RunLog, Tally, peak_memory
 from sgkit.training.loop import TrainReport
 from sgkit.training.loop import train as train_steps
-from sgkit.training.run import RunConfig, RunFolder, Snapshot
-from sgkit.training.schedules import crossed
-from sgkit.training.state import TrainState, load_state, save_state
+from sgkit.training.run import RunConfig, RunFolder
+from sgkit.training.schedules import Stage, crossed
+from sgkit.training.snapshots import Best, measured, write_metrics
+from sgkit.training.trackers import TensorBoardTracker, Tracker, WandbTracker
 
 __all__ = ["Run"]
+
+
+class _CollapseError(TrainingError):
+    """Signs of collapse that the run shall go back from."""
 
 
 class Run:
@@ -35,74 +45,115 @@ class Run:
         dataset: StoreDataset,
         context: DistributedContext,
         precision: ResolvedPrecision,
+        *,
+        on_progress: OnProgress,
+        on_event: OnEvent,
     ) -> None:
         self.folder, self.config, self.dataset = folder, config, dataset
         self.context, self.precision = context, precision
-        self.state = self._state()
-        self.grid = screen_grid(dataset.image_size)
-        self.labels: torch.Tensor | None = None
+        self.on_progress, self.on_event = on_progress, on_event
+        if config.wandb is not None:
+            WandbTracker.check()
+        self.point = starting_point(folder, context)
+        self.rollbacks = self.point.rollbacks
+        self.state = load_snapshot(self.point, config.model, config.train, context)
+        self.measuring = Measuring.start(config.metrics, dataset, context, on_progress)
+        self.grids = Grids(dataset, context.device)
+        self.watch = self._new_watch()
+        self.log: RunLog | None = None
+        self.best: Best | None = None
 
-    def go(self, should_stop: Callable[[], str | None], on_progress: OnProgress) -> TrainResult:
-        """Train until the end, or until a process is asked to stop; how it ended."""
-        config, state = self.config.train, self.state
-        if self.context.is_main:
-            self.folder.write_config(self.config)
-        log = RunLog(self.folder.path, images=state.images) if self.context.is_main else None
+    def go(self, should_stop: Callable[[], str | None]) -> TrainResult:
+        """Train until the end, or until a process is asked to stop; how it ended.
+
+        Raises:
+            NonFiniteError: a loss or gradient is not finite, and the policy is to stop, or the run went back too often.
+            TrainingError: signs of collapse, likewise; or files cannot be written, or another process is lost.
+        """
         try:
-            self._write_reals()
-            snapshot = self._snapshot(log)
-            tally, reason = Tally(), None
-            for report in train_steps(state, self._batches(), config, precision=self.precision, context=self.context):
-                before = report.images - config.batch
-                tally.add(report, images=config.batch)
-                on_progress(self._progress(report, tally))
-                if crossed(before, report.images, kimg=config.log_kimg):
-                    self._log(log, report, tally)
-                    tally = Tally()
-                reason = self._agree(should_stop())
-                if reason or crossed(before, report.images, kimg=config.snapshot_kimg):
-                    snapshot = self._snapshot(log)
-                if reason:
-                    break
-            snapshot = self._snapshot(log)
-        finally:
-            if log is not None:
-                log.close()
+            with writing("the run", self.folder.path):
+                self._open()
+            self._snapshot(measure=True)
+            reason = self._train(should_stop)
+            status = f"stopped by {reason}" if reason else "complete"
+            self._snapshot(measure=reason is None, status=status)
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # the error on its way says more than what closing may add
+                self._close()
+            if _is_lost(error, self.context):
+                raise TrainingError(_LOST) from error
+            raise
+        self._close()
         return TrainResult(
             run=self.folder.path,
-            snapshot=snapshot.folder,
-            kimg=state.kimg,
-            total_kimg=config.total_kimg,
+            snapshot=self.folder.snapshot_at(self.state.images).folder,
+            best=self.best.snapshot.folder if self.best else None,
+            metrics=measured(self.best.snapshot) if self.best else {},
+            kimg=self.state.kimg,
+            total_kimg=self.config.train.total_kimg,
             stopped_by=reason,
         )
 
-    def _state(self) -> TrainState:
-        """The state that the run goes on from: its last snapshot, or a fresh one."""
-        model = build(self.config.model, seed=self.config.train.seed)
-        snapshots = self.folder.snapshots()
-        if snapshots:
-            saved = checkpoint.load(snapshots[-1].model).networks()
-            for name, network in model.networks().items():
-                # Copied into memory of our own: what is loaded may be mapped from the file.
-                network.load_state_dict(saved[name].state_dict())
-        model.to(self.context.device)
-        state = TrainState.start(model, self.config.train)
-        if snapshots:
-            load_state(state, snapshots[-1].state)
-        return state
+    # ---------------------------------------------------------------------------------------- the steps
 
-    def _batches(self) -> Any:
+    def _train(self, should_stop: Callable[[], str | None]) -> str | None:
+        """Train, going back where the policy says so, until the end; or the reason to stop before."""
+        while True:
+            try:
+                return self._train_on(should_stop)
+            except NonFiniteError as error:
+                if self.config.health.nonfinite != "rollback":
+                    raise
+                self._go_back(error)
+            except _CollapseError as error:
+                self._go_back(error)
+
+    def _train_on(self, should_stop: Callable[[], str | None]) -> str | None:
+        config, tally = self.config.train, Tally()
+        for report in self._reports():
+            before = report.images - report.batch
+            tally.add(report)
+            self.on_progress(self._progress(report, tally))
+            skipped = [_skipped(sentence, report) for sentence in report.events]
+            self._judge([*skipped, *self.watch.add(report)])
+            if crossed(before, report.images, kimg=config.log_kimg):
+                self._write_log(report, tally)
+                tally = Tally()
+            reason = self._agree(should_stop())
+            if reason:
+                return reason
+            is_measured = self._is_measured(before, report.images)
+            if is_measured or crossed(before, report.images, kimg=config.snapshot_kimg):
+                self._snapshot(measure=is_measured)
+        return None
+
+    def _reports(self) -> Iterable[TrainReport]:
+        return train_steps(
+            self.state,
+            self._supply,
+            self.config.train,
+            precision=self.precision,
+            context=self.context,
+            skip_nonfinite=self.config.health.nonfinite == "skip",
+        )
+
+    def _supply(self, stage: Stage, mine: range) -> Any:
         config = self.config.train
         return batches(
             self.dataset,
-            batch=config.batch,
+            batch=stage.batch,
             seed=config.seed,
             start=self.state.images,
-            rank=self.context.rank,
-            world_size=self.context.world_size,
+            share=mine,
             num_workers=config.num_workers,
             mirror=config.mirror,
+            size=stage.size,
         )
+
+    def _is_measured(self, before: int, images: int) -> bool:
+        """Whether metrics are due after the step from ``before`` to ``images``."""
+        config = self.config.metrics
+        return bool(config.names) and crossed(before, images, kimg=config.every_kimg or self.config.train.snapshot_kimg)
 
     def _agree(self, reason: str | None) -> str | None:
         """The reason of any process to stop, known to all."""
@@ -111,51 +162,184 @@ class Run:
         asked = torch.tensor(float(reason is not None), device=self.context.device)
         return reason or ("another process" if self.context.all_reduce_sum(asked).item() else None)
 
-    # ------------------------------------------------------------------------------------------- writing
+    # ------------------------------------------------------------------------------------------- health
 
-    def _log(self, log: RunLog | None, report: TrainReport, tally: Tally) -> None:
-        if log is None:
+    def _new_watch(self) -> HealthWatch:
+        signs = logits_have_signs(self.config.train)
+        return HealthWatch(self.config.health, images=self.state.images, signs=signs)
+
+    def _judge(self, events: list[Event]) -> None:
+        """Tell of events; signs of collapse among them are dealt with as the policy says."""
+        self._tell_all(events)
+        collapses = [event for event in events if event.name != _SKIPPED]
+        if not collapses or self.config.health.collapse == "warn":
             return
-        memory = peak_memory(self.context.device)
-        values = tally.means() | {"sec_per_kimg": tally.sec_per_kimg}
-        log.write(report, values if memory is None else values | {"memory_gib": memory})
+        if self.config.health.collapse == "rollback":
+            raise _CollapseError(collapses[0].text)
+        raise TrainingError(
+            f"At {collapses[0].kimg:g} kimg: {collapses[0].text} The last snapshot is untouched. Resume from it with "
+            "lower rates (--set train.g_lr=... --set train.d_lr=...), a larger train.r1_gamma, or more data; or go on "
+            "all the same with --set health.collapse=warn."
+        )
 
-    def _write_reals(self) -> None:
-        """A grid of training images spread over the store; their labels are those of the sample grids, too."""
+    def _go_back(self, error: TrainingError) -> None:
+        """Continue from the last snapshot with lower learning rates.
+
+        Raises:
+            TrainingError: the run has gone back as often as it may; of the same class as ``error``.
+        """
+        health, images = self.config.health, self.state.images
+        if self.rollbacks >= health.max_rollbacks:
+            raise type(error)(
+                f"{error} The run has gone back to a snapshot {self.rollbacks} times already (health.max_rollbacks), "
+                "so it stops here."
+            ) from error
+        factor = self.state.lr_factor * health.rollback_lr_factor
+        self.point = starting_point(self.folder, self.context)
+        self.rollbacks += 1
+        self.state = load_snapshot(self.point, self.config.model, self.config.train, self.context)
+        self.state.lr_factor, self.watch = factor, self._new_watch()
+        if self.log is not None:
+            self.log.rewind(self.state.images)
+        text = (
+            f"Went back from {images / 1000:g} to {self.state.kimg:g} kimg, with learning rates {factor:g} times those "
+            f"of the recipe. {error}"
+        )
+        facts = {"from_kimg": images / 1000, "lr_factor": factor}
+        self._tell(Event(name=ROLLBACK, images=self.state.images, text=text, facts=facts))
+
+    def _tell_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        if self.log is not None:
+            with writing("the log", self.folder.path):
+                self.log.event(event.name, images=event.images, text=event.text, facts=event.facts)
+            self.on_event(event)
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def _open(self) -> None:
+        """Put the folder in order, and open the log; damaged snapshots are moved aside, saying so."""
         if not self.context.is_main:
             return
-        count, total = self.grid[0] * self.grid[1], len(self.dataset)
-        picks = [self.dataset[index * total // count] for index in range(count)]
-        if self.dataset.label_dim > 0:
-            self.labels = torch.stack([label for _, label in picks]).to(self.context.device)
-        write_grid([image.permute(1, 2, 0).numpy() for image, _ in picks], self.grid, self.folder.reals_file)
-
-    def _snapshot(self, log: RunLog | None) -> Snapshot:
-        """The snapshot of now, with its sample grid; nothing is written twice."""
-        state, images = self.state, self.state.images
-        final = self.folder.snapshot_at(images)
-        if log is not None and not final.folder.exists():
-            samples = sample(
-                state.model,
-                count=self.grid[0] * self.grid[1],
-                labels=self.labels,
-                batch=self.config.train.micro_batch or self.config.train.batch,
+        self.folder.write_config(self.config)
+        self.folder.clear_leftovers()
+        trackers: list[Tracker] = [TensorBoardTracker(self.folder.path, images=self.state.images)]
+        if self.config.wandb is not None:
+            values = self.config.to_dict()
+            trackers.append(WandbTracker(self.folder.path, project=self.config.wandb, config=values))
+        self.log = RunLog(self.folder.path, images=self.state.images, trackers=trackers)
+        for snapshot, problem in self.point.damaged:
+            aside = self.folder.set_aside(snapshot)
+            text = (
+                f"Snapshot {snapshot.folder.name} is damaged ({problem}). It was moved to {aside}; the run goes on "
+                f"from {self.state.kimg:g} kimg."
             )
-            picture = write_grid(samples, self.grid, self.folder.fakes_file(images))
-            log.picture("fakes", picture, images=images)
-            self.folder.write_snapshot(images, self._write_files)
-        return final
+            self._tell(Event(name="damaged snapshot", images=self.state.images, text=text))
+        self.grids.write_reals(self.folder.reals_file)
 
-    def _write_files(self, snapshot: Snapshot) -> None:
-        provenance = {"preset": self.config.preset, **self.config.data.to_dict(), "seed": self.config.train.seed}
-        self.state.model.info = ModelInfo(kimg=self.state.kimg, provenance=provenance)
-        checkpoint.save(self.state.model, snapshot.model)
-        save_state(self.state, snapshot.state)
+    def _close(self) -> None:
+        if self.log is not None:
+            self.log.close()
+
+    def _write_log(self, report: TrainReport, tally: Tally) -> None:
+        if self.log is None:
+            return
+        memory = peak_memory(self.context.device)
+        values = tally.means() | {"sec_per_kimg": tally.sec_per_kimg, "lr_factor": self.state.lr_factor}
+        with writing("the log", self.folder.path):
+            self.log.write(report, values if memory is None else values | {"memory_gib": memory})
+
+    def _snapshot(self, *, measure: bool, status: str = "running") -> None:
+        """Have the snapshot of now on the disk, with its grid, its metrics on wish, and the page that shows the run."""
+        images = self.state.images
+        snapshot = self.folder.snapshot_at(images)
+        if not self.context.gather_objects(snapshot.folder.exists())[0]:
+            events = self._write_samples()
+            if status == "running":
+                self._judge(events)
+            else:  # too late to act on them, but not to say so
+                self._tell_all(events)
+            if self.context.is_main:
+                with writing(f"the snapshot at {images / 1000:g} kimg", self.folder.path):
+                    save_snapshot(self.folder, self.state, self.config)
+        self.context.barrier()
+        if measure and self.measuring and not self.context.gather_objects(measured(snapshot))[0]:
+            self._measure(self.measuring)
+        if self.context.is_main:
+            with writing("the report", self.folder.path):
+                self.best = self.folder.mark_best(next(iter(self.config.metrics.names), None))
+                self.folder.prune(self.config.keep, self.best)
+                write_report(self.folder, self.config, self.dataset.header, images=images, status=status)
+
+    def _write_samples(self) -> list[Event]:
+        """Draw the sample grid; what it says of the generator's health, known to all processes."""
+        found: list[Event] = []
+        if self.log is not None:
+            config, images = self.config.train, self.state.images
+            with writing("the sample grid", self.folder.path):
+                grid = self.grids.write_fakes(
+                    self.state.model, self.folder.fakes_file(images), batch=config.micro_batch or config.batch
+                )
+                self.log.picture("fakes", grid.picture, images=images)
+                self.log.measured({"diversity": grid.diversity}, images=images)
+            found = self.watch.add_samples(grid.diversity)
+        events: list[Event] = self.context.gather_objects(found)[0]
+        return events
+
+    def _measure(self, measuring: Measuring) -> None:
+        values = measuring.of(self.state.model)
+        if self.log is None:
+            return
+        images = self.state.images
+        facts = [
+            {"name": v.name, "value": v.value, "std": v.std, "num_images": v.num_images, "num_data": v.num_data}
+            for v in values
+        ]
+        with writing("the metrics", self.folder.path):
+            write_metrics(self.folder.snapshot_at(images), facts)
+            self.log.measured({value.name: value.value for value in values}, images=images)
 
     def _progress(self, report: TrainReport, tally: Tally) -> Progress:
-        fields = {"G": f"{report.values['loss_g']:.3f}", "D": f"{report.values['loss_d']:.3f}"}
+        fields = _shown(report.values)
+        fields["lr"] = f"{self.config.train.g_lr * self.state.lr_factor:g}"
         fields["sec/kimg"] = f"{tally.sec_per_kimg:.2f}"
         memory = peak_memory(self.context.device)
         if memory is not None:
             fields["memory"] = f"{memory:.2f} GiB"
+        if self.best is not None:
+            fields[f"best {self.best.metric}"] = f"{self.best.value:.4g}"
         return Progress(done=report.kimg, total=self.config.train.total_kimg, unit="kimg", fields=fields)
+
+
+_SKIPPED = "skipped update"
+
+
+def _skipped(sentence: str, report: TrainReport) -> Event:
+    return Event(name=_SKIPPED, images=report.images, text=sentence)
+
+
+def _shown(values: Mapping[str, float]) -> dict[str, str]:
+    """The values of a step that are worth watching, by short names."""
+    names = {"G": "loss_g", "D": "loss_d", "real": "sign_real", "fake": "sign_fake", "p": "augment_p", "lod": "lod"}
+    signed = {"real", "fake"}
+    return {
+        short: f"{values[name]:+.2f}" if short in signed else f"{values[name]:.3f}"
+        for short, name in names.items()
+        if name in values
+    }
+
+
+_LOST = (
+    "Another process of this run is gone, so it cannot go on. Look above for that process's own message. The last "
+    "snapshot is whole: go on with --resume (torchrun --max-restarts N does so by itself)."
+)
+
+
+def _is_lost(error: BaseException, context: DistributedContext) -> bool:
+    """Whether ``error`` is how torch says that the connection to another process broke."""
+    words = r"gloo|nccl|connection|peer|socket"
+    is_torch = isinstance(error, RuntimeError) and re.search(words, str(error), re.IGNORECASE) is not None
+    return context.world_size > 1 and is_torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from sgkit.runtime.distributed import distributed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import new_config, resumed_config, training_precision
-from sgkit.tasks.train.result import TrainResult
+from sgkit.tasks.train.result import OnEvent, TrainResult, ignore_event
 from sgkit.tasks.train.run import Run
 from sgkit.training.loop import check_batch
 from sgkit.training.run import RunFolder
@@ -28,28 +29,32 @@ def train(
     device: str = "auto",
     should_stop: Callable[[], str | None] = lambda: None,
     on_progress: OnProgress = ignore_progress,
+    on_event: OnEvent = ignore_event,
 ) -> TrainResult:
     """How a run over the images of ``store`` ended; its files are in ``out``. Under torchrun, all processes call it.
 
     Args:
         store: what ``sgkit prepare`` made; it decides image size, channels and labels.
-        out: the run directory: new, or with ``resume`` one that holds a run.
+        out: the run directory: new, or with ``resume`` one that may hold a run.
         preset: a name from :data:`sgkit.presets.PRESETS`; a resumed run knows its own.
         settings: dotted keys of :class:`sgkit.training.run.RunConfig`, such as ``"train.batch"``.
-        resume: go on from the last whole snapshot.
+        resume: go on from the last whole snapshot; where there is no run yet, begin it. A process that torchrun has
+            restarted resumes in any case.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         should_stop: asked after each step; a reason makes the run save a snapshot and return.
         on_progress: told of each step.
+        on_event: told of what is no step, such as a snapshot that is damaged, or signs of collapse.
 
     Raises:
-        InputError: ``out`` is taken, or holds no run to resume.
+        InputError: ``out`` is taken, or holds something else than a run.
         ConfigError: an unknown preset or key, or a value that does not fit the images.
         StoreError: the store cannot be used.
-        TrainingError: a loss is not finite, or the run cannot go on with this store.
+        NonFiniteError: a loss or gradient is not finite, and the policy ``health.nonfinite`` has come to its end.
+        TrainingError: the run cannot go on: other images, no whole snapshot, a full disk, a process that is gone.
     """
     with distributed(device) as context:
         folder, dataset = RunFolder(Path(out)), StoreDataset(store)
-        if resume:
+        if (resume or _is_restarted()) and folder.config_file.exists():
             config = resumed_config(folder, dataset, preset, settings or {})
         else:
             folder.check_new()
@@ -57,5 +62,10 @@ def train(
         check_batch(config.model, config.train, world_size=context.world_size)
         precision = training_precision(config.train.precision, context.device)
         context.barrier()  # nobody writes before everybody has looked
-        run = Run(folder, config, dataset, context, precision)
-        return run.go(should_stop, on_progress)
+        run = Run(folder, config, dataset, context, precision, on_progress=on_progress, on_event=on_event)
+        return run.go(should_stop)
+
+
+def _is_restarted() -> bool:
+    """Whether torchrun has started this process again after a failure."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

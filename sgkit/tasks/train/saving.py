@@ -1,0 +1,128 @@
+"""Choosing the snapshot that a run goes on from, and putting a state into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from sgkit import checkpoint
+from sgkit.config import ModelConfig, TrainConfig
+from sgkit.errors import TrainingError
+from sgkit.model import ModelInfo, build
+from sgkit.runtime.distributed import DistributedContext
+from sgkit.training.logs import read_log
+from sgkit.training.run import RunConfig, RunFolder
+from sgkit.training.snapshots import Snapshot, damage
+from sgkit.training.state import TrainState, load_state, save_state
+
+__all__ = ["ROLLBACK", "StartingPoint", "load_snapshot", "save_snapshot", "starting_point", "writing"]
+
+ROLLBACK = "rollback"
+"""Name of the event that tells of going back to a snapshot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """Where a run goes on."""
+
+    snapshot: Snapshot | None = None
+    """``None``: it begins."""
+    damaged: tuple[tuple[Snapshot, str], ...] = ()
+    """Newer snapshots that cannot be used, and why."""
+    lr_factor: float | None = None
+    """What the learning rates were lowered to when the run went back to this very snapshot; ``None``: it did not."""
+    rollbacks: int = 0
+    """How often the run has gone back so far."""
+
+
+def starting_point(folder: RunFolder, context: DistributedContext) -> StartingPoint:
+    """The newest whole snapshot of a run, found by the main process for all.
+
+    Raises:
+        TrainingError: there are snapshots, but all are damaged.
+    """
+    found = context.gather_objects(_starting_point(folder) if context.is_main else None)[0]
+    if isinstance(found, str):
+        raise TrainingError(found)
+    assert isinstance(found, StartingPoint)
+    return found
+
+
+def _starting_point(folder: RunFolder) -> StartingPoint | str:
+    """The point, or the sentence that says why there is none."""
+    damaged: list[tuple[Snapshot, str]] = []
+    for snapshot in reversed(folder.snapshots()):
+        problem = damage(snapshot)
+        if problem is None:
+            rollbacks = [
+                line
+                for line in read_log(folder.path)
+                if line.get("event") == ROLLBACK and line["images"] <= snapshot.images
+            ]
+            here = [float(line["lr_factor"]) for line in rollbacks if line["images"] == snapshot.images]
+            return StartingPoint(
+                snapshot=snapshot,
+                damaged=tuple(damaged),
+                lr_factor=here[-1] if here else None,
+                rollbacks=len(rollbacks),
+            )
+        damaged.append((snapshot, problem))
+    if damaged:
+        reasons = "; ".join(f"{snapshot.folder.name}: {problem}" for snapshot, problem in damaged)
+        return (
+            f"{folder.path} cannot be resumed: all of its {len(damaged)} snapshots are damaged ({reasons}). Nothing "
+            "was changed. Put one back from a copy, or start a new run."
+        )
+    return StartingPoint()
+
+
+def load_snapshot(
+    point: StartingPoint, model: ModelConfig, train: TrainConfig, context: DistributedContext
+) -> TrainState:
+    """The state at ``point``, on this process's device; a fresh one where the run begins."""
+    networks = build(model, seed=train.seed)
+    if point.snapshot is not None:
+        saved = checkpoint.load(point.snapshot.model).networks()
+        for name, network in networks.networks().items():
+            # Copied into memory of our own: what is loaded may be mapped from the file.
+            network.load_state_dict(saved[name].state_dict())
+    networks.to(context.device)
+    state = TrainState.start(networks, train)
+    if point.snapshot is not None:
+        load_state(state, point.snapshot.state)
+    if point.lr_factor is not None:
+        state.lr_factor = point.lr_factor
+    return state
+
+
+def save_snapshot(folder: RunFolder, state: TrainState, config: RunConfig) -> None:
+    """Write the snapshot of ``state``."""
+
+    def write(snapshot: Snapshot) -> None:
+        provenance = {"preset": config.preset, **config.data.to_dict(), "seed": config.train.seed}
+        state.model.info = ModelInfo(kimg=state.kimg, provenance=provenance)
+        checkpoint.save(state.model, snapshot.model)
+        save_state(state, snapshot.state)
+
+    folder.write_snapshot(state.images, write)
+
+
+@contextmanager
+def writing(what: str, folder: Path) -> Iterator[None]:
+    """A block that writes ``what`` into a run; a full disk becomes an error that says how to go on.
+
+    Raises:
+        TrainingError: the system refused to write.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TrainingError(
+            f"Cannot write {what} into {folder}: {reason}. Earlier snapshots are untouched: make room (--keep N holds "
+            "only the newest N and the best snapshot), then go on with --resume."
+        ) from error

@@ -1,0 +1,118 @@
+"""Whether a run is well: signs of collapse, read from what the steps report. Pure detection; others act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sgkit.config import HealthConfig, TrainConfig
+from sgkit.training.logs import Tally
+from sgkit.training.loop import TrainReport
+
+__all__ = ["Event", "HealthWatch", "diversity", "logits_have_signs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened in a run and is no step of it: a line of the log, the screen and the report."""
+
+    name: str
+    """One of few: ``discriminator saturated``, ``rollback`` ..."""
+    images: int
+    text: str
+    """A sentence for people."""
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+    """What the sentence says, for programs."""
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of images shown before it."""
+        return self.images / 1000.0
+
+
+class HealthWatch:
+    """Looks at every report, and names a trouble when it begins.
+
+    Averages are over windows that begin where the run (or its resumption) does. A trouble is named again only after a
+    window without it.
+    """
+
+    def __init__(self, config: HealthConfig, *, images: int, signs: bool = True) -> None:
+        self.config, self._signs = config, signs
+        self._began = self._images = images
+        self._window = Tally()
+        self._length_before: float | None = None
+        self._most_diverse = 0.0
+        self._ongoing: set[str] = set()
+
+    def add(self, report: TrainReport) -> list[Event]:
+        """The troubles that begin with this report's window; nearly always none."""
+        self._window.add(report)
+        self._images = report.images
+        if report.images - self._began < self.config.window_kimg * 1000:
+            return []
+        means, self._window, self._began = self._window.means(), Tally(), report.images
+        found = [self._saturated(means)] if self._signs else []
+        found.append(self._exploding(means))
+        return self._new([event for event in found if event], of={_D, _G, _LENGTHS})
+
+    def add_samples(self, ratio: float) -> list[Event]:
+        """The trouble that the :func:`diversity` of samples tells of, given as a fraction of training images'."""
+        self._most_diverse = max(self._most_diverse, ratio)
+        # An untrained generator draws the same grey everywhere; only one that did better has collapsed.
+        limit = min(self.config.min_diversity, self._most_diverse / 2)
+        if ratio >= limit:
+            return self._new([], of={_COLLAPSED})
+        text = (
+            f"samples differ from each other by {ratio:.1%} of what training images do; {self._most_diverse:.1%} once"
+        )
+        return self._new([self._event(_COLLAPSED, text, diversity=ratio)], of={_COLLAPSED})
+
+    def _saturated(self, means: Mapping[str, float]) -> Event | None:
+        limit = self.config.saturated_sign
+        real, fake = means.get("sign_real"), means.get("sign_fake")
+        if real is None or fake is None or real <= limit:
+            return None
+        facts = {"sign_real": real, "sign_fake": fake}
+        if fake < -limit:
+            text = f"D tells real from generated images without fail (mean signs {real:.3f} and {fake:.3f})"
+            return self._event(_D, text, **facts)
+        if fake > limit:
+            return self._event(_G, f"D takes everything for real (mean signs {real:.3f} and {fake:.3f})", **facts)
+        return None
+
+    def _exploding(self, means: Mapping[str, float]) -> Event | None:
+        length, before = means.get("pl_length"), self._length_before
+        self._length_before = length if length is not None else before
+        if length is None or before is None or length <= before * self.config.path_length_growth:
+            return None
+        return self._event(_LENGTHS, f"path lengths went from {before:.3g} to {length:.3g}", pl_length=length)
+
+    def _event(self, name: str, text: str, **facts: float) -> Event:
+        return Event(name=name, images=self._images, text=f"{name}: {text}.", facts=facts)
+
+    def _new(self, events: list[Event], *, of: set[str]) -> list[Event]:
+        """Those of ``events`` that were not there when the troubles ``of`` were last looked for."""
+        begun = [event for event in events if event.name not in self._ongoing]
+        self._ongoing = (self._ongoing - of) | {event.name for event in events}
+        return begun
+
+
+def logits_have_signs(train: TrainConfig) -> bool:
+    """Whether a logit's sign says what D takes an image for: not of a critic, nor where pairs are compared."""
+    return train.loss not in ("wgan", "relativistic")
+
+
+def diversity(pictures: npt.NDArray[np.uint8]) -> float:
+    """How much ``pictures`` [N, H, W, C] differ from each other: the root mean square of what each has beside the mean
+    of all, in shades of 0 to 255.
+    """
+    values = pictures.astype(np.float32)
+    return float(np.sqrt(np.mean(np.square(values - values.mean(axis=0, keepdims=True)))))
+
+
+_D, _G = "discriminator saturated", "generator saturated"
+_COLLAPSED, _LENGTHS = "generator collapsed", "path lengths exploding"
