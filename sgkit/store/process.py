@@ -147,12 +147,13 @@ def pixels_of(name: str, payload: Payload, options: ImageOptions, *, resize: boo
     if resize:
         (box,) = crop_boxes(parse_crop("center"), upright.size, options.size, key=name)
         upright = cut(upright, box, options.size, filter_name=options.filter)
-    return _planes(upright)
+    return np.ascontiguousarray(_planes(upright))
 
 
 def _planes(image: Image.Image) -> np.ndarray:
+    """uint8 [C, H, W]: a view of [H, W, C], which encoders want back."""
     pixels = np.array(image)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def _finish(image: Image.Image, suffix: str, options: ImageOptions) -> ProcessedImage:
