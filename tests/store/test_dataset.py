@@ -17,6 +17,8 @@ from sgkit.store import StoreDataset, at_size, batches, iterate, open_images
 
 COUNT = 13
 
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # of more workers than cores
+
 
 def taken(dataset: StoreDataset, count: int, **options: object) -> torch.Tensor:
     options = {"batch": 4, "seed": 5, **options}
