@@ -3,10 +3,13 @@
     python tests/parity/check.py [-v] [--tolerance 2e-5] [--bf16-tolerance 0.05] DIR...
 
 For every checkpoint of a case each array of outputs.npz is computed and its largest error is printed relative to the
-array's largest magnitude; images and logits also in bf16, as the mean error relative to the mean magnitude; then every
-network is walked cut and resumed at every layer, which must be equal bit for bit. A case of lucidrains must be refused
-by name; every file of a malicious case must be refused, or read, without leaving a trace. Exit status 1: something
-differs, or could not be checked.
+array's largest magnitude; images and logits also in bf16, as the root mean square of the error relative to the array's;
+then every network is walked cut and resumed at every layer, which must be equal bit for bit. A case of lucidrains must
+be refused by name; every file of a malicious case must be refused, or read, without leaving a trace. Behind each case
+stands the processor time it took. DIR is a case, or a folder of cases.
+
+Exit status 0: all agrees. 1: something differs, is missing or could not be checked; each such thing has a line that
+starts with PROBLEM. 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -50,21 +55,29 @@ class Report:
     """Walks that were cut, resumed and came out bit-equal."""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cpu: float = 0.0
+    """Seconds of processor time."""
 
 
+@torch.no_grad()
 def check(folder: Path, *, tolerance: float = TOLERANCE, bf16_tolerance: float = BF16_TOLERANCE) -> Report:
-    """The report on a case."""
-    info = json.loads((folder / "case.json").read_text())
-    report = Report(info.get("name", folder.name))
-    framework = str(info.get("framework", ""))
-    files = sorted(file for file in folder.iterdir() if file.suffix in CHECKPOINTS)
-    if framework == "malicious":
-        _check_malicious(folder, info, report)
-    elif framework.startswith("lucidrains"):
-        _check_refused(files, report)
-    else:
-        _check_arrays(folder, info, files, report)
-        _judge(report, tolerance, bf16_tolerance)
+    """The report on a case; a case that is damaged itself has a problem, too."""
+    report, start = Report(folder.name), time.process_time()
+    try:
+        info = json.loads((folder / "case.json").read_text())
+        report.name = str(info.get("name", folder.name))
+        framework = str(info.get("framework", ""))
+        files = sorted(file for file in folder.iterdir() if file.suffix in CHECKPOINTS)
+        if framework == "malicious":
+            _check_malicious(folder, info, report)
+        elif framework.startswith("lucidrains"):
+            _check_refused(files, report)
+        else:
+            _check_arrays(folder, info, files, report)
+            _judge(report, tolerance, bf16_tolerance)
+    except (OSError, ValueError, AttributeError, BadZipFile) as error:
+        report.problems.append(f"the case cannot be read: {type(error).__name__}: {error}")
+    report.cpu = time.process_time() - start
     return report
 
 
@@ -83,14 +96,16 @@ def _check_arrays(folder: Path, info: dict[str, Any], files: list[Path], report:
     outputs = _arrays(folder / "outputs.npz")
     texts = {name: entry.get("what", "") for name, entry in info.get("outputs", {}).items() if isinstance(entry, dict)}
     if not files:
-        report.problems.append("no checkpoint found")
+        report.problems.append(f"no checkpoint found: none of its files ends in {', '.join(CHECKPOINTS)}")
+    if not outputs:
+        report.problems.append("outputs.npz holds no arrays")
     checked: set[str] = set()
     for file in files:
         for name, wanted, model in _assignments(file, outputs, texts, report):
             recipe = Recipe(model, inputs)
             try:
                 report.errors[f"{file.name}: {name}"] = _error(recipe.compute(wanted), outputs[name])
-            except (LookupError, SgkitError) as error:
+            except Exception as error:  # whatever a strange case brings: its other arrays are still checked
                 report.problems.append(f"{name}: {type(error).__name__}: {error}")
                 continue
             checked.add(name)
@@ -101,7 +116,11 @@ def _check_arrays(folder: Path, info: dict[str, Any], files: list[Path], report:
             with autocast("bf16", torch.device("cpu")):
                 report.bf16_errors[f"{file.name}: {name}"] = _mean_error(recipe.compute(wanted), outputs[name])
             _check_cuts(recipe, wanted, name, report)
-    report.problems += [f"{name}: not checked" for name in outputs if name not in checked]
+    failed = {problem.partition(": ")[0] for problem in report.problems}
+    unchecked = [name for name in outputs if name not in checked | failed] if checked else []
+    why = "no rule for this name, or no checkpoint holds its network"
+    report.problems += [f"{name}: not checked: {why}" for name in unchecked]
+    report.problems += [f"{name}: case.json lists it, outputs.npz has none" for name in texts if name not in outputs]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
@@ -141,7 +160,7 @@ def _error(computed: Tensor, expected: np.ndarray[Any, Any]) -> float:
     """Largest difference relative to the largest magnitude; features are stored for the first sample only."""
     values = computed.detach().float().numpy()[: len(expected)]
     if values.shape != expected.shape:
-        return float("inf")
+        raise ValueError(f"its shape is {list(expected.shape)}; sgkit computes {list(values.shape)}")
     scale = float(np.abs(expected).max()) or 1.0
     return float(np.abs(values.astype(np.float64) - expected).max()) / scale
 
@@ -193,13 +212,16 @@ def _check_refused(files: list[Path], report: Report) -> None:
 
 
 def _check_malicious(folder: Path, info: dict[str, Any], report: Report) -> None:
-    for name in info["files"]:
+    markers = info.get("markers", {})
+    for name in info.get("files") or sorted(file.name for file in folder.iterdir() if file.suffix != ".json"):
         try:
             load(folder / name)
             report.notes.append(f"{name}: read")
         except CheckpointError as error:
             report.notes.append(f"{name}: refused: {error}")
-        marker = Path(os.environ.get("TMPDIR", tempfile.gettempdir())) / f"sgkit_fixture_ran_{info['markers'][name]}"
+        except Exception as error:
+            report.problems.append(f"{name}: neither read nor refused: {type(error).__name__}: {error}")
+        marker = Path(os.environ.get("TMPDIR", tempfile.gettempdir())) / f"sgkit_fixture_ran_{markers.get(name, name)}"
         if marker.exists():
             report.problems.append(f"{name}: it ran code: {marker} was made")
 
@@ -214,7 +236,9 @@ def _show(report: Report, *, verbose: bool) -> None:
         line += f"{len(report.errors)} arrays, worst {worst[1]:.1e} ({worst[0]})"
         line += f"; bf16 worst {max(report.bf16_errors.values(), default=0):.1e}"
         line += f"; {report.cuts} cuts bit-equal"
-    print(line if worst is not None else line + f"{len(report.notes)} files refused or read without harm")
+    else:
+        line += f"{len(report.notes)} files refused or read without harm"
+    print(f"{line}; {report.cpu:.1f} s")
     for note in report.notes if verbose else ():
         print(f"    {note}")
     for name, error in report.errors.items() if verbose else ():
@@ -225,25 +249,31 @@ def _show(report: Report, *, verbose: bool) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--tolerance", type=float, default=TOLERANCE)
-    parser.add_argument("--bf16-tolerance", type=float, default=BF16_TOLERANCE)
-    parser.add_argument("-v", "--verbose", action="store_true", help="print every array")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a case, or a folder of cases")
+    limit = "largest error allowed, relative to the array's largest magnitude (%(default)s)"
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=limit)
+    bf16_limit = "largest error allowed in bf16, root mean square, relative to the array's (%(default)s)"
+    parser.add_argument("--bf16-tolerance", type=float, default=BF16_TOLERANCE, help=bf16_limit)
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every array and every refusal")
     arguments = parser.parse_args(argv)
-    torch.set_grad_enabled(False)
-    reports = []
+    reports, empty = [], 0
     for folder in arguments.folders:
         cases = [folder] if (folder / "case.json").is_file() else sorted(p.parent for p in folder.glob("*/case.json"))
         for case in cases:
             reports.append(check(case, tolerance=arguments.tolerance, bf16_tolerance=arguments.bf16_tolerance))
             _show(reports[-1], verbose=arguments.verbose)
         if not cases:
-            print(f"{folder}: no case.json, here or in the folders below")
+            empty += 1
+            print(f"{folder}: PROBLEM no case.json, here or in the folders below")
     worst = max((error for report in reports for error in report.errors.values()), default=0.0)
     bad = sum(bool(report.problems) for report in reports)
-    print(f"\n{len(reports)} cases, worst error {worst:.1e} of an array's largest magnitude, {bad} with problems")
-    return 1 if bad or not reports else 0
+    seconds = sum(report.cpu for report in reports)
+    print(
+        f"\n{len(reports)} cases, worst error {worst:.1e} of an array's largest magnitude, {bad + empty} with "
+        f"problems, {seconds:.0f} s of processor time"
+    )
+    return 1 if bad or empty else 0
 
 
 if __name__ == "__main__":

@@ -116,12 +116,11 @@ class Recipe:
         ws: Tensor = mapping(z, label)
         if "mix" in wanted.modifiers:
             start = wanted.number(r"inject_index=(\d+)")
-            assert start is not None
+            assert start is not None, "case.json does not say inject_index=N of it"
             ws = torch.cat([ws[:, :start], mapping(inputs["z2"], label)[:, start:]], dim=1)
         if "mixrange" in wanted.modifiers:
             first, last = wanted.number(r"mixing_range=\((\d+)"), wanted.number(r"mixing_range=\(\d+, (\d+)")
-            assert first is not None
-            assert last is not None
+            assert first is not None and last is not None, "case.json does not say mixing_range=(N, N) of it"  # noqa: PT018
             ws = ws.clone()
             ws[:, first : last + 1] = mapping(z.flip(0), label)[:, first : last + 1]
         if "psi" in wanted.modifiers:
