@@ -33,6 +33,9 @@ __all__ = [
     "Size",
     "SizeOption",
     "overrides",
+    "parse_duration",
+    "parse_gib",
+    "parse_kimg",
     "parse_label",
     "parse_layers",
     "parse_seeds",
@@ -129,6 +132,42 @@ def parse_label(text: str | Label) -> Label:
     if not values or (len(values) == 1 and not (values[0] >= 0 and values[0].is_integer())):
         raise typer.BadParameter(f"{text!r} is no label. Give a class number (3) or a vector of numbers (0.2,0.8).")
     return values
+
+
+def parse_duration(text: str | float) -> float:
+    """Seconds from ``11.5h``, ``30m``, ``90s``, ``2d`` or a plain number.
+
+    Raises:
+        typer.BadParameter: the text is no such time, or none at all.
+    """
+    units = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+    return _quantity(text, units, "time", "11.5h, 30m or 90s")
+
+
+def parse_kimg(text: str | float) -> float:
+    """Thousands of images from ``50`` or ``50kimg``.
+
+    Raises:
+        typer.BadParameter: the text is no such number.
+    """
+    return _quantity(text, {"": 1.0, "kimg": 1.0}, "number of thousand images", "50 or 50kimg")
+
+
+def parse_gib(text: str | float) -> float:
+    """GiB from ``8GiB``, ``8G``, ``8`` or ``512MiB``.
+
+    Raises:
+        typer.BadParameter: the text is no such amount.
+    """
+    units = {"": 1.0, "gib": 1.0, "g": 1.0, "gb": 1e9 / 2**30, "mib": 2**-10, "m": 2**-10, "mb": 1e6 / 2**30}
+    return _quantity(text, units, "amount of memory", "8GiB or 512MiB")
+
+
+def _quantity(text: str | float, units: Mapping[str, float], what: str, examples: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
+    if not match or match[2] not in units or float(match[1]) == 0:
+        raise typer.BadParameter(f"{text!r} is no {what}. Write it like {examples}.")
+    return float(match[1]) * units[match[2]]
 
 
 def overrides(config: Path | None, settings: Sequence[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ __all__ = [
     "error",
     "facts",
     "jsonable",
+    "live_table",
     "note",
     "out",
     "progress_bar",
@@ -141,6 +142,17 @@ def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
             yield on_progress
 
 
+@contextmanager
+def live_table(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
+    """As :func:`progress_bar`, with the facts of :class:`Progress` in a table of their own under the bar."""
+    if _RANK == "0" and _stderr.is_terminal:
+        with _table(title) as on_progress:
+            yield on_progress
+    else:
+        with progress_bar(title, every=every) as on_progress:
+            yield on_progress
+
+
 def duration(seconds: float) -> str:
     """``0:07``, ``12:40``, ``3:05:59`` or ``2d 03:05:59``."""
     minutes, second = divmod(round(seconds), 60)
@@ -163,7 +175,7 @@ class _Meter:
         self._began = self._heard = self._first_at = clock()
         self._first = 0.0
 
-    def words(self, progress: Progress) -> str:
+    def words(self, progress: Progress, *, fields: bool = True) -> str:
         now = self._clock()
         if progress.stage != self._stage:
             self._stage, self._began = progress.stage, self._heard
@@ -176,22 +188,26 @@ class _Meter:
         parts.append(f"{duration(now - self._began)} elapsed")
         if done > 0 and progress.total is not None and progress.total > progress.done:
             parts.append(f"{duration(seconds * (progress.total - progress.done) / done)} left")
-        parts += [f"{name} {value}" for name, value in progress.fields.items()]
+        parts += [f"{name} {value}" for name, value in progress.fields.items() if fields]
         return ", ".join(parts)
 
 
-@contextmanager
-def _bar(title: str) -> Iterator[OnProgress]:
+def _bars() -> Any:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as RichProgress
 
-    meter = _Meter()
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(24),
         TextColumn("{task.fields[words]}", markup=False),
     )
-    with RichProgress(*columns, console=_stderr) as bars:
+    return RichProgress(*columns, console=_stderr)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[OnProgress]:
+    meter = _Meter()
+    with _bars() as bars:
         task = bars.add_task(title, total=None, words="")
 
         def on_progress(progress: Progress) -> None:
@@ -200,6 +216,33 @@ def _bar(title: str) -> Iterator[OnProgress]:
                 task, description=name, total=progress.total, completed=progress.done, words=meter.words(progress)
             )
 
+        yield on_progress
+
+
+@contextmanager
+def _table(title: str) -> Iterator[OnProgress]:
+    from rich.console import Group
+    from rich.live import Live
+
+    meter, bars = _Meter(), _bars()
+    task = bars.add_task(title, total=None, words="")
+    shown: dict[str, str] = {}
+
+    def view() -> Group:
+        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for name in shown:
+            grid.add_column(escape(name), justify="right")
+        if shown:
+            grid.add_row(*map(escape, shown.values()))
+        return Group(bars.get_renderable(), grid)
+
+    def on_progress(progress: Progress) -> None:
+        name = f"{title}: {progress.stage}" if progress.stage else title
+        words = meter.words(progress, fields=False)
+        bars.update(task, description=name, total=progress.total, completed=progress.done, words=words)
+        shown.update(progress.fields)
+
+    with Live(get_renderable=view, console=_stderr, refresh_per_second=4):
         yield on_progress
 
 

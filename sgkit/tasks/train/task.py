@@ -11,6 +11,7 @@ from sgkit.runtime.distributed import distributed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import new_config, resumed_config, training_precision
+from sgkit.tasks.train.plan import bounded
 from sgkit.tasks.train.result import OnEvent, TrainResult, ignore_event
 from sgkit.tasks.train.run import Run
 from sgkit.training.loop import check_batch
@@ -26,6 +27,7 @@ def train(
     preset: str | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
+    memory_gib: float | None = None,
     device: str = "auto",
     should_stop: Callable[[], str | None] = lambda: None,
     on_progress: OnProgress = ignore_progress,
@@ -40,6 +42,7 @@ def train(
         settings: dotted keys of :class:`sgkit.training.run.RunConfig`, such as ``"train.batch"``.
         resume: go on from the last whole snapshot; where there is no run yet, begin it. A process that torchrun has
             restarted resumes in any case.
+        memory_gib: hold so few images at once (``train.micro_batch``) that a process stays below, as a few steps tell.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         should_stop: asked after each step; a reason makes the run save a snapshot and return.
         on_progress: told of each step.
@@ -61,6 +64,9 @@ def train(
             config = new_config(dataset, store, preset, settings or {})
         check_batch(config.model, config.train, world_size=context.world_size)
         precision = training_precision(config.train.precision, context.device)
+        if memory_gib is not None:
+            chosen = bounded(config, context, precision, memory_gib)[0] if context.is_main else None
+            config = context.gather_objects(chosen)[0]
         context.barrier()  # nobody writes before everybody has looked
         run = Run(folder, config, dataset, context, precision, on_progress=on_progress, on_event=on_event)
         return run.go(should_stop)
