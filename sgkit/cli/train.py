@@ -236,11 +236,11 @@ def _list_presets(size: Size | None, *, json: bool) -> None:
 
 def _show_presets(rows: list[PresetRow]) -> None:
     report.table(
-        ["preset", "for", "G", "D", "batch", "rate", "R1", "path", "mixing", "loss", "kimg", "what"],
+        ["preset", "for", "G in M", "D in M", "batch", "rate", "R1", "kimg", "what"],
         [
             [
-                *(row.name, row.size, f"{row.generator / 1e6:.2f} M", f"{row.discriminator / 1e6:.2f} M", row.batch),
-                *(row.lr, row.r1_gamma, row.pl_weight, row.mixing, row.loss, f"{row.kimg:g}", row.summary),
+                *(row.name, row.size, f"{row.generator / 1e6:.2f}", f"{row.discriminator / 1e6:.2f}", row.batch),
+                *(row.lr, row.r1_gamma, f"{row.kimg:g}", row.summary),
             ]
             for row in rows
         ],

@@ -11,7 +11,7 @@ from sgkit.runtime.distributed import distributed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import new_config, resumed_config, training_precision
-from sgkit.tasks.train.plan import bounded
+from sgkit.tasks.train.planning import bounded
 from sgkit.tasks.train.result import OnEvent, TrainResult, ignore_event
 from sgkit.tasks.train.run import Run
 from sgkit.training.loop import check_batch

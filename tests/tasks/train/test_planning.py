@@ -1,0 +1,94 @@
+"""What a run would be: the dry run, the bound on memory, the table of presets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sgkit.cli.app import main
+from sgkit.config import ModelConfig
+from sgkit.errors import ConfigError
+from sgkit.presets import PRESETS, preset
+from sgkit.runtime.distributed import DistributedContext
+from sgkit.tasks.train import planning
+from sgkit.tasks.train.planning import bounded
+from sgkit.tasks.train.probe import Cost
+from sgkit.training.run import RunConfig, RunFolder
+
+
+def test_a_dry_run_tells_everything_and_writes_nothing(
+    store: Path, tmp_path: Path, tiny: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(store), *tiny, "--kimg", "0.04", "--keep", "2", "--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert "[model.synthesis]" in said
+    assert "Nothing was written. This run would take" in said
+    for word in ("device", "parameters", "memory", "speed", "time", "disk"):
+        assert f"  {word} " in said
+    assert list(tmp_path.iterdir()) == []
+
+
+COST = Cost(gib=1.0, gib_per_image=0.25, seconds_per_image=0.01, batch=8)
+
+
+@pytest.fixture
+def known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "measure_cost", lambda model, train, **options: COST)
+
+
+@pytest.mark.usefixtures("known_cost")
+@pytest.mark.parametrize(("memory", "held"), [(20.0, None), (4.1, 12), (2.0, 4)])
+def test_the_micro_batch_is_the_largest_that_fits(memory: float, held: int | None) -> None:
+    row = preset("stylegan2-32")
+    config = RunConfig(model=row.model, train=row.train)
+    found, cost = bounded(config, DistributedContext(), "fp32", memory)
+    assert found.train.micro_batch == held
+    assert cost.peak(held or 32) <= memory
+    assert replace(found, train=replace(found.train, micro_batch=None)) == config
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_too_little_memory_is_refused() -> None:
+    config = RunConfig(model=ModelConfig(image_size=(16, 16)))
+    with pytest.raises(ConfigError, match=r"needs about 2.00 GiB even with 4 images at once; --memory allows 1.5"):
+        bounded(config, DistributedContext(), "fp32", 1.5)
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_memory_bounds_a_run(tmp_path: Path, new_run: Callable[..., int]) -> None:
+    assert new_run(tmp_path / "run", "--kimg", "0.008", "--memory", "2.1GiB") == 0
+    assert RunFolder(tmp_path / "run").read_config().train.micro_batch == 4
+
+
+@pytest.mark.parametrize("options", [[], ["--size", "64"]])
+def test_all_presets_are_listed(capfd: pytest.CaptureFixture[str], options: list[str]) -> None:
+    assert main(["train", "--list-presets", "--json", *options]) == 0
+    rows = {row["name"]: row for row in json.loads(capfd.readouterr().out)}
+    assert list(rows) == list(PRESETS)
+    small = rows["stylegan2-32"]
+    assert small["size"] == ("64x64" if options else "32x32")
+    assert (small["batch"], small["lr"], small["r1_gamma"]) == (32, 0.0025, 0.05)
+    assert 0 < small["generator"] < rows["stylegan2-f"]["generator"]
+
+
+def test_without_json_the_presets_are_a_table(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["train", "--list-presets", "--size", "32"]) == 0
+    said = capfd.readouterr().out
+    assert said.split()[:4] == ["preset", "for", "G", "D"]
+    assert "stylegan2-mini" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [([], "Name the STORE"), (["store"], "Name the folder of the run with --out")]
+)
+def test_what_is_missing_is_named(capfd: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
+    assert main(["train", *options, "--preset", "stylegan2-32"]) == 2
+    assert message in capfd.readouterr().err
