@@ -155,35 +155,21 @@ def _ada(
     discriminator: Architecture = "resnet",
 ) -> ModelConfig:
     """ADA's networks: StyleGAN2's, clamped for fp16."""
-    model = _stylegan2(
-        resolution, channel_base=channel_base, mapping_layers=mapping_layers, discriminator=discriminator
-    )
-    return replace(
-        model,
-        synthesis=replace(model.synthesis, conv_clamp=256.0),
-        discriminator=replace(model.discriminator, conv_clamp=256.0, mbstd_group_size=group),
-    )
+    row = _stylegan2(resolution, channel_base=channel_base, mapping_layers=mapping_layers, discriminator=discriminator)
+    critic = replace(row.discriminator, conv_clamp=256.0, mbstd_group_size=group)
+    return replace(row, synthesis=replace(row.synthesis, conv_clamp=256.0), discriminator=critic)
 
 
 def _fit_ada_auto(row: Preset, num_processes: int) -> Preset:
     """ADA's rules for what is best unknown: batch by memory, R1 by pixels over batch, average by batch."""
     resolution, model = row.model.resolution, row.model
     batch = max(min(num_processes * min(4096 // resolution, 32), 64), num_processes)
-    channel_base = 32768 if resolution >= 512 else 16384
+    base = 32768 if resolution >= 512 else 16384
     lr = 0.002 if resolution >= 1024 else 0.0025
-    train = replace(
-        row.train,
-        batch=batch,
-        g_lr=lr,
-        d_lr=lr,
-        r1_gamma=0.0002 * resolution**2 / batch,
-        ema_kimg=batch * 10 / 32,
-        ema_rampup=0.05,
-    )
-    discriminator = replace(
-        model.discriminator, channel_base=channel_base, mbstd_group_size=min(batch // num_processes, 4)
-    )
-    model = replace(model, synthesis=replace(model.synthesis, channel_base=channel_base), discriminator=discriminator)
+    gamma = 0.0002 * resolution**2 / batch
+    train = replace(row.train, batch=batch, g_lr=lr, d_lr=lr, r1_gamma=gamma, ema_kimg=batch * 10 / 32, ema_rampup=0.05)
+    discriminator = replace(model.discriminator, channel_base=base, mbstd_group_size=min(batch // num_processes, 4))
+    model = replace(model, synthesis=replace(model.synthesis, channel_base=base), discriminator=discriminator)
     return replace(row, model=model, train=train)
 
 

@@ -46,6 +46,8 @@ class ForeignNetwork:
     """Parameters and buffers that the file names but sets to ``None``."""
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Plain attributes of modules (numbers, texts) by module path; ``""`` is the network itself."""
+    source: str = ""
+    """Python text that the file would have run to build it; never run here."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ def _persistent_network(name: str, value: PersistentObject) -> ForeignNetwork:
                     absent.add(full)
                 else:
                     tensors[full] = array
-    return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, frozenset(absent), attributes)
+    source = _text(meta.get("module_src"))
+    return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, frozenset(absent), attributes, source)
 
 
 def _meta(value: PersistentObject) -> dict[Any, Any]:
@@ -263,7 +266,8 @@ def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
                 raise CheckpointError(f"part {shown(key)} of network {name} is no network.")
             pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}"), depth + 1))
     options = plain(state.get("static_kwargs") or {})
-    return ForeignNetwork(name, _text(state.get("build_func_name")), options, tensors, frozenset(), attributes)
+    builder, source = _text(state.get("build_func_name")), _text(state.get("build_module_src"))
+    return ForeignNetwork(name, builder, options, tensors, frozenset(), attributes, source)
 
 
 # ------------------------------------------------------------------------------------------- state dicts

@@ -72,8 +72,8 @@ def model_file(path: str | Path) -> Path:
     for file in sorted([*folder.glob("[!.]*.safetensors"), *folder.glob("[!.]*/[!.]*.safetensors")]):
         try:
             snapshots[file] = read_header(file).info.kimg
-        except CheckpointError:
-            continue  # a file of another purpose, such as the state that a run continues from
+        except (CheckpointError, InputError):
+            continue  # a folder of that name, or a file of another purpose, such as the state that a run continues from
     if not snapshots:
         raise InputError(f"{str(path)!r} holds no snapshots yet. Give a model file, or a run directory with snapshots.")
     return max(snapshots, key=lambda file: (snapshots[file], str(file)))

@@ -55,7 +55,7 @@ class Judge:
             if labels is not None and config.discriminator.label_mode == "auxiliary":
                 outputs = self.discriminator.outputs(seen)
                 return Verdict(outputs[:, :1], class_loss(outputs[:, 1:], labels).sum())
-            network = self.compiled if self.compiled and not exact else self.discriminator
+            network = self.discriminator if self.compiled is None or exact else self.compiled
             logits = network(seen, labels)
         return Verdict(logits, logits.new_zeros([], dtype=torch.float32))
 

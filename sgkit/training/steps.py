@@ -243,7 +243,8 @@ class Steps:
         return self._synthesize("d", ws, shard)
 
     def _synthesize(self, purpose: str, ws: Tensor, shard: Shard) -> Tensor:
-        network = self.compiled.synthesis or self.state.generator.synthesis
+        compiled = self.compiled.synthesis
+        network = self.state.generator.synthesis if compiled is None else compiled
         with autocast(self.precision, self.draws.device):
             images: Tensor = network(ws, noise=self._noise(f"{purpose}.noise", shard))
             return images

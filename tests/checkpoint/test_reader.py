@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sgkit
+from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import read_foreign, read_stream
 from sgkit.checkpoint.inert import Budget
 from sgkit.checkpoint.machine import Machine
@@ -60,9 +61,28 @@ def test_a_hostile_file_is_refused_with_all_that_it_tried_to_reach(
 @pytest.mark.parametrize("name", ["module_src.pkl", "build_module_src.pkl"])
 def test_embedded_source_is_never_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"The Python text in it, which was not run, calls .*os\.system"):
         sgkit.load(FIXTURES / "malicious" / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "calls"),
+    [
+        ("import os\nos.system('x')\nos.system('y')", ("os.system",)),
+        ("from os import system as s\ndef f():\n    s('x')", ("os.system",)),
+        ("import urllib.request as u\nu.urlopen('x')", ("urllib.request.urlopen",)),
+        ("__import__('os').system('x')", ("__import__.system", "__import__")),
+        ("exec('x'); eval('y')", ("exec", "eval")),
+        ("import torch\nimport numpy as np\nnp.sqrt(torch.ones(1))", ()),
+        ("this is no Python", ()),
+        ("(" * 100_000, ()),
+        ("x\0", ()),
+        ("import os\n" + "#" * 300_000 + "\nos.system('x')", ()),
+    ],
+)
+def test_what_embedded_source_would_reach_is_found_by_parsing(source: str, calls: tuple[str, ...]) -> None:
+    assert reached_by(source) == calls
 
 
 def test_every_hostile_fixture_has_a_test() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sgkit.checkpoint.adapters import nvidia, rosinality, rosinality1, tensorflow
 from sgkit.checkpoint.adapters.tables import Adapted
 from sgkit.checkpoint.assign import assemble
+from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import ForeignFile, read_foreign
 from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
@@ -47,7 +48,10 @@ def model_of(path: str | Path, *, image_size: int | None = None) -> Model:
         adapted = _adapter(file, image_size)(file)
         return _build(file, adapted)
     except (CheckpointError, ConfigError) as error:
-        raise CheckpointError(f"Cannot use checkpoint {str(path)!r} ({file.kind}): {error}") from error
+        message = f"Cannot use checkpoint {str(path)!r} ({file.kind}): {error}"
+        calls = _embedded_calls(file)
+        warning = f" The Python text in it, which was not run, calls {calls}." if calls else ""
+        raise CheckpointError(message + warning) from error
 
 
 def _adapter(file: ForeignFile, image_size: int | None) -> Adapter:
@@ -66,11 +70,20 @@ def _adapter(file: ForeignFile, image_size: int | None) -> Adapter:
 def _build(file: ForeignFile, adapted: Adapted) -> Model:
     parts = adapted.networks
     provenance = {"source_file": file.file_name, "source_kind": file.kind, **adapted.notes}
+    calls = _embedded_calls(file)
+    if calls:
+        provenance["embedded_source"] = f"calls {calls}; sgkit never runs it, the project's own tools do"
     if "generator" not in parts:
         parts["generator"] = parts["raw_generator"]
         provenance["generator"] = "the file holds no moving average; the generator as trained stands in for it"
     kimg = adapted.kimg or _kimg(file.file_name)
     return assemble(adapted.config, parts, ModelInfo(kimg=kimg, lod=adapted.lod, provenance=provenance))
+
+
+def _embedded_calls(file: ForeignFile) -> str:
+    """What the source text of a file's networks would reach, as a list in words."""
+    texts = dict.fromkeys(network.source for network in file.networks.values())
+    return ", ".join(dict.fromkeys(call for text in texts for call in reached_by(text)))
 
 
 def _kimg(file_name: str) -> float:
