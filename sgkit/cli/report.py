@@ -74,7 +74,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
     grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
-        grid.add_column(escape(column), justify="right" if numeric else "left", overflow="fold", header_style="dim")
+        is_name = index == 0 and all(len(_cell(row[0])) <= 32 for row in rows)  # to be copied, so not to be broken
+        grid.add_column(
+            escape(column),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=is_name,
+            header_style="dim",
+        )
     for row in rows:
         grid.add_row(*(escape(_cell(value)) for value in row))
     _stdout.print(grid, soft_wrap=False)

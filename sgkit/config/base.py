@@ -103,7 +103,7 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
             raise ConfigError(f"{name} is {value!r}. {did_you_mean(str(value), [str(a) for a in args])}")
         return value
     if origin is tuple:
-        items = value.strip("()[] ").split(",") if isinstance(value, str) else value
+        items = _words(value) if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
             raise ConfigError(f"{name} is {value!r}; it must be a list such as [1, 3].")
         kinds = [args[0]] * len(items) if args[-1] is Ellipsis else list(args)
@@ -117,6 +117,12 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
             raise ConfigError(f"{name} is {value!r}; it must be a table of keys and values.")
         return _build(kind, value, name + ".")
     return _convert_scalar(kind, value, name)
+
+
+def _words(text: str) -> list[str]:
+    """The items of a list that is given as text, such as ``[1, 3]`` or ``1,3``."""
+    inside = text.strip("()[] ")
+    return [word.strip() for word in inside.split(",")] if inside else []
 
 
 def _convert_scalar(kind: Any, value: Any, name: str) -> Any:

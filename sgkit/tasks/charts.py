@@ -44,6 +44,8 @@ class Chart:
     """What to look for, in half a sentence."""
     log: bool = False
     """Whether the y axis is logarithmic; values of 0 or less are left out then."""
+    from_zero: bool = False
+    """Whether the y axis begins at 0."""
     marks: Sequence[Mark] = ()
     x_unit: str = "kimg"
 
@@ -71,7 +73,7 @@ def chart_html(chart: Chart) -> str:
     curves = [curve for curve in curves if curve.points]
     if not curves:
         return ""
-    frame = _frame(curves, log=chart.log)
+    frame = _frame(curves, log=chart.log, from_zero=chart.from_zero)
     legend = "".join(
         f'<span class="key k{index}"><i></i>{_text(curve.name)} <b>{_number(curve.points[-1][1])}</b></span>'
         for index, curve in enumerate(curves)
@@ -114,7 +116,7 @@ def _drawable(curve: Curve, *, log: bool) -> Curve:
     return Curve(name=curve.name, points=thinned(points))
 
 
-def _frame(curves: Sequence[Curve], *, log: bool) -> _Frame:
+def _frame(curves: Sequence[Curve], *, log: bool, from_zero: bool) -> _Frame:
     xs = [x for curve in curves for x, _ in curve.points]
     ys = sorted(y for curve in curves for _, y in curve.points)
     # A few wild values at the start must not flatten the rest: the frame holds 98 of 100, and what lies beyond is cut.
@@ -122,8 +124,10 @@ def _frame(curves: Sequence[Curve], *, log: bool) -> _Frame:
     if log:
         low, high = 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high))
         return _Frame((min(xs), _above(max(xs), min(xs))), (low, high if high > low else low * 10), True)
+    low = min(low, 0.0) if from_zero else low
     pad = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-    return _Frame((min(xs), _above(max(xs), min(xs))), (low - pad, high + pad), False)
+    low = low if from_zero and low == 0 else low - pad
+    return _Frame((min(xs), _above(max(xs), min(xs))), (low, high + pad), False)
 
 
 def _above(value: float, floor: float) -> float:
@@ -139,14 +143,15 @@ def _svg(chart: Chart, curves: Sequence[Curve], frame: _Frame) -> str:
         f'<text x="{_LEFT - 8}" y="{frame.y(tick) + 4}" text-anchor="end">{_number(tick)}</text>'
         for tick in y_ticks
     ]
+    x_ticks = ticks(*frame.x_range, count=5)
     parts += [
-        f'<text x="{frame.x(tick)}" y="{bottom + 17}" text-anchor="middle">{_number(tick)}</text>'
-        for tick in ticks(*frame.x_range, count=5)
+        f'<text x="{frame.x(tick)}" y="{bottom + 17}" text-anchor="middle">{_number(tick)}</text>' for tick in x_ticks
     ]
+    parts.append(f'<text x="{_LEFT - 8}" y="{bottom + 17}" text-anchor="end">{_text(chart.x_unit)}</text>')
     first, last = frame.x_range
     parts += [
-        f'<line class="mark" x1="{frame.x(mark.x)}" x2="{frame.x(mark.x)}" y1="{_TOP}" y2="{bottom}">'
-        f"<title>{_text(mark.text)}</title></line>"
+        f'<g class="mark"><title>{_text(mark.text)}</title>'
+        f'<line x1="{frame.x(mark.x)}" x2="{frame.x(mark.x)}" y1="{_TOP}" y2="{bottom}"/></g>'
         for mark in chart.marks
         if first <= mark.x <= last
     ]

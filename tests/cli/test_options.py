@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from sgkit.cli.options import (
     Seeds,
     Size,
     overrides,
+    parse_duration,
+    parse_gib,
+    parse_kimg,
     parse_label,
     parse_layers,
     parse_seeds,
@@ -125,3 +129,22 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("batch = = 3")
     with pytest.raises(ConfigError, match=r"bad.toml is not valid TOML"):
         overrides(tmp_path / "bad.toml", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("11.5h", 41400), ("30m", 1800), ("90s", 90), (" 2 D ", 172800), ("45", 45), ("0.5 min", 30)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_thousands_of_images_and_memory() -> None:
+    assert [parse_kimg(text) for text in ("50", "50kimg", "0.5 kimg", 2.5)] == [50, 50, 0.5, 2.5]
+    assert [parse_gib(text) for text in ("8GiB", "8G", "8", "512MiB")] == [8, 8, 8, 0.5]
+
+
+@pytest.mark.parametrize("parse", [parse_duration, parse_kimg, parse_gib])
+@pytest.mark.parametrize("text", ["", "many", "-1", "0", "1e3", "3 fortnights", "1.2.3"])
+def test_quantities_that_are_none_show_the_form(parse: Callable[[str], float], text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"is no .* Write it like "):
+        parse(text)

