@@ -73,12 +73,12 @@ class Steps:
             player.set_lr_factor(self.stage.lr_factor * state.lr_factor)
         is_pl_due = config.pl_weight > 0 and state.step % config.pl_interval == 0
         is_penalty_due = config.penalizes_d and state.step % config.d_reg_interval == 0
-        values = self._move_g(shards, main=True, path_length=is_pl_due and config.pl_interval == 1)
+        values = self.move_g(shards, main=True, path_length=is_pl_due and config.pl_interval == 1)
         if is_pl_due and config.pl_interval > 1:
-            values |= self._move_g(shards, main=False, path_length=True)
-        values |= self._move_d(shards, main=True, penalties=is_penalty_due and config.d_reg_interval == 1)
+            values |= self.move_g(shards, main=False, path_length=True)
+        values |= self.move_d(shards, main=True, penalties=is_penalty_due and config.d_reg_interval == 1)
         if is_penalty_due and config.d_reg_interval > 1:
-            values |= self._move_d(shards, main=False, penalties=True)
+            values |= self.move_d(shards, main=False, penalties=True)
         state.images += self.stage.batch
         state.step += 1
         beta = ema_beta(
@@ -89,7 +89,7 @@ class Steps:
 
     # ---------------------------------------------------------------------------------------- generator
 
-    def _move_g(self, shards: Sequence[Shard], *, main: bool, path_length: bool) -> dict[str, float]:
+    def move_g(self, shards: Sequence[Shard], *, main: bool, path_length: bool) -> dict[str, float]:
         """One movement of G down its loss, its path length penalty, or both."""
         config, state, batch = self.config, self.state, self.stage.batch
         terms = [Term(name="loss_g", shards=shards, count=batch, sums=self._g_sums)] if main else []
@@ -141,7 +141,7 @@ class Steps:
 
     # ------------------------------------------------------------------------------------ discriminator
 
-    def _move_d(self, shards: Sequence[Shard], *, main: bool, penalties: bool) -> dict[str, float]:
+    def move_d(self, shards: Sequence[Shard], *, main: bool, penalties: bool) -> dict[str, float]:
         """One movement of D down its loss, its penalties, or both."""
         batch = self.stage.batch
 
