@@ -84,8 +84,8 @@ def test_a_lost_process_ends_the_run_and_its_restart_resumes_by_itself(
     tensors: Callable[[Path], dict[str, torch.Tensor]],
 ) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1"]
-    launch += ["--master-port=29573", str(tmp_path / "program.py"), "train", str(store), "--out", str(tmp_path / "two")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    launch += [str(tmp_path / "program.py"), "train", str(store), "--out", str(tmp_path / "two")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, *tiny, "--kimg", "0.032"], env=environment, capture_output=True, text=True, timeout=240, check=False
