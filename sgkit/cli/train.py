@@ -26,7 +26,7 @@ from sgkit.cli.options import (
     parse_gib,
     parse_kimg,
 )
-from sgkit.config import Precision
+from sgkit.config import AugmentKind, Precision
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +49,14 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option("--preset", metavar="NAME", help="Model and recipe to begin with, such as stylegan2-32."),
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", metavar="MODEL", help="Begin from this model's networks; any checkpoint sgkit reads."),
+    ] = None,
+    augment: Annotated[
+        AugmentKind | None,
+        typer.Option("--augment", help="What D sees images through: for small data, ada."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last whole snapshot; begin where there is no run yet.")
@@ -120,6 +128,8 @@ def train(
         )
     changes: dict[str, Any] = overrides(config, settings or [])
     given = {
+        "init": None if init is None else str(init),
+        "train.augment.kind": augment,
         "train.total_kimg": kimg,
         "train.batch": batch,
         "train.seed": seed,
@@ -182,7 +192,8 @@ def _exit_code(reason: str) -> int:
 
 
 def _tell(event: Event) -> None:
-    report.warning(f"At {event.kimg:g} kimg: {event.text}")
+    tell = report.note if event.name == "init" else report.warning
+    tell(f"At {event.kimg:g} kimg: {event.text}")
 
 
 def _show(result: TrainResult) -> None:

@@ -42,6 +42,8 @@ class RunConfig(Config):
     """The preset that it began with; the tables below say what came of it."""
     sgkit: str = ""
     """Version that started the run."""
+    init: str | None = None
+    """Model whose weights it began from; ``none``: freshly drawn ones."""
     wandb: str | None = None
     """Project of Weights & Biases that the run reports to, too; ``none``: it does not."""
     data: DataFacts = field(default_factory=DataFacts)

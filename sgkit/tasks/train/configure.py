@@ -3,38 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import sgkit
-from sgkit import presets
-from sgkit.config import override
+from sgkit import checkpoint, presets
+from sgkit.config import GrowthConfig, ModelConfig, override
 from sgkit.errors import ConfigError, TrainingError, UsageError
-from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
 from sgkit.store import StoreDataset
 from sgkit.training.run import DataFacts, RunConfig, RunFolder
+from sgkit.training.transfer import fitted_config
 
-__all__ = ["new_config", "resumed_config", "training_precision"]
+__all__ = ["INIT_PRESET", "new_config", "resumed_config"]
+
+INIT_PRESET = "ada-auto"
+"""Recipe of a run that begins from a model and names no preset."""
+FP16_CLAMP = 256.0
 
 
-def new_config(dataset: StoreDataset, store: str | Path, preset: str | None, settings: Mapping[str, Any]) -> RunConfig:
-    """The configuration of a new run: a preset fitted to the images, with ``settings`` over it."""
+def new_config(
+    dataset: StoreDataset,
+    store: str | Path,
+    preset: str | None,
+    settings: Mapping[str, Any],
+    *,
+    num_processes: int = 1,
+) -> RunConfig:
+    """The configuration of a new run: a preset fitted to images and processes, with ``settings`` over it.
+
+    With the setting ``init`` the networks are those of that model, fitted to the images, and the preset is the recipe.
+
+    Raises:
+        ConfigError: an unknown preset or key, or a value that does not fit the images.
+        UsageError: neither preset nor model is named.
+    """
     changes = _own_changes(settings)
+    init = changes.pop("init", None)
     name = preset or changes.pop("preset", None)
-    if not name:
+    if not name and init is None:
         raise UsageError(f"Name a preset with --preset: {', '.join(presets.PRESETS)}.")
     changes.pop("preset", None)
-    row = presets.preset(
-        name, image_size=dataset.image_size, image_channels=dataset.image_channels, label_dim=dataset.label_dim
-    )
+    name = name or INIT_PRESET
+    row = presets.preset(name, **_images(dataset), num_processes=num_processes)
+    if init is not None:
+        row = _begun_from(checkpoint.load(init).config, row, dataset)
     header = dataset.header
     data = DataFacts(store=str(store), content_hash=header.content_hash, num_images=header.num_images)
-    config = RunConfig(preset=name, sgkit=sgkit.__version__, data=data, model=row.model, train=row.train)
+    config = RunConfig(preset=name, sgkit=sgkit.__version__, init=init, data=data, model=row.model, train=row.train)
     config = override(config, changes)
     _check_fits(config, dataset)
-    return config
+    return _clamped(config) if config.train.precision == "fp16" else config
+
+
+def _begun_from(source: ModelConfig, row: presets.Preset, dataset: StoreDataset) -> presets.Preset:
+    """The row's recipe for the networks of another model, fitted to the images.
+
+    Average and augmentation react faster than in a run from nothing, as ADA has it for transfer; networks that grew are
+    trained at full size.
+    """
+    model = fitted_config(source, **_images(dataset))
+    augment = replace(row.train.augment, kimg=min(row.train.augment.kimg, 100.0))
+    growth = None
+    if model.synthesis.growing:
+        growth = replace(row.train.growth or GrowthConfig(), start_resolution=model.resolution)
+    return replace(row, model=model, train=replace(row.train, augment=augment, ema_rampup=None, growth=growth))
+
+
+def _images(dataset: StoreDataset) -> dict[str, Any]:
+    return {
+        "image_size": dataset.image_size,
+        "image_channels": dataset.image_channels,
+        "label_dim": dataset.label_dim,
+    }
+
+
+def _clamped(config: RunConfig) -> RunConfig:
+    """The networks with layers clamped to what fp16 can hold, where the preset has no clamp (ADA, appendix)."""
+    model = config.model
+    parts = {
+        name: replace(getattr(model, name), conv_clamp=getattr(model, name).conv_clamp or FP16_CLAMP)
+        for name in ("synthesis", "discriminator")
+    }
+    return replace(config, model=replace(model, **parts))
 
 
 def resumed_config(
@@ -84,11 +135,3 @@ def _check_fits(config: RunConfig, dataset: StoreDataset) -> None:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
-
-
-def training_precision(name: str, device: torch.device) -> ResolvedPrecision:
-    """The precision that ``name`` stands for, where training can use it."""
-    precision = resolve_precision(name, device)
-    if precision == "fp16":
-        raise ConfigError("train.precision fp16 needs loss scaling, which is not there yet. Use bf16 or fp32.")
-    return precision

@@ -15,9 +15,9 @@ from sgkit.model import Discriminator, Generator
 from sgkit.presets import PRESETS, preset
 from sgkit.runtime.device import resolve_device
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.precision import ResolvedPrecision
+from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
 from sgkit.store import StoreDataset
-from sgkit.tasks.train.configure import new_config, training_precision
+from sgkit.tasks.train.configure import new_config
 from sgkit.tasks.train.probe import Cost, measure_cost
 from sgkit.training.loop import check_batch, share
 from sgkit.training.run import RunConfig
@@ -125,7 +125,7 @@ def plan(
     config = new_config(dataset, store, preset, settings or {})
     check_batch(config.model, config.train)
     context = DistributedContext(device=resolve_device(device))
-    precision = training_precision(config.train.precision, context.device)
+    precision = resolve_precision(config.train.precision, context.device)
     config, cost = bounded(config, context, precision, memory_gib)
     counts, train = parameter_counts(config.model), config.train
     held = held_images(config, context)

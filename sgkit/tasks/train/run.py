@@ -18,15 +18,16 @@ from sgkit.tasks.train.measuring import Measuring
 from sgkit.tasks.train.pictures import Grids
 from sgkit.tasks.train.report import write_report
 from sgkit.tasks.train.result import OnEvent, TrainResult
-from sgkit.tasks.train.saving import ROLLBACK, load_snapshot, save_snapshot, starting_point, writing
+from sgkit.tasks.train.saving import ROLLBACK, fresh_state, load_snapshot, save_snapshot, starting_point, writing
 from sgkit.training.health import Event, HealthWatch, logits_have_signs
 from sgkit.training.logs import RunLog, Tally, peak_memory
 from sgkit.training.loop import TrainReport
 from sgkit.training.loop import train as train_steps
 from sgkit.training.run import RunConfig, RunFolder
-from sgkit.training.schedules import Stage, crossed
+from sgkit.training.schedules import Stage, crossed, stage_at
 from sgkit.training.snapshots import Best, measured, write_metrics
 from sgkit.training.trackers import TensorBoardTracker, Tracker, WandbTracker
+from sgkit.training.transfer import Transfer
 
 __all__ = ["Run"]
 
@@ -56,7 +57,11 @@ class Run:
             WandbTracker.check()
         self.point = starting_point(folder, context)
         self.rollbacks = self.point.rollbacks
-        self.state = load_snapshot(self.point, config.model, config.train, context)
+        self.transfer: Transfer | None = None
+        if self.point.snapshot is None:
+            self.state, self.transfer = fresh_state(config, context)
+        else:
+            self.state = load_snapshot(self.point, config.model, config.train, context)
         self.measuring = Measuring.start(config.metrics, dataset, context, on_progress)
         self.grids = Grids(dataset, context.device)
         self.watch = self._new_watch()
@@ -238,6 +243,10 @@ class Run:
                 f"from {self.state.kimg:g} kimg."
             )
             self._tell(Event(name="damaged snapshot", images=self.state.images, text=text))
+        if self.transfer is not None:
+            text = f"Began from {self.config.init}: {self.transfer.summary()}"
+            lists = {name: " ".join(tensors) for name, tensors in vars(self.transfer).items() if name != "copied"}
+            self._tell(Event(name="init", images=self.state.images, text=text, facts=lists))
         self.grids.write_reals(self.folder.reals_file)
 
     def _close(self) -> None:
@@ -255,6 +264,8 @@ class Run:
     def _snapshot(self, *, measure: bool, status: str = "running") -> None:
         """Have the snapshot of now on the disk, with its grid, its metrics on wish, and the page that shows the run."""
         images = self.state.images
+        # A growing network's pictures, metrics and files are of full size.
+        self.state.model.grow(stage_at(images, self.config.model, self.config.train).lod)
         snapshot = self.folder.snapshot_at(images)
         if not self.context.gather_objects(snapshot.folder.exists())[0]:
             events = self._write_samples()
@@ -303,7 +314,7 @@ class Run:
             self.log.measured({value.name: value.value for value in values}, images=images)
 
     def _progress(self, report: TrainReport, tally: Tally) -> Progress:
-        fields = _shown(report.values)
+        fields = _shown(tally.means())
         fields["lr"] = f"{self.config.train.g_lr * self.state.lr_factor:g}"
         fields["sec/kimg"] = f"{tally.sec_per_kimg:.2f}"
         memory = peak_memory(self.context.device)

@@ -16,10 +16,12 @@ from sgkit.model import ModelInfo, build
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.training.logs import read_log
 from sgkit.training.run import RunConfig, RunFolder
+from sgkit.training.schedules import stage_at
 from sgkit.training.snapshots import Snapshot, damage
 from sgkit.training.state import TrainState, load_state, save_state
+from sgkit.training.transfer import Transfer, transfer
 
-__all__ = ["ROLLBACK", "StartingPoint", "load_snapshot", "save_snapshot", "starting_point", "writing"]
+__all__ = ["ROLLBACK", "StartingPoint", "fresh_state", "load_snapshot", "save_snapshot", "starting_point", "writing"]
 
 ROLLBACK = "rollback"
 """Name of the event that tells of going back to a snapshot."""
@@ -80,10 +82,21 @@ def _starting_point(folder: RunFolder) -> StartingPoint | str:
     return StartingPoint()
 
 
+def fresh_state(config: RunConfig, context: DistributedContext) -> tuple[TrainState, Transfer | None]:
+    """The state of a run that begins, and what became of the weights of the model that it begins from, if any.
+
+    Raises:
+        ConfigError: nothing of that model fits.
+    """
+    networks = build(config.model, seed=config.train.seed)
+    done = None if config.init is None else transfer(checkpoint.load(config.init), networks)
+    return TrainState.start(networks.to(context.device), config.train), done
+
+
 def load_snapshot(
     point: StartingPoint, model: ModelConfig, train: TrainConfig, context: DistributedContext
 ) -> TrainState:
-    """The state at ``point``, on this process's device; a fresh one where the run begins."""
+    """The state at ``point``, on this process's device; a freshly drawn one where there is no snapshot."""
     networks = build(model, seed=train.seed)
     if point.snapshot is not None:
         saved = checkpoint.load(point.snapshot.model).networks()
@@ -104,7 +117,10 @@ def save_snapshot(folder: RunFolder, state: TrainState, config: RunConfig) -> No
 
     def write(snapshot: Snapshot) -> None:
         provenance = {"preset": config.preset, **config.data.to_dict(), "seed": config.train.seed}
-        state.model.info = ModelInfo(kimg=state.kimg, provenance=provenance)
+        if config.init is not None:
+            provenance["init"] = config.init
+        lod = stage_at(state.images, config.model, config.train).lod
+        state.model.info = ModelInfo(kimg=state.kimg, lod=lod, provenance=provenance)
         checkpoint.save(state.model, snapshot.model)
         save_state(state, snapshot.state)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sgkit.runtime.distributed import distributed
+from sgkit.runtime.precision import resolve_precision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
-from sgkit.tasks.train.configure import new_config, resumed_config, training_precision
+from sgkit.tasks.train.configure import new_config, resumed_config
 from sgkit.tasks.train.planning import bounded
 from sgkit.tasks.train.result import OnEvent, TrainResult, ignore_event
 from sgkit.tasks.train.run import Run
@@ -61,9 +62,9 @@ def train(
             config = resumed_config(folder, dataset, preset, settings or {})
         else:
             folder.check_new()
-            config = new_config(dataset, store, preset, settings or {})
+            config = new_config(dataset, store, preset, settings or {}, num_processes=context.world_size)
         check_batch(config.model, config.train, world_size=context.world_size)
-        precision = training_precision(config.train.precision, context.device)
+        precision = resolve_precision(config.train.precision, context.device)
         if memory_gib is not None:
             chosen = bounded(config, context, precision, memory_gib)[0] if context.is_main else None
             config = context.gather_objects(chosen)[0]
