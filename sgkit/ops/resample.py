@@ -3,12 +3,14 @@
 A filter is a 1-D tensor of taps ``[n]`` that acts along both axes, or a 2-D tensor ``[n, n]`` when it does not
 separate. "Filter" means true convolution: taps are flipped against the signal, which only asymmetric ones show.
 Convolution weights are in correlation form, as ``torch.nn.functional.conv2d`` uses them.
+
+Taps are constants: signals and weights get gradients of any order, taps get none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +27,9 @@ __all__ = [
     "upsample2d",
     "upsampling_conv2d",
 ]
+
+_SHORT = 4
+"""Taps up to which one pass in two dimensions costs less than two in one: memory is then slower than arithmetic."""
 
 
 class Padding(NamedTuple):
@@ -48,6 +53,8 @@ def upfirdn2d(x: Tensor, taps: Tensor, *, up: int = 1, down: int = 1, padding: P
     if up > 1:
         x = _insert_zeros(x, up)
     before, after = padding
+    if taps.ndim == 1 and len(taps) <= _SHORT:
+        taps = torch.outer(taps, taps)
     if taps.ndim == 1:
         scale = gain**0.5
         x = _filter_axis(x, taps * scale, axis=0, down=down, padding=padding)
@@ -139,6 +146,39 @@ def _filter_axis(x: Tensor, taps: Tensor, *, axis: int, down: int, padding: Padd
 
 
 def _depthwise(x: Tensor, kernel: Tensor, *, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
-    channels = x.shape[1]
-    weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+    filtered: Tensor = _Depthwise.apply(x, kernel, stride, padding, None)  # type: ignore[no-untyped-call]
+    return filtered
+
+
+class _Depthwise(torch.autograd.Function):
+    """Every channel correlated with the same constant kernel, or the adjoint of that, which is the slope of it.
+
+    Autograd would find the same, but its second derivative of grouped convolutions also makes that of the weights, one
+    channel after the other.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        kernel: Tensor,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        size: tuple[int, int] | None,
+    ) -> Tensor:
+        """``size``: that of the adjoint's result; ``None``: no adjoint."""
+        ctx.save_for_backward(kernel)
+        ctx.stride, ctx.padding, ctx.size = stride, padding, tuple(x.shape[2:]) if size is None else None
+        channels = x.shape[1]
+        weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
+        if size is None:
+            return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+        least = [(s - 1) * d - 2 * p + k for s, d, p, k in zip(x.shape[2:], stride, padding, kernel.shape, strict=True)]
+        rest = [wanted - side for wanted, side in zip(size, least, strict=True)]
+        return F.conv_transpose2d(x, weight, stride=stride, padding=padding, output_padding=rest, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (kernel,) = ctx.saved_tensors
+        slope = _Depthwise.apply(gradients[0], kernel, ctx.stride, ctx.padding, ctx.size)  # type: ignore[no-untyped-call]
+        return slope, None, None, None, None

@@ -12,7 +12,6 @@ lengths every 4th, R1 every 16th, the moving average, and reading a batch of PNG
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -99,9 +98,7 @@ class Theirs:
             network.train().requires_grad_(False)
         self.loss = StyleGAN2Loss(CPU, self.g.mapping, self.g.synthesis, self.d)
         self.optimizers = {
-            id(network): torch.optim.Adam(
-                network.parameters(), lr=0.002 * ratio, betas=(0.0, 0.99**ratio), eps=1e-8
-            )
+            id(network): torch.optim.Adam(network.parameters(), lr=0.002 * ratio, betas=(0.0, 0.99**ratio), eps=1e-8)
             for network, ratio in ((self.g, 4 / 5), (self.d, 16 / 17))
         }
 
@@ -275,7 +272,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory, as the sgkit command does")
-    parser.add_argument("--profile", choices=SHARES, help="print the profiler's top operators for a phase of ours instead")
+    parser.add_argument("--profile", choices=SHARES, help="print the top operators of a phase of ours instead")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore")  # their code is old; ours is tested with warnings as errors
@@ -284,7 +281,7 @@ def main() -> None:
     if options.precision is None:
         options.precision = ["fp32", "bf16"] if units else ["fp32"]
         if not units:
-            print("bf16 is left out: this CPU would emulate it, which says nothing about bf16 (--precision bf16 does it).")
+            print("bf16 is left out: this CPU would emulate it, which says nothing (--precision bf16 does it).")
     if options.keep_memory:
         print("freed memory is kept (for both)" if keep_freed_memory() else "this C library cannot keep freed memory")
     with tempfile.TemporaryDirectory() as name:
