@@ -39,7 +39,7 @@ def new_config(
         UsageError: neither preset nor model is named.
     """
     changes = _own_changes(settings)
-    init = changes.pop("init", None)
+    init = override(RunConfig(), {"init": changes.pop("init", None)}).init  # the "none" of a file is None
     name = preset or changes.pop("preset", None)
     if not name and init is None:
         raise UsageError(f"Name a preset with --preset: {', '.join(presets.PRESETS)}.")
