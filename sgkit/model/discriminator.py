@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError
+from sgkit.model.layers import memory_format
 from sgkit.model.mapping import Mapping, checked_latent
 from sgkit.model.network import PlannedNetwork
 from sgkit.model.plan import discriminator_plan
@@ -61,7 +61,7 @@ class Discriminator(PlannedNetwork):
                 f"{len(images)} images do not divide into groups of {group} for the discriminator's minibatch "
                 f"deviation; give at most {group}, or a multiple of it."
             )
-        return State(rgb=images.contiguous(memory_format=torch.channels_last))
+        return State(rgb=images.contiguous(memory_format=memory_format(self)))
 
     def outputs(self, images: Tensor) -> Tensor:
         """What the last layer gives [N, F], before labels choose from it, for ``images`` [N, C, H, W]."""

@@ -90,6 +90,9 @@ def modulated_conv2d(
 def _pointwise(x: Tensor, weights: Tensor) -> Tensor:
     """``x`` [N or 1, I, H, W] times a matrix for each sample [N, O, I]: no pass over the input to scale it."""
     batch, (height, width) = weights.shape[0], x.shape[2:]
+    weights = weights.to(x.dtype)
+    if x.is_contiguous():
+        return torch.matmul(weights, x.flatten(2)).reshape(batch, -1, height, width)
     pixels = x.permute(0, 2, 3, 1).reshape(x.shape[0], height * width, -1)  # a view in channels_last
-    out = torch.matmul(pixels, weights.to(x.dtype).transpose(1, 2))
+    out = torch.matmul(pixels, weights.transpose(1, 2))
     return out.reshape(batch, height, width, -1).permute(0, 3, 1, 2)

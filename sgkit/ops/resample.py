@@ -118,7 +118,8 @@ def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor, *, transposed: Te
     n, k = taps.shape[0], weight.shape[-1]
     if k == 1:
         return upsample2d(F.conv2d(x, weight.to(x.dtype)), taps)
-    transposed = transposed_weight(weight) if transposed is None else transposed
+    if transposed is None:
+        transposed = weight.flip((2, 3)).transpose(0, 1)
     x = F.conv_transpose2d(x, transposed.to(x.dtype), stride=2)
     # One more zero after: transposed convolution leaves out the zero inserted behind the last pixel.
     return upfirdn2d(x, taps, padding=Padding((n + 1) // 2 - k // 2, (n - 2) // 2 - k // 2 + 1), gain=4.0)

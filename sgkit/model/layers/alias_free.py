@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.base import FullyConnected, Layer, StyledLayer, compute_dtype, conv_weight
+from sgkit.model.layers.base import (
+    FullyConnected,
+    Layer,
+    StyledLayer,
+    compute_dtype,
+    conv_weight,
+    memory_format,
+)
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
@@ -62,7 +69,7 @@ class FourierInput(Layer):
         )
         features = torch.sin(2 * math.pi * angles) * amplitudes[:, :, None, None]
         x = torch.einsum("oc,nchw->nohw", self.weight / math.sqrt(self.weight.shape[1]), features)
-        return State(x=x.to(compute_dtype(x)).contiguous(memory_format=torch.channels_last), rgb=state.rgb)
+        return State(x=x.to(compute_dtype(x)).contiguous(memory_format=memory_format(self)), rgb=state.rgb)
 
     def _placement(self, style: Tensor) -> Tensor:
         cosine, sine, right, down = (style / style[:, :2].square().sum(dim=1, keepdim=True).sqrt()).unbind(dim=1)

@@ -14,7 +14,16 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import ACTIVATIONS, bias_act, equalized_gain
 
-__all__ = ["RESIDUAL_GAIN", "FullyConnected", "Layer", "StyledLayer", "add_noise", "compute_dtype", "conv_weight"]
+__all__ = [
+    "RESIDUAL_GAIN",
+    "FullyConnected",
+    "Layer",
+    "StyledLayer",
+    "add_noise",
+    "compute_dtype",
+    "conv_weight",
+    "memory_format",
+]
 
 RESIDUAL_GAIN = math.sqrt(0.5)
 """Both ways of a residual block are scaled by this, which keeps the variance of their sum (StyleGAN2, figure 7)."""
@@ -78,6 +87,17 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
     """The dtype that features start with: autocast's where it is on, else the tensor's own."""
     device_type = tensor.device.type
     return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else tensor.dtype
+
+
+def memory_format(network: nn.Module) -> torch.memory_format:
+    """How the first features of ``network`` lie in memory; all behind them lie alike.
+
+    ``channels_last``, in which convolutions run fastest, but for the gradients of their weights on CPUs: those take up
+    to four times as long in it.
+    """
+    trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in network.parameters())
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    return torch.contiguous_format if trains and on_cpu else torch.channels_last
 
 
 def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:

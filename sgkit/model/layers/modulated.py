@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.base import RESIDUAL_GAIN, Layer, StyledLayer, add_noise, compute_dtype, conv_weight
+from sgkit.model.layers.base import (
+    RESIDUAL_GAIN,
+    Layer,
+    StyledLayer,
+    add_noise,
+    compute_dtype,
+    conv_weight,
+    memory_format,
+)
 from sgkit.model.layers.rgb import join_rgb
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
@@ -36,7 +44,7 @@ class ConstantInput(Layer):
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """Features [1, C, h, w]: they take the batch size of the first style."""
         x = self.const[None].to(compute_dtype(self.const))
-        return State(x=x.contiguous(memory_format=torch.channels_last), rgb=state.rgb)
+        return State(x=x.contiguous(memory_format=memory_format(self)), rgb=state.rgb)
 
 
 class _AtRest(NamedTuple):

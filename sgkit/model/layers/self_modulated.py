@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.base import FullyConnected, Layer, compute_dtype, conv_weight
+from sgkit.model.layers.base import FullyConnected, Layer, compute_dtype, conv_weight, memory_format
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
@@ -72,7 +72,7 @@ class SelfModulatedDense(_SelfModulated):
         assert style is not None
         features, rest = style.tensor_split([style.shape[1] - 2 * self.channels], dim=1)
         x = features.reshape(-1, self.channels, *spec.size).to(compute_dtype(features))
-        return State(x=self.finish(x.contiguous(memory_format=torch.channels_last), rest), rgb=state.rgb)
+        return State(x=self.finish(x.contiguous(memory_format=memory_format(self)), rest), rgb=state.rgb)
 
 
 class SelfModulatedConv(_SelfModulated):

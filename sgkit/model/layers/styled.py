@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.base import FullyConnected, Layer, add_noise, compute_dtype, conv_weight
+from sgkit.model.layers.base import FullyConnected, Layer, add_noise, compute_dtype, conv_weight, memory_format
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
@@ -79,7 +79,7 @@ class StyledConstant(_Epilogue):
         """Features [N, C, h, w]."""
         # In the weights' precision: near 1 everywhere, as at first, the constant and its noise differ by less than half
         # precision can tell, and the normalisation would blow the rounding up. So small a canvas costs nothing.
-        x = self.const[None].contiguous(memory_format=torch.channels_last)
+        x = self.const[None].contiguous(memory_format=memory_format(self))
         x = self.finish(spec, x, style, noise)
         return State(x=x.to(compute_dtype(self.const)), rgb=state.rgb)
 
@@ -104,7 +104,7 @@ class StyledDense(_Epilogue):
         assert style is not None
         features, rest = style.tensor_split([self.weight.shape[0]], dim=1)
         x = features.reshape(-1, self.channels, *spec.size).to(compute_dtype(features))
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=memory_format(self))
         return State(x=self.finish(spec, x, rest, noise), rgb=state.rgb)
 
 
