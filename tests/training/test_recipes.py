@@ -167,6 +167,28 @@ def test_recomputed_activations_change_nothing(start: Any, reals: Any, train_con
     assert moved(weights(kept), weights(recomputed)) == set()
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks at it while tracing
+def test_compiled_networks_train_alike(
+    start: Any, reals: Any, train_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced as for a compiler, but run as traced: what needs second derivatives stays out of it."""
+    traced = []
+
+    def trace(network: torch.nn.Module, **options: Any) -> Any:
+        traced.append(type(network).__name__)
+        return compile_network(network, backend="eager", **options)
+
+    compile_network = torch.compile
+    monkeypatch.setattr(torch, "compile", trace)
+    config = replace(train_config, total_kimg=0.016, d_reg_interval=1, pl_interval=1)
+    plain, compiled = start(config), start(config)
+    expected = run(plain, config, reals)
+    got = run(compiled, replace(config, compile=True), reals)
+    assert traced == ["Synthesis", "Discriminator"]
+    for one, other in zip(got, expected, strict=True):
+        assert one.values == pytest.approx(other.values, rel=1e-4, abs=1e-6)
+
+
 def test_low_resolutions_may_stay_in_full_precision(start: Any, reals: Any, train_config: TrainConfig) -> None:
     """A network of 4 and 8 px with one reduced resolution: 8 px computes in bf16, the rest as fp32 does."""
     config = replace(train_config, total_kimg=0.008, reduced_resolutions=1)
