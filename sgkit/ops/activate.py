@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -42,19 +41,17 @@ def bias_act(
 ) -> Tensor:
     """``gain * g * f(x + bias)`` clamped to +-``clamp``; g: the activation's own gain, ``bias`` [C]: along axis 1.
 
-    ``overwrite``: ``x`` is the caller's own and may hold the result, which saves memory where no gradient is recorded.
+    ``gain`` is above 0. ``overwrite``: ``x`` is the caller's own, its value is needed for no slope (as that of a sum, a
+    product or a convolution is not), and it may hold the result, which saves time and memory.
     """
     function, own_gain = ACTIVATIONS[activation]
-    inplace = overwrite and not (
-        x.requires_grad or (bias is not None and bias.requires_grad and torch.is_grad_enabled())
-    )
     if bias is not None:
         bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
-        x = x.add_(bias) if inplace else x + bias
-    x = function(x, inplace)
+        x, overwrite = x.add_(bias) if overwrite else x + bias, True
     scale = own_gain * gain
     if not math.isclose(scale, 1.0):
-        x = x.mul_(scale) if inplace else x * scale
+        x, overwrite = x.mul_(scale) if overwrite else x * scale, True
+    x = function(x, overwrite)
     if clamp is None:
         return x
-    return x.clamp_(-clamp, clamp) if inplace else x.clamp(-clamp, clamp)
+    return x.clamp(-clamp, clamp) if x.requires_grad or not overwrite else x.clamp_(-clamp, clamp)

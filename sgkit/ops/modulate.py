@@ -53,6 +53,7 @@ def modulated_conv2d(
     styles: Tensor,
     *,
     demodulate: bool = True,
+    gain: float = 1.0,
     up_taps: Tensor | None = None,
     padding: int | None = None,
     energy: Tensor | None = None,
@@ -63,15 +64,17 @@ def modulated_conv2d(
     Weights are scaled by 1/sqrt(fan_in); with ``demodulate`` that cancels and only keeps half precision in range.
 
     Args:
+        gain: factor of the result, which costs nothing here.
         padding: zeros around, where not those that keep the size (without ``up_taps``).
         energy: :func:`weight_energy` of ``weight``, when the caller has it at hand.
         transposed: :func:`sgkit.ops.transposed_weight` of it, likewise.
     """
-    gain = equalized_gain(weight.shape)
+    weight_gain = equalized_gain(weight.shape)
+    gain_in = weight_gain if demodulate else weight_gain * gain
     if weight.shape[2:] == (1, 1) and styles.ndim == 2 and not (demodulate or padding) and up_taps is None:
-        return _pointwise(x, weight[:, :, 0, 0] * (styles * gain)[:, None])
+        return _pointwise(x, weight[:, :, 0, 0] * (styles * gain_in)[:, None])
     height, width = x.shape[2:]
-    x = x * per_pixel(styles * gain, (height, width)).to(x.dtype)
+    x = x * per_pixel(styles * gain_in, (height, width)).to(x.dtype)
     x = (
         conv2d(x, weight, padding=padding)
         if up_taps is None
@@ -80,7 +83,7 @@ def modulated_conv2d(
     if not demodulate:
         return x
     energy = weight_energy(weight) if energy is None else energy
-    factors = demodulation(energy * gain**2, styles)
+    factors = demodulation(energy * weight_gain**2, styles) * gain
     height, width = x.shape[2:]
     factors = per_pixel(factors, (height, width)).to(x.dtype)
     # x is this function's own, so it may hold the result where no gradient is recorded.

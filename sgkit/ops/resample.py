@@ -9,7 +9,7 @@ Taps are constants: signals and weights get gradients of any order, taps get non
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -147,8 +147,16 @@ def _filter_axis(x: Tensor, taps: Tensor, *, axis: int, down: int, padding: Padd
 
 
 def _depthwise(x: Tensor, kernel: Tensor, *, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+    if torch.compiler.is_compiling():  # compilers cannot look into it; second derivatives are not theirs
+        return _repeated(F.conv2d, x, kernel, stride=stride, padding=padding)
     filtered: Tensor = _Depthwise.apply(x, kernel, stride, padding, None)  # type: ignore[no-untyped-call]
     return filtered
+
+
+def _repeated(function: Callable[..., Tensor], x: Tensor, kernel: Tensor, **options: Any) -> Tensor:
+    """The convolution ``function`` with the same kernel for every channel of ``x``."""
+    channels = x.shape[1]
+    return function(x, kernel.to(x.dtype).expand(channels, 1, *kernel.shape), groups=channels, **options)
 
 
 class _Depthwise(torch.autograd.Function):
@@ -170,13 +178,11 @@ class _Depthwise(torch.autograd.Function):
         """``size``: that of the adjoint's result; ``None``: no adjoint."""
         ctx.save_for_backward(kernel)
         ctx.stride, ctx.padding, ctx.size = stride, padding, tuple(x.shape[2:]) if size is None else None
-        channels = x.shape[1]
-        weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
         if size is None:
-            return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+            return _repeated(F.conv2d, x, kernel, stride=stride, padding=padding)
         least = [(s - 1) * d - 2 * p + k for s, d, p, k in zip(x.shape[2:], stride, padding, kernel.shape, strict=True)]
         rest = [wanted - side for wanted, side in zip(size, least, strict=True)]
-        return F.conv_transpose2d(x, weight, stride=stride, padding=padding, output_padding=rest, groups=channels)
+        return _repeated(F.conv_transpose2d, x, kernel, stride=stride, padding=padding, output_padding=rest)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

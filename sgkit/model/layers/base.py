@@ -118,6 +118,6 @@ def add_noise(
     if values is None:
         return x
     values = (values * strength).to(x.dtype)
-    if not overwrite or x.requires_grad or values.requires_grad or len(values) not in (1, len(x)):
+    if not overwrite or len(values) not in (1, len(x)):
         return x + values
     return x.add_(values)

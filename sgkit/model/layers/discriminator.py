@@ -34,10 +34,13 @@ class FilteredConv(Layer):
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, H / down, W / down]."""
         before = state.features
-        gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
-        x = conv2d(before, self.weight * equalized_gain(self.weight.shape), down=spec.down, taps=self.taps)
-        clamp = None if self.clamp is None else self.clamp * gain
-        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp, overwrite=True)
+        # What the activation multiplies with goes in front of it, where it costs no pass over the features.
+        own_gain = ACTIVATIONS[self.activation].gain
+        gain_behind = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
+        gain = own_gain * gain_behind
+        x = conv2d(before, self.weight * equalized_gain(self.weight.shape, gain=gain), down=spec.down, taps=self.taps)
+        clamp = None if self.clamp is None else self.clamp * gain_behind
+        x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
             return State(x=x, rgb=state.rgb, shortcut=before)
         if spec.shortcut == "close":

@@ -22,6 +22,7 @@ from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import (
+    ACTIVATIONS,
     bias_act,
     equalized_gain,
     fir_filter,
@@ -87,19 +88,23 @@ class ModulatedConv(StyledLayer):
         before = state.features
         taps = self.taps if spec.up == 2 else None
         rest = self._at_rest(spec)
+        # What the activation multiplies with goes in front of it, where it costs no pass over the features.
+        own_gain = ACTIVATIONS[self.activation].gain
+        gain_behind = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
+        gain = own_gain * gain_behind
         x = modulated_conv2d(
             before,
             self.weight,
             style,
+            gain=gain,
             up_taps=taps,
             energy=rest and rest.energy,
             transposed=rest and rest.transposed,
         )
         if spec.has_noise:
-            x = add_noise(spec, x, self.noise_const, self.noise_strength, noise, overwrite=True)
-        gain = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
-        clamp = None if self.clamp is None else self.clamp * gain
-        x = bias_act(x, self.bias, activation=self.activation, gain=gain, clamp=clamp, overwrite=True)
+            x = add_noise(spec, x, self.noise_const, self.noise_strength * gain, noise, overwrite=True)
+        clamp = None if self.clamp is None else self.clamp * gain_behind
+        x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
             skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
             return State(x=x, rgb=state.rgb, shortcut=upsampling_conv2d(before, skip, self.taps))
