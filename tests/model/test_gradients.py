@@ -45,6 +45,20 @@ def test_the_adversarial_loss_reaches_every_parameter(tiny_model, name: str) -> 
     check(model.discriminator, in_use(model.discriminator))
 
 
+def test_features_lie_so_that_gradients_of_weights_are_fast(tiny_model) -> None:
+    """Channels last where no weight takes a gradient, plain where one does (on CPUs)."""
+    model = tiny_model("stylegan2-f")
+    images, ws = torch.randn(4, 3, 16, 16), model.map(model.sample_z(range(2)))
+    synthesis = model.generator.synthesis
+    for trains in (False, True):
+        model.discriminator.requires_grad_(trains)
+        synthesis.requires_grad_(trains)
+        (state,) = walk([Branch(synthesis, synthesis.styles(ws))], stop=4)
+        for features in (state.features, model.discriminator.features(images)["b16_conv0"]):
+            assert features.is_contiguous(memory_format=torch.channels_last) != trains
+            assert features.is_contiguous() == trains
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_r1_differentiates_twice(tiny_model, name: str) -> None:
     model = tiny_model(name)

@@ -63,6 +63,24 @@ def test_gradients_of_first_and_second_order(name: str, clamp: float | None) -> 
     assert torch.autograd.gradgradcheck(function, (x, bias))
 
 
+@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("clamp", [None, 0.8])
+def test_gradients_where_the_input_is_overwritten(name: str, clamp: float | None) -> None:
+    x, bias = tensor(2, 3, 2, 2).requires_grad_(), tensor(3).requires_grad_()
+
+    def function(x: Tensor, bias: Tensor) -> Tensor:
+        return bias_act(x * 2, bias, activation=name, gain=0.7, clamp=clamp, overwrite=True)
+
+    assert torch.equal(function(x, bias), bias_act(x * 2, bias, activation=name, gain=0.7, clamp=clamp))
+    assert torch.autograd.gradcheck(function, (x, bias))
+    assert torch.autograd.gradgradcheck(function, (x, bias))
+
+
+def test_an_overwritten_input_holds_the_result() -> None:
+    x, bias = tensor(2, 3).requires_grad_() * 1, tensor(3).requires_grad_()
+    assert bias_act(x, bias, activation="lrelu", overwrite=True).data_ptr() == x.data_ptr()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_the_dtype_of_the_features_stays(dtype: torch.dtype) -> None:
     x, bias = tensor(2, 3, 4, 4), tensor(3)

@@ -72,6 +72,24 @@ def test_zero_styles_stay_finite() -> None:
     assert gradient.isfinite().all()
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("demodulate", [False, True])
+def test_gain_multiplies_the_result(demodulate: bool, k: int) -> None:
+    x, weight, styles = operands()
+    weight = weight[:, :, :k, :k]
+    torch.testing.assert_close(
+        modulated_conv2d(x, weight, styles, demodulate=demodulate, gain=3.0),
+        modulated_conv2d(x, weight, styles, demodulate=demodulate) * 3,
+    )
+
+
+def test_the_pointwise_product_is_the_same_in_both_memory_formats() -> None:
+    x, weight, styles = operands()
+    plain = modulated_conv2d(x, weight[:, :, :1, :1], styles, demodulate=False)
+    x = x.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(modulated_conv2d(x, weight[:, :, :1, :1], styles, demodulate=False), plain)
+
+
 def test_energy_at_hand_changes_nothing() -> None:
     x, weight, styles = operands()
     assert torch.equal(

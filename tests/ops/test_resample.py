@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -180,6 +181,10 @@ RESAMPLERS = {
     "upfirdn2d, two dimensions": lambda x, weight: upfirdn2d(
         x, outer(filter_of((1, 2, 4, 1))).to(x.dtype), up=2, padding=Padding(2, 1)
     ),
+    "filter2d, many taps": lambda x, weight: filter2d(x, filter_of((1, 2, 3, 4, 5)).to(x.dtype)),
+    "upfirdn2d, a remainder": lambda x, weight: upfirdn2d(
+        x, filter_of((1, 2, 4, 1)).to(x.dtype), down=3, padding=Padding(2, 3)
+    ),
     "conv2d": lambda x, weight: conv2d(x, weight),
     "conv2d, down": lambda x, weight: conv2d(x, weight, down=2, taps=filter_of((1, 2, 4, 1)).to(x.dtype)),
     "conv2d, down, 1x1": lambda x, weight: conv2d(
@@ -202,6 +207,16 @@ def test_gradients_of_first_and_second_order(name: str) -> None:
 
     assert torch.autograd.gradcheck(function, inputs)
     assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("function", [upsample2d, downsample2d, filter2d])
+def test_second_derivatives_never_go_channel_by_channel(function: Callable[..., Tensor]) -> None:
+    x = torch.randn(1, 50, 8, 8, requires_grad=True)
+    (slope,) = torch.autograd.grad(function(x, fir_filter((1, 3, 3, 1))).square().sum(), x, create_graph=True)
+    with torch.profiler.profile() as recorder:
+        slope.square().sum().backward()
+    names = [event.name for event in recorder.events()]
+    assert 1 <= names.count("aten::convolution") <= 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
