@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union
 
@@ -56,7 +57,7 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
                 raise ConfigError(f"Unknown configuration group {where!r}. {did_you_mean(parent, known)}")
             node = node[parent]
         if last not in node:
-            raise ConfigError(f"Unknown configuration key {key!r}. {did_you_mean(last, node)}")
+            raise ConfigError(f"Unknown configuration key {key!r}. {_nearest(key, node, values)}")
         node[last] = value
     return type(config).from_dict(values)
 
@@ -69,6 +70,24 @@ def require(ok: bool, name: str, given: object, allowed: str) -> None:
     """
     if not ok:
         raise ConfigError(f"{name} is {given!r}; it must be {allowed}.")
+
+
+def _nearest(key: str, node: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """The whole name nearest to an unknown one: of its own group ``node``, or else of any group."""
+    group, _, last = key.rpartition(".")
+    names = {name: f"{group}.{name}".lstrip(".") for name in node}
+    for name in _names(values):
+        names.setdefault(name.rpartition(".")[2], name)
+    near = difflib.get_close_matches(last, node, n=1) or difflib.get_close_matches(last, names, n=1)
+    return f"Did you mean {names[near[0]]!r}?" if near else did_you_mean(last, node)
+
+
+def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _names(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
 
 
 def _plain(value: Any) -> Any:

@@ -139,7 +139,7 @@ def test_a_complete_run_resumed_does_nothing(store: Path, tmp_path: Path) -> Non
         (
             ["--preset", "stylegan2-32", "--set", "train.bach=8"],
             2,
-            "Unknown configuration key 'train.bach'. Did you mean 'batch'?",
+            "Unknown configuration key 'train.bach'. Did you mean 'train.batch'?",
         ),
         (["--preset", "stylegan2-32", "--batch", "6"], 2, "give a multiple of 4."),
         (
