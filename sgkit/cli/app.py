@@ -225,4 +225,4 @@ def _usage_message(error: typer.TyperException) -> str:
     option, known = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     if option and known:
         return f"No such option: {option}. {did_you_mean(option, known)}"
-    return error.format_message()
+    return error.format_message().replace("Value error, ", "")  # how pydantic introduces what a choice refuses

@@ -153,6 +153,15 @@ def _show_merge(header: Header, out: Path) -> None:
     report.facts({"store": out, "images": f"{header.num_images:,}", "labels": header.labels.dim or "none"})
 
 
+def _plainly(value: object) -> object:
+    """A field of a header in words."""
+    from sgkit.store.header import LabelSchema
+
+    if isinstance(value, LabelSchema):
+        return f"{value.kind} ({', '.join(value.names)})" if value.names else value.kind
+    return f"{value[1]}x{value[0]}" if isinstance(value, tuple) and len(value) == 2 else value
+
+
 def _show_diff(result: Diff) -> None:
     report.facts(
         {
@@ -164,7 +173,7 @@ def _show_diff(result: Diff) -> None:
         }
     )
     for name, (one, other) in result.settings.items():
-        report.facts({name: f"{one} / {other}"})
+        report.facts({name: f"{_plainly(one)} / {_plainly(other)}"})
     names = [(name, "first") for name in result.only_in_first] + [(name, "second") for name in result.only_in_second]
     if names:
         report.table(("image", "only in"), names[:MOST_ROWS])

@@ -191,8 +191,8 @@ def interpolate_file(
 def _check(keys: int, walks: int, frames: int, batch: int) -> None:
     if walks < 1 or keys % max(walks, 1) or keys < 2 * walks:
         raise UsageError(
-            f"{keys} keyframes were given for {walks} walk{'s' * (walks != 1)}; a walk needs 2 or more, and all walks "
-            "equally many."
+            f"{keys} keyframe{'s' * (keys != 1)} for {walks} walk{'s' * (walks != 1)}; a walk needs 2 or more, "
+            "and all walks equally many."
         )
     if frames < 2 or batch < 1:
         raise UsageError(f"{frames} frames in batches of {batch} were asked for; give 2 frames or more, and 1 or more.")

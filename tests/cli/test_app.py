@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import typer
@@ -102,6 +103,15 @@ def test_errors_become_messages_and_codes(
     assert message in shown.err
     assert "Traceback" not in shown.err
     assert shown.out == ""
+
+
+def test_a_choice_that_is_none_is_refused_in_plain_words(command, capsys: pytest.CaptureFixture[str]) -> None:
+    def choose(colour: Literal["red", "blue"] = "red") -> None:
+        """Try it."""
+
+    command(choose)
+    assert main(["try", "--colour", "green"]) == 2
+    assert "Error: Invalid value for '--colour': 'green' is not one of 'red', 'blue'." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [["--debug", "try"], ["try", "--debug"]])

@@ -205,6 +205,15 @@ def test_the_commands(store: Path, folder: Path, tmp_path: Path, capsys: pytest.
     assert "only in the second" in capsys.readouterr().out
 
 
+def test_the_command_names_settings_that_differ_in_words(
+    store: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(folder, tmp_path / "plain", options=PrepareOptions(size=(8, 12), labels="none", pyramid=True))
+    assert main(["data", "diff", str(store), str(tmp_path / "plain")]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "image_size 8x8 / 12x8 labels class (a, b) / none" in shown
+
+
 def test_the_command_splits(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["prepare", str(folder), "--out", str(tmp_path / "s"), "--size", "8", "--workers", "1"]
     assert main([*command, "--split", "train=0.6,val=0.4", "--background", "1,2,3"]) == 0

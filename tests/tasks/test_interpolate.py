@@ -159,8 +159,8 @@ def test_labels() -> None:
     ("options", "message"),
     [
         ({"frames": 1}, "give 2 frames or more"),
-        ({"grid": (3, 1)}, "4 keyframes were given for 3 walks; a walk needs 2 or more, and all walks equally many"),
-        ({"grid": (4, 1)}, "4 keyframes were given for 4 walks"),
+        ({"grid": (3, 1)}, "4 keyframes for 3 walks; a walk needs 2 or more, and all walks equally many"),
+        ({"grid": (4, 1)}, "4 keyframes for 4 walks"),
         ({"batch": 0}, "and 1 or more"),
     ],
 )
@@ -235,7 +235,7 @@ def test_the_command_writes_frames_from_files(
         (["--out", "a.avi"], 2, "Cannot write an animation as 'a.avi'"),
         (["--out", "a.gif", "--fps", "0"], 2, "0 frames per second is out of range"),
         (["--out", "a.mp4"], 1, "MP4 needs the program ffmpeg"),
-        (["--out", "a.gif", "--seeds", "3"], 2, "1 keyframes were given for 1 walk; a walk needs 2 or more"),
+        (["--out", "a.gif", "--seeds", "3"], 2, "1 keyframe for 1 walk; a walk needs 2 or more"),
         (["--out", "a.gif", "--frames", "1"], 2, "frames"),
     ],
 )
