@@ -83,10 +83,21 @@ def project(
             precision=resolve_precision(precision, opened.device),
             on_progress=on_progress,
         )
+    for line in _adaptations(result):
+        report.note(line)
+    report.emit(result, json=json, show=_show)
+
+
+def _adaptations(result: ProjectResult) -> list[str]:
+    """How pictures were fitted to the model: a line for each way, not for each picture."""
+    ways: dict[str, list[str]] = {}
     for image in result.images:
         if image.adapted:
-            report.note(f"{image.source}: {image.adapted}.")
-    report.emit(result, json=json, show=_show)
+            ways.setdefault(image.adapted, []).append(image.source)
+    return [
+        f"{sources[0]}{f' and {len(sources) - 1:,} more' if len(sources) > 1 else ''}: {way}."
+        for way, sources in ways.items()
+    ]
 
 
 def _show(result: ProjectResult) -> None:

@@ -238,6 +238,18 @@ def test_the_command_projects_reports_and_skips(
     assert np.array_equal(read(tmp_path / "g" / "p0.png"), read(out / "p0" / "projection.png"))
 
 
+def test_the_command_says_once_how_many_pictures_were_fitted(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{name}.png")
+    command = ["project", str(file), *(str(tmp_path / f"{name}.png") for name in ("a", "b", "c"))]
+    assert main([*command, "--out", str(tmp_path / "out"), "--steps", "1", "--loss", "pixels"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "a.png and 2 more: 20x20, resized to the model's 16x16." in told
+    assert told.count("resized to") == 1
+
+
 def test_the_command_says_what_is_wrong(
     model: Model, file: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
