@@ -195,7 +195,7 @@ CHART_STYLE = """
 :root { --k0: #2f6f9f; --k1: #c8643c; --k2: #4f8f5b; --k3: #8a63b0; --k4: #b08a2e; --k5: #5f7a84; }
 @media (prefers-color-scheme: dark) { :root { --k0: #6cb2e2; --k1: #ee9270; --k2: #7fc48c; --k3: #bd9be0; --k4: #d9b65c;
   --k5: #9db4bd; } }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1.6rem 2rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 1.6rem 2rem; }
 .chart { position: relative; min-width: 0; }
 .chart figcaption { width: auto; margin: 0 0 .3rem; display: flex; flex-wrap: wrap; gap: 0 .8rem;
   align-items: baseline; }
