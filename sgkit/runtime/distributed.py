@@ -84,11 +84,23 @@ def distributed(device: str = "auto") -> Iterator[DistributedContext]:
             "'torchrun --nproc-per-node N -m sgkit ...', or unset WORLD_SIZE to run alone."
         )
     own = _own_device(resolve_device(device), int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if own.type == "cuda" else "gloo", init_method="env://")
+    _join_group("nccl" if own.type == "cuda" else "gloo")
     try:
         yield DistributedContext(rank=dist.get_rank(), world_size=world_size, device=own)
     finally:
         dist.destroy_process_group()
+
+
+def _join_group(backend: str) -> None:
+    """Meet the other processes where ``torchrun`` says.
+
+    Addresses go under the number of the attempt: the store outlives a restart, and without that a process might try to
+    reach one that is gone.
+    """
+    store, rank, world_size = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    apart = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=apart, rank=rank, world_size=world_size)
 
 
 def _own_device(device: torch.device, local_rank: int) -> torch.device:

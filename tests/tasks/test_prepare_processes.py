@@ -72,7 +72,7 @@ from sgkit.cli.app import main
 build.COMMIT_ITEMS = 5
 process_chunk = build._process_chunk
 def slowly(setup, chunk):
-    time.sleep(0.05)
+    time.sleep(0.3)  # a window for signals, on a busy machine too
     return process_chunk(setup, chunk)
 build._process_chunk = slowly
 sys.exit(main(sys.argv[1:]))
