@@ -66,7 +66,8 @@ def test_two_processes_of_torchrun_make_the_same_images_as_one(pictures: Path, s
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 import sgkit.store.build as build
 from sgkit.cli.app import main
 build.COMMIT_ITEMS = 5
