@@ -104,7 +104,7 @@ class TrainConfig(Config):
     reduced_resolutions: int | None = None
     """bf16 and fp16 only in so many of the highest resolutions (ADA: 4); ``None``: in all."""
     recompute: bool = False
-    """Compute activations again on the way back instead of keeping them: less memory, a third more time."""
+    """Compute activations again on the way back instead of keeping them: less memory, more time."""
     compile: bool = False
     """Compile the networks for the parts of a step that need first derivatives only."""
     snapshot_kimg: float = 50.0
