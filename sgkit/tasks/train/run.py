@@ -18,7 +18,7 @@ from sgkit.tasks.train.measuring import Measuring
 from sgkit.tasks.train.pictures import Grids
 from sgkit.tasks.train.report import write_report
 from sgkit.tasks.train.result import OnEvent, TrainResult
-from sgkit.tasks.train.saving import ROLLBACK, fresh_state, load_snapshot, save_snapshot, starting_point, writing
+from sgkit.tasks.train.saving import ROLLBACK, save_snapshot, starting_point, state_at, writing
 from sgkit.training.health import Event, HealthWatch, logits_have_signs
 from sgkit.training.logs import RunLog, Tally, peak_memory
 from sgkit.training.loop import TrainReport
@@ -27,7 +27,6 @@ from sgkit.training.run import RunConfig, RunFolder
 from sgkit.training.schedules import Stage, crossed, stage_at
 from sgkit.training.snapshots import Best, measured, write_metrics
 from sgkit.training.trackers import TensorBoardTracker, Tracker, WandbTracker
-from sgkit.training.transfer import Transfer
 
 __all__ = ["Run"]
 
@@ -57,11 +56,7 @@ class Run:
             WandbTracker.check()
         self.point = starting_point(folder, context)
         self.rollbacks = self.point.rollbacks
-        self.transfer: Transfer | None = None
-        if self.point.snapshot is None:
-            self.state, self.transfer = fresh_state(config, context)
-        else:
-            self.state = load_snapshot(self.point, config.model, config.train, context)
+        self.state, self.transfer = state_at(self.point, config, context)
         self.measuring = Measuring.start(config.metrics, dataset, context, on_progress)
         self.grids = Grids(dataset, context.device)
         self.watch = self._new_watch()
@@ -202,7 +197,7 @@ class Run:
         factor = self.state.lr_factor * health.rollback_lr_factor
         self.point = starting_point(self.folder, self.context)
         self.rollbacks += 1
-        self.state = load_snapshot(self.point, self.config.model, self.config.train, self.context)
+        self.state, _ = state_at(self.point, self.config, self.context)
         self.state.lr_factor, self.watch = factor, self._new_watch()
         if self.log is not None:
             self.log.rewind(self.state.images)

@@ -10,7 +10,6 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from sgkit import checkpoint
-from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import TrainingError
 from sgkit.model import ModelInfo, build
 from sgkit.runtime.distributed import DistributedContext
@@ -21,7 +20,7 @@ from sgkit.training.snapshots import Snapshot, damage
 from sgkit.training.state import TrainState, load_state, save_state
 from sgkit.training.transfer import Transfer, transfer
 
-__all__ = ["ROLLBACK", "StartingPoint", "fresh_state", "load_snapshot", "save_snapshot", "starting_point", "writing"]
+__all__ = ["ROLLBACK", "StartingPoint", "save_snapshot", "starting_point", "state_at", "writing"]
 
 ROLLBACK = "rollback"
 """Name of the event that tells of going back to a snapshot."""
@@ -82,34 +81,31 @@ def _starting_point(folder: RunFolder) -> StartingPoint | str:
     return StartingPoint()
 
 
-def fresh_state(config: RunConfig, context: DistributedContext) -> tuple[TrainState, Transfer | None]:
-    """The state of a run that begins, and what became of the weights of the model that it begins from, if any.
+def state_at(
+    point: StartingPoint, config: RunConfig, context: DistributedContext
+) -> tuple[TrainState, Transfer | None]:
+    """The state at ``point``, on this process's device.
+
+    Where the run begins it is freshly drawn, with the weights of the model that it begins from, if any; then also what
+    became of these.
 
     Raises:
         ConfigError: nothing of that model fits.
     """
-    networks = build(config.model, seed=config.train.seed)
-    done = None if config.init is None else transfer(checkpoint.load(config.init), networks)
-    return TrainState.start(networks.to(context.device), config.train), done
-
-
-def load_snapshot(
-    point: StartingPoint, model: ModelConfig, train: TrainConfig, context: DistributedContext
-) -> TrainState:
-    """The state at ``point``, on this process's device; a freshly drawn one where there is no snapshot."""
-    networks = build(model, seed=train.seed)
+    networks, done = build(config.model, seed=config.train.seed), None
     if point.snapshot is not None:
         saved = checkpoint.load(point.snapshot.model).networks()
         for name, network in networks.networks().items():
             # Copied into memory of our own: what is loaded may be mapped from the file.
             network.load_state_dict(saved[name].state_dict())
-    networks.to(context.device)
-    state = TrainState.start(networks, train)
+    elif config.init is not None:
+        done = transfer(checkpoint.load(config.init), networks)
+    state = TrainState.start(networks.to(context.device), config.train)
     if point.snapshot is not None:
         load_state(state, point.snapshot.state)
     if point.lr_factor is not None:
         state.lr_factor = point.lr_factor
-    return state
+    return state, done
 
 
 def save_snapshot(folder: RunFolder, state: TrainState, config: RunConfig) -> None:
