@@ -198,6 +198,26 @@ def test_noise_by_name_and_by_object(tiny_model) -> None:
     torch.testing.assert_close(seeded[1:], model.synthesize(ws[1:], noise=SeededNoise((2,))), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_picture_has_the_noise_of_its_own_seed_in_every_layer(tiny_model, name: str) -> None:
+    model = tiny_model(name, label_dim=2)
+    synthesis = model.generator.synthesis
+    ws = ws_of(model, 1).expand(2, -1, -1)
+
+    def layers(ws: Tensor, *seeds: int) -> dict[str, Tensor]:
+        branch = Branch(synthesis, synthesis.styles(ws), SeededNoise(seeds))
+        return {spec.name: states[0].features for spec, states in steps([branch]) if spec.has_noise}
+
+    together = layers(ws, 1, 2)
+    assert bool(together) == any(spec.has_noise for spec in synthesis.plan)
+    for layer, features in together.items():
+        assert features.shape[0] == 2
+        assert not torch.allclose(features[0], features[1], atol=1e-3), layer
+    for index, seed in enumerate((1, 2)):
+        for layer, features in layers(ws[:1], seed).items():
+            torch.testing.assert_close(features[0], together[layer][index], rtol=1e-4, atol=1e-4)
+
+
 def test_noise_is_scaled_by_its_strength(tiny_model) -> None:
     model = tiny_model()
     ws = ws_of(model)

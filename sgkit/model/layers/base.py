@@ -107,14 +107,21 @@ def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
 
 
 def add_noise(
-    spec: LayerSpec, x: Tensor, stored: Tensor, strength: Tensor, noise: NoiseSource, *, overwrite: bool = False
+    spec: LayerSpec,
+    x: Tensor,
+    stored: Tensor,
+    strength: Tensor,
+    noise: NoiseSource,
+    *,
+    batch: int | None = None,
+    overwrite: bool = False,
 ) -> Tensor:
     """``x`` [N, C, H, W] with the layer's noise times ``strength`` (a scalar, or [C, 1, 1]) added.
 
-    ``overwrite``: as in :func:`sgkit.ops.bias_act`.
+    ``batch``: how many pictures there are, where ``x`` [1, C, H, W] is the same for all. ``overwrite``: as in :func:`sgkit.ops.bias_act`.
     """
     height, width = x.shape[2:]
-    values = noise(spec, stored, batch=x.shape[0], size=(height, width))
+    values = noise(spec, stored, batch=batch or x.shape[0], size=(height, width))
     if values is None:
         return x
     values = (values * strength).to(x.dtype)

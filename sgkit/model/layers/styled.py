@@ -57,7 +57,8 @@ class _Epilogue(Layer):
     ) -> Tensor:
         """``x`` [N, C, H, W] behind the epilogue."""
         if spec.has_noise:
-            x = add_noise(spec, x, self.noise_const, self.noise_strength[:, None, None], noise)
+            batch = len(x) if style is None else len(style)  # a constant is one for all
+            x = add_noise(spec, x, self.noise_const, self.noise_strength[:, None, None], noise, batch=batch)
         own_gain = ACTIVATIONS[self.activation].gain
         x = bias_act(x, self.bias if add_bias else None, activation=self.activation, gain=1 / own_gain)
         if not self.has_style:
