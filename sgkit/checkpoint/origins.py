@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -11,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.latents import Latents, Space, join, load_latents, to_styles
 from sgkit.errors import UsageError
 from sgkit.model import Branch, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source, walk
@@ -18,6 +20,7 @@ from sgkit.runtime.precision import ResolvedPrecision, autocast
 
 __all__ = [
     "DrawSettings",
+    "LabelChoice",
     "NoiseName",
     "Origin",
     "Source",
@@ -32,6 +35,8 @@ __all__ = [
 
 Source = int | str | Path | Latents
 """A seed, a latent file, or latents; the last two may stand for several pictures."""
+LabelChoice = int | str | Sequence[float]
+"""A class number; a label vector; or either of them, or the name of a class, as text."""
 NoiseName = Literal["const", "random", "none"]
 """``const``: the model's maps, or a latent's own; ``random``: other noise for each seed; ``none``: no noise."""
 
@@ -40,8 +45,8 @@ NoiseName = Literal["const", "random", "none"]
 class DrawSettings:
     """What turns latents into pictures, besides the latents."""
 
-    label: int | Sequence[float] | None = None
-    """Class number or label vector, for seeds; latents of the space z may bring their own."""
+    label: LabelChoice | None = None
+    """For seeds; latents of the space z may bring their own."""
     truncation_psi: float | Sequence[float] = 1.0
     """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""
     truncation_cutoff: int | None = None
@@ -107,25 +112,54 @@ def origin_latents(model: Model, origin: Origin, settings: DrawSettings) -> Late
     return origin.latents
 
 
-def label_vector(model: Model, label: int | Sequence[float] | None) -> Tensor | None:
-    """[1, label_dim] for a class number or a vector; ``None`` for a model without labels.
+def label_vector(model: Model, label: LabelChoice | None) -> Tensor | None:
+    """[1, label_dim] for what :data:`LabelChoice` names; ``None`` for a model without labels.
 
     Raises:
-        UsageError: the model needs a label and there is none, takes none, or takes one of another length.
+        UsageError: the model needs a label and there is none, takes none, or takes another.
     """
     length = model.config.label_dim
     if label is None:
         if length > 0:
             raise UsageError(
                 f"The model is conditional: give a class from 0 to {length - 1}, or a label vector of length {length}."
+                + _known_names(model)
             )
         return None
-    if isinstance(label, int):
-        return model.one_hot([label])
-    if len(label) != length:
-        takes = f"takes one of length {length}" if length else "takes no label; leave it out"
-        raise UsageError(f"A label of length {len(label)} was given; the model {takes}.")
-    return torch.tensor([list(label)], dtype=torch.float32, device=model.device)
+    if length == 0:
+        raise UsageError("The model takes no label; leave it out.")
+    chosen = _parsed_label(model, label) if isinstance(label, str) else label
+    if isinstance(chosen, int):
+        return model.one_hot([chosen])
+    if len(chosen) != length:
+        raise UsageError(f"A label of length {len(chosen)} was given; the model takes one of length {length}.")
+    return torch.tensor([list(chosen)], dtype=torch.float32, device=model.device)
+
+
+def _parsed_label(model: Model, text: str) -> int | Sequence[float]:
+    """The class number or vector that ``text`` stands for; names come first, since they may look like numbers."""
+    if text in model.class_names:
+        return model.class_names.index(text)
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    is_class = len(values) == 1 and model.config.label_dim != 1
+    if (
+        not values
+        or not all(math.isfinite(value) for value in values)
+        or (is_class and not (values[0] >= 0 and values[0].is_integer()))
+    ):
+        raise UsageError(
+            f"{text!r} is no label. Give a class number (3), a class name, or a vector of numbers (0.2,0.8)."
+            + _known_names(model)
+        )
+    return int(values[0]) if is_class else values
+
+
+def _known_names(model: Model) -> str:
+    names = model.class_names
+    return f" Its classes are: {name_list(names)}." if names else ""
 
 
 def origin_styles(model: Model, origins: Sequence[Origin], settings: DrawSettings) -> dict[str, Tensor]:

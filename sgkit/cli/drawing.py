@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import Label, parse_label, parse_seeds, parse_size
+from sgkit.cli.options import parse_seeds, parse_size
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PSI",
     "BatchOption",
-    "ClassOption",
     "CutoffOption",
     "GapOption",
     "Grid",
@@ -125,12 +124,6 @@ CutoffOption = Annotated[
     int | None,
     typer.Option("--psi-cutoff", min=0, metavar="N", help="Truncate only the first N layers of w+."),
 ]
-ClassOption = Annotated[
-    Label | None,
-    typer.Option(
-        "--class", "--label", parser=parse_label, metavar="LABEL", help="Class number (3) or label vector (0.2,0.8)."
-    ),
-]
 NoiseOption = Annotated[
     Literal["const", "random", "none"],
     typer.Option("--noise", help="const: the model's own; random: other for each seed; none: without."),
@@ -149,7 +142,7 @@ def draw_settings(
     *,
     psi: Psi,
     cutoff: int | None,
-    label: Label | None,
+    label: str | None,
     noise: Literal["const", "random", "none"],
     precision: Precision,
 ) -> DrawSettings:
@@ -162,7 +155,7 @@ def draw_settings(
     from sgkit.runtime.precision import resolve_precision
 
     settings = DrawSettings(
-        label=None if label is None else int(label[0]) if len(label) == 1 and model.config.label_dim != 1 else label,
+        label=label,
         truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
         truncation_cutoff=cutoff,
         noise=noise,

@@ -11,7 +11,6 @@ from sgkit.cli import report
 from sgkit.cli.drawing import (
     DEFAULT_PSI,
     BatchOption,
-    ClassOption,
     CutoffOption,
     GapOption,
     GridOption,
@@ -20,7 +19,7 @@ from sgkit.cli.drawing import (
     check_model_hashes,
     draw_settings,
 )
-from sgkit.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, Seeds, SeedsOption
+from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, ModelArgument, PrecisionOption, Seeds, SeedsOption
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def generate(
     ] = None,
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
-    label: ClassOption = None,
+    label: LabelOption = None,
     noise: NoiseOption = "const",
     grid: GridOption = None,
     gap: GapOption = 0,

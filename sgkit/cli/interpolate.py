@@ -11,7 +11,6 @@ from sgkit.cli import report
 from sgkit.cli.drawing import (
     DEFAULT_PSI,
     BatchOption,
-    ClassOption,
     CutoffOption,
     GapOption,
     Grid,
@@ -23,7 +22,7 @@ from sgkit.cli.drawing import (
     parse_grid,
     parse_sources,
 )
-from sgkit.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption
+from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, ModelArgument, PrecisionOption
 
 if TYPE_CHECKING:
     from sgkit.tasks.interpolate import InterpolateResult
@@ -58,7 +57,7 @@ def interpolate(
     gap: GapOption = 0,
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
-    label: ClassOption = None,
+    label: LabelOption = None,
     noise: NoiseOption = "const",
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, JsonOption, Label, LabelOption, SeedOption
+from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption
 
 if TYPE_CHECKING:
     from sgkit.tasks.measure import MeasureResult
@@ -59,7 +59,7 @@ def metrics(
         num_images=num_images,
         num_data=num_data,
         truncation_psi=psi,
-        label=tuple(label or Label()),
+        label=label,
         batch=batch,
         seed=seed,
         device=device,

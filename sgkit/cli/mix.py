@@ -12,7 +12,6 @@ from sgkit.cli import report
 from sgkit.cli.drawing import (
     DEFAULT_PSI,
     BatchOption,
-    ClassOption,
     CutoffOption,
     GapOption,
     NoiseOption,
@@ -22,7 +21,15 @@ from sgkit.cli.drawing import (
     draw_settings,
     parse_sources,
 )
-from sgkit.cli.options import DeviceOption, JsonOption, Layers, ModelArgument, PrecisionOption, parse_layers
+from sgkit.cli.options import (
+    DeviceOption,
+    JsonOption,
+    LabelOption,
+    Layers,
+    ModelArgument,
+    PrecisionOption,
+    parse_layers,
+)
 from sgkit.errors import UsageError
 
 __all__ = ["mix"]
@@ -54,7 +61,7 @@ def mix(
     ] = "coarse",
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
-    label: ClassOption = None,
+    label: LabelOption = None,
     noise: NoiseOption = "const",
     gap: GapOption = 2,
     batch: BatchOption = 8,

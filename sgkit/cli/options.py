@@ -20,7 +20,6 @@ __all__ = [
     "ConfigOption",
     "DeviceOption",
     "JsonOption",
-    "Label",
     "LabelOption",
     "Layers",
     "LayersOption",
@@ -36,7 +35,6 @@ __all__ = [
     "parse_duration",
     "parse_gib",
     "parse_kimg",
-    "parse_label",
     "parse_layers",
     "parse_seeds",
     "parse_size",
@@ -56,12 +54,6 @@ class Seeds(tuple[int, ...]):
 
 class Layers(tuple[int, ...]):
     """Layer numbers, rising: ``0-3,6``."""
-
-    __slots__ = ()
-
-
-class Label(tuple[float, ...]):
-    """A class number (one value, whole) or a label vector (two values or more)."""
 
     __slots__ = ()
 
@@ -115,23 +107,6 @@ def parse_size(text: str | Size) -> Size:
     if width < 1 or height < 1:
         raise typer.BadParameter(f"{text!r} is no size. Give the side of a square (64) or WIDTHxHEIGHT (448x256).")
     return Size(height, width)
-
-
-def parse_label(text: str | Label) -> Label:
-    """A class number from ``3``, or a label vector from ``0.2,0.8``.
-
-    Raises:
-        typer.BadParameter: the text is neither.
-    """
-    if isinstance(text, Label):
-        return text
-    try:
-        values = Label(float(word) for word in text.split(","))
-    except ValueError:
-        values = Label()
-    if not values or (len(values) == 1 and not (values[0] >= 0 and values[0].is_integer())):
-        raise typer.BadParameter(f"{text!r} is no label. Give a class number (3) or a vector of numbers (0.2,0.8).")
-    return values
 
 
 def parse_duration(text: str | float) -> float:
@@ -247,8 +222,14 @@ SizeOption = Annotated[
     typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square (64) or WIDTHxHEIGHT (448x256)."),
 ]
 LabelOption = Annotated[
-    Label | None,
-    typer.Option("--label", parser=parse_label, metavar="LABEL", help="Class number (3) or label vector (0.2,0.8)."),
+    str | None,
+    typer.Option(
+        "--class",
+        "--label",
+        metavar="LABEL",
+        help="Class number (3), class name, or label vector (0.2,0.8).",
+        show_default=False,
+    ),
 ]
 LayersOption = Annotated[
     Layers | None,

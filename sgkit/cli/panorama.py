@@ -10,14 +10,22 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import (
     DEFAULT_PSI,
-    ClassOption,
     CutoffOption,
     NoiseOption,
     PsiOption,
     check_model_hashes,
     draw_settings,
 )
-from sgkit.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SeedOption, Seeds, SeedsOption
+from sgkit.cli.options import (
+    DeviceOption,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+    SeedOption,
+    Seeds,
+    SeedsOption,
+)
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +63,7 @@ def panorama(
     ] = 0.0,
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
-    label: ClassOption = None,
+    label: LabelOption = None,
     noise: NoiseOption = "const",
     seed: SeedOption = 0,
     precision: PrecisionOption = "fp32",

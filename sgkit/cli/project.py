@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.drawing import ClassOption
-from sgkit.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SeedOption
+from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, ModelArgument, PrecisionOption, SeedOption
 
 if TYPE_CHECKING:
     from sgkit.tasks.project import ProjectResult
@@ -40,7 +39,7 @@ def project(
     noise_weight: Annotated[
         float, typer.Option("--noise-weight", min=0.0, metavar="X", help="Weight that keeps noise maps noise.")
     ] = 1e5,
-    label: ClassOption = None,
+    label: LabelOption = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures searched at a time.")] = 4,
     seed: SeedOption = 0,
     precision: PrecisionOption = "fp32",
@@ -74,11 +73,7 @@ def project(
             images,
             out,
             settings,
-            label=None
-            if label is None
-            else int(label[0])
-            if len(label) == 1 and opened.config.label_dim != 1
-            else label,
+            label=label,
             batch=batch,
             precision=resolve_precision(precision, opened.device),
             on_progress=on_progress,

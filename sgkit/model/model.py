@@ -100,6 +100,14 @@ class Model:
         rows = [np.random.RandomState(seed).randn(self.config.z_dim) for seed in seeds]
         return torch.tensor(np.array(rows), dtype=torch.float32, device=self.device)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes that the model was trained on, in the order of their numbers; empty: not known."""
+        names = self.info.provenance.get("class_names")
+        if not isinstance(names, (list, tuple)) or len(names) != self.config.label_dim:
+            return ()
+        return tuple(str(name) for name in names)
+
     def one_hot(self, classes: int | Sequence[int], *, count: int | None = None) -> Tensor:
         """Label vectors [N, label_dim] for class numbers; one number is repeated ``count`` times.
 

@@ -98,6 +98,12 @@ class StoreDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         other.image_size = size
         return other
 
+    def unlabelled(self) -> StoreDataset:
+        """The same images with their labels left out, through the same open files."""
+        other = copy.copy(self)
+        other.label_dim = 0
+        return other
+
     def pixels(self, index: int) -> np.ndarray:
         """The image, uint8 [C, H, W]; of a raw store a read-only view of the file, without a copy."""
         return self.reader.pixels(index, size=self.image_size)

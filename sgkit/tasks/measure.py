@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgkit.checkpoint.origins import LabelChoice
 from sgkit.config import Config
 from sgkit.errors import ConfigError
 from sgkit.metrics.features import EXTRACTORS
@@ -33,8 +34,8 @@ class MeasureConfig(Config):
     """Images of the data side, a fixed random choice; ``None``: all of them."""
     truncation_psi: float = 1.0
     """For models: 1 shows what the model has learnt; less makes images better and more alike."""
-    label: tuple[float, ...] = ()
-    """For conditional models: one class number, or a label vector; empty: labels drawn from the data."""
+    label: LabelChoice | None = None
+    """For conditional models; ``None``: labels drawn from the data."""
     batch: int = 32
     seed: int = 0
     """Draws labels and the subsets of kernel distances. Images are generated from seeds 0, 1, 2 ..."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sgkit.checkpoint import load
+from sgkit.checkpoint.origins import LabelChoice, label_vector
 from sgkit.errors import InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.noise import SeededNoise
@@ -232,7 +233,7 @@ def open_pile(
     num_generated: int,
     device: torch.device,
     truncation_psi: float = 1.0,
-    label: Sequence[float] = (),
+    label: LabelChoice | None = None,
     label_pool: Pile | None = None,
     seed: int = 0,
     num_workers: int = 0,
@@ -240,7 +241,7 @@ def open_pile(
     """What lies at ``path``, ready to be measured: a store, files, or else a model.
 
     ``num``: how many images to use, ``None``: all, or ``num_generated`` of a model. A conditional model draws with the
-    fixed ``label`` (a class number or a vector), else with labels drawn from ``label_pool`` by ``seed``.
+    fixed ``label``, else with labels drawn from ``label_pool`` by ``seed``.
 
     Raises:
         InputError: there is nothing at ``path``, or fewer images than ``num``.
@@ -275,13 +276,11 @@ def _choose(available: int, num: int | None, path: str) -> list[int]:
     return [int(index) for index in np.sort(chosen)]
 
 
-def _labels(model: Model, count: int, label: Sequence[float], pool: Pile | None, seed: int) -> Tensor | None:
+def _labels(model: Model, count: int, label: LabelChoice | None, pool: Pile | None, seed: int) -> Tensor | None:
     dim = model.config.label_dim
-    if label:
-        fixed = model.one_hot(int(label[0])) if len(label) == 1 else torch.tensor([list(label)])
-        if fixed.shape[1] != dim:
-            raise UsageError(f"The label has {fixed.shape[1]} numbers; the model takes {dim}.")
-        return fixed.cpu().expand(count, -1).contiguous()
+    if label is not None:
+        fixed = label_vector(model, label)
+        return None if fixed is None else fixed.cpu().expand(count, -1).contiguous()
     if dim == 0:
         return None
     if not isinstance(pool, StorePile) or pool.dataset.label_dim != dim:

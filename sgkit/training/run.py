@@ -32,6 +32,8 @@ class DataFacts(Config):
     """Path of the store as it was given."""
     content_hash: str = ""
     num_images: int = 0
+    class_names: tuple[str, ...] = ()
+    """Of the labels that it is trained on, where these are classes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgkit.cli.options import (
-    Label,
     Layers,
     Seeds,
     Size,
@@ -18,7 +17,6 @@ from sgkit.cli.options import (
     parse_duration,
     parse_gib,
     parse_kimg,
-    parse_label,
     parse_layers,
     parse_seeds,
     parse_size,
@@ -86,22 +84,10 @@ def test_bad_sizes_show_the_form(text: str) -> None:
         parse_size(text)
 
 
-def test_labels() -> None:
-    assert parse_label("3") == (3.0,)
-    assert parse_label("0.2,0.8") == (0.2, 0.8)
-
-
-@pytest.mark.parametrize("text", ["", "cat", "1.5", "-1", "nan", "inf", "0.1,x"])
-def test_bad_labels_show_both_forms(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"is no label. Give a class number \(3\) or a vector"):
-        parse_label(text)
-
-
 def test_defaults_pass_through_their_parser() -> None:
     assert parse_seeds(Seeds((1, 2))) == (1, 2)
     assert parse_layers(Layers((1,))) == (1,)
     assert parse_size(Size(2, 3)) == Size(2, 3)
-    assert parse_label(Label((1.0,))) == (1.0,)
 
 
 def test_settings_win_over_the_file(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from PIL import Image
 
 import sgkit
 from sgkit.checkpoint.latents import Latents, load_latents, save_latents
-from sgkit.checkpoint.origins import DrawSettings
+from sgkit.checkpoint.origins import DrawSettings, label_vector
 from sgkit.cli.app import main
 from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import InputError, UsageError
-from sgkit.model import Model, build
+from sgkit.model import Model, ModelInfo, build
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.progress import Progress
 from sgkit.store.pictures import to_pixels
@@ -208,6 +208,36 @@ def test_conditional_models_need_their_label(tmp_path: Path) -> None:
         images(model, [0], DrawSettings(label=(1.0, 2.0)))
     generate_files(model, [0], tmp_path, DrawSettings(label=1), latents="z")
     assert np.array_equal(images(model, [tmp_path / "seed0000.npz"]), by_class)
+
+
+def named_classes(*names: str) -> Model:
+    model = tiny(label_dim=3)
+    model.info = ModelInfo(provenance={"class_names": list(names)})
+    return model
+
+
+def test_labels_as_text_are_names_first_then_numbers_then_vectors() -> None:
+    model = named_classes("tulip", "2", "0.5,1")
+    for text, number in (("tulip", 0), ("2", 1), ("0.5,1", 2), ("0", 0), ("1", 1), ("1,0,0", 0)):
+        assert torch.equal(label_vector(model, text), model.one_hot([number])), text
+    assert torch.equal(label_vector(model, "0.5,0,-1"), torch.tensor([[0.5, 0.0, -1.0]]))
+    assert torch.equal(label_vector(tiny(label_dim=1), "3"), torch.tensor([[3.0]]))  # a float label, not a class
+    assert tiny(label_dim=3).class_names == named_classes("only", "two").class_names == ()
+
+
+@pytest.mark.parametrize("text", ["", "cat", "1.5", "-1", "nan", "inf,0,0", "0.1,x"])
+def test_texts_that_are_no_label_are_told_what_is(text: str) -> None:
+    with pytest.raises(UsageError, match=r"is no label. Give a class number \(3\), a class name, or a vector"):
+        label_vector(tiny(label_dim=3), text)
+    with pytest.raises(UsageError, match=r"Its classes are: rose, tulip, lily\."):
+        label_vector(named_classes("rose", "tulip", "lily"), text)
+    with pytest.raises(UsageError, match=r"takes no label; leave it out\."):
+        label_vector(tiny(), text)
+
+
+def test_a_missing_label_names_the_classes() -> None:
+    with pytest.raises(UsageError, match=r"a label vector of length 3\. Its classes are: rose, tulip, lily\."):
+        label_vector(named_classes("rose", "tulip", "lily"), None)
 
 
 def test_a_model_without_labels_takes_none(model: Model) -> None:

@@ -247,17 +247,17 @@ def test_labels_of_conditional_models(data: Path, store: Path, tmp_path: Path) -
     first, second = (run(path, store, num_images=8, seed=seed).metrics[0].value for seed in (0, 1))
     assert first != second
     assert run(path, store, num_images=8).metrics[0].value == first
-    one = run(path, store, num_images=8, label=(1,)).metrics[0].value
+    one = run(path, store, num_images=8, label=1).metrics[0].value
     assert one == run(path, data, num_images=8, label=(0, 1)).metrics[0].value != first
     with pytest.raises(UsageError, match=r"The model takes labels \(2 classes\).*--label"):
         run(path, data, num_images=8)
-    with pytest.raises(UsageError, match="label has 3 numbers; the model takes 2"):
+    with pytest.raises(UsageError, match="A label of length 3 was given; the model takes one of length 2"):
         run(path, data, num_images=8, label=(0, 0, 1))
 
 
 def test_label_for_a_model_without_labels(data: Path, tmp_path: Path) -> None:
     checkpoint.save(tiny_model(), tmp_path / "model.safetensors")
-    for label, message in (((1,), "takes no label"), ((0, 1), "has 2 numbers; the model takes 0")):
+    for label, message in ((1, "takes no label"), ((0, 1), "takes no label; leave it out")):
         with pytest.raises(UsageError, match=message):
             run(tmp_path / "model.safetensors", data, num_images=8, label=label)
 

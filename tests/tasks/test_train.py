@@ -98,6 +98,39 @@ def test_a_run_leaves_everything_behind(store: Path, tmp_path: Path, capfd: pyte
     assert torch.equal(model.generator.mapping.w_avg, snapshot_tensors(run)["generator.mapping.w_avg"])
 
 
+def test_models_know_their_classes_by_name(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert new_run(store, run, "--kimg", "0.016") == 0
+    assert sgkit.load(run).class_names == ("left", "right")
+    assert sgkit_train(store, run, "--resume", "--kimg", "0.024", "--device", "cpu") == 0
+    assert sgkit.load(run).class_names == ("left", "right")
+    for name, number in (("right", "1"), ("left", "0")):
+        assert main(["generate", str(run), "--seeds", "0", "--class", name, "--out", str(tmp_path / name)]) == 0
+        assert main(["generate", str(run), "--seeds", "0", "--class", number, "--out", str(tmp_path / number)]) == 0
+        pictures = [tmp_path / folder / "seed0000.png" for folder in (name, number)]
+        assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    capfd.readouterr()
+    assert main(["generate", str(run), "--seeds", "0", "--class", "up", "--out", str(tmp_path / "up")]) == 2
+    assert "Its classes are: left, right." in " ".join(capfd.readouterr().err.split())
+
+
+def test_a_store_with_labels_can_be_trained_without(store: Path, tmp_path: Path) -> None:
+    run, bare = tmp_path / "run", ("--set", "model.label_dim=0")
+    assert new_run(store, run, "--kimg", "0.016", *bare) == 0
+    assert sgkit_train(store, run, "--resume", "--kimg", "0.024", "--device", "cpu") == 0
+    model = sgkit.load(run)
+    assert (model.info.kimg, model.config.label_dim, model.class_names) == (0.024, 0, ())
+    again = tmp_path / "again"
+    assert sgkit_train(store, again, "--config", str(run / "config.toml"), "--device", "cpu") == 0
+    assert without_clocks(log_of(again)) == without_clocks(log_of(run))
+
+
+def test_labels_of_another_number_are_refused(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert new_run(store, tmp_path / "run", "--set", "model.label_dim=3") == 2
+    error = " ".join(capfd.readouterr().err.split())
+    assert "model.label_dim is 3, but the store's is 2. Leave it out: the store decides; or set it to 0 to" in error
+
+
 def test_the_config_file_starts_an_equal_run(store: Path, tmp_path: Path) -> None:
     assert new_run(store, tmp_path / "one", "--kimg", "0.016", "--seed", "5") == 0
     again = sgkit_train(store, tmp_path / "two", "--config", str(tmp_path / "one" / "config.toml"), "--device", "cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from sgkit.checkpoint.latents import Latents, save_latents
-from sgkit.checkpoint.origins import label_vector
+from sgkit.checkpoint.origins import LabelChoice, label_vector
 from sgkit.errors import InputError, UsageError
 from sgkit.model import Model
 from sgkit.runtime.files import atomic_directory
@@ -75,7 +75,7 @@ def project(
     paths: Iterable[str | Path],
     settings: ProjectSettings | None = None,
     *,
-    label: int | Sequence[float] | None = None,
+    label: LabelChoice | None = None,
     precision: ResolvedPrecision = "fp32",
 ) -> tuple[Latents, Projection]:
     """The latents of the pictures in ``paths``, with their noise maps, ready to be saved; and what the search found.
@@ -101,7 +101,7 @@ def project_files(
     folder: str | Path,
     settings: ProjectSettings | None = None,
     *,
-    label: int | Sequence[float] | None = None,
+    label: LabelChoice | None = None,
     batch: int = 4,
     precision: ResolvedPrecision = "fp32",
     on_progress: OnProgress = ignore_progress,
@@ -116,7 +116,7 @@ def project_files(
         paths: image files; folders, archives or stores of images.
         folder: where to write; made when missing.
         settings: how to search.
-        label: class number or label vector, for a conditional model.
+        label: for a conditional model.
         batch: pictures searched at a time.
         precision: of the networks' passes.
         on_progress: told of every step.

@@ -39,6 +39,8 @@ def new_config(
         UsageError: neither preset nor model is named.
     """
     changes = _own_changes(settings)
+    if str(changes.get("model.label_dim")) == "0":
+        dataset = dataset.unlabelled()
     init = override(RunConfig(), {"init": changes.pop("init", None)}).init  # the "none" of a file is None
     name = preset or changes.pop("preset", None)
     if not name and init is None:
@@ -49,7 +51,12 @@ def new_config(
     if init is not None:
         row = _begun_from(checkpoint.load(init).config, row, dataset)
     header = dataset.header
-    data = DataFacts(store=str(store), content_hash=header.content_hash, num_images=header.num_images)
+    data = DataFacts(
+        store=str(store),
+        content_hash=header.content_hash,
+        num_images=header.num_images,
+        class_names=header.labels.names if header.labels.kind == "class" and dataset.label_dim else (),
+    )
     config = RunConfig(preset=name, sgkit=sgkit.__version__, init=init, data=data, model=row.model, train=row.train)
     config = override(config, changes)
     _check_fits(config, dataset)
@@ -129,7 +136,7 @@ def _check_fits(config: RunConfig, dataset: StoreDataset) -> None:
         if wanted != given:
             raise ConfigError(
                 f"model.{name} is {wanted}, but the store's is {given}. Leave it out: the store decides; "
-                "or prepare a store that fits."
+                f"or {'set it to 0 to train without labels' if name == 'label_dim' else 'prepare a store that fits'}."
             )
 
 

@@ -63,6 +63,8 @@ def train(
         else:
             folder.check_new()
             config = new_config(dataset, store, preset, settings or {}, num_processes=context.world_size)
+        if config.model.label_dim == 0:
+            dataset = dataset.unlabelled()
         check_batch(config.model, config.train, world_size=context.world_size)
         precision = resolve_precision(config.train.precision, context.device)
         if memory_gib is not None:
