@@ -245,13 +245,22 @@ def _list_presets(size: Size | None, *, json: bool) -> None:
     report.emit(rows, json=json, show=_show_presets)
 
 
+def _side(size: str) -> str:
+    """``1024x1024`` as ``1024``: --size takes a square by its side."""
+    width, height = size.split("x")
+    return width if width == height else size
+
+
 def _show_presets(rows: list[PresetRow]) -> None:
+    """Two tables, since one would be too wide for a terminal."""
+    report.table(["preset", "what"], [[row.name, row.summary] for row in rows])
+    report.out("")
     report.table(
-        ["preset", "for", "G in M", "D in M", "batch", "rate", "R1", "kimg", "what"],
+        ["preset", "for", "G in M", "D in M", "batch", "rate", "R1", "kimg"],
         [
             [
-                *(row.name, row.size, f"{row.generator / 1e6:.2f}", f"{row.discriminator / 1e6:.2f}", row.batch),
-                *(row.lr, row.r1_gamma, f"{row.kimg:g}", row.summary),
+                *(row.name, _side(row.size), f"{row.generator / 1e6:.2f}", f"{row.discriminator / 1e6:.2f}", row.batch),
+                *(row.lr, row.r1_gamma, f"{row.kimg:g}"),
             ]
             for row in rows
         ],

@@ -118,7 +118,8 @@ def add_noise(
 ) -> Tensor:
     """``x`` [N, C, H, W] with the layer's noise times ``strength`` (a scalar, or [C, 1, 1]) added.
 
-    ``batch``: how many pictures there are, where ``x`` [1, C, H, W] is the same for all. ``overwrite``: as in :func:`sgkit.ops.bias_act`.
+    ``batch``: how many pictures there are, where ``x`` [1, C, H, W] is the same for all. ``overwrite``: as in
+    :func:`sgkit.ops.bias_act`.
     """
     height, width = x.shape[2:]
     values = noise(spec, stored, batch=batch or x.shape[0], size=(height, width))

@@ -79,7 +79,9 @@ def test_all_presets_are_listed(capfd: pytest.CaptureFixture[str], options: list
 def test_without_json_the_presets_are_a_table(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list-presets", "--size", "32"]) == 0
     said = capfd.readouterr().out
-    assert [name for name in PRESETS if f"\n{name} " not in said] == []
+    what, numbers = (table.splitlines()[1:] for table in said.split("\n\n"))
+    assert [name for name in PRESETS if not any(line.startswith(f"{name} ") for line in what)] == []
+    assert [line.split()[:2] for line in numbers] == [[name, "32"] for name in PRESETS]  # no row is broken
 
 
 @pytest.mark.parametrize(
