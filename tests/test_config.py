@@ -202,7 +202,7 @@ def test_override_leaves_the_original_alone() -> None:
         ({"conv_clmp": 3}, "Unknown configuration key 'conv_clmp'. Did you mean 'synthesis.conv_clamp'?"),
         ({"mapping.xyz": 3}, "Unknown configuration key 'mapping.xyz'. Allowed: activation, "),
         ({"sinthesis.channel_base": 3}, "Unknown configuration group 'sinthesis'. Did you mean 'synthesis'?"),
-        ({"z_dim.x": 3}, "Configuration 'z_dim' is 512 here, so it has no key 'x'."),
+        ({"z_dim.x": 3}, "'z_dim' is 512, one value, so it has no key 'x'."),
         ({"z_dim": "many"}, "z_dim is 'many'; it must be a whole number."),
         ({"z_dim": 1.5}, "z_dim is 1.5; it must be a whole number."),
         ({"z_dim": "inf"}, "z_dim is 'inf'; it must be a whole number."),
@@ -211,7 +211,7 @@ def test_override_leaves_the_original_alone() -> None:
         ({"synthesis.conv_clamp": "nan"}, "synthesis.conv_clamp is 'nan'; it must be a number."),
         (
             {"synthesis.alias_free.kernel": 1},
-            "Configuration 'synthesis.alias_free' is None here, so it has no key 'kernel'.",
+            "There is no 'synthesis.alias_free' with this preset, so 'synthesis.alias_free.kernel' cannot be set.",
         ),
         ({"z_dim": True}, "z_dim is True; it must be a whole number."),
         ({"z_dim": None}, "z_dim is None; it must be a whole number."),

@@ -43,8 +43,9 @@ def export(model: Model, path: str | Path, *, form: str | None = None) -> str:
             ``rosinality`` (.pt).
 
     Raises:
-        InputError: the path exists, or has the wrong ending.
-        UsageError: the form is unknown, or has no place for such a model; what does not fit is named.
+        InputError: the path exists.
+        UsageError: the path has the wrong ending, or the form is unknown or has no place for such a model; what does
+            not fit is named.
     """
     path = Path(path)
     form = check_target(path, form)
@@ -65,11 +66,11 @@ def check_target(path: Path, form: str | None = None) -> str:
         form = next((name for name, endings in FORMS.items() if path.suffix in endings), None)
     if form is None:
         endings = sorted({ending for endings in FORMS.values() for ending in endings})
-        raise InputError(f"A model is written to {', '.join(endings)}; {path.name!r} ends otherwise.")
+        raise UsageError(f"A model is written to {', '.join(endings)}; {path.name!r} ends otherwise.")
     if form not in FORMS:
         raise UsageError(f"Unknown form {form!r}. {did_you_mean(form, FORMS)}")
     if path.suffix not in FORMS[form]:
-        raise InputError(f"Form {form!r} is written to {' or '.join(FORMS[form])}; {path.name!r} ends otherwise.")
+        raise UsageError(f"Form {form!r} is written to {' or '.join(FORMS[form])}; {path.name!r} ends otherwise.")
     return form
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 import sgkit
 from sgkit.checkpoint.assign import assemble, check_size, name_list
 from sgkit.config import ModelConfig
-from sgkit.errors import CheckpointError, ConfigError, InputError
+from sgkit.errors import CheckpointError, ConfigError, InputError, UsageError
 from sgkit.model import Model, ModelInfo
 from sgkit.runtime.files import atomic_path
 
@@ -59,11 +59,12 @@ def save(model: Model, path: str | Path) -> Path:
     Written aside and renamed, so that ``path`` is a whole file or not there.
 
     Raises:
-        InputError: ``path`` does not end in ``.safetensors``, or cannot be written.
+        InputError: ``path`` cannot be written.
+        UsageError: it does not end in ``.safetensors``.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
-        raise InputError(f"A model file must be named .safetensors; {path.name!r} was given. See also: sgkit convert.")
+        raise UsageError(f"A model file must be named .safetensors; {path.name!r} was given. See also: sgkit convert.")
     header = {
         "format_version": FORMAT_VERSION,
         "sgkit_version": sgkit.__version__,

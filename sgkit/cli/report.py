@@ -170,29 +170,51 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
+@dataclasses.dataclass
+class _Stage:
+    """What is known of a stage, on a clock that stands still while another stage goes on."""
+
+    began: float
+    first_at: float
+    """When its first point came, at ``first``."""
+    first: float
+    heard: float
+    """When its last point came, at ``done``."""
+    done: float
+
+    def pause(self, seconds: float) -> None:
+        """Leave ``seconds`` out."""
+        self.began, self.first_at = self.began + seconds, self.first_at + seconds
+
+
 class _Meter:
     """Turns points of progress into words. A stage begins when the one before it was last heard of.
 
-    The rate counts from a stage's first point on, so that what a resumed run did before does not count.
+    The rate counts from a stage's first point on, so that what a resumed run did before does not count. A stage that is
+    interrupted by another, as training is by a measurement, goes on as if there had been none.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._stage: str | None = None
-        self._began = self._heard = self._first_at = clock()
-        self._first = 0.0
+        self._name: str | None = None
+        self._heard = clock()
+        self._stages: dict[str | None, _Stage] = {}
 
     def words(self, progress: Progress, *, fields: bool = True) -> str:
         now = self._clock()
-        if progress.stage != self._stage:
-            self._stage, self._began = progress.stage, self._heard
-            self._first, self._first_at = progress.done, now
-        self._heard = now
-        done, seconds = progress.done - self._first, now - self._first_at
+        stage = self._stages.get(progress.stage)
+        if stage is None or progress.done < stage.done:
+            stage = _Stage(began=self._heard, first_at=now, first=progress.done, heard=now, done=progress.done)
+            self._stages[progress.stage] = stage
+        elif progress.stage != self._name:
+            stage.pause(self._heard - stage.heard)
+        self._name, self._heard = progress.stage, now
+        stage.heard, stage.done = now, progress.done
+        done, seconds = progress.done - stage.first, now - stage.first_at
         parts = [_count(progress)]
         if done > 0 and seconds > 0:
             parts.append(_rate(done / seconds, progress.unit))
-        parts.append(f"{duration(now - self._began)} elapsed")
+        parts.append(f"{duration(now - stage.began)} elapsed")
         if done > 0 and progress.total is not None and progress.total > progress.done:
             parts.append(f"{duration(seconds * (progress.total - progress.done) / done)} left")
         parts += [f"{name} {value}" for name, value in progress.fields.items() if fields]
@@ -275,8 +297,9 @@ def _lines(title: str, every: float) -> Iterator[OnProgress]:
 
 
 def _count(progress: Progress) -> str:
-    total = f"/{_number(progress.total)}" if progress.total is not None else ""
-    return f"{_number(progress.done)}{total} {progress.unit}"
+    digits = 3 if progress.total is not None and progress.total < 10 else 1  # a run of 0.1 kimg moves in thousandths
+    total = f"/{_number(progress.total, digits)}" if progress.total is not None else ""
+    return f"{_number(progress.done, digits)}{total} {progress.unit}"
 
 
 def _rate(per_second: float, unit: str) -> str:
@@ -285,8 +308,8 @@ def _rate(per_second: float, unit: str) -> str:
     return f"{1 / per_second:.3g} s/{unit.removesuffix('s')}"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+def _number(value: float, digits: int) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.{digits}f}"
 
 
 def _cell(value: object) -> str:

@@ -53,7 +53,11 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
                 known = [k for k, v in node.items() if isinstance(v, dict)]
                 where = ".".join(parents[: depth + 1])
                 if parent in node:
-                    raise ConfigError(f"Configuration {where!r} is {node[parent]!r} here, so it has no key {last!r}.")
+                    if node[parent] is None:
+                        raise ConfigError(
+                            f"There is no {where!r} with this preset, so {key!r} cannot be set. Leave it out."
+                        )
+                    raise ConfigError(f"{where!r} is {node[parent]!r}, one value, so it has no key {last!r}.")
                 raise ConfigError(f"Unknown configuration group {where!r}. {did_you_mean(parent, known)}")
             node = node[parent]
         if last not in node:

@@ -47,7 +47,7 @@ def convert(
 
     Raises:
         CheckpointError: the source is damaged, hostile or unsupported.
-        InputError: there is no source, or ``out`` exists or has a wrong ending.
+        InputError: there is no source, or ``out`` exists.
         UsageError: the form is unknown, or cannot hold the model.
     """
     out = Path(out)

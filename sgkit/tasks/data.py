@@ -245,8 +245,9 @@ class Diff:
 
     @property
     def same(self) -> bool:
-        """Whether images, labels and order are the same."""
-        return self.same_order and not (self.only_in_first or self.only_in_second or self.num_labels_differ)
+        """Whether images, labels, what these are called, and order are the same."""
+        apart = self.only_in_first or self.only_in_second or self.num_labels_differ or "labels" in self.settings
+        return self.same_order and not apart
 
 
 def diff(first: str | Path, second: str | Path) -> Diff:

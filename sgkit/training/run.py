@@ -115,7 +115,7 @@ class RunFolder:
             return None
         facts = {"snapshot": best.snapshot.folder.name, "metric": best.metric, "value": best.value}
         with atomic_path(self.best_file) as aside:
-            aside.write_text(json.dumps(facts | {"kimg": best.snapshot.kimg}, indent=1), encoding="utf-8")
+            aside.write_text(json.dumps(facts | {"kimg": best.snapshot.kimg}, indent=1) + "\n", encoding="utf-8")
         return best
 
     def prune(self, keep: KeepConfig, best: Best | None) -> list[Snapshot]:

@@ -74,7 +74,7 @@ def write_manifest(snapshot: Snapshot) -> None:
     """Write down sizes and checksums of the snapshot's files; the last thing to do before it gets its name."""
     paths = sorted(snapshot.folder.iterdir())
     files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in paths}
-    text = json.dumps({"format": FORMAT, "version": 1, "images": snapshot.images, "files": files}, indent=1)
+    text = json.dumps({"format": FORMAT, "version": 1, "images": snapshot.images, "files": files}, indent=1) + "\n"
     (snapshot.folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
@@ -103,7 +103,7 @@ def damage(snapshot: Snapshot) -> str | None:
 def write_metrics(snapshot: Snapshot, metrics: Sequence[Mapping[str, Any]]) -> None:
     """Put what was measured of a snapshot beside it; the first metric is the one that ranks snapshots."""
     with atomic_path(snapshot.folder / METRICS) as aside:
-        aside.write_text(json.dumps({"metrics": list(metrics)}, indent=1), encoding="utf-8")
+        aside.write_text(json.dumps({"metrics": list(metrics)}, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(snapshot: Snapshot) -> dict[str, float]:

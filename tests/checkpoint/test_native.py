@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 import sgkit
 from sgkit.checkpoint import model_file, read_header, save
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
-from sgkit.errors import CheckpointError, InputError
+from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model, ModelInfo, build
 
 CONFIG = ModelConfig(
@@ -107,7 +107,7 @@ def test_the_header_is_read_without_the_tensors(file: Path) -> None:
 
 
 def test_a_file_must_be_named_safetensors(model: Model, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must be named \.safetensors; 'model\.pt' was given"):
+    with pytest.raises(UsageError, match=r"must be named \.safetensors; 'model\.pt' was given"):
         save(model, tmp_path / "model.pt")
 
 

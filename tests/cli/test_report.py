@@ -108,6 +108,28 @@ def test_meter_starts_anew_with_each_stage() -> None:
     assert meter.words(Progress(done=16, total=16, stage="writing")) == "16/16 images, 4 images/s, 0:12 elapsed"
 
 
+def test_a_stage_that_was_interrupted_goes_on_where_it_stood() -> None:
+    now = 0.0
+    meter = report._Meter(lambda: now)
+    meter.words(Progress(done=0, total=100, unit="kimg"))
+    for name in ("once", "again"):
+        now += 10
+        meter.words(Progress(done=10 if name == "once" else 20, total=100, unit="kimg"))
+        now += 500
+        meter.words(Progress(done=1, total=2, stage="measuring"))
+        now += 500
+        assert "16:40 elapsed" in meter.words(Progress(done=2, total=2, stage="measuring"))
+    now += 10
+    words = meter.words(Progress(done=30, total=100, unit="kimg"))
+    assert words == "30/100 kimg, 1 kimg/s, 0:30 elapsed, 1:10 left"
+
+
+def test_short_runs_are_counted_in_thousandths() -> None:
+    meter = report._Meter(lambda: 0.0)
+    assert meter.words(Progress(done=0.016, total=0.1, unit="kimg")).startswith("0.016/0.100 kimg")
+    assert meter.words(Progress(done=15.7, total=1000, unit="kimg")).startswith("15.7/1,000 kimg")
+
+
 def test_slow_work_is_told_in_seconds_each() -> None:
     now = 0.0
     meter = report._Meter(lambda: now)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgkit.errors import InputError, StoreError
+from sgkit.errors import InputError, StoreError, UsageError
 from sgkit.store.header import LabelSchema
 from sgkit.store.sources import Item, Source, open_source
 
@@ -282,12 +282,16 @@ def test_samples_follow_their_options() -> None:
         ("sample:landscapes?cuont=3", "Did you mean 'count'"),
         ("sample:landscapes?count=0", "whole number, 1 or more"),
         ("sample:landscapes?labels=hour", "Allowed: all, none, season"),
-        ("nowhere/at/all", "There is no file or folder nowhere/at/all"),
     ],
 )
-def test_what_is_not_there_is_named(given: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_samples_that_are_not_there_are_named(given: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         open_source(given, size=SIZE)
+
+
+def test_what_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match="There is no file or folder nowhere/at/all"):
+        open_source("nowhere/at/all", size=SIZE)
 
 
 def test_an_empty_folder_and_an_unknown_file_are_errors(tmp_path: Path) -> None:

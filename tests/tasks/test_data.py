@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from sgkit.cli.app import main
 from sgkit.errors import ConfigError, InputError, StoreError
 from sgkit.store import StoreDataset, StoreReader
+from sgkit.store.header import HEADER_NAME
 from sgkit.store.records import PartWriter, Record
 from sgkit.tasks import data
 from sgkit.tasks.prepare import PrepareOptions, prepare
@@ -108,8 +110,8 @@ def test_nvidias_zip_is_exported_and_prepared_again(store: Path, tmp_path: Path)
     assert [label for _, label in labels] == [0] * 5 + [1] * 4
     prepare(tmp_path / "out.zip", tmp_path / "again", options=PrepareOptions(size=(8, 8)))
     found = data.diff(store, tmp_path / "again")
-    assert found.same
-    assert set(found.settings) == {"pyramid", "labels"}
+    assert (found.num_same, found.num_labels_differ, found.same_order) == (9, 0, True)
+    assert set(found.settings) == {"pyramid", "labels"}  # such a file has no names for its classes
 
 
 def test_rosinalitys_lmdb_is_exported_and_prepared_again(store: Path, tmp_path: Path) -> None:
@@ -178,6 +180,13 @@ def test_diff_names_what_differs(store: Path, folder: Path, tmp_path: Path) -> N
     assert found.settings == {"num_images": (9, 8)}
     relabelled = data.diff(store, damage(store, tmp_path / "label", "label"))
     assert (relabelled.num_labels_differ, relabelled.num_same, relabelled.same) == (1, COUNT, False)
+    renamed = tmp_path / "renamed"
+    shutil.copytree(store, renamed)
+    header = renamed / HEADER_NAME
+    header.write_text(header.read_text().replace('"a"', '"c"'))
+    classes = data.diff(store, renamed)
+    assert (classes.num_same, classes.num_labels_differ, classes.same) == (COUNT, 0, False)
+    assert [schema.names for schema in classes.settings["labels"]] == [("a", "b"), ("c", "b")]
     with pytest.raises(StoreError, match="no store at"):
         data.diff(store, tmp_path / "nowhere")
 

@@ -25,6 +25,7 @@ def open_source(given: str, *, size: tuple[int, int]) -> Source:
 
     Raises:
         InputError: there is no such file, its kind is not known, or it holds no images.
+        UsageError: samples of another name or with unknown options are asked for.
     """
     source = _source_of(given, size)
     if len(source) == 0:

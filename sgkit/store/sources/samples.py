@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sgkit.errors import InputError, did_you_mean
+from sgkit.errors import UsageError, did_you_mean
 from sgkit.store.header import LabelSchema
 from sgkit.store.landscapes import SEASONS, attributes, landscape
 from sgkit.store.sources.base import Item, Label, Reader, Source
@@ -40,10 +40,10 @@ class SampleSource(Source):
         super().__init__(given)
         name, _, query = given.partition(":")[2].partition("?")
         if name != "landscapes":
-            raise InputError(f"There are no samples named {name!r}. {did_you_mean(name, ['landscapes'])}")
+            raise UsageError(f"There are no samples named {name!r}. {did_you_mean(name, ['landscapes'])}")
         options = dict(urllib.parse.parse_qsl(query))
         for key in options.keys() - {"count", "seed", "labels"}:
-            raise InputError(f"Unknown option {key!r} in {given!r}. {did_you_mean(key, ['count', 'seed', 'labels'])}")
+            raise UsageError(f"Unknown option {key!r} in {given!r}. {did_you_mean(key, ['count', 'seed', 'labels'])}")
         self.size = size
         self.count = _whole(options.get("count", str(DEFAULT_COUNT)), "count", given, least=1)
         self.seed = _whole(options.get("seed", "0"), "seed", given, least=0)
@@ -68,7 +68,7 @@ class SampleSource(Source):
 
 def _whole(text: str, name: str, given: str, *, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
-        raise InputError(f"{name} is {text!r} in {given!r}; it must be a whole number, {least} or more.")
+        raise UsageError(f"{name} is {text!r} in {given!r}; it must be a whole number, {least} or more.")
     return int(text)
 
 
@@ -79,7 +79,7 @@ def _schema(choice: str, given: str) -> LabelSchema:
         return LabelSchema(kind="class", names=SEASONS)
     if choice == "all":
         return LabelSchema(kind="float", names=tuple(_numbers(attributes(0).to_dict())))
-    raise InputError(f"labels is {choice!r} in {given!r}. {did_you_mean(choice, ['none', 'season', 'all'])}")
+    raise UsageError(f"labels is {choice!r} in {given!r}. {did_you_mean(choice, ['none', 'season', 'all'])}")
 
 
 def _label(choice: str, facts: dict[str, Any]) -> Label:
