@@ -157,6 +157,11 @@ def prepare(
             results = task.prepare_split(sources, out, options=options, **how)
         else:
             results = {"": task.prepare(sources, out, options=options, part=part, **how)}
+    if part is None:  # under torchrun the process that ends last has the result
+        if not all(result.header for result in results.values()):
+            report.note("The first process has done its share; the others go on.")
+            return
+        report.speak()
     report.emit(results if split else results[""], json=json, show=lambda _: _show_all(list(results.values())))
 
 

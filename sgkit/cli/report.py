@@ -29,6 +29,7 @@ __all__ = [
     "note",
     "out",
     "progress_bar",
+    "speak",
     "table",
     "traceback",
     "warning",
@@ -45,6 +46,11 @@ _stderr = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 # ----------------------------------------------------------------------------------------------- results
+
+
+def speak() -> None:
+    """Let this process write results although it is not torchrun's first: it is the one that has them."""
+    _stdout.quiet = False
 
 
 def out(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -50,10 +51,12 @@ def bytes_of(store: Path) -> dict[str, bytes]:
 def test_two_processes_of_torchrun_make_the_same_images_as_one(pictures: Path, straight: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, *COMMAND, str(pictures), "--out", str(store), "--workers", "1", *ARGUMENTS]
+    command = [*torchrun, *COMMAND, str(pictures), "--out", str(store), "--workers", "1", "--json", *ARGUMENTS]
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)  # by whichever process was last, and by no other
+    assert (said["header"]["num_images"], said["missing_parts"]) == (len(StoreReader(store)), [])
     assert len(read_header(store).parts) == 2
     assert diff(store, straight).same
     one, two = StoreReader(straight), StoreReader(store)
