@@ -52,7 +52,10 @@ def interpolate(
     fps: Annotated[float, typer.Option("--fps", metavar="N", help="Frames per second.")] = 30.0,
     loop: Annotated[bool, typer.Option("--loop", help="Come back to the first keyframe without a seam.")] = False,
     grid: Annotated[
-        Grid, typer.Option("--grid", parser=parse_grid, metavar="COLSxROWS", help="Several walks side by side.")
+        Grid,
+        typer.Option(
+            "--grid", parser=parse_grid, metavar="COLSxROWS", help="Several walks side by side.", show_default="1x1"
+        ),
     ] = Grid((1, 1)),  # noqa: B008
     gap: GapOption = 0,
     psi: PsiOption = DEFAULT_PSI,
