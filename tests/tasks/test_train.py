@@ -104,6 +104,9 @@ def test_models_know_their_classes_by_name(store: Path, tmp_path: Path, capfd: p
     assert sgkit.load(run).class_names == ("left", "right")
     assert sgkit_train(store, run, "--resume", "--kimg", "0.024", "--device", "cpu") == 0
     assert sgkit.load(run).class_names == ("left", "right")
+    report = (run / "report.html").read_text()
+    assert f"generate {run} --class left --seeds 0-31" in report
+    assert "each with the label of the training image in its place" in report
     for name, number in (("right", "1"), ("left", "0")):
         assert main(["generate", str(run), "--seeds", "0", "--class", name, "--out", str(tmp_path / name)]) == 0
         assert main(["generate", str(run), "--seeds", "0", "--class", number, "--out", str(tmp_path / number)]) == 0

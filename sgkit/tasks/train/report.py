@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
         folder.path.resolve().name,
         f"{config.preset}, {images / 1000:g} of {config.train.total_kimg:g} kimg: {status}.",
         [
-            _samples(folder, images),
+            _samples(folder, config, images),
             *_metrics(folder, config, curves, events),
             Section(title="Curves", html=_charts(curves, events, config)),
             _events(events),
@@ -119,7 +120,7 @@ def _best(folder: RunFolder) -> dict[str, Any] | None:
         return None
 
 
-def _samples(folder: RunFolder, images: int) -> Section:
+def _samples(folder: RunFolder, config: RunConfig, images: int) -> Section:
     """All sample grids behind one slider, beside training images."""
     files = sorted(file for file in folder.reals_file.parent.glob("fakes_*.png") if _kimg(file.stem) * 1000 <= images)
     names = [[f"images/{file.name}", f"{_kimg(file.stem):g}"] for file in files]
@@ -133,7 +134,8 @@ def _samples(folder: RunFolder, images: int) -> Section:
         '</figcaption></figure><figure><img src="images/reals.png" alt="Training images"><figcaption>Training images, '
         "spread over the store</figcaption></figure></div>"
     )
-    text = "The same seeds at every snapshot, drawn by the averaged generator without truncation."
+    text = "The same seeds at every snapshot, drawn by the averaged generator without truncation"
+    text += ", each with the label of the training image in its place." if config.model.label_dim else "."
     return Section(title="Samples", text=text, html=body)
 
 
@@ -232,12 +234,13 @@ def _data(header: Header, config: RunConfig) -> Section:
 
 
 def _configuration(folder: RunFolder, config: RunConfig) -> Section:
-    run = folder.path
+    run, names, length = str(folder.path), config.data.class_names, config.model.label_dim
+    label = [] if length == 0 else ["--class", names[0]] if names else ["--label", ",".join(["0"] * length)]
     return Section(
         title="Configuration",
         commands=(
-            f"sgkit train {config.data.store} --out {run} --resume",
-            f"sgkit generate {run} --seeds 0-31 --grid 8x4 --out grid.png",
+            shlex.join(["sgkit", "train", config.data.store, "--out", run, "--resume"]),
+            shlex.join(["sgkit", "generate", run, *label, "--seeds", "0-31", "--grid", "8x4", "--out", "grid.png"]),
         ),
         details=("config.toml", to_toml(config.to_dict())),
     )
