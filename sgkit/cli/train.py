@@ -192,7 +192,7 @@ def _exit_code(reason: str) -> int:
 
 
 def _tell(event: Event) -> None:
-    tell = report.note if event.name == "init" else report.warning
+    tell = report.note if event.name in ("init", "start") else report.warning
     tell(f"At {event.kimg:g} kimg: {event.text}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,7 +74,13 @@ def snapshot_tensors(run: Path) -> dict[str, torch.Tensor]:
 def test_a_run_leaves_everything_behind(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert new_run(store, run, "--kimg", "0.04", "--mirror", "--json") == 0
-    result = json.loads(capfd.readouterr().out)
+    said = capfd.readouterr()
+    assert re.search(
+        r"At 0 kimg: stylegan2-32 \(parameters: generator \d,\d{3}, discriminator \d,\d{3}\) on 20 ", said.err
+    )
+    what = "on 20 images of 16x8x3 with 2 classes, to 0.04 kimg; fp32 on cpu. To watch: "
+    assert f"{what}{run / 'report.html'}\n" in said.err
+    result = json.loads(said.out)
     assert (result["kimg"], result["total_kimg"], result["stopped_by"]) == (0.04, 0.04, None)
     assert result["snapshot"] == str(run / "snapshots" / "000000.040")
 

@@ -22,7 +22,7 @@ from sgkit.tasks.train.probe import Cost, measure_cost
 from sgkit.training.loop import check_batch, share
 from sgkit.training.run import RunConfig
 
-__all__ = ["PresetRow", "TrainPlan", "bounded", "plan", "preset_rows"]
+__all__ = ["PresetRow", "TrainPlan", "bounded", "parameter_counts", "plan", "preset_rows"]
 
 _BYTES = 4
 

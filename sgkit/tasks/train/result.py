@@ -8,10 +8,13 @@ from pathlib import Path
 
 from sgkit.training.health import Event
 
-__all__ = ["OnEvent", "TrainResult", "ignore_event"]
+__all__ = ["START", "OnEvent", "TrainResult", "ignore_event"]
+
+START = "start"
+"""Name of the event that says what a run is; it is told, not logged."""
 
 OnEvent = Callable[[Event], None]
-"""Told of what is no step: a damaged snapshot, signs of collapse, going back."""
+"""Told of what is no step: what the run is, a damaged snapshot, signs of collapse, going back."""
 
 
 def ignore_event(event: Event) -> None:

@@ -14,10 +14,12 @@ from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.store import StoreDataset, batches
+from sgkit.store.header import size_text
 from sgkit.tasks.train.measuring import Measuring
 from sgkit.tasks.train.pictures import Grids
+from sgkit.tasks.train.planning import parameter_counts
 from sgkit.tasks.train.report import write_report
-from sgkit.tasks.train.result import OnEvent, TrainResult
+from sgkit.tasks.train.result import START, OnEvent, TrainResult
 from sgkit.tasks.train.saving import ROLLBACK, save_snapshot, starting_point, state_at, writing
 from sgkit.training.health import Event, HealthWatch, logits_have_signs
 from sgkit.training.logs import RunLog, Tally, peak_memory
@@ -57,6 +59,8 @@ class Run:
         self.point = starting_point(folder, context)
         self.rollbacks = self.point.rollbacks
         self.state, self.transfer = state_at(self.point, config, context)
+        if context.is_main:
+            on_event(Event(name=START, images=self.state.images, text=self._introduction()))
         self.measuring = Measuring.start(config.metrics, dataset, context, on_progress)
         self.grids = Grids(dataset, context.device)
         self.watch = self._new_watch()
@@ -92,6 +96,20 @@ class Run:
             kimg=self.state.kimg,
             total_kimg=self.config.train.total_kimg,
             stopped_by=reason,
+        )
+
+    def _introduction(self) -> str:
+        """What is trained on what, and how, in a line."""
+        config, header, model = self.config, self.dataset.header, self.config.model
+        counts = parameter_counts(model)
+        sizes = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        kind = "classes" if config.data.class_names else "labels"
+        labels = f" with {model.label_dim} {kind}" if model.label_dim else ""
+        processes = f", {self.context.world_size} processes" if self.context.world_size > 1 else ""
+        return (
+            f"{config.preset} (parameters: {sizes}) on {header.num_images:,} images of "
+            f"{size_text(model.image_size)}x{model.image_channels}{labels}, to {config.train.total_kimg:g} kimg; "
+            f"{self.precision} on {self.context.device}{processes}. To watch: {self.folder.report_file}"
         )
 
     # ---------------------------------------------------------------------------------------- the steps
