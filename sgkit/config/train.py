@@ -29,6 +29,9 @@ class GrowthConfig(Config):
     """What multiplies both learning rates at resolution 4, 8, 16 ..., likewise. Empty: 1 throughout."""
     reset_optimizers: bool = True
     """Forget the optimizers' moments whenever a fade begins or ends."""
+    ema_rampup: float | None = 0.05
+    """Bound of the moving average's half-life: a fraction of the images shown since the newest layers came; ``None``:
+    no bound, as in the papers, whose phases are 120 times as long as the half-life."""
 
     def __post_init__(self) -> None:
         start = self.start_resolution
@@ -37,6 +40,8 @@ class GrowthConfig(Config):
             require(getattr(self, name) >= 0, f"growth.{name}", getattr(self, name), "0 or more")
         require(self.stable_kimg + self.fade_kimg > 0, "growth.fade_kimg", self.fade_kimg, "above 0, or stable_kimg is")
         require(min(self.batches, default=1) >= 1, "growth.batches", self.batches, "1 or more each")
+        rampup = self.ema_rampup
+        require(rampup is None or rampup >= 0, "growth.ema_rampup", rampup, "0 or more, or none")
         require(min(self.lr_factors, default=1) > 0, "growth.lr_factors", self.lr_factors, "above 0 each")
 
 

@@ -9,7 +9,18 @@ from typing import TypeVar
 
 from sgkit.config import BASE_RESOLUTION, GrowthConfig, ModelConfig, TrainConfig
 
-__all__ = ["Stage", "blur_sigma", "crossed", "ema_beta", "growth_lod", "lazy_adam", "stage_at", "stages"]
+__all__ = [
+    "Stage",
+    "average_beta",
+    "blur_sigma",
+    "crossed",
+    "ema_beta",
+    "growth_lod",
+    "images_since_growth",
+    "lazy_adam",
+    "stage_at",
+    "stages",
+]
 
 T = TypeVar("T")
 
@@ -65,11 +76,39 @@ def stages(model: ModelConfig, train: TrainConfig) -> list[Stage]:
 
 def growth_lod(images: int, growth: GrowthConfig, *, num_doublings: int) -> float:
     """Doublings left out after ``images``: whole while nothing fades, falling by 1 in each fade (ProGAN, section 2)."""
-    first = num_doublings - (growth.start_resolution // BASE_RESOLUTION).bit_length() + 1
+    first = _first_lod(growth, num_doublings)
     stable, fade = growth.stable_kimg * 1000.0, growth.fade_kimg * 1000.0
     phases, within = divmod(images, stable + fade)
     faded = max(within - stable, 0.0) / fade if fade > 0 else 0.0
     return max(first - phases - faded, 0.0)
+
+
+def images_since_growth(images: int, growth: GrowthConfig, *, num_doublings: int) -> int | None:
+    """How many of the ``images`` were shown since the newest layers began to fade in, or since the beginning.
+
+    ``None``: nothing grows, since the run begins at full size.
+    """
+    first = _first_lod(growth, num_doublings)
+    if first == 0:
+        return None
+    stable, fade = growth.stable_kimg * 1000.0, growth.fade_kimg * 1000.0
+    fades = min(math.floor((images + fade) / (stable + fade)), first)
+    return images - math.ceil(max(fades * (stable + fade) - fade, 0.0))
+
+
+def average_beta(images: int, stage: Stage, model: ModelConfig, train: TrainConfig) -> float:
+    """Decay of the generator's moving average in the step that ends after ``images``.
+
+    Where networks grow, the average of layers that have just come would otherwise be mostly what they began with.
+    """
+    beta = ema_beta(batch=stage.batch, images=images, ema_kimg=train.ema_kimg, ema_rampup=train.ema_rampup)
+    if train.growth is None or train.growth.ema_rampup is None:
+        return beta
+    since = images_since_growth(images, train.growth, num_doublings=model.num_doublings)
+    if since is None:
+        return beta
+    bound = ema_beta(batch=stage.batch, images=since, ema_kimg=train.ema_kimg, ema_rampup=train.growth.ema_rampup)
+    return min(beta, bound)
 
 
 def ema_beta(*, batch: int, images: int, ema_kimg: float, ema_rampup: float | None = None) -> float:
@@ -105,6 +144,11 @@ def crossed(before: int, now: int, *, kimg: float) -> bool:
     """Whether the count of images passed a multiple of ``kimg`` thousand on the way from ``before`` to ``now``."""
     unit = kimg * 1000.0
     return math.floor(now / unit) > math.floor(before / unit)
+
+
+def _first_lod(growth: GrowthConfig, num_doublings: int) -> int:
+    """Doublings left out at the beginning."""
+    return max(num_doublings - (growth.start_resolution // BASE_RESOLUTION).bit_length() + 1, 0)
 
 
 def _at_level(values: Sequence[T], level: int, default: T) -> T:

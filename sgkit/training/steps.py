@@ -32,7 +32,7 @@ from sgkit.training.losses import (
 )
 from sgkit.training.mixing import mix_styles, mixing_cutoffs
 from sgkit.training.players import Descent, Shard, Sums, Term
-from sgkit.training.schedules import Stage, blur_sigma, ema_beta
+from sgkit.training.schedules import Stage, average_beta, blur_sigma
 from sgkit.training.state import TrainState
 
 __all__ = ["Compiled", "Steps"]
@@ -81,9 +81,7 @@ class Steps:
             values |= self.move_d(shards, main=False, penalties=True)
         state.images += self.stage.batch
         state.step += 1
-        beta = ema_beta(
-            batch=self.stage.batch, images=state.images, ema_kimg=config.ema_kimg, ema_rampup=config.ema_rampup
-        )
+        beta = average_beta(state.images, self.stage, state.model.config, config)
         update_average(state.model.generator, state.generator, beta=beta)
         return values | self._shown_state()
 
