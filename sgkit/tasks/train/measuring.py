@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,14 +32,13 @@ class Measuring:
     recipes: Sequence[MetricRecipe]
     num_images: int
     data: StorePile
-    data_side: dict[str, FeatureSummary]
     summarizer: Summarizer
 
     @classmethod
     def start(
         cls, config: MetricsConfig, dataset: StoreDataset, context: DistributedContext, on_progress: OnProgress
     ) -> Measuring | None:
-        """The metrics of ``config`` with the statistics of the data, which are kept between runs; ``None``: no metrics.
+        """The metrics of ``config``, of which nothing is computed yet; ``None``: it names none.
 
         Raises:
             UsageError: a metric is unknown.
@@ -48,27 +48,29 @@ class Measuring:
         if not config.names:
             return None
         recipes = metric_recipes(config.names)
-        data = StorePile(str(dataset.reader.path))
         with _random_state_kept(context):
             summarizer = Summarizer.of(recipes, context, on_progress=on_progress)
-            data_side, _ = summarizer.of_data(data)
         return cls(
             recipes=recipes,
             num_images=config.num_images or max(recipe.num_images for recipe in recipes),
-            data=data,
-            data_side=data_side,
+            data=StorePile(str(dataset.reader.path)),
             summarizer=summarizer,
         )
+
+    @cached_property
+    def data_side(self) -> dict[str, FeatureSummary]:
+        """The statistics of the data by extractor: computed once, and kept between runs."""
+        return self.summarizer.of_data(self.data)[0]
 
     def of(self, model: Model) -> list[MetricValue]:
         """The metrics of ``model``, of images from the seeds 0, 1, 2 ...; the run's random state stays as it is."""
         labels = self.data.labels(self.num_images, LABEL_SEED) if model.config.label_dim > 0 else None
         pile = ModelPile(model, num=self.num_images, labels=labels)
         with _random_state_kept(self.summarizer.context):
+            data_side = self.data_side
             side = self.summarizer.summaries(pile, stage="measuring")
             return [
-                recipe.value(side[recipe.extractor], self.data_side[recipe.extractor], seed=0)
-                for recipe in self.recipes
+                recipe.value(side[recipe.extractor], data_side[recipe.extractor], seed=0) for recipe in self.recipes
             ]
 
 

@@ -37,6 +37,14 @@ class _CollapseError(TrainingError):
     """Signs of collapse that the run shall go back from."""
 
 
+class _StopRequestedError(Exception):
+    """The process was asked to stop while it measured."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Run:
     """One run between its start and its end. Only the main process writes."""
 
@@ -54,6 +62,7 @@ class Run:
         self.folder, self.config, self.dataset = folder, config, dataset
         self.context, self.precision = context, precision
         self.on_progress, self.on_event = on_progress, on_event
+        self.should_stop: Callable[[], str | None] = lambda: None
         if config.wandb is not None:
             WandbTracker.check()
         self.point = starting_point(folder, context)
@@ -61,7 +70,7 @@ class Run:
         self.state, self.transfer = state_at(self.point, config, context)
         if context.is_main:
             on_event(Event(name=START, images=self.state.images, text=self._introduction()))
-        self.measuring = Measuring.start(config.metrics, dataset, context, on_progress)
+        self.measuring = Measuring.start(config.metrics, dataset, context, self._progress_of_measuring)
         self.grids = Grids(dataset, context.device)
         self.watch = self._new_watch()
         self.log: RunLog | None = None
@@ -74,13 +83,11 @@ class Run:
             NonFiniteError: a loss or gradient is not finite, and the policy is to stop, or the run went back too often.
             TrainingError: signs of collapse, likewise; or files cannot be written, or another process is lost.
         """
+        self.should_stop = should_stop
         try:
             with writing("the run", self.folder.path):
                 self._open()
-            self._snapshot(measure=True)
-            reason = self._train(should_stop)
-            status = f"stopped by {reason}" if reason else "complete"
-            self._snapshot(measure=reason is None, status=status)
+            reason = self._train_and_measure()
         except BaseException as error:
             with contextlib.suppress(Exception):  # the error on its way says more than what closing may add
                 self._close()
@@ -114,11 +121,24 @@ class Run:
 
     # ---------------------------------------------------------------------------------------- the steps
 
-    def _train(self, should_stop: Callable[[], str | None]) -> str | None:
+    def _train_and_measure(self) -> str | None:
+        """Train from snapshot to snapshot until the end; or the reason to stop before."""
+        try:
+            self._snapshot(measure=True)
+            reason = self._train()
+            if reason is None:
+                self._snapshot(measure=True, status="complete")
+        except _StopRequestedError as request:  # what it was about to measure is measured when the run goes on
+            reason = request.reason
+        if reason is not None:
+            self._snapshot(measure=False, status=f"stopped by {reason}")
+        return reason
+
+    def _train(self) -> str | None:
         """Train, going back where the policy says so, until the end; or the reason to stop before."""
         while True:
             try:
-                return self._train_on(should_stop)
+                return self._train_on()
             except NonFiniteError as error:
                 if self.config.health.nonfinite != "rollback":
                     raise
@@ -126,7 +146,7 @@ class Run:
             except _CollapseError as error:
                 self._go_back(error)
 
-    def _train_on(self, should_stop: Callable[[], str | None]) -> str | None:
+    def _train_on(self) -> str | None:
         config, tally = self.config.train, Tally()
         for report in self._reports():
             before = report.images - report.batch
@@ -137,7 +157,7 @@ class Run:
             if crossed(before, report.images, kimg=config.log_kimg):
                 self._write_log(report, tally)
                 tally = Tally()
-            reason = self._agree(should_stop())
+            reason = self._agree(self.should_stop())
             if reason:
                 return reason
             is_measured = self._is_measured(before, report.images)
@@ -325,6 +345,13 @@ class Run:
         with writing("the metrics", self.folder.path):
             write_metrics(self.folder.snapshot_at(images), facts)
             self.log.measured({value.name: value.value for value in values}, images=images)
+
+    def _progress_of_measuring(self, progress: Progress) -> None:
+        """Pass progress on. One process stops at once if it is asked to; several agree after the next step."""
+        self.on_progress(progress)
+        reason = self.should_stop() if self.context.world_size == 1 else None
+        if reason is not None:
+            raise _StopRequestedError(reason)
 
     def _progress(self, report: TrainReport, tally: Tally) -> Progress:
         fields = _shown(tally.means())

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.progress import Progress
+from sgkit.tasks.summaries import Summarizer
 from sgkit.tasks.train.run import _is_lost
 
 
@@ -111,9 +114,10 @@ def test_broken_connections_are_known_from_other_errors(error: Exception, world_
     assert _is_lost(error, DistributedContext(world_size=world_size)) is is_lost
 
 
-def test_sigterm_during_a_measurement_is_obeyed_after_it(
+def test_sigterm_during_a_measurement_is_obeyed_at_once(
     tmp_path: Path,
     new_run: Callable[..., int],
+    resume: Callable[..., int],
     names: Callable[[Path], list[str]],
     monkeypatch: pytest.MonkeyPatch,
     cheap_features: None,
@@ -129,4 +133,36 @@ def test_sigterm_during_a_measurement_is_obeyed_after_it(
     monkeypatch.setattr(Measuring, "of", interrupted)
     run = tmp_path / "run"
     assert new_run(run, "--metrics", "fd_effnet", "--set", "metrics.num_images=4", "--kimg", "1") == 143
-    assert names(run) == ["000000.000", "000000.008"]
+    assert names(run) == ["000000.000"]
+    assert not (run / "snapshots" / "000000.000" / "metrics.json").exists()
+    assert "stopped by SIGTERM" in (run / "report.html").read_text()
+    monkeypatch.setattr(Measuring, "of", measure)
+    assert resume(run, "--kimg", "0.008") == 0  # and what was left out is made up for
+    measured = [(run / "snapshots" / name / "metrics.json").exists() for name in names(run)]
+    assert (names(run), measured) == (["000000.000", "000000.008"], [True, True])
+
+
+def test_the_time_limit_counts_while_the_data_are_looked_at(
+    tmp_path: Path,
+    new_run: Callable[..., int],
+    resume: Callable[..., int],
+    names: Callable[[Path], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    cheap_features: None,
+) -> None:
+    of_data = Summarizer.of_data
+
+    def slowly(self: Summarizer, data: Any) -> Any:
+        self.on_progress(Progress(done=0, total=2, stage="data"))
+        time.sleep(1.5)
+        self.on_progress(Progress(done=1, total=2, stage="data"))
+        raise AssertionError("the time limit was not looked at")
+
+    run = tmp_path / "run"
+    monkeypatch.setattr(Summarizer, "of_data", slowly)
+    options = ("--metrics", "fd_effnet", "--set", "metrics.num_images=4")
+    assert new_run(run, *options, "--kimg", "0.008", "--max-time", "1s") == 75
+    assert names(run) == ["000000.000"]
+    monkeypatch.setattr(Summarizer, "of_data", of_data)
+    assert resume(run) == 0
+    assert (run / "snapshots" / "000000.008" / "metrics.json").exists()
