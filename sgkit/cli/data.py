@@ -155,11 +155,11 @@ def _show_merge(header: Header, out: Path) -> None:
 
 def _plainly(value: object) -> object:
     """A field of a header in words."""
-    from sgkit.store.header import LabelSchema
+    from sgkit.store.header import LabelSchema, size_text
 
     if isinstance(value, LabelSchema):
         return f"{value.kind} ({', '.join(value.names)})" if value.names else value.kind
-    return f"{value[1]}x{value[0]}" if isinstance(value, tuple) and len(value) == 2 else value
+    return size_text(value) if isinstance(value, tuple) and len(value) == 2 else value
 
 
 def _show_diff(result: Diff) -> None:

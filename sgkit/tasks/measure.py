@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgkit.checkpoint.origins import LabelChoice
-from sgkit.config import Config
 from sgkit.errors import ConfigError
 from sgkit.metrics.features import EXTRACTORS
 from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
@@ -20,7 +19,7 @@ __all__ = ["MeasureConfig", "MeasureResult", "measure"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureConfig(Config):
+class MeasureConfig:
     """What is measured, against what, and how."""
 
     images: str

@@ -12,6 +12,7 @@ from sgkit import checkpoint, presets
 from sgkit.config import GrowthConfig, ModelConfig, override
 from sgkit.errors import ConfigError, TrainingError, UsageError
 from sgkit.store import StoreDataset
+from sgkit.store.header import size_text
 from sgkit.training.run import DataFacts, RunConfig, RunFolder
 from sgkit.training.transfer import fitted_config
 
@@ -128,7 +129,7 @@ def _own_changes(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check_fits(config: RunConfig, dataset: StoreDataset) -> None:
     model = config.model
     pairs = [
-        ("image_size", _size(model.image_size), _size(dataset.image_size)),
+        ("image_size", size_text(model.image_size), size_text(dataset.image_size)),
         ("image_channels", model.image_channels, dataset.image_channels),
         ("label_dim", model.label_dim, dataset.label_dim),
     ]
@@ -138,7 +139,3 @@ def _check_fits(config: RunConfig, dataset: StoreDataset) -> None:
                 f"model.{name} is {wanted}, but the store's is {given}. Leave it out: the store decides; "
                 f"or {'set it to 0 to train without labels' if name == 'label_dim' else 'prepare a store that fits'}."
             )
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"

@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,55 +114,47 @@ def test_broken_connections_are_known_from_other_errors(error: Exception, world_
     assert _is_lost(error, DistributedContext(world_size=world_size)) is is_lost
 
 
-def test_sigterm_during_a_measurement_is_obeyed_at_once(
+@pytest.mark.parametrize("stage", ["data", "measuring"])
+@pytest.mark.parametrize(
+    ("options", "disturb", "code", "status"),
+    [
+        ((), lambda _clock: os.kill(os.getpid(), signal.SIGTERM), 143, "SIGTERM"),
+        (("--max-time", "1m"), lambda clock: clock.append(61.0), 75, "the time limit"),
+    ],
+    ids=["sigterm", "time limit"],
+)
+def test_a_measurement_is_broken_off_and_made_up_for(
     tmp_path: Path,
     new_run: Callable[..., int],
     resume: Callable[..., int],
     names: Callable[[Path], list[str]],
     monkeypatch: pytest.MonkeyPatch,
     cheap_features: None,
+    stage: str,
+    options: tuple[str, ...],
+    disturb: Callable[[list[float]], None],
+    code: int,
+    status: str,
 ) -> None:
-    from sgkit.tasks.train.measuring import Measuring
+    summaries, broken_off, clock = Summarizer.summaries, [], [0.0]
 
-    measure = Measuring.of
+    def disturbed(self: Summarizer, pile: Any, **given: str) -> Any:
+        if given["stage"] == stage:
+            broken_off.append(stage)
+            disturb(clock)
+            self.on_progress(Progress(done=0, total=2, stage=stage))
+            raise AssertionError("the measurement went on")
+        return summaries(self, pile, **given)
 
-    def interrupted(self: Measuring, model: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return measure(self, model)
-
-    monkeypatch.setattr(Measuring, "of", interrupted)
     run = tmp_path / "run"
-    assert new_run(run, "--metrics", "fd_effnet", "--set", "metrics.num_images=4", "--kimg", "1") == 143
-    assert names(run) == ["000000.000"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Summarizer, "summaries", disturbed)
+        patch.setattr("sgkit.cli.train.time", SimpleNamespace(monotonic=lambda: clock[-1]))
+        measured = ("--metrics", "fd_effnet", "--set", "metrics.num_images=4")
+        assert new_run(run, *measured, "--kimg", "0.008", *options) == code
+    assert (broken_off, names(run)) == ([stage], ["000000.000"])
     assert not (run / "snapshots" / "000000.000" / "metrics.json").exists()
-    assert "stopped by SIGTERM" in (run / "report.html").read_text()
-    monkeypatch.setattr(Measuring, "of", measure)
-    assert resume(run, "--kimg", "0.008") == 0  # and what was left out is made up for
-    measured = [(run / "snapshots" / name / "metrics.json").exists() for name in names(run)]
-    assert (names(run), measured) == (["000000.000", "000000.008"], [True, True])
-
-
-def test_the_time_limit_counts_while_the_data_are_looked_at(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    names: Callable[[Path], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    cheap_features: None,
-) -> None:
-    of_data = Summarizer.of_data
-
-    def slowly(self: Summarizer, data: Any) -> Any:
-        self.on_progress(Progress(done=0, total=2, stage="data"))
-        time.sleep(1.5)
-        self.on_progress(Progress(done=1, total=2, stage="data"))
-        raise AssertionError("the time limit was not looked at")
-
-    run = tmp_path / "run"
-    monkeypatch.setattr(Summarizer, "of_data", slowly)
-    options = ("--metrics", "fd_effnet", "--set", "metrics.num_images=4")
-    assert new_run(run, *options, "--kimg", "0.008", "--max-time", "1s") == 75
-    assert names(run) == ["000000.000"]
-    monkeypatch.setattr(Summarizer, "of_data", of_data)
+    assert f"stopped by {status}" in (run / "report.html").read_text()
     assert resume(run) == 0
-    assert (run / "snapshots" / "000000.008" / "metrics.json").exists()
+    assert names(run) == ["000000.000", "000000.008"]
+    assert all((run / "snapshots" / name / "metrics.json").exists() for name in names(run))
