@@ -1,0 +1,379 @@
+"""What a file or folder is, by its first bytes or its entries: the one place that tells file types apart.
+
+Names are not trusted: checkpoints are renamed, downloads are error pages, and images come without an extension. Nothing
+is decoded, little is read (at most :data:`MOST_READ` bytes of a file), and no library is imported for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+__all__ = ["ARCHIVES", "COMPRESSED", "IMAGES", "KINDS", "MODELS", "Sniffed", "is_url", "sniff", "sniff_bytes"]
+
+START = 1024
+"""Bytes from the start of a file that decide, except for the index of a zip archive."""
+MOST_READ = 1 << 18
+MOST_ENTRIES = 1000
+"""Entries of a folder that are looked at."""
+LEGACY_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+IMAGE_SUFFIXES = frozenset(
+    {*(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")}
+    | {*(".ppm", ".pgm", ".tga", ".ico", ".jp2")}
+)
+
+KINDS: dict[str, str] = {
+    # files that hold models or arrays
+    "safetensors": "a .safetensors file",
+    "torch zip": "a torch file (.pt)",
+    "torch legacy": "a torch file (.pt, the format before torch 1.6)",
+    "pickle": "a Python pickle (.pkl)",
+    "npz": "a NumPy archive (.npz)",
+    "npy": "a NumPy array (.npy)",
+    "hdf5": "an HDF5 file (.h5, as Keras writes)",
+    "keras": "a Keras model (.keras)",
+    "onnx": "an ONNX model",
+    "gguf": "a GGUF model",
+    "torchscript": "a TorchScript program",
+    "lmdb file": "an LMDB database file",
+    "parquet": "a Parquet table",
+    # images and films
+    "jpeg": "a JPEG image",
+    "png": "a PNG image",
+    "webp": "a WebP image",
+    "gif": "a GIF image",
+    "tiff": "a TIFF image",
+    "bmp": "a BMP image",
+    "heic": "a HEIC image",
+    "avif": "an AVIF image",
+    "jp2": "a JPEG 2000 image",
+    "psd": "a Photoshop file",
+    "ico": "an icon (.ico)",
+    "pnm": "a PPM or PGM image",
+    "video": "a video",
+    # archives and compressed files
+    "zip": "a zip archive",
+    "zip of images": "a zip archive of images",
+    "zip of a checkpoint": "a zip archive with a checkpoint in it",
+    "tar": "a tar archive",
+    "gzip": "a gzip-compressed file",
+    "bzip2": "a bzip2-compressed file",
+    "xz": "an xz-compressed file",
+    "zstd": "a zstd-compressed file",
+    "7z": "a 7z archive",
+    "rar": "a RAR archive",
+    # downloads that went wrong, and text
+    "html": "a web page (HTML)",
+    "lfs pointer": "a Git LFS pointer, not the file itself",
+    "annex pointer": "a git-annex pointer, not the file itself",
+    "xml": "an XML document",
+    "json": "a JSON file",
+    "text": "a text file",
+    "pdf": "a PDF document",
+    "executable": "an executable program",
+    "empty": "an empty file (0 bytes)",
+    "unknown": "a file of unknown type",
+    # folders
+    "store": "an image store made by 'sgkit prepare'",
+    "unfinished store": "an unfinished image store ('sgkit prepare' was stopped)",
+    "run": "a training run folder",
+    "snapshots": "a folder of snapshots",
+    "projection": "a projection made by 'sgkit project'",
+    "projections": "a folder of projections made by 'sgkit project'",
+    "images": "a folder of images",
+    "images in subfolders": "a folder with subfolders of images",
+    "lmdb": "an LMDB database",
+    "saved model": "a TensorFlow SavedModel",
+    "models": "a folder with model files",
+    "empty folder": "an empty folder",
+    "folder": "a folder",
+    # neither
+    "special": "a device, pipe or socket, not a regular file",
+    "missing": "missing",
+}
+"""Kind -> what a message calls it, with its article."""
+
+MODELS = frozenset({"safetensors", "torch zip", "torch legacy", "pickle", "npz"})
+"""Kinds that may hold a model that sgkit reads."""
+IMAGES = frozenset(
+    {*("jpeg", "png", "webp", "gif", "tiff", "bmp", "heic", "avif", "jp2", "psd", "ico", "pnm")},
+)
+COMPRESSED = frozenset({"gzip", "bzip2", "xz", "zstd"})
+ARCHIVES = frozenset({"zip", "zip of images", "zip of a checkpoint", "tar", "7z", "rar"})
+
+
+class Sniffed(NamedTuple):
+    """What is at a path."""
+
+    path: Path
+    kind: str
+    """A key of :data:`KINDS`."""
+    detail: str = ""
+    """The first line of a text file, or the name of the file that matters in an archive; from the file, so unsafe."""
+
+    @property
+    def phrase(self) -> str:
+        """``a JPEG image``: what a message calls it."""
+        return KINDS[self.kind]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of any kind."""
+        return self.path.is_dir()
+
+
+def sniff(path: str | Path) -> Sniffed:
+    """What is at ``path``; it raises nothing for what cannot be read, which is ``unknown``."""
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return Sniffed(path, "missing")
+    try:
+        if stat.S_ISDIR(mode):
+            return Sniffed(path, _folder(path))
+        if not stat.S_ISREG(mode):
+            return Sniffed(path, "special")
+        with path.open("rb") as file:
+            start = file.read(START)
+            kind, detail = sniff_bytes(start), ""
+            if kind == "zip":
+                kind, detail = _zip(file)
+            elif kind == "text":
+                detail = start.split(b"\n")[0][:200].decode("utf-8", "replace").strip()
+    except OSError:
+        return Sniffed(path, "unknown")
+    return Sniffed(path, kind, detail)
+
+
+def is_url(text: str | Path) -> bool:
+    """Whether a path is really a web address; ``pathlib`` makes one slash of two, so one is enough."""
+    scheme, colon, rest = str(text).partition(":/")
+    return bool(colon and rest) and scheme.lower() in ("http", "https", "ftp", "s3", "gs", "hf")
+
+
+# ---------------------------------------------------------------------------------------------- first bytes
+
+STARTS: tuple[tuple[bytes, str], ...] = (
+    (LEGACY_TORCH, "torch legacy"),
+    (b"\x93NUMPY", "npy"),
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"GGUF", "gguf"),
+    (b"PAR1", "parquet"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (b"8BPS", "psd"),
+    (b"\0\0\1\0", "ico"),
+    (b"\x1aE\xdf\xa3", "video"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"%PDF", "pdf"),
+    (b"\x7fELF", "executable"),
+    (b"version https://git-lfs", "lfs pointer"),
+    (b"/annex/objects/", "annex pointer"),
+)
+HEIF_BRANDS = {b"heic": "heic", b"heix": "heic", b"hevc": "heic", b"mif1": "heic", b"msf1": "heic"}
+HEIF_BRANDS |= {b"avif": "avif", b"avis": "avif"}
+MAX_SAFETENSORS_HEADER = 1 << 27
+
+
+def sniff_bytes(start: bytes) -> str:
+    """The kind of a file that starts with ``start`` (512 bytes or more where it is that long); zips are ``zip``."""
+    if not start:
+        return "empty"
+    for magic, kind in STARTS:
+        if start.startswith(magic):
+            return kind
+    return next((kind for test, kind in TESTS if test(start)), None) or _ftyp(start) or _text(start)
+
+
+def _is_safetensors(start: bytes) -> bool:
+    return start[8:9] == b"{" and 2 <= int.from_bytes(start[:8], "little") <= MAX_SAFETENSORS_HEADER
+
+
+def _is_pickle(start: bytes) -> bool:
+    """Protocols 2 to 5; or the older ones, whose files begin with a global or the mark of a tuple or dict."""
+    binary = start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5")
+    return binary or start[:4] in (b"(dp0", b"(dp1", b"(lp0", b"(lp1") or start.startswith((b"ccopy_reg\n", b"(c"))
+
+
+def _is_bmp(start: bytes) -> bool:
+    return start[:2] == b"BM" and start[6:10] == b"\0\0\0\0"
+
+
+def _is_onnx(start: bytes) -> bool:
+    """A protocol buffer whose fields 1 and 2 are a small version and a producer's name."""
+    return start[:1] == b"\x08" and 1 <= start[1] <= 32 and start[2:3] == b"\x12" and start[4:5].isalpha()
+
+
+TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (_is_safetensors, "safetensors"),
+    (_is_pickle, "pickle"),
+    (lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", "webp"),
+    (lambda start: start[:4] == b"RIFF" and start[8:12] == b"AVI ", "video"),
+    (_is_bmp, "bmp"),
+    (lambda start: start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in b" \n\r\t", "pnm"),
+    (lambda start: start[257:262] == b"ustar", "tar"),
+    (lambda start: start[16:20] in (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde"), "lmdb file"),
+    (lambda start: len(start) > 4 and _is_onnx(start), "onnx"),
+)
+
+
+def _ftyp(start: bytes) -> str | None:
+    """ISO media: HEIC and AVIF images, else films."""
+    if start[4:8] != b"ftyp":
+        return None
+    size = min(int.from_bytes(start[:4], "big"), len(start))
+    brands = [start[8:12], *(start[place : place + 4] for place in range(16, size - 3, 4))]
+    return next((HEIF_BRANDS[brand] for brand in brands if brand in HEIF_BRANDS), "video")
+
+
+def _text(start: bytes) -> str:
+    """HTML, XML, JSON or other text; ``unknown`` for what is no text."""
+    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if start.startswith(mark):
+            text = start[len(mark) :].decode(encoding, "ignore")
+            break
+    else:
+        text = start.decode("utf-8", "replace")
+        odd = sum(not (char.isprintable() or char in "\n\r\t\f") or char == "\ufffd" for char in text[:-3])
+        if odd > len(text) / 16 or "\0" in text:
+            return "unknown"
+    head = text.lstrip().lower()
+    if head.startswith(("<!doctype html", "<html", "<head", "<body", "<script")) or "<html" in head:
+        return "html"
+    if head.startswith("<"):
+        return "xml"
+    return "json" if head.startswith(("{", "[")) else "text"
+
+
+# ---------------------------------------------------------------------------------------------- zip archives
+
+CHECKPOINT_SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".model", ".safetensors")
+
+
+def _zip(file: IO[bytes]) -> tuple[str, str]:
+    """The kind of a zip archive by the names in its index, and the checkpoint or image that decides."""
+    names = list(itertools.islice(_zip_names(file), MOST_ENTRIES))
+    tops = {name.partition("/")[2] for name in names}
+    if "data.pkl" in tops or "data.pkl" in names:
+        return ("torchscript" if "constants.pkl" in tops else "torch zip"), ""
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz", ""
+    if "model.weights.h5" in names:
+        return "keras", ""
+    real = [name for name in names if not name.startswith("__MACOSX/") and not name.endswith("/")]
+    checkpoints = [name for name in real if name.lower().endswith(CHECKPOINT_SUFFIXES)]
+    if checkpoints:
+        return "zip of a checkpoint", checkpoints[0]
+    images = [name for name in real if _is_image_name(name)]
+    return ("zip of images", images[0]) if images else ("zip", "")
+
+
+def _zip_names(file: IO[bytes]) -> Iterator[str]:
+    """Names in the central directory of a zip archive, read by hand and within bounds; a damaged one gives fewer."""
+    size = file.seek(0, os.SEEK_END)
+    tail_start = max(0, size - (1 << 16) - 22)
+    file.seek(tail_start)
+    tail = file.read((1 << 16) + 22)
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or len(tail) < end + 22:
+        return
+    length = struct.unpack_from("<I", tail, end + 12)[0]
+    newer = tail.rfind(b"PK\x06\x06", 0, end)
+    if newer >= 0 and len(tail) >= newer + 56:  # a zip64 archive's own end record stands before the common one
+        length, end = struct.unpack_from("<Q", tail, newer + 40)[0], newer
+    file.seek(max(0, tail_start + end - min(length, size)))
+    index = file.read(MOST_READ)
+    place = 0
+    while index[place : place + 4] == b"PK\x01\x02" and place + 46 <= len(index):
+        name, extra, comment = struct.unpack_from("<HHH", index, place + 28)
+        yield index[place + 46 : place + 46 + name].decode("utf-8", "replace")
+        place += 46 + name + extra + comment
+
+
+# -------------------------------------------------------------------------------------------------- folders
+
+
+def _folder(path: Path) -> str:
+    """The kind of a folder by what is in it, and one level below."""
+    names = _entries(path)
+    if "header.json" in names:
+        return "store"
+    if "plan.json" in names:
+        return "unfinished store"
+    if "snapshots" in names or {"config.toml", "log.jsonl"} <= names:
+        return "run"
+    if "latent.npz" in names:
+        return "projection"
+    if "saved_model.pb" in names:
+        return "saved model"
+    if "data.mdb" in names:
+        return "lmdb"
+    return _contents(path, names)
+
+
+def _contents(path: Path, names: set[str]) -> str:
+    if not names:
+        return "empty folder"
+    below = [_entries(path / name) for name in sorted(names)[:32]]
+    if any(name.endswith(".safetensors") for name in names) or any("model.safetensors" in inner for inner in below):
+        return "snapshots"
+    if any("latent.npz" in inner for inner in below):
+        return "projections"
+    if any(name.lower().endswith(CHECKPOINT_SUFFIXES) for name in names):
+        return "models"
+    if _has_image(path, names):
+        return "images"
+    if any(_is_image_name(name) for inner in below for name in inner):
+        return "images in subfolders"
+    return "folder"
+
+
+def _entries(path: Path) -> set[str]:
+    """Names in a folder, the first thousand of them, hidden ones left out; none where there is no folder."""
+    try:
+        with os.scandir(path) as entries:
+            return {entry.name for entry in itertools.islice(entries, MOST_ENTRIES) if not entry.name.startswith(".")}
+    except OSError:
+        return set()
+
+
+def _has_image(path: Path, names: Iterable[str]) -> bool:
+    """Whether a folder has files named as images, or a first few without a known name that are images."""
+    names = sorted(names)
+    if any(_is_image_name(name) for name in names):
+        return True
+    return any(_starts_as_image(path / name) for name in names[:8])
+
+
+def _starts_as_image(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return sniff_bytes(file.read(START)) in IMAGES
+    except OSError:
+        return False
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
