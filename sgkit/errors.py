@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from sgkit.text import printable
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -15,6 +17,7 @@ __all__ = [
     "InputError",
     "MissingDependencyError",
     "NonFiniteError",
+    "ResourceError",
     "SgkitError",
     "StoreError",
     "TrainingError",
@@ -25,9 +28,15 @@ __all__ = [
 
 
 class SgkitError(Exception):
-    """Base of all errors that a user can act on; the command line prints its text without a traceback."""
+    """Base of all errors that a user can act on; the command line prints its text without a traceback.
+
+    Its text is one line and safe to print, whatever names of files it mentions; see :func:`sgkit.text.printable`.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(value) if isinstance(value, str) else value for value in args))
 
 
 class UsageError(SgkitError):
@@ -68,14 +77,40 @@ class MissingDependencyError(SgkitError):
     """An optional package or program is needed for what was asked."""
 
 
+class ResourceError(SgkitError):
+    """The machine lacks memory, disk space or open files, or the operating system refused access."""
+
+
 class WeightsError(SgkitError):
     """The weights of a third-party network cannot be had, or are not what they should be."""
 
 
-def did_you_mean(given: str, allowed: Iterable[str]) -> str:
-    """A sentence naming the nearest allowed word, or listing all of them when none is near."""
-    names = sorted(allowed)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean {near[0]!r}?"
-    return "Allowed: " + ", ".join(names) + "."
+MOST_LISTED = 12
+"""How many allowed words are always listed."""
+
+
+def did_you_mean(given: object, allowed: Iterable[object]) -> str:
+    """One or two sentences: the allowed words close to ``given``, and all of them when they are few or none is close.
+
+    Of long lists only the close words are named; words that are equally close are all named.
+    """
+    names = [str(name) for name in (sorted(allowed, key=str) if isinstance(allowed, (set, frozenset)) else allowed)]
+    near = _nearest(str(given), names)
+    listed = f"Allowed: {', '.join(names)}." if names else "None is allowed."
+    guess = f"Did you mean {' or '.join(repr(name) for name in near)}?"
+    if not near:
+        return listed
+    return f"{guess} {listed}" if 1 < len(names) <= MOST_LISTED else guess
+
+
+def _nearest(given: str, names: list[str]) -> list[str]:
+    """Up to 3 of ``names`` that are close to ``given``, all equally close; upper and lower case are the same here."""
+    close = {name: _closeness(given.lower(), name.lower()) for name in names}
+    best = max(close.values(), default=0.0)
+    return [name for name in names if close[name] >= max(0.65, best - 1e-9)][:3]
+
+
+def _closeness(given: str, name: str) -> float:
+    """0 to 1: a word of which only the beginning was given is close, too."""
+    begins = len(given) >= 3 and name.startswith(given)
+    return max(difflib.SequenceMatcher(None, given, name).ratio(), 0.9 if begins else 0.0)

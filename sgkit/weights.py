@@ -155,7 +155,7 @@ def fetch_weights(name: str, *, on_progress: OnProgress = ignore_progress) -> Pa
         return download(weights.url, path, sha256=weights.sha256, on_progress=on_progress)
     except WeightsError as error:
         raise WeightsError(
-            f"{error}\nWithout a connection: get {weights.url} on another machine, then import it here with "
+            f"{error} Without a connection: get {weights.url} on another machine, then import it here with "
             f"'sgkit weights get {name} --file FILE'."
         ) from error
 

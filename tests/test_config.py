@@ -200,7 +200,7 @@ def test_override_leaves_the_original_alone() -> None:
             "Unknown configuration key 'synthesis.chanel_base'. Did you mean 'synthesis.channel_base'?",
         ),
         ({"conv_clmp": 3}, "Unknown configuration key 'conv_clmp'. Did you mean 'synthesis.conv_clamp'?"),
-        ({"mapping.xyz": 3}, "Unknown configuration key 'mapping.xyz'. Allowed: activation, "),
+        ({"mapping.xyz": 3}, "Unknown configuration key 'mapping.xyz'. Allowed: num_layers, "),
         ({"sinthesis.channel_base": 3}, "Unknown configuration group 'sinthesis'. Did you mean 'synthesis'?"),
         ({"z_dim.x": 3}, "'z_dim' is 512, one value, so it has no key 'x'."),
         ({"z_dim": "many"}, "z_dim is 'many'; it must be a whole number."),

@@ -29,8 +29,29 @@ def test_bad_usage() -> None:
 
 
 def test_the_nearest_word_is_named() -> None:
-    assert did_you_mean("stylegan2-g", ["progan", "stylegan2-f", "self-modulated"]) == "Did you mean 'stylegan2-f'?"
+    assert did_you_mean("stylegan2-g", ["progan", "stylegan2-f", "self-modulated"]) == (
+        "Did you mean 'stylegan2-f'? Allowed: progan, stylegan2-f, self-modulated."
+    )
 
 
-def test_all_words_are_listed_when_none_is_near() -> None:
-    assert did_you_mean("zzz", ["beta", "alpha"]) == "Allowed: alpha, beta."
+@pytest.mark.parametrize(
+    ("given", "allowed", "text"),
+    [
+        ("zzz", ["beta", "alpha"], "Allowed: beta, alpha."),
+        ("zzz", {"beta", "alpha"}, "Allowed: alpha, beta."),
+        ("middle", ["center", "wide", "none"], "Allowed: center, wide, none."),  # 'wide' is no guess
+        ("W+", ["z", "w", "w+"], "Did you mean 'w+'? Allowed: z, w, w+."),
+        ("jsn", ["json"], "Did you mean 'json'?"),
+        ("gamma", ["r1_gamma", "r2_gamma"], "Did you mean 'r1_gamma' or 'r2_gamma'? Allowed: r1_gamma, r2_gamma."),
+        ("word5", [f"word{number}" for number in range(3, 30)], "Did you mean 'word5'?"),
+        ("zzz", [f"word{number}" for number in range(13)], "Allowed: word0, word1, word2, word3,"),
+        ("x", [], "None is allowed."),
+    ],
+)
+def test_few_words_are_always_listed_and_only_close_ones_guessed(given: str, allowed: list[str], text: str) -> None:
+    assert did_you_mean(given, allowed).startswith(text)
+
+
+def test_texts_are_safe_to_print_wherever_they_end_up() -> None:
+    text = str(SgkitError("no file a\x1b[2J\u202eb\nError: c"))
+    assert text == r"no file a\x1b[2J\u202eb\nError: c"

@@ -7,7 +7,6 @@ To add a command, write ``sgkit/cli/<name>.py`` with a function (or, for a group
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import sgkit
-from sgkit.cli import report
+from sgkit.cli import report, terminal
 from sgkit.errors import SgkitError, did_you_mean
+from sgkit.faults import explain
 
 __all__ = ["COMMANDS", "CommandRow", "app", "load_command", "main"]
 
@@ -120,6 +120,10 @@ class _InterruptedError(Exception):
     """Ctrl-C."""
 
 
+class _CommandError(Exception):
+    """What a command raised, of a kind for which Typer would leave the program without a word."""
+
+
 class _LazyGroup(TyperGroup):
     """Lists every row of the table, and imports a command's module only when that command is called."""
 
@@ -137,6 +141,8 @@ class _LazyGroup(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise _InterruptedError from None  # Typer would make it exit code 130, without a word
+        except (EOFError, BrokenPipeError) as error:
+            raise _CommandError from error
 
 
 def load_command(name: str) -> Any:
@@ -182,12 +188,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: failed. 2: called in a wrong way. 130: stopped by Ctrl-C. Errors become one message on standard error;
     ``--debug`` anywhere before a ``--`` shows the traceback as well.
     """
-    from sgkit.runtime.allocator import keep_freed_memory
-
     args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
-    keep_freed_memory()
+    terminal.start()
     try:
+        from sgkit.runtime.allocator import keep_freed_memory
+
+        keep_freed_memory()
         code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
+        terminal.finish()
+    except terminal.OutputClosedError:
+        return terminal.OUTPUT_CLOSED
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             report.traceback()
@@ -204,6 +214,8 @@ def _without_debug(args: list[str]) -> tuple[list[str], bool]:
 
 def _explain(error: BaseException) -> tuple[str, str | None, int]:
     """What to say about ``error``, what to try, and the exit code."""
+    if isinstance(error, _CommandError) and error.__cause__ is not None:
+        error = error.__cause__
     if isinstance(error, (KeyboardInterrupt, _InterruptedError)):
         return "Stopped by Ctrl-C.", None, report.INTERRUPTED
     if isinstance(error, SgkitError):
@@ -211,13 +223,13 @@ def _explain(error: BaseException) -> tuple[str, str | None, int]:
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         return _usage_message(error), f"Try '{context.command_path} --help'." if context else None, error.exit_code
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", None, 1
-    if isinstance(error, MemoryError) or re.search("out of memory|can't allocate memory", str(error)):
-        return "Out of memory.", "Use a smaller batch or image size, or a device with more memory.", 1
+    fault = explain(error)
+    if fault is not None:
+        return fault.text, fault.hint, 1
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("sgkit"):
         return f"Package {error.name!r} is not installed.", "Run 'sgkit doctor' to see what is missing.", 1
-    return f"{type(error).__name__}: {error}", "This is a bug in sgkit. Add --debug to see where it happened.", 1
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}", "This is a bug in sgkit. Add --debug to see where it happened.", 1
 
 
 def _usage_message(error: typer.TyperException) -> str:

@@ -1,25 +1,26 @@
-"""The only module that writes to the terminal: results to standard output, everything else to standard error."""
+"""What commands tell: results on standard output, everything else on standard error; in words, tables, bars or JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 import traceback as tracebacks
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from json import dumps
 from typing import Any, TypeVar
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from sgkit.cli import terminal
+from sgkit.cli.terminal import RANK, tell, write
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+from sgkit.text import printable
 
 __all__ = [
     "INTERRUPTED",
+    "block",
     "duration",
     "emit",
     "error",
@@ -38,11 +39,10 @@ __all__ = [
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 
-T = TypeVar("T")
+MOST_IN_CELL = 300
+"""Longest text in a cell of a table."""
 
-_RANK = os.environ.get("RANK", "0")  # set by torchrun: only the first process speaks, but any may fail
-_stdout = Console(highlight=False, soft_wrap=True, quiet=_RANK != "0")
-_stderr = Console(highlight=False, soft_wrap=True, stderr=True)
+T = TypeVar("T")
 
 
 # ----------------------------------------------------------------------------------------------- results
@@ -50,47 +50,54 @@ _stderr = Console(highlight=False, soft_wrap=True, stderr=True)
 
 def speak() -> None:
     """Let this process write results although it is not torchrun's first: it is the one that has them."""
-    _stdout.quiet = False
+    terminal.STDOUT.quiet = False
 
 
 def out(text: str) -> None:
-    """Write a line of results, as it is."""
-    _stdout.print(escape(text))
+    """Write a line of results."""
+    write(printable(text))
+
+
+def block(text: str) -> None:
+    """Write results of several lines, such as a file's content."""
+    write(printable(text, limit=len(text), lines=True))
 
 
 def emit(result: T, *, json: bool, show: Callable[[T], None]) -> None:
     """Write ``result`` as JSON, or by ``show`` when ``json`` is off."""
-    if json:
-        out(dumps(jsonable(result), indent=2, ensure_ascii=False))
-    else:
+    if not json:
         show(result)
+    else:
+        terminal.write_json(jsonable(result))
 
 
 def facts(pairs: Mapping[str, object], *, title: str | None = None) -> None:
     """Write names and values in two columns."""
     if title:
-        _stdout.print(f"[bold]{escape(title)}[/bold]")
-    width = max((len(name) for name in pairs), default=0)
-    for name, value in pairs.items():
-        _stdout.print(f"  [dim]{escape(name.ljust(width))}[/dim]  {escape(str(value))}")
+        write(Text(printable(title), style="bold"))
+    names = [printable(name) for name in pairs]
+    width = max(map(len, names), default=0)
+    for name, value in zip(names, pairs.values(), strict=True):
+        write(Text.assemble("  ", (name.ljust(width), "dim"), "  ", printable(value)))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
     """Write rows under headings; columns of numbers stand to the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Table(title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    grid.title = None if title is None else Text(printable(title), style="bold")
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], (int, float)) for row in rows)
         is_name = index == 0 and all(len(_cell(row[0])) <= 32 for row in rows)  # to be copied, so not to be broken
         grid.add_column(
-            escape(column),
+            Text(printable(column)),
             justify="right" if numeric else "left",
             overflow="fold",
             no_wrap=is_name,
             header_style="dim",
         )
     for row in rows:
-        grid.add_row(*(escape(_cell(value)) for value in row))
-    _stdout.print(grid, soft_wrap=False)
+        grid.add_row(*(Text(_cell(value)) for value in row))
+    write(grid, soft_wrap=False)
 
 
 def jsonable(value: Any) -> Any:
@@ -113,27 +120,28 @@ def jsonable(value: Any) -> Any:
 
 def note(text: str) -> None:
     """Tell something by the way, such as where a file was written."""
-    if _RANK == "0":
-        _stderr.print(escape(text))
+    if RANK == "0":
+        tell(printable(text))
 
 
 def warning(text: str) -> None:
     """Tell something that may be wrong."""
-    if _RANK == "0":
-        _stderr.print(f"[bold yellow]Warning:[/bold yellow] {escape(text)}")
+    if RANK == "0":
+        tell(Text.assemble(("Warning:", "bold yellow"), " ", printable(text)))
 
 
 def error(text: str, *, hint: str | None = None) -> None:
     """Tell why the command failed, and what to try. Never wrapped, so that it can be searched and copied."""
-    who = "" if _RANK == "0" else f" (process {_RANK})"
-    _stderr.print(f"[bold red]Error{who}:[/bold red] {escape(text)}")
+    who = "" if RANK == "0" else f" (process {RANK})"
+    tell(Text.assemble((f"Error{who}:", "bold red"), " ", printable(text)))
     if hint:
-        _stderr.print(f"[dim]{escape(hint)}[/dim]")
+        tell(Text(printable(hint), style="dim"))
 
 
 def traceback() -> None:
     """Show where the error that is being handled came from."""
-    _stderr.print(escape(tracebacks.format_exc().rstrip()))
+    text = tracebacks.format_exc().rstrip()
+    tell(printable(text, limit=len(text), lines=True))
 
 
 # ---------------------------------------------------------------------------------------------- progress
@@ -145,9 +153,9 @@ def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
 
     Where standard error is no terminal, it writes a plain line at most ``every`` seconds instead, and one at the end.
     """
-    if _RANK != "0":
+    if RANK != "0":
         yield ignore_progress
-    elif _stderr.is_terminal:
+    elif terminal.STDERR.is_terminal:
         with _bar(title) as on_progress:
             yield on_progress
     else:
@@ -158,7 +166,7 @@ def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
 @contextmanager
 def live_table(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
     """As :func:`progress_bar`, with the facts of :class:`Progress` in a table of their own under the bar."""
-    if _RANK == "0" and _stderr.is_terminal:
+    if RANK == "0" and terminal.STDERR.is_terminal:
         with _table(title) as on_progress:
             yield on_progress
     else:
@@ -224,7 +232,7 @@ class _Meter:
         if done > 0 and progress.total is not None and progress.total > progress.done:
             parts.append(f"{duration(seconds * (progress.total - progress.done) / done)} left")
         parts += [f"{name} {value}" for name, value in progress.fields.items() if fields]
-        return ", ".join(parts)
+        return printable(", ".join(parts))
 
 
 def _bars() -> Any:
@@ -236,7 +244,7 @@ def _bars() -> Any:
         BarColumn(24),
         TextColumn("{task.fields[words]}", markup=False),
     )
-    return RichProgress(*columns, console=_stderr)
+    return RichProgress(*columns, console=terminal.STDERR)
 
 
 @contextmanager
@@ -246,7 +254,7 @@ def _bar(title: str) -> Iterator[OnProgress]:
         task = bars.add_task(title, total=None, words="")
 
         def on_progress(progress: Progress) -> None:
-            name = f"{title}: {progress.stage}" if progress.stage else title
+            name = printable(f"{title}: {progress.stage}" if progress.stage else title)
             bars.update(
                 task, description=name, total=progress.total, completed=progress.done, words=meter.words(progress)
             )
@@ -266,18 +274,18 @@ def _table(title: str) -> Iterator[OnProgress]:
     def view() -> Group:
         grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for name in shown:
-            grid.add_column(escape(name), justify="right")
+            grid.add_column(Text(printable(name)), justify="right")
         if shown:
-            grid.add_row(*map(escape, shown.values()))
+            grid.add_row(*(Text(printable(value)) for value in shown.values()))
         return Group(bars.get_renderable(), grid)
 
     def on_progress(progress: Progress) -> None:
-        name = f"{title}: {progress.stage}" if progress.stage else title
+        name = printable(f"{title}: {progress.stage}" if progress.stage else title)
         words = meter.words(progress, fields=False)
         bars.update(task, description=name, total=progress.total, completed=progress.done, words=words)
         shown.update(progress.fields)
 
-    with Live(get_renderable=view, console=_stderr, refresh_per_second=4):
+    with Live(get_renderable=view, console=terminal.STDERR, refresh_per_second=4):
         yield on_progress
 
 
@@ -288,7 +296,7 @@ def _lines(title: str, every: float) -> Iterator[OnProgress]:
 
     def show() -> None:
         nonlocal shown_at, shown_words
-        _stderr.print(escape(last_words))
+        tell(printable(last_words))
         shown_at, shown_words = time.monotonic(), last_words
 
     def on_progress(progress: Progress) -> None:
@@ -321,4 +329,4 @@ def _number(value: float, digits: int) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "-" if value is None else str(value)
+    return "-" if value is None else printable(value, limit=MOST_IN_CELL)

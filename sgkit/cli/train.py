@@ -220,7 +220,7 @@ def _dry_run(
 def _show_plan(plan: TrainPlan) -> None:
     from sgkit.training.run import to_toml
 
-    report.out(to_toml(plan.config.to_dict()))
+    report.block(to_toml(plan.config.to_dict()))
     train = plan.config.train
     parameters = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in plan.parameters.items())
     report.facts(

@@ -170,8 +170,8 @@ def _why_no_header(folder: Path) -> str:
     plan = folder / PLAN_NAME
     if plan.is_file():
         return (
-            f"Store {folder} is unfinished. Run the command that started it again; it continues where it stopped:\n"
-            f"  {_command_of(plan, folder)}"
+            f"Store {folder} is unfinished. Run the command that started it again; it continues where it stopped: "
+            f"{_command_of(plan, folder)}"
         )
     return f"{folder} is not a store: it has no {HEADER_NAME}. {make}"
 

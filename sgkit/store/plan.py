@@ -174,8 +174,8 @@ def check_same(planned: dict[str, Any], found: dict[str, Any], folder: Path) -> 
             continue
         what = _difference(key, planned[key], found.get(key))
         raise StoreError(
-            f"{folder} holds an unfinished store made differently: {what}. Repeat the command that started it:\n"
-            f"  {found.get('command', '?')}\nor remove the folder to start anew."
+            f"{folder} holds an unfinished store made differently: {what}. Remove the folder to start "
+            f"again, or repeat the command that started it: {found.get('command', '?')}"
         )
 
 

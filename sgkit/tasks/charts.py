@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sgkit.text import printable
+
 __all__ = ["CHART_SCRIPT", "CHART_STYLE", "Chart", "Curve", "Mark", "chart_html", "thinned", "ticks"]
 
 Points = Sequence[tuple[float, float]]
@@ -188,7 +190,7 @@ def _number(value: float) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    return html.escape(printable(text, limit=len(text)), quote=True)
 
 
 CHART_STYLE = """

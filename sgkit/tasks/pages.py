@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from sgkit.text import printable
+
 __all__ = ["Figure", "Section", "figure", "html_page"]
 
 KINDS = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
@@ -152,7 +154,7 @@ def _anchor(section: Section) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    return html.escape(printable(text, limit=max(len(text), 1), lines=True), quote=True)
 
 
 def _seconds(seconds: float) -> str:

@@ -79,10 +79,10 @@ def test_unknown_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) ->
     [
         (ConfigError("batch is 0; it must be 1 or more."), 2, "Error: batch is 0; it must be 1 or more."),
         (StoreError("No header in x."), 1, "Error: No header in x."),
-        (FileNotFoundError(2, "No such file or directory", "x.png"), 1, "Error: No such file or directory: x.png"),
+        (FileNotFoundError(2, "No such file or directory", "x.png"), 1, "Error: No such file or folder: x.png"),
         (OSError("disk gone"), 1, "Error: disk gone"),
         (MemoryError(), 1, "Error: Out of memory."),
-        (RuntimeError("CUDA out of memory. Tried"), 1, "Use a smaller batch"),
+        (RuntimeError("CUDA out of memory. Tried"), 1, "Use a smaller --batch"),
         (ModuleNotFoundError("No module named 'lmdb'", name="lmdb"), 1, "Package 'lmdb' is not installed."),
         (ValueError("odd"), 1, "Error: ValueError: odd\nThis is a bug in sgkit."),
         (typer.BadParameter("too odd"), 2, "Error: Invalid value: too odd"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from sgkit.cli import report
+from sgkit.cli import report, terminal
 from sgkit.runtime.progress import Progress
 
 
@@ -161,7 +161,7 @@ def test_a_failure_ends_the_lines_without_another(capsys: pytest.CaptureFixture[
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(report, "_stderr", Console(stderr=True, force_terminal=True, width=100))
+    monkeypatch.setattr(terminal, "STDERR", Console(stderr=True, force_terminal=True, width=100))
     with report.progress_bar("Preparing") as on_progress:
         on_progress(Progress(done=4, total=4, fields={"skipped": "[1]"}))
     shown = capsys.readouterr().err
@@ -171,7 +171,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def test_a_terminal_gets_a_table_of_facts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(report, "_stderr", Console(stderr=True, force_terminal=True, width=100))
+    monkeypatch.setattr(terminal, "STDERR", Console(stderr=True, force_terminal=True, width=100))
     with report.live_table("Training") as on_progress:
         on_progress(Progress(done=1, total=4, unit="kimg", fields={"G": "0.500", "[fake]": "-0.25"}))
         report.warning("something happened")

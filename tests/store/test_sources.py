@@ -281,7 +281,7 @@ def test_samples_follow_their_options() -> None:
         ("sample:landscape", "Did you mean 'landscapes'"),
         ("sample:landscapes?cuont=3", "Did you mean 'count'"),
         ("sample:landscapes?count=0", "whole number, 1 or more"),
-        ("sample:landscapes?labels=hour", "Allowed: all, none, season"),
+        ("sample:landscapes?labels=hour", "Allowed: none, season, all"),
     ],
 )
 def test_samples_that_are_not_there_are_named(given: str, message: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sgkit.store.pictures import Pixels
+from sgkit.text import printable
 
 __all__ = ["draw_curve"]
 
@@ -55,7 +56,7 @@ def draw_curve(
         pen.line([(x, _TOP), (x, height - _BOTTOM)], fill=_GRID)
         pen.text((x, height - _BOTTOM + 6), str(index), fill=_INK, font=font, anchor="mt")
     pen.text((width - _RIGHT, height - 6), unit, fill=_INK, font=font, anchor="rb")
-    pen.text((_LEFT, _TOP - 10), title, fill=_INK, font=font, anchor="lb")
+    pen.text((_LEFT, _TOP - 10), printable(title, limit=80), fill=_INK, font=font, anchor="lb")
     points = [place(index, log) for index, log in enumerate(logs)]
     pen.line(points if len(points) > 1 else points * 2, fill=_LINE, width=2)
     if mark is not None:

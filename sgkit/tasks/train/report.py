@@ -15,6 +15,7 @@ from sgkit.runtime.files import atomic_path
 from sgkit.store.header import Header, size_text
 from sgkit.tasks.charts import CHART_SCRIPT, CHART_STYLE, Chart, Curve, Mark, chart_html
 from sgkit.tasks.pages import Section, html_page
+from sgkit.text import printable
 from sgkit.training.logs import read_log
 from sgkit.training.run import RunConfig, RunFolder, to_toml
 from sgkit.training.snapshots import measured
@@ -262,7 +263,7 @@ def _hours(seconds: float) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(str(text), quote=True)
+    return html.escape(printable(text), quote=True)
 
 
 _STYLE = """
