@@ -154,9 +154,19 @@ def _depthwise(x: Tensor, kernel: Tensor, *, stride: tuple[int, int], padding: t
 
 
 def _repeated(function: Callable[..., Tensor], x: Tensor, kernel: Tensor, **options: Any) -> Tensor:
-    """The convolution ``function`` with the same kernel for every channel of ``x``."""
+    """Apply the convolution ``function`` with the same kernel to every channel of ``x``.
+
+    On CPUs always in float32 (or double), whatever the dtype of ``x`` and whatever autocast says: oneDNN never returns
+    from some bf16 convolutions of this kind (2 to 16 channels in ``channels_last``, kernels of 16 or more columns, on
+    processors with avx512_bf16; torch 2.13), and with a stride its bf16 transposed ones are up to 50 times as slow.
+    """
     channels = x.shape[1]
-    return function(x, kernel.to(x.dtype).expand(channels, 1, *kernel.shape), groups=channels, **options)
+    if x.device.type != "cpu":
+        return function(x, kernel.to(x.dtype).expand(channels, 1, *kernel.shape), groups=channels, **options)
+    with torch.autocast("cpu", enabled=False):
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        taps = kernel.to(wide.dtype).expand(channels, 1, *kernel.shape)
+        return function(wide, taps, groups=channels, **options).to(x.dtype)
 
 
 class _Depthwise(torch.autograd.Function):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -251,3 +253,46 @@ def test_no_input_is_changed(name: str) -> None:
 def test_upsampling_without_a_filter_repeats_pixels() -> None:
     x = signal(1, 2, 3, 4)
     close(upsample2d(x, filter_of((1, 1))), F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+# --------------------------------------------------------------------------------------- half precision on CPUs
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_filters_compute_in_fp32_on_cpus_whatever_the_dtype(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    """oneDNN never returns from some of these convolutions in bf16, so none is computed in it, even under autocast."""
+    x = signal(2, 3, 9, 10).to(dtype).contiguous(memory_format=layout).requires_grad_()
+    taps = torch.outer(filter_of((1, 2, 3, 4, 5)), filter_of((1, 2, 3, 4, 5))).float()
+    expected = upfirdn2d(x.float(), taps, down=2, padding=Padding(2, 2)).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = upfirdn2d(x, taps, down=2, padding=Padding(2, 2))
+    assert got.dtype == dtype
+    assert torch.equal(got, expected)
+    upstream = torch.ones_like(got)
+    (slope,) = torch.autograd.grad(got, x, upstream)
+    (expected_slope,) = torch.autograd.grad(expected, x, upstream)
+    torch.testing.assert_close(slope, expected_slope)
+
+
+HANGS = """
+import itertools, torch
+from sgkit.ops import Padding, upfirdn2d
+
+torch.set_num_threads(1)
+for channels, n, axes in itertools.product((2, 3, 8, 16), (12, 16, 24), (1, 2)):
+    taps = torch.hann_window(n) if axes == 1 else torch.ones(n, n)
+    for up, down in ((1, 1), (2, 1), (1, 2)):
+        x = torch.randn(2, channels, 32, 32).contiguous(memory_format=torch.channels_last)
+        for dtype in (torch.bfloat16, torch.float32):  # autocast would compute these in bf16 as well
+            leaf = x.to(dtype).requires_grad_()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                y = upfirdn2d(leaf, taps, up=up, down=down, padding=Padding(n // 2, n // 2))
+                (slope,) = torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
+                slope.square().sum().backward()
+"""
+
+
+def test_filters_return_for_the_shapes_that_hang_in_onednn() -> None:
+    """In a process that can be killed: forward, backward, and backward of that."""
+    subprocess.run([sys.executable, "-c", HANGS], check=True, timeout=60)
