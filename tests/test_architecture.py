@@ -21,6 +21,7 @@ LEVELS = {
     "ops": 1,
     "store": 1,
     "runtime": 1,
+    "unpickle": 1,
     "weights": 1,
     "model": 2,
     "edits": 3,
@@ -41,7 +42,7 @@ SIDEWAYS = {  # within a level, package -> packages of the same level it may imp
     "errors": {"text"},  # their texts are safe to print
     "config": {"errors"},  # errors is the root of level 0
     "presets": {"errors", "config"},  # a preset is a configuration
-    "store": {"runtime"},  # whole files and progress
+    "store": {"runtime", "unpickle"},  # whole files and progress
     "weights": {"runtime"},  # whole files and progress
 }
 COMPOSED = {"demo"}  # the one task that is made of the others

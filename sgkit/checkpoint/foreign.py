@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sgkit.checkpoint.allowed import Namespace, PersistentObject, TfNetwork
-from sgkit.checkpoint.arrays import ArrayRecord, TensorView, as_array
-from sgkit.checkpoint.inert import Budget, shown
-from sgkit.checkpoint.mapped import mapped_file
-from sgkit.checkpoint.torch_files import LEGACY_START, read_legacy, read_pickle, read_zip
 from sgkit.errors import CheckpointError, InputError
+from sgkit.unpickle.allowed import Namespace, PersistentObject, TfNetwork
+from sgkit.unpickle.arrays import ArrayRecord, TensorView, as_array
+from sgkit.unpickle.inert import Budget, shown
+from sgkit.unpickle.mapped import mapped_file
+from sgkit.unpickle.torch_files import LEGACY_START, read_legacy, read_pickle, read_zip
 
 __all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream", "refusal"]
 

@@ -15,16 +15,16 @@ import numpy as np
 
 from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
-from sgkit.checkpoint.arrays import DTYPES, num_elements
 from sgkit.checkpoint.assign import assemble
 from sgkit.checkpoint.foreign import ForeignNetwork, refusal
-from sgkit.checkpoint.inert import Budget, shown
-from sgkit.checkpoint.mapped import mapped_file
 from sgkit.checkpoint.native import is_native, raw_header, raw_metadata
-from sgkit.checkpoint.torch_files import read_pickle, stored_members
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
 from sgkit.model import Model, ModelInfo
+from sgkit.unpickle.arrays import DTYPES, num_elements
+from sgkit.unpickle.inert import Budget, shown
+from sgkit.unpickle.mapped import mapped_file
+from sgkit.unpickle.torch_files import read_pickle, stored_members
 
 __all__ = ["ARRAY_KEY", "METADATA_KEY", "is_state_dict", "load_state_dicts"]
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sgkit
-from sgkit.checkpoint import machine
 from sgkit.checkpoint.foreign import read_foreign
 from sgkit.errors import CheckpointError
+from sgkit.unpickle import unpickler as machine
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 FILES = {

@@ -6,7 +6,7 @@ import pytest
 
 import sgkit
 from sgkit.errors import CheckpointError
-from tests.checkpoint import pickles as p
+from tests.unpickle import pickles as p
 
 DOUBLED = p.text("a") + b"\x85" + b"".join(p.put(level) + p.get(level) + b"\x86" for level in range(60))
 """Sixty tuples, each holding the one before it twice: 2 ** 60 texts, if anything ever spelled them out."""

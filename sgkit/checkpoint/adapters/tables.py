@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.foreign import ForeignNetwork
-from sgkit.checkpoint.mapped import forget_pages
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
+from sgkit.unpickle.mapped import forget_pages
 
 __all__ = [
     "BATCHED",

@@ -12,11 +12,11 @@ import pytest
 import sgkit
 from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import read_foreign, read_stream
-from sgkit.checkpoint.inert import Budget
-from sgkit.checkpoint.machine import Machine
-from sgkit.checkpoint.torch_files import read_pickle
 from sgkit.errors import CheckpointError, InputError
-from tests.checkpoint import pickles as p
+from sgkit.unpickle.inert import Budget
+from sgkit.unpickle.torch_files import read_pickle
+from sgkit.unpickle.unpickler import Machine
+from tests.unpickle import pickles as p
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "fixtures"

@@ -4,7 +4,7 @@ Python's own unpickler imports and calls what a file names. This one is written 
 (``pickletools`` in the standard library documents it): it imports nothing, calls only the builders it was given, and
 works over a memory map without copying byte strings, so the weights of a checkpoint cost nothing until they are used.
 
-A global that the allow-list does not hold becomes an inert :class:`~sgkit.checkpoint.inert.Refused` object and is
+A global that the allow-list does not hold becomes an inert :class:`~sgkit.unpickle.inert.Refused` object and is
 remembered; reading goes on without it, so that the error at the end can say everything that the file tried to reach.
 """
 
@@ -14,8 +14,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from sgkit.checkpoint.inert import MAX_OPERATIONS, Allowed, Budget, Buildable, Refused, shown
 from sgkit.errors import CheckpointError
+from sgkit.unpickle.inert import MAX_OPERATIONS, Allowed, Budget, Buildable, Refused, shown
 
 __all__ = ["OPERATIONS", "Machine", "Operation"]
 

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from sgkit.checkpoint.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecord, Storage, TensorView, array_of
-from sgkit.checkpoint.inert import Allowed, Budget, Buildable, Refused, shown
 from sgkit.errors import CheckpointError
+from sgkit.unpickle.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecord, Storage, TensorView, array_of
+from sgkit.unpickle.inert import Allowed, Budget, Buildable, Refused, shown
 
 __all__ = ["AllowList", "Namespace", "PersistentObject", "TfNetwork"]
 

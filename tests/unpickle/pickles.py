@@ -6,7 +6,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from sgkit.checkpoint.torch_files import LEGACY_START
+from sgkit.unpickle.torch_files import LEGACY_START
 
 STOP, NONE, MARK, EMPTY_DICT, EMPTY_LIST, EMPTY_TUPLE = b".", b"N", b"(", b"}", b"]", b")"
 TUPLE, REDUCE, BUILD, NEWOBJ, SETITEM, APPEND, BINPERSID = b"t", b"R", b"b", b"\x81", b"s", b"a", b"Q"

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sgkit.checkpoint.inert import Buildable, shown
 from sgkit.errors import CheckpointError
+from sgkit.unpickle.inert import Buildable, shown
 
 __all__ = [
     "MAX_DIMENSIONS",

@@ -6,11 +6,11 @@ import struct
 import zipfile
 from typing import IO, Any
 
-from sgkit.checkpoint.allowed import AllowList
-from sgkit.checkpoint.arrays import STORAGE_TYPES, Storage
-from sgkit.checkpoint.inert import Allowed, Budget, Refused, shown
-from sgkit.checkpoint.machine import Machine
 from sgkit.errors import CheckpointError
+from sgkit.unpickle.allowed import AllowList
+from sgkit.unpickle.arrays import STORAGE_TYPES, Storage
+from sgkit.unpickle.inert import Allowed, Budget, Refused, shown
+from sgkit.unpickle.unpickler import Machine
 
 __all__ = ["LEGACY_START", "read_legacy", "read_pickle", "read_zip", "stored_members"]
 
