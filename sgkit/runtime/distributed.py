@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import torch.distributed as dist
 from sgkit.errors import UsageError
 from sgkit.runtime.device import resolve_device
 
-__all__ = ["DistributedContext", "distributed"]
+__all__ = ["DistributedContext", "distributed", "is_lost"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,13 @@ def distributed(device: str = "auto") -> Iterator[DistributedContext]:
         yield DistributedContext(rank=dist.get_rank(), world_size=world_size, device=own)
     finally:
         dist.destroy_process_group()
+
+
+def is_lost(error: BaseException, context: DistributedContext) -> bool:
+    """Whether ``error`` is how torch says that the connection to another process broke."""
+    words = r"gloo|nccl|connection|peer|socket"
+    is_torch = isinstance(error, RuntimeError) and re.search(words, str(error), re.IGNORECASE) is not None
+    return context.world_size > 1 and is_torch
 
 
 def _join_group(backend: str) -> None:

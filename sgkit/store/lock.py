@@ -1,13 +1,13 @@
-"""A lock on a file, so that two processes do not write the same part. It ends with the process, however that ends."""
+"""A lock on the part of a store that is being written, so that two processes do not write the same one."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sgkit.errors import StoreError
+from sgkit.runtime import locks
 
 __all__ = ["exclusive"]
 
@@ -19,26 +19,11 @@ def exclusive(path: Path) -> Iterator[None]:
     Raises:
         StoreError: another process holds it.
     """
-    with path.open("a+b") as file:
-        try:
-            _lock(file.fileno())
-        except OSError:
-            raise StoreError(
-                f"Another process is writing {path.with_suffix('')}. Wait for it, or stop it and run this again."
-            ) from None
-        try:
+    try:
+        with locks.exclusive(path):
             yield
-        finally:
-            if os.name != "nt":  # Windows removes no file that is open
-                path.unlink(missing_ok=True)
-
-
-def _lock(descriptor: int) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except locks.LockedError as error:
+        raise StoreError(
+            f"Another process is writing {path.with_suffix('')} ({error.holder}). Wait for it, or stop it and run "
+            "this again."
+        ) from None

@@ -52,12 +52,12 @@ class RunLog:
     """``log.jsonl`` in ``folder``, and what else is told of a run: ``trackers``.
 
     A line is a report with its averages, or an event: then it has the key ``event``. Lines beyond ``images`` are
-    dropped: they tell of steps after the snapshot that the run goes on from.
+    dropped: they tell of steps after the snapshot that the run continues from (``None``: it starts, so all are).
     """
 
-    def __init__(self, folder: Path, *, images: int = 0, trackers: Sequence[Tracker] = ()) -> None:
+    def __init__(self, folder: Path, *, images: int | None = None, trackers: Sequence[Tracker] = ()) -> None:
         self._file, self._trackers = folder / LOG_NAME, tuple(trackers)
-        _drop_lines_beyond(self._file, images)
+        _drop_lines_beyond(self._file, -1 if images is None else images)
 
     def write(self, report: TrainReport, values: Mapping[str, float]) -> None:
         """Add a line, and a point to each curve."""
@@ -67,11 +67,13 @@ class RunLog:
             tracker.scalars(_finite(rounded), images=report.images)
 
     def measured(self, values: Mapping[str, float], *, images: int) -> None:
-        """Add a line on a snapshot, and a point to each curve."""
+        """Add a line on a snapshot, and a point to each curve; nothing where the log has these values already."""
         rounded = _rounded(values)
-        self._append({"kimg": images / 1000.0, "images": images, **_now(), **rounded})
-        for tracker in self._trackers:
+        if any(line["images"] == images and values.keys() <= line.keys() for line in read_log(self._file.parent)):
+            return
+        for tracker in self._trackers:  # first: what the log has is not told again
             tracker.scalars(_finite(rounded), images=images)
+        self._append({"kimg": images / 1000.0, "images": images, **_now(), **rounded})
 
     def event(self, name: str, *, images: int, text: str, facts: Mapping[str, float | str]) -> None:
         """Add a line on something that is no step."""
@@ -100,11 +102,8 @@ class RunLog:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log, events among them; what a kill cut short is left out."""
-    try:
-        lines = (folder / LOG_NAME).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines if math.isfinite(_images_of(line))]
+    found = [(line, _images_of(line)) for line in _lines(folder / LOG_NAME)]
+    return [{"kimg": images / 1000.0, **json.loads(line)} for line, images in found if math.isfinite(images)]
 
 
 def peak_memory(device: torch.device) -> float | None:
@@ -135,18 +134,25 @@ def _now() -> dict[str, float]:
 
 
 def _drop_lines_beyond(file: Path, images: int) -> None:
-    if not file.exists():
-        return
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = _lines(file)
     kept = [line for line in lines if _images_of(line) <= images]
-    if kept != lines:
+    text = "".join(f"{line}\n" for line in kept)
+    # A line that lacks its end would swallow the next one.
+    if kept != lines or (lines and not file.read_bytes().endswith(b"\n")):
         with atomic_path(file) as aside:
-            aside.write_text("".join(kept), encoding="utf-8")
+            aside.write_text(text, encoding="utf-8")
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line for line in file.read_text(encoding="utf-8", errors="replace").split("\n") if line]
+    except FileNotFoundError:
+        return []
 
 
 def _images_of(line: str) -> float:
     """Images at which a line was written; infinite where a kill cut the line short."""
     try:
         return float(json.loads(line)["images"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")

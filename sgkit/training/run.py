@@ -11,17 +11,21 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sgkit.config import Config, HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
-from sgkit.errors import ConfigError, InputError
+from sgkit.errors import ConfigError, InputError, TrainingError
+from sgkit.runtime import locks
 from sgkit.runtime.files import atomic_directory, atomic_path
 from sgkit.training.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 
 __all__ = ["DataFacts", "RunConfig", "RunFolder", "Snapshot", "to_toml"]
+
+LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +146,36 @@ class RunFolder:
             if re.fullmatch(r"\.\d+\.([0-9a-f]{8}\.tmp\.\d{3}|\d{3}\.removed)", folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, which is made if it is not there (and removed if nothing was written into it).
+
+        Raises:
+            TrainingError: another process trains in it; nothing was touched.
+            InputError: the folder cannot be made or written to.
+        """
+        is_new = not self.path.is_dir()
+        try:
+            with ExitStack() as lock:
+                try:
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    lock.enter_context(locks.exclusive(self.path / LOCK_NAME))
+                except locks.LockedError as error:
+                    raise TrainingError(
+                        f"{self.path} is in use: {error.holder} is training in it. Wait for it, or stop it; then "
+                        "continue the run with --resume. To train something else, name a different folder with --out."
+                    ) from None
+                except OSError as error:
+                    raise InputError(
+                        f"Cannot write to the run folder {self.path}: {error.strerror or error}. Make it writable, or "
+                        "name a different folder with --out."
+                    ) from None
+                yield
+        finally:
+            if is_new:
+                with suppress(OSError):  # it is not empty
+                    self.path.rmdir()
+
     def check_new(self) -> None:
         """Refuse a folder that holds anything.
 
@@ -152,7 +186,7 @@ class RunFolder:
             raise InputError(f"{self.path} is a file. Name a new folder for the run.")
         if self.config_file.exists():
             raise InputError(f"{self.path} holds a run already. Add --resume to go on with it, or name a new folder.")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(entry.name != LOCK_NAME for entry in self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and holds no run. Name a new folder for the run.")
 
     def write_config(self, config: RunConfig) -> None:

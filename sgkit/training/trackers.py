@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import itertools
+import os
 import secrets
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +20,9 @@ from sgkit.runtime.files import atomic_path
 
 __all__ = ["TensorBoardTracker", "Tracker", "WandbTracker"]
 
+_COUNT = itertools.count()
+"""Numbers the event files of this process."""
+
 
 class Tracker(Protocol):
     """Takes points of curves, and pictures, each at a number of images."""
@@ -27,41 +34,60 @@ class Tracker(Protocol):
         """Add ``pixels`` [H, W, C]."""
 
     def rewind(self, images: int) -> None:
-        """What was told beyond ``images`` did not happen: the run went back there."""
+        """Hide the points beyond ``images``: the run went back there."""
 
     def close(self) -> None:
         """Write what is still in memory."""
 
 
 class TensorBoardTracker:
-    """Event files in ``folder``; points beyond ``images`` of earlier files are hidden."""
+    """Event files in ``folder``; points beyond ``images`` of earlier files are hidden.
 
-    def __init__(self, folder: Path, *, images: int = 0) -> None:
+    Every point is on the disk when a call returns, and a full disk is an error of that call. torch's own writer hands
+    points to a thread, which keeps them for up to two minutes.
+    """
+
+    def __init__(self, folder: Path, *, images: int | None = None) -> None:
         self._folder = folder
         self._open(images)
 
     def scalars(self, values: Mapping[str, float], *, images: int) -> None:
         """As of :class:`Tracker`."""
         for name, value in values.items():
-            self._events.add_scalar(name, value, global_step=images)
+            self._write(step=images, summary=_summaries().scalar(name, value))
 
     def picture(self, name: str, pixels: npt.NDArray[np.uint8], *, images: int) -> None:
         """As of :class:`Tracker`."""
-        self._events.add_image(name, pixels, global_step=images, dataformats="HWC")
+        self._write(step=images, summary=_summaries().image(name, pixels, dataformats="HWC"))
 
     def rewind(self, images: int) -> None:
         """As of :class:`Tracker`."""
-        self._events.close()
+        self.close()
         self._open(images)
 
     def close(self) -> None:
         """As of :class:`Tracker`."""
-        self._events.close()
+        self._file.close()
 
-    def _open(self, images: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # slow to import
+    def _open(self, images: int | None) -> None:
+        from tensorboard.compat.proto.event_pb2 import SessionLog  # slow to import
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self._events = SummaryWriter(str(self._folder), purge_step=images)
+        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_COUNT)}"
+        self._file = (self._folder / f"events.out.tfevents.{name}").open("wb", buffering=0)
+        self._records = RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        if images is not None:
+            self._write(step=images + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def _write(self, **event: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+
+
+def _summaries() -> Any:
+    return importlib.import_module("torch.utils.tensorboard.summary")
 
 
 class WandbTracker:

@@ -17,12 +17,13 @@ from sgkit.runtime.device import resolve_device
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
 from sgkit.store import StoreDataset
+from sgkit.store.header import Header, size_text
 from sgkit.tasks.train.configure import new_config
 from sgkit.tasks.train.probe import Cost, measure_cost
 from sgkit.training.loop import check_batch, share
-from sgkit.training.run import RunConfig
+from sgkit.training.run import RunConfig, RunFolder
 
-__all__ = ["PresetRow", "TrainPlan", "bounded", "parameter_counts", "plan", "preset_rows"]
+__all__ = ["PresetRow", "TrainPlan", "bounded", "introduction", "parameter_counts", "plan", "preset_rows"]
 
 _BYTES = 4
 
@@ -179,3 +180,19 @@ def held_images(config: RunConfig, context: DistributedContext) -> int:
     """Images that a process has in memory at once."""
     part = len(share(config.train.batch, rank=0, world_size=context.world_size))
     return min(config.train.micro_batch or part, part)
+
+
+def introduction(
+    folder: RunFolder, config: RunConfig, header: Header, context: DistributedContext, precision: ResolvedPrecision
+) -> str:
+    """What is trained on what, and how, in a line."""
+    model = config.model
+    sizes = ", ".join(f"{name} {count:,}" for name, count in parameter_counts(model).items())
+    kind = "classes" if config.data.class_names else "labels"
+    labels = f" with {model.label_dim} {kind}" if model.label_dim else ""
+    processes = f", {context.world_size} processes" if context.world_size > 1 else ""
+    return (
+        f"{config.preset} (parameters: {sizes}) on {header.num_images:,} images of "
+        f"{size_text(model.image_size)}x{model.image_channels}{labels}, to {config.train.total_kimg:g} kimg; "
+        f"{precision} on {context.device}{processes}. To watch: {folder.report_file}"
+    )

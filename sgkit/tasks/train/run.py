@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
 from sgkit.errors import NonFiniteError, TrainingError
-from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.store import StoreDataset, batches
-from sgkit.store.header import size_text
 from sgkit.tasks.train.measuring import Measuring
 from sgkit.tasks.train.pictures import Grids
-from sgkit.tasks.train.planning import parameter_counts
+from sgkit.tasks.train.planning import introduction
 from sgkit.tasks.train.report import write_report
 from sgkit.tasks.train.result import START, OnEvent, TrainResult
 from sgkit.tasks.train.saving import ROLLBACK, save_snapshot, starting_point, state_at, writing
@@ -69,12 +67,16 @@ class Run:
         self.rollbacks = self.point.rollbacks
         self.state, self.transfer = state_at(self.point, config, context)
         if context.is_main:
-            on_event(Event(name=START, images=self.state.images, text=self._introduction()))
+            text = introduction(folder, config, dataset.header, context, precision)
+            on_event(Event(name=START, images=self.state.images, text=text))
         self.measuring = Measuring.start(config.metrics, dataset, context, self._progress_of_measuring)
         self.grids = Grids(dataset, context.device)
         self.watch = self._new_watch()
         self.log: RunLog | None = None
         self.best: Best | None = None
+        self.tally = Tally()
+        self.unlogged: TrainReport | None = None
+        """The last step, where no line of the log tells of it yet."""
 
     def go(self, should_stop: Callable[[], str | None]) -> TrainResult:
         """Train until the end, or until a process is asked to stop; how it ended.
@@ -90,8 +92,10 @@ class Run:
             reason = self._train_and_measure()
         except BaseException as error:
             with contextlib.suppress(Exception):  # the error on its way says more than what closing may add
+                self._write_log()
+            with contextlib.suppress(Exception):
                 self._close()
-            if _is_lost(error, self.context):
+            if is_lost(error, self.context):
                 raise TrainingError(_LOST) from error
             raise
         self._close()
@@ -103,20 +107,6 @@ class Run:
             kimg=self.state.kimg,
             total_kimg=self.config.train.total_kimg,
             stopped_by=reason,
-        )
-
-    def _introduction(self) -> str:
-        """What is trained on what, and how, in a line."""
-        config, header, model = self.config, self.dataset.header, self.config.model
-        counts = parameter_counts(model)
-        sizes = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        kind = "classes" if config.data.class_names else "labels"
-        labels = f" with {model.label_dim} {kind}" if model.label_dim else ""
-        processes = f", {self.context.world_size} processes" if self.context.world_size > 1 else ""
-        return (
-            f"{config.preset} (parameters: {sizes}) on {header.num_images:,} images of "
-            f"{size_text(model.image_size)}x{model.image_channels}{labels}, to {config.train.total_kimg:g} kimg; "
-            f"{self.precision} on {self.context.device}{processes}. To watch: {self.folder.report_file}"
         )
 
     # ---------------------------------------------------------------------------------------- the steps
@@ -147,16 +137,16 @@ class Run:
                 self._go_back(error)
 
     def _train_on(self) -> str | None:
-        config, tally = self.config.train, Tally()
+        config, self.tally = self.config.train, Tally()
         for report in self._reports():
             before = report.images - report.batch
-            tally.add(report)
-            self.on_progress(self._progress(report, tally))
+            self.tally.add(report)
+            self.unlogged = report
+            self.on_progress(self._progress(report))
             skipped = [_skipped(sentence, report) for sentence in report.events]
             self._judge([*skipped, *self.watch.add(report)])
             if crossed(before, report.images, kimg=config.log_kimg):
-                self._write_log(report, tally)
-                tally = Tally()
+                self._write_log()
             reason = self._agree(self.should_stop())
             if reason:
                 return reason
@@ -235,6 +225,7 @@ class Run:
         factor = self.state.lr_factor * health.rollback_lr_factor
         self.point = starting_point(self.folder, self.context)
         self.rollbacks += 1
+        self.unlogged = None
         self.state, _ = state_at(self.point, self.config, self.context)
         self.state.lr_factor, self.watch = factor, self._new_watch()
         if self.log is not None:
@@ -264,11 +255,12 @@ class Run:
             return
         self.folder.write_config(self.config)
         self.folder.clear_leftovers()
-        trackers: list[Tracker] = [TensorBoardTracker(self.folder.path, images=self.state.images)]
+        since = None if self.point.snapshot is None else self.state.images
+        trackers: list[Tracker] = [TensorBoardTracker(self.folder.path, images=since)]
         if self.config.wandb is not None:
             values = self.config.to_dict()
             trackers.append(WandbTracker(self.folder.path, project=self.config.wandb, config=values))
-        self.log = RunLog(self.folder.path, images=self.state.images, trackers=trackers)
+        self.log = RunLog(self.folder.path, images=since, trackers=trackers)
         for snapshot, problem in self.point.damaged:
             aside = self.folder.set_aside(snapshot)
             text = (
@@ -286,8 +278,11 @@ class Run:
         if self.log is not None:
             self.log.close()
 
-    def _write_log(self, report: TrainReport, tally: Tally) -> None:
-        if self.log is None:
+    def _write_log(self) -> None:
+        """Add a line on the steps since the last one, if there were any."""
+        report, tally = self.unlogged, self.tally
+        self.unlogged, self.tally = None, Tally()
+        if self.log is None or report is None:
             return
         memory = peak_memory(self.context.device)
         values = tally.means() | {"sec_per_kimg": tally.sec_per_kimg, "lr_factor": self.state.lr_factor}
@@ -297,6 +292,7 @@ class Run:
     def _snapshot(self, *, measure: bool, status: str = "running") -> None:
         """Have the snapshot of now on the disk, with its grid, its metrics on wish, and the page that shows the run."""
         images = self.state.images
+        self._write_log()  # a run that continues from the snapshot knows nothing of the steps before it
         # A growing network's pictures, metrics and files are of full size.
         self.state.model.grow(stage_at(images, self.config.model, self.config.train).lod)
         snapshot = self.folder.snapshot_at(images)
@@ -342,9 +338,9 @@ class Run:
             {"name": v.name, "value": v.value, "std": v.std, "num_images": v.num_images, "num_data": v.num_data}
             for v in values
         ]
-        with writing("the metrics", self.folder.path):
-            write_metrics(self.folder.snapshot_at(images), facts)
+        with writing("the metrics", self.folder.path):  # the file last: without it, a resumed run measures again
             self.log.measured({value.name: value.value for value in values}, images=images)
+            write_metrics(self.folder.snapshot_at(images), facts)
 
     def _progress_of_measuring(self, progress: Progress) -> None:
         """Pass progress on. One process stops at once if it is asked to; several agree after the next step."""
@@ -353,7 +349,8 @@ class Run:
         if reason is not None:
             raise _StopRequestedError(reason)
 
-    def _progress(self, report: TrainReport, tally: Tally) -> Progress:
+    def _progress(self, report: TrainReport) -> Progress:
+        tally = self.tally
         fields = _shown(tally.means())
         fields["lr"] = f"{self.config.train.g_lr * self.state.lr_factor:g}"
         fields["sec/kimg"] = f"{tally.sec_per_kimg:.2f}"
@@ -387,10 +384,3 @@ _LOST = (
     "Another process of this run is gone, so it cannot go on. Look above for that process's own message. The last "
     "snapshot is whole: go on with --resume (torchrun --max-restarts N does so by itself)."
 )
-
-
-def _is_lost(error: BaseException, context: DistributedContext) -> bool:
-    """Whether ``error`` is how torch says that the connection to another process broke."""
-    words = r"gloo|nccl|connection|peer|socket"
-    is_torch = isinstance(error, RuntimeError) and re.search(words, str(error), re.IGNORECASE) is not None
-    return context.world_size > 1 and is_torch

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sgkit.runtime.distributed import distributed
+from sgkit.errors import SgkitError
+from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.precision import resolve_precision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
@@ -56,9 +58,11 @@ def train(
         NonFiniteError: a loss or gradient is not finite, and the policy ``health.nonfinite`` has come to its end.
         TrainingError: the run cannot go on: other images, no whole snapshot, a full disk, a process that is gone.
     """
-    with distributed(device) as context:
+    with distributed(device) as context, ExitStack() as held:
         folder, dataset = RunFolder(Path(out)), StoreDataset(store)
-        if (resume or _is_restarted()) and folder.config_file.exists():
+        is_resumed = (resume or _is_restarted()) and folder.config_file.exists()
+        if is_resumed:
+            _lock(folder, context, held)
             config = resumed_config(folder, dataset, preset, settings or {})
         else:
             folder.check_new()
@@ -70,9 +74,25 @@ def train(
         if memory_gib is not None:
             chosen = bounded(config, context, precision, memory_gib)[0] if context.is_main else None
             config = context.gather_objects(chosen)[0]
+        if not is_resumed:
+            _lock(folder, context, held)
+            folder.check_new()  # once more: another run may have come and gone
         context.barrier()  # nobody writes before everybody has looked
         run = Run(folder, config, dataset, context, precision, on_progress=on_progress, on_event=on_event)
         return run.go(should_stop)
+
+
+def _lock(folder: RunFolder, context: DistributedContext, held: ExitStack) -> None:
+    """Have the main process hold the folder as long as ``held`` lasts; what stands against it, all processes raise."""
+    problem: SgkitError | None = None
+    try:
+        if context.is_main:
+            held.enter_context(folder.locked())
+    except SgkitError as error:
+        problem = error
+    found: SgkitError | None = context.gather_objects(problem)[0]
+    if found is not None:
+        raise found
 
 
 def _is_restarted() -> bool:

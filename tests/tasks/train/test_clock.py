@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.progress import Progress
 from sgkit.tasks.summaries import Summarizer
-from sgkit.tasks.train.run import _is_lost
 
 
 def test_the_time_limit_saves_first_and_says_how_to_go_on(
@@ -101,7 +100,7 @@ def test_a_lost_process_ends_the_run_and_its_restart_resumes_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("error", "world_size", "is_lost"),
+    ("error", "world_size", "expected"),
     [
         (RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:9"), 2, True),
         (RuntimeError("NCCL communicator was aborted"), 4, True),
@@ -110,8 +109,8 @@ def test_a_lost_process_ends_the_run_and_its_restart_resumes_by_itself(
         (ValueError("gloo"), 2, False),
     ],
 )
-def test_broken_connections_are_known_from_other_errors(error: Exception, world_size: int, is_lost: bool) -> None:
-    assert _is_lost(error, DistributedContext(world_size=world_size)) is is_lost
+def test_broken_connections_are_known_from_other_errors(error: Exception, world_size: int, expected: bool) -> None:
+    assert is_lost(error, DistributedContext(world_size=world_size)) is expected
 
 
 @pytest.mark.parametrize("stage", ["data", "measuring"])
