@@ -77,8 +77,15 @@ class MissingDependencyError(SgkitError):
     """An optional package or program is needed for what was asked."""
 
 
-class ResourceError(SgkitError):
-    """The machine lacks memory, disk space or open files, or the operating system refused access."""
+class ResourceError(SgkitError, OSError):
+    """The disk is full, or the operating system refused something; ``errno`` is its number where it is known."""
+
+    def __init__(self, text: str, *, number: int | None = None) -> None:
+        super().__init__(text)
+        self.errno, self.strerror = number, str(self.args[0])
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class WeightsError(SgkitError):

@@ -7,9 +7,14 @@ To add a command, write ``sgkit/cli/<name>.py`` with a function (or, for a group
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -124,6 +129,40 @@ class _CommandError(Exception):
     """What a command raised, of a kind for which Typer would leave the program without a word."""
 
 
+class _SignalError(BaseException):
+    """A signal asks the process to end. Not an ``Exception``, so that nothing but clean-up stands in its way."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command like Ctrl-C, so that temporary files are removed.
+
+    A command may install handlers of its own; what ignores a signal (nohup) goes on ignoring it.
+    """
+    parent = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != parent:  # a process that was forked with this handler
+            os.kill(os.getpid(), number)
+        raise _SignalError(number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = threading.current_thread() is threading.main_thread()
+    numbers = [number for number in numbers if ours and signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class _LazyGroup(TyperGroup):
     """Lists every row of the table, and imports a command's module only when that command is called."""
 
@@ -185,8 +224,8 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's own) and return its exit code.
 
-    0: done. 1: failed. 2: called in a wrong way. 130: stopped by Ctrl-C. Errors become one message on standard error;
-    ``--debug`` anywhere before a ``--`` shows the traceback as well.
+    0: done. 1: failed. 2: called in a wrong way. 130: stopped by Ctrl-C. 143: stopped by SIGTERM. 141: standard output
+    was closed. Errors become one message on standard error; ``--debug`` anywhere before a ``--`` shows the traceback.
     """
     args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
     terminal.start()
@@ -194,10 +233,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sgkit.runtime.allocator import keep_freed_memory
 
         keep_freed_memory()
-        code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
+        with _ending_by_signals():
+            code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
         terminal.finish()
     except terminal.OutputClosedError:
         return terminal.OUTPUT_CLOSED
+    except _SignalError as error:
+        report.error(f"Stopped by {signal.Signals(error.number).name}.")
+        return 128 + error.number
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             report.traceback()

@@ -1,17 +1,55 @@
-"""Files and folders that are whole or not there: written aside, flushed to disk, then renamed."""
+"""Files and folders that are complete or not there: written to a temporary name, flushed to disk, then renamed.
+
+A temporary name tells which process it belongs to, so that a later process can remove what a killed one left behind.
+"""
 
 from __future__ import annotations
 
+import errno
+import functools
+import hashlib
 import os
+import platform
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sgkit.errors import InputError
+from sgkit.errors import InputError, ResourceError, SgkitError
+from sgkit.faults import explain, is_out_of_memory
 
-__all__ = ["atomic_directory", "atomic_path"]
+__all__ = ["atomic_directory", "atomic_path", "check_new", "is_temporary", "remove_stale"]
+
+MAX_NAME = 255
+"""Bytes that file systems allow for a name."""
+IDLE = 24 * 3600.0
+"""Seconds after which a temporary file is stale that belongs to another machine, or to nobody who can be asked."""
+FULL = 1 << 20
+"""Free bytes below which a disk counts as full, where a library does not say why it could not write."""
+
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)-(\d+)-[0-9a-f]{6}\.tmp(\..*)?", re.DOTALL)
+
+
+def check_new(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse an output that exists, unless it may be overwritten: the one rule of all commands.
+
+    An empty folder is as good as none.
+
+    Raises:
+        InputError: there is something at ``path``.
+    """
+    path = Path(path)
+    if overwrite or not (path.exists() or path.is_symlink()):
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    raise InputError(
+        f"{path} exists already; nothing was changed. Choose another name, or overwrite it with --force "
+        "(in Python: overwrite=True)."
+    )
 
 
 @contextmanager
@@ -23,54 +61,215 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Raises:
         InputError: ``path`` is a folder, or its parent cannot be one.
+        ResourceError: the disk is full, or the operating system refuses.
     """
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file to write.")
-    aside = _aside(target)
-    aside.touch()
-    mode = aside.stat().st_mode
-    aside.unlink()
+    with _worded(target):
+        temporary = _temporary(target)
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
     try:
-        yield aside
-        aside.chmod(mode)  # as the umask has it: some libraries write through private temporary files
-        _flush(aside)
-        aside.replace(target)
-        _flush(target.parent)
+        with _worded(target):
+            yield temporary
+            temporary.chmod(mode)  # as the umask has it: some libraries write through private temporary files
+            _flush(temporary)
+            temporary.replace(target)
+            _flush(target.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
+def atomic_directory(
+    path: str | Path, *, overwrite: bool = False, own: re.Pattern[str] | None = None
+) -> Iterator[Path]:
     """A new, empty folder beside ``path`` that becomes ``path`` when the block ends well; removed when it raises.
 
+    Args:
+        path: the folder to make; an empty one may be there.
+        overwrite: replace a folder that holds nothing but files that the new one has too, or whose names match ``own``.
+        own: names of files that are known to come from an earlier call.
+
     Raises:
-        InputError: ``path`` exists already (an empty folder is fine), or its parent cannot be a folder.
+        InputError: ``path`` exists, or holds files that are not to be lost; or its parent cannot be a folder.
+        ResourceError: the disk is full, or the operating system refuses.
     """
     target = Path(path)
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise InputError(f"{target} exists already. Remove it or choose another name.")
-    aside = _aside(target)
-    aside.mkdir()
+    check_new(target, overwrite=overwrite and target.is_dir())
+    with _worded(target):
+        temporary = _temporary(target)
+        temporary.mkdir()
     try:
-        yield aside
-        for entry in aside.rglob("*"):
-            _flush(entry)
-        if target.exists():
-            target.rmdir()  # Windows does not rename onto a folder, even an empty one
-        aside.replace(target)
-        _flush(target.parent)
+        with _worded(target):
+            yield temporary
+            for entry in temporary.rglob("*"):
+                _flush(entry)
+            if target.exists():
+                _make_way(target, temporary, own)
+            temporary.replace(target)
+            _flush(target.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _aside(target: Path) -> Path:
+def _make_way(target: Path, new: Path, own: re.Pattern[str] | None) -> None:
+    """Remove ``target`` if nothing is lost by it; Windows does not rename onto a folder, even an empty one."""
+    for file in target.rglob("*"):
+        name = file.relative_to(target)
+        known = own is not None and own.fullmatch(name.as_posix())
+        if not file.is_dir() and not known and not is_temporary(file.name) and not (new / name).is_file():
+            raise InputError(
+                f"{target} was not overwritten: it also holds {name}, which this command does not write. "
+                "Remove the folder, or choose another name."
+            )
+    shutil.rmtree(target)
+
+
+@contextmanager
+def _worded(target: Path) -> Iterator[None]:
+    """Faults of the disk, with the name of the file that was meant instead of the temporary one."""
+    try:
+        yield
+    except SgkitError:
+        raise
+    except Exception as error:
+        fault = _fault_of_writing(error, target)
+        if fault is None:
+            raise
+        number, text, hint = fault
+        message = f"Cannot write {target}: {text[0].lower()}{text[1:].rstrip('.')}.{f' {hint}' if hint else ''}"
+        raise ResourceError(message, number=number) from error
+
+
+def _fault_of_writing(error: Exception, target: Path) -> tuple[int, str, str | None] | None:
+    """The number, words and hint of a fault of ``target``'s disk; ``None`` if ``error`` is about something else."""
+    if is_out_of_memory(error) or (isinstance(error, OSError) and not _concerns(error, target)):
+        return None
+    known = explain(error)
+    if _is_full(target):
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    elif known is None and not isinstance(error, OSError):
+        return None
+    if not isinstance(error, OSError):
+        return (0, known.text, known.hint) if known else None
+    text, named = (
+        explain(OSError(error.errno, error.strerror)),
+        explain(OSError(error.errno, error.strerror, str(target))),
+    )
+    return error.errno or 0, text.text if text else str(error), named.hint if named else None
+
+
+def _concerns(error: OSError, target: Path) -> bool:
+    """Whether a fault is of the temporary file, of the target or a folder above it, or of a file without a name."""
+    if error.filename is None:
+        return True
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes, os.PathLike)) else Path()
+    return any(is_temporary(part) for part in path.parts) or path == target or path in target.parents
+
+
+def _is_full(target: Path) -> bool:
+    for folder in target.absolute().parents:
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free < FULL
+    return False
+
+
+# ---------------------------------------------------------------------------------------------- temporary names
+
+
+def is_temporary(name: str) -> bool:
+    """Whether ``name`` is one that this module gives to files and folders until they are complete."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_stale(folder: str | Path) -> list[str]:
+    """Remove temporary files and folders in ``folder`` whose process is gone; the names of those that were removed.
+
+    On this machine the process is asked for. What other machines wrote is stale after a day without a change.
+    """
+    removed = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None or not _is_stale(Path(entry.path), match[1], int(match[2]), int(match[3])):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    os.unlink(entry.path)  # noqa: PTH108
+            removed.append(entry.name)
+    return removed
+
+
+@functools.lru_cache(maxsize=1024)
+def _remove_stale_once(folder: Path) -> None:
+    """Look into a folder at the first write of this process: many files are written into large folders."""
+    remove_stale(folder)
+
+
+def _temporary(target: Path) -> Path:
+    """A temporary name beside ``target``; its parent is made, and cleared of what killed processes left in it."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"Cannot write {target}: {target.parent} is not a folder.") from None
-    return target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    _remove_stale_once(target.parent.absolute())
+    pid = os.getpid()
+    rest = f".{_machine()}-{pid}-{_started(pid)}-{secrets.token_hex(3)}.tmp{target.suffix}"
+    stem = target.stem
+    while stem and len(os.fsencode(f".{stem}{rest}")) > MAX_NAME:
+        stem = stem[:-1]
+    return target.with_name(f".{stem}{rest}")
+
+
+@functools.lru_cache(maxsize=1)
+def _machine() -> str:
+    """6 hexadecimal digits for this machine and its table of processes, of which every container has its own."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:
+        namespace = ""
+    return hashlib.blake2b(f"{platform.node()} {namespace}".encode(), digest_size=3).hexdigest()
+
+
+def _started(pid: int) -> int:
+    """When a process started, in the kernel's ticks: numbers of processes are used again. 0: not known."""
+    try:
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _is_stale(path: Path, machine: str, pid: int, started: int) -> bool:
+    if machine == _machine() and os.name == "posix":
+        if not _runs(pid) or (started and _started(pid) not in (0, started)):
+            return True
+        if started:
+            return False
+    return time.time() - _last_change(path) > IDLE
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
+
+
+def _last_change(path: Path) -> float:
+    newest = time.time()
+    with suppress(OSError):
+        newest = max(entry.lstat().st_mtime for entry in [path, *(path.iterdir() if path.is_dir() else ())])
+    return newest
 
 
 def _flush(path: Path) -> None:

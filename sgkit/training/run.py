@@ -20,7 +20,7 @@ from typing import Any
 from sgkit.config import Config, HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, InputError, TrainingError
 from sgkit.runtime import locks
-from sgkit.runtime.files import atomic_directory, atomic_path
+from sgkit.runtime.files import atomic_directory, atomic_path, is_temporary
 from sgkit.training.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 
 __all__ = ["DataFacts", "RunConfig", "RunFolder", "Snapshot", "to_toml"]
@@ -143,7 +143,7 @@ class RunFolder:
     def clear_leftovers(self) -> None:
         """Remove what a kill left of snapshots that were being written or removed."""
         for folder in (self.path / "snapshots").glob(".*"):
-            if re.fullmatch(r"\.\d+\.([0-9a-f]{8}\.tmp\.\d{3}|\d{3}\.removed)", folder.name):
+            if is_temporary(folder.name) or re.fullmatch(r"\.\d+\.\d{3}\.removed", folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager

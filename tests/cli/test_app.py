@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -168,3 +170,43 @@ def test_ranks_beside_the_first_say_who_failed() -> None:
     )
     assert ran.returncode == 2
     assert ran.stderr.startswith("Error (process 3): No such command")
+
+
+SLOW = """
+import sys, time, types
+from sgkit.cli import app
+from sgkit.runtime.files import atomic_path
+
+def slow():
+    "Try it."
+    with atomic_path(sys.argv[1]) as path:
+        path.write_text("half")
+        print("writing", flush=True)
+        time.sleep(60)
+
+sys.modules["slow"] = types.SimpleNamespace(slow=slow)
+app.COMMANDS = (app.CommandRow("try", "slow:slow", "Try it.", "Test"),)
+sys.exit(app.main(["try"]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        (signal.SIGTERM, 143, "Error: Stopped by SIGTERM."),
+        (signal.SIGHUP, 129, "Error: Stopped by SIGHUP."),
+        (signal.SIGINT, 130, "Error: Stopped by Ctrl-C."),
+    ],
+)
+def test_a_signal_ends_a_command_without_leaving_temporary_files(
+    tmp_path: Path, number: signal.Signals, code: int, text: str
+) -> None:
+    command = [sys.executable, "-c", SLOW, str(tmp_path / "a.png")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(number)
+        _, shown = process.communicate(timeout=30)
+    assert (process.returncode, shown) == (code, text + "\n")
+    assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ def test_only_the_newest_snapshots_stay(
     tmp_path: Path, new_run: Callable[..., int], names: Callable[[Path], list[str]]
 ) -> None:
     run = tmp_path / "run"
-    left = run / "snapshots" / ".000000.0123abcd.tmp.016"
+    left = run / "snapshots" / ".000000.0123ab-1-0-cdef01.tmp.016"
     assert new_run(run, "--kimg", "0.016", "--keep", "2") == 0
     assert names(run) == ["000000.000", "000000.016"]
     left.mkdir()
