@@ -100,7 +100,10 @@ def diff(
 
 
 def _show_info(result: StoreInfo) -> None:
-    header = result.header
+    from sgkit.cli.prepare import show_labels
+    from sgkit.store.overview import counted, label_facts
+
+    header, counts = result.header, list(result.classes.values())
     report.facts(
         {
             "store": result.path,
@@ -108,11 +111,13 @@ def _show_info(result: StoreInfo) -> None:
             "sizes": " ".join(f"{width}x{height}" for height, width in header.sizes),
             "encoding": header.encoding,
             "filter, crop": f"{header.filter}, {header.crop}",
-            "labels": f"{header.labels.kind} ({header.labels.dim})" if header.labels.dim else "none",
+            "labels": label_facts(header.labels, counts),
+            "enlarged": f"{header.enlarged:,}",
             "parts": len(header.parts),
             "disk": f"{result.bytes_on_disk / 2**20:,.1f} MiB (images: {result.bytes_of_images / 2**20:,.1f} MiB)",
             "mean colour": " ".join(f"{value:.1f}" for value in result.mean_colour),
-            "left out": _left_out(header),
+            "left out": counted(header.skipped),
+            "other files": counted(header.unused),
             "content": header.content_hash,
             **result.pictures,
         }
@@ -122,17 +127,12 @@ def _show_info(result: StoreInfo) -> None:
         [(s.given, s.kind, s.num_items, s.num_images, s.num_skipped) for s in header.sources],
         title="Sources",
     )
-    rows = sorted(result.classes.items(), key=lambda pair: -pair[1])[:MOST_ROWS]
-    if rows:
-        report.table(("label", "images"), rows, title=f"Labels ({len(result.classes)})")
+    show_labels(header.labels, counts)
     if result.label_means:
         means = [(name, round(value, 4)) for name, value in result.label_means.items()]
         report.table(("label", "mean"), means[:MOST_ROWS], title=f"Labels ({len(means)})")
-
-
-def _left_out(header: Header) -> str:
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in header.skipped.items())
-    return f"{header.num_skipped:,} ({reasons})" if reasons else "0"
+    for text in header.notes:
+        report.note(text)
 
 
 def _show_verify(result: VerifyResult) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,10 @@ from sgkit.cli.options import JsonOption, Size, parse_size
 from sgkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sgkit.store.header import LabelSchema
     from sgkit.tasks.prepare import PrepareResult
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "show_labels"]
 
 _PICTURE, _CHOICE, _LABELS, _FAULTS = "Pixels", "Which files", "Labels", "Work and faults"
 
@@ -85,6 +87,14 @@ _MaxAspect = Annotated[
 _MaxPixels = Annotated[
     int, typer.Option(metavar="N", help="Leave out larger pictures as bombs.", rich_help_panel=_CHOICE)
 ]
+_Enlarge = Annotated[
+    bool,
+    typer.Option(
+        "--enlarge/--no-enlarge",
+        help="Enlarge images with fewer pixels than --size, or skip them.",
+        rich_help_panel=_CHOICE,
+    ),
+]
 _Animated = Annotated[
     str, typer.Option(metavar="HOW", help="Of animations take the first frame, or refuse.", rich_help_panel=_CHOICE)
 ]
@@ -131,6 +141,7 @@ def prepare(
     min_size: _MinSize = 0,
     max_aspect: _MaxAspect = 0.0,
     max_pixels: _MaxPixels = 178_956_970,
+    enlarge: _Enlarge = True,
     animated: _Animated = "first",
     seed: _Seed = 0,
     labels: _Labels = "auto",
@@ -184,15 +195,34 @@ def _show(result: PrepareResult) -> None:
         missing = ", ".join(map(str, result.missing_parts))
         report.note(f"This part is done. The header is written when parts {missing} are.")
         return
-    left_out = f", see {result.path / 'report.jsonl'}" if header.skipped else ""
+    from sgkit.store.overview import counted, label_facts
+
+    listed = f", see {result.path / 'report.jsonl'}" if header.skipped or header.unused else ""
+    images = f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}"
     report.facts(
         {
             "store": result.path,
-            "images": f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}",
-            "labels": f"{header.labels.kind} ({header.labels.dim})" if header.labels.dim else "none",
-            "left out": f"{header.num_skipped:,}{left_out}",
+            "images": images + (f", {header.enlarged:,} of them enlarged" if header.enlarged else ""),
+            "labels": label_facts(header.labels, header.label_counts),
+            "left out": f"{counted(header.skipped)}{listed}",
+            "other files": counted(header.unused),
             "time": report.duration(result.seconds),
         }
     )
-    if header.skipped:
-        report.table(("reason", "files"), list(header.skipped.items()), title="Left out")
+    show_labels(header.labels, header.label_counts)
+    if header.enlarged:
+        report.note(
+            f"{header.enlarged:,} images have fewer pixels than their size and were enlarged. To leave them out, use "
+            "--no-enlarge."
+        )
+    for text in header.notes:
+        report.note(text)
+
+
+def show_labels(labels: LabelSchema, counts: Sequence[int]) -> None:
+    """Write a table of the images of each class."""
+    from sgkit.store.overview import label_rows
+
+    title, rows = label_rows(labels, counts)
+    if rows:
+        report.table(("label", "images"), rows, title=title)

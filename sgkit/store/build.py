@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sgkit.errors import InputError, StoreError
+from sgkit.runtime.limits import TooLargeError
 from sgkit.store.duplicates import DuplicateFinder
 from sgkit.store.faces import Landmarker, make_landmarker
 from sgkit.store.header import PartInfo
@@ -49,6 +50,7 @@ class BuildState:
     num_items: int = 0
     num_images: int = 0
     num_bytes: int = 0
+    enlarged: int = 0
     report_bytes: int = 0
     """Length of the report that belongs to this state; what lies beyond was written by a run that was killed."""
     skipped: dict[str, int] = field(default_factory=dict)
@@ -97,6 +99,7 @@ def build_part(job: PartJob, on_state: Callable[[BuildState], None]) -> PartInfo
         num_bytes=state.num_bytes,
         skipped=dict(sorted(state.skipped.items())),
         per_source=tuple((images, skipped) for images, skipped in state.per_source),
+        enlarged=state.enlarged,
     )
 
 
@@ -200,6 +203,11 @@ def _admit(
         _leave_out(job, outcome, outcome.item.name, bad, state, report)
         return []
     images = [image for image in outcome.images if _is_new(job, outcome, image, state, report, finder)]
+    for image in images:
+        if image.enlarged:
+            state.enlarged += 1
+            name = outcome.item.name + image.suffix
+            report.add(source=given, name=name, reason="enlarged", detail=image.enlarged, used=True)
     stored_label = label_bytes(job.plan.labeller.schema, label)
     records = [Record(image.images, stored_label, _meta(outcome, image)) for image in images]
     state.num_images += len(records)
@@ -318,6 +326,8 @@ def _process_item(setup: _Setup, source: int, item: Item) -> _Outcome:
     kept = Item(item.name, None, item.label, None, item.attributes)
     try:
         payload = reader.read(item) if item.payload is None else item.payload
+    except TooLargeError as error:
+        return _Outcome(source, kept, bad=("too large", str(error)))
     except OSError as error:
         if error.errno in SOURCE_FAILURES or not Path(reader.path).exists():
             return _Outcome(source, kept, failed_source=str(error))

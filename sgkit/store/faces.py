@@ -19,9 +19,19 @@ from PIL import Image
 
 from sgkit.errors import InputError, MissingDependencyError
 from sgkit.store.images import BadImageError
-from sgkit.store.label_tables import find_by_name, read_rows
+from sgkit.store.label_files import read_label_file
+from sgkit.store.names import file_key, find_by_name
 
-__all__ = ["DlibLandmarker", "Face", "FileLandmarker", "Landmarker", "cut_face", "face_quad", "make_landmarker"]
+__all__ = [
+    "DlibLandmarker",
+    "Face",
+    "FileLandmarker",
+    "Landmarker",
+    "cut_face",
+    "face_quad",
+    "face_side",
+    "make_landmarker",
+]
 
 OVERSAMPLING = 4
 """The turned square is sampled at so many times the size and then filtered down (FFHQ: 4096 to 1024)."""
@@ -84,7 +94,7 @@ class FileLandmarker:
             raise InputError(f"There is no landmark file {path}. Give dlib, or a CSV or JSON file.")
         try:
             found = _read_json(path) if path.suffix.lower() == ".json" else _read_table(path)
-            self._faces = {name: [Face.from_points(p) for p in faces] for name, faces in found.items()}
+            self._faces = {file_key(name): [Face.from_points(p) for p in faces] for name, faces in found.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} cannot be read as landmarks: {error}") from error
 
@@ -103,8 +113,12 @@ def _read_json(path: Path) -> dict[str, list[np.ndarray]]:
 
 
 def _read_table(path: Path) -> dict[str, list[np.ndarray]]:
-    rows = read_rows(path)
-    return {name: [np.array([float(v) for v in row.values()]).reshape(-1, 2)] for name, row in rows.items()}
+    """Several rows for one image are several faces."""
+    faces: dict[str, list[np.ndarray]] = {}
+    for row in read_label_file(path).rows:
+        points = np.array([float(value) for value in row.values.values()]).reshape(-1, 2)
+        faces.setdefault(row.name, []).append(points)
+    return faces
 
 
 class DlibLandmarker:
@@ -166,6 +180,12 @@ def face_quad(face: Face) -> np.ndarray:
     down = np.array([-along[1], along[0]])
     centre = middle + 0.1 * eye_to_mouth
     return np.stack([centre - along - down, centre - along + down, centre + along + down, centre + along - down])
+
+
+def face_side(face: Face) -> float:
+    """Side of the square around a face, in pixels of the picture."""
+    quad = face_quad(face)
+    return float(np.hypot(*(quad[3] - quad[0])))
 
 
 def cut_face(picture: Image.Image, face: Face, size: int, *, resample: Image.Resampling) -> Image.Image:

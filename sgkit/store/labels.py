@@ -1,26 +1,43 @@
-"""Where the labels of a store come from: the data themselves, the folders that images lie in, or a table."""
+"""Where the labels of a store come from: the data themselves, the folders that images are in, or a table."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from sgkit.errors import ConfigError, InputError, did_you_mean
+from sgkit.errors import ConfigError, InputError, UsageError, did_you_mean
+from sgkit.runtime.limits import read_file
 from sgkit.store.header import LabelSchema
 from sgkit.store.images import BadImageError
-from sgkit.store.label_tables import read_label_table
+from sgkit.store.label_files import parse_label_file
+from sgkit.store.label_values import KINDS, LabelTable, read_values
+from sgkit.store.names import file_key, match_names
 from sgkit.store.sources import Item, Label, Source
+from sgkit.text import printable
 
-__all__ = ["Labeller", "make_labeller"]
+__all__ = ["Labeller", "make_labeller", "read_label_table"]
+
+MOST_NOTED = 3
+"""Names that a note shows."""
 
 
 class Labeller:
     """Says the label of an item of a source, given by number."""
 
-    def __init__(self, schema: LabelSchema, find: Callable[[int, Item], Label], *, digest: str = "") -> None:
+    def __init__(
+        self,
+        schema: LabelSchema,
+        find: Callable[[int, Item], Label],
+        *,
+        digest: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
         self.schema = schema
         self.digest = digest
-        """Hash of the table that labels are read from, if they are."""
+        """Hash of the files that labels are read from, if they are."""
+        self.notes = tuple(notes)
+        """What a user should know about how labels were read."""
         self._find = find
 
     def label(self, source: int, item: Item) -> Label:
@@ -43,47 +60,216 @@ def make_labeller(
     """The labeller that ``--labels`` names.
 
     ``auto``: the labels that come with the data, if any; ``none``; ``folders``: a class for each folder; or a CSV, TSV,
-    JSONL or whitespace-separated file whose ``columns`` (all, if none are named) are read as ``kind``: ``class``,
+    JSON, JSON lines or space-separated file whose ``columns`` (all, if none are named) are read as ``kind``: ``class``,
     ``multi``, ``float``, or ``auto``, which looks at the values.
 
     Raises:
         ConfigError: there is no such choice or kind.
+        UsageError: columns or a kind are given where they have no effect.
         InputError: the sources or the file hold no such labels.
     """
-    if kind not in ("auto", "class", "multi", "float"):
-        raise ConfigError(f"label_kind is {kind!r}. {did_you_mean(kind, ['auto', 'class', 'multi', 'float'])}")
+    if kind not in KINDS:
+        raise ConfigError(f"label_kind is {kind!r}. {did_you_mean(kind, KINDS)}")
+    if columns and choice in ("auto", "none", "folders"):
+        raise UsageError(f"--label-columns has no effect with --labels {choice}. Give a table: --labels FILE.")
+    if kind != "auto" and choice in ("none", "folders"):
+        raise UsageError(
+            f"--label-kind has no effect with --labels {choice}. Remove it, or give a table: --labels FILE."
+        )
     if choice == "none":
         return Labeller(LabelSchema(), lambda _source, _item: None)
     if choice == "auto":
-        return _own_labels(sources)
+        return _own_labels(sources, kind)
     if choice == "folders":
         return _folder_labels(sources)
     if not Path(choice).is_file():
-        raise ConfigError(f"labels is {choice!r}; it must be auto, none, folders, or a CSV, TSV or JSONL file.")
-    table = read_label_table(Path(choice), columns=columns, kind=kind)
-    return Labeller(table.schema, lambda _source, item: table.find(item.name), digest=table.digest)
-
-
-def _own_labels(sources: Sequence[Source]) -> Labeller:
-    schemas = {source.labels for source in sources}
-    if len(schemas) > 1:
-        raise InputError(
-            "The sources carry different labels. Choose --labels none or folders, or prepare them one by one."
+        raise ConfigError(
+            f"labels is {choice!r}; it must be auto, none, folders, or a CSV, TSV, JSON or JSON lines file that exists."
         )
-    return Labeller(schemas.pop(), lambda _source, item: item.label)
+    return _table_labels(Path(choice), sources, columns, kind)
+
+
+def read_label_table(
+    path: Path, *, columns: Sequence[str] = (), kind: str = "auto", is_image: Callable[[str], bool] | None = None
+) -> LabelTable:
+    """The labels in a file by the names it gives; see :func:`make_labeller`.
+
+    Raises:
+        InputError: the file cannot be read, or its values contradict each other.
+        ConfigError: a column does not exist, or its values are not of the ``kind`` asked for.
+    """
+    data = read_file(path, kind="table")
+    file = parse_label_file(data, where=str(path), is_image=is_image)
+    table = read_values(file, columns=columns, kind=kind)
+    return LabelTable(table.schema, table.labels, table.notes, hashlib.sha256(data).hexdigest())
+
+
+def _table_labels(path: Path, sources: Sequence[Source], columns: Sequence[str], kind: str) -> Labeller:
+    items = [(position, source[index].name) for position, source in enumerate(sources) for index in range(len(source))]
+    several = len(sources) > 1
+    names = [f"{_source_name(sources[position].given)}/{name}" if several else name for position, name in items]
+    known = {form for name in names for form in _forms(name)}
+    table = read_label_table(path, columns=columns, kind=kind, is_image=lambda text: file_key(text) in known)
+    if table.schema.kind == "none":
+        raise InputError(f"{path} holds no labels: the values are empty. Name a column with --label-columns.")
+    found, notes = _match(table, names, str(path))
+    labels = {items[index]: label for index, label in found.items()}
+    return Labeller(
+        table.schema,
+        lambda source, item: labels.get((source, item.name)),
+        digest=table.digest,
+        notes=(*table.notes, *notes),
+    )
+
+
+def _forms(name: str) -> tuple[str, str, str]:
+    """What a table may call a file."""
+    key = file_key(name)
+    base = key.rsplit("/", 1)[-1]
+    return key, base, base.rsplit(".", 1)[0]
+
+
+def _match(table: LabelTable, names: Sequence[str], where: str) -> tuple[dict[int, Label], list[str]]:
+    """Label of each of ``names`` that the table has one for, by number, and what there is to say.
+
+    Raises:
+        InputError: it has none for any of them.
+    """
+    entries = list(table.labels)
+    matches = match_names(entries, names)
+    if not matches.found:
+        raise InputError(
+            f"No name in {where} matches an image: it names {entries[0]!r} ({len(entries):,} names), the images are "
+            f"named {names[0]!r} ({len(names):,} images). Names are compared by path, by file name, and without "
+            "extension. Correct the names, or use --labels none."
+        )
+    notes: list[str] = []
+    if matches.ambiguous:
+        entry, files = matches.ambiguous[0]
+        meant = ", ".join(repr(names[file]) for file in files[:MOST_NOTED]) + (
+            ", ..." if len(files) > MOST_NOTED else ""
+        )
+        notes.append(
+            f"{len(matches.ambiguous):,} names in {where} are ambiguous and were not used: {entries[entry]!r} could be "
+            f"{meant}, or another row names the same image. Write paths that tell them apart."
+        )
+    unused = len(entries) - len(set(matches.found.values())) - len(matches.ambiguous)
+    if unused:
+        used = set(matches.found.values()) | {number for number, _ in matches.ambiguous}
+        first = next(name for number, name in enumerate(entries) if number not in used)
+        notes.append(f"{unused:,} of {len(entries):,} names in {where} match no image, for example {first!r}.")
+    missing = len(names) - len(matches.found)
+    if missing:
+        notes.append(f"{missing:,} of {len(names):,} images have no label in {where}; they are left out.")
+    return {file: table.labels[entries[entry]] for file, entry in matches.found.items()}, notes
+
+
+# ------------------------------------------------------------------------------------------- own labels
+
+
+def _own_labels(sources: Sequence[Source], kind: str) -> Labeller:
+    own = [_own(source, kind) for source in sources]
+    schema = _common_schema([labeller.schema for labeller in own], sources)
+    return Labeller(
+        schema,
+        lambda source, item: own[source].label(source, item),
+        digest=hashlib.sha256("".join(labeller.digest for labeller in own).encode()).hexdigest()
+        if any(labeller.digest for labeller in own)
+        else "",
+        notes=[note for labeller in own for note in labeller.notes],
+    )
+
+
+def _own(source: Source, kind: str) -> Labeller:
+    file = source.label_file()
+    if file is None:
+        if kind not in ("auto", source.labels.kind) or (kind != "auto" and source.labels.kind == "none"):
+            carried = "no labels" if source.labels.kind == "none" else f"labels of kind {source.labels.kind}"
+            raise UsageError(f"--label-kind {kind} does not fit {source.given}, which has {carried}. Remove it.")
+        return Labeller(source.labels, lambda _source, item: item.label)
+    table = read_values(file, kind=kind, names=source.class_names)
+    digest = hashlib.sha256(repr(file.rows).encode("utf-8", "surrogatepass")).hexdigest()
+    if table.schema.kind == "none":
+        return Labeller(table.schema, lambda _source, _item: None, digest=digest, notes=table.notes)
+    names = [source[index].name for index in range(len(source))]
+    found, notes = _match(table, names, file.where)
+    labels = {names[index]: label for index, label in found.items()}
+    notes = [f"Labels were read from {file.where}.", *table.notes, *notes]
+    return Labeller(table.schema, lambda _source, item: labels.get(item.name), digest=digest, notes=notes)
+
+
+def _common_schema(schemas: list[LabelSchema], sources: Sequence[Source]) -> LabelSchema:
+    """The one schema of all sources; numbered classes count as far as the longest.
+
+    Raises:
+        InputError: they differ.
+    """
+    longest = max(schemas, key=lambda schema: schema.dim)
+    numbered = tuple(map(str, range(longest.dim)))
+    for schema, source in zip(schemas, sources, strict=True):
+        if schema != longest and not (
+            schema.kind == longest.kind == "class" and schema.names == numbered[: schema.dim]
+        ):
+            other = sources[schemas.index(longest)]
+            raise InputError(
+                f"The sources carry different labels: {other.given} has {_described(longest)}, {source.given} has "
+                f"{_described(schema)}. Use --labels none or folders, or a table for all of them: --labels FILE."
+            )
+    return longest
+
+
+def _described(schema: LabelSchema) -> str:
+    return f"{schema.kind} labels ({schema.dim})" if schema.dim else "none"
+
+
+# --------------------------------------------------------------------------------------------- folders
 
 
 def _folder_labels(sources: Sequence[Source]) -> Labeller:
-    folders = [source.folders() for source in sources]
-    names = tuple(sorted({name for found in folders for name in found if name}))
-    if len(names) < 2:
+    """A class for each folder; a source without two folders or more is a class of its own among several sources."""
+    found = [list(source.folders()) for source in sources]
+    notes: list[str] = []
+    for position, source in enumerate(sources):
+        if len(sources) > 1 and len(set(found[position]) - {""}) < 2:
+            found[position] = [_source_name(source.given)] * len(source)
+        elif len(sources) > 1:
+            notes.append(f"Classes of {source.given} are the folders inside it.")
+    folders = sorted({name for names in found for name in names if name})
+    if len(folders) < 2:
         given = ", ".join(source.given for source in sources)
-        raise InputError(f"--labels folders needs images in two or more folders; {given} has {len(names)}.")
-    number = {name: index for index, name in enumerate(names)}
+        raise InputError(
+            f"--labels folders needs images in two or more folders; {given} has {len(folders)}. Put each class in a "
+            "folder, or give a folder for each class: sgkit prepare CATS DOGS --labels folders."
+        )
+    names = _unique_names(folders)
+    number = {folder: index for index, folder in enumerate(folders)}
     table = {
         (position, source[index].name): number[folder]
-        for position, (source, found) in enumerate(zip(sources, folders, strict=True))
-        for index, folder in enumerate(found)
+        for position, (source, own) in enumerate(zip(sources, found, strict=True))
+        for index, folder in enumerate(own)
         if folder
     }
-    return Labeller(LabelSchema(kind="class", names=names), lambda source, item: table.get((source, item.name)))
+    outside = sum(not folder for own in found for folder in own)
+    if outside:
+        notes.append(f"{outside:,} images are in no class folder; they are left out.")
+    return Labeller(
+        LabelSchema(kind="class", names=names), lambda source, item: table.get((source, item.name)), notes=notes
+    )
+
+
+def _source_name(given: str) -> str:
+    """The class that a whole source is: its name without folders, and without the extensions of archives."""
+    name = Path(given).resolve().name if given in (".", "..") else PurePath(given).name
+    return name if Path(given).is_dir() else name.split(".")[0] or name
+
+
+def _unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """``names``, printable, and still different from each other."""
+    shown: dict[str, None] = {}
+    for name in names:
+        text, count = printable(name), 1
+        while text in shown:
+            count += 1
+            text = f"{printable(name)} ({count})"
+        shown[text] = None
+    return tuple(shown)

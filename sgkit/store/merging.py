@@ -10,7 +10,7 @@ import numpy as np
 import sgkit
 from sgkit.errors import InputError
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo, size_text
-from sgkit.store.plan import content_hash
+from sgkit.store.plan import read_parts
 from sgkit.store.records import PartWriter, Record, StoreReader, label_bytes
 
 __all__ = ["combine_labels", "copy_records", "merged_header"]
@@ -95,6 +95,7 @@ def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: P
         )
         for reader in readers
     ]
+    digest, counts = read_parts(folder, [part], schema)
     return Header(
         num_images=part.num_images,
         image_size=headers[0].image_size,
@@ -102,11 +103,13 @@ def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: P
         encoding=headers[0].encoding,
         filter=_common([header.filter for header in headers]),
         crop=_common([header.crop for header in headers]),
-        content_hash=content_hash(folder, [part]),
+        content_hash=digest,
         pyramid=headers[0].pyramid,
         labels=schema,
         sources=tuple(sources),
         parts=(part,),
+        enlarged=sum(header.enlarged for header in headers),
+        label_counts=counts,
         settings={"merged": [header.settings for header in headers]},
         sgkit=sgkit.__version__,
     )

@@ -121,7 +121,8 @@ class StoreFiles:
             for part in range(self.num_parts)
         ]
         header = plan.join(self.folder, infos)
-        _concatenate([self.report(part) for part in range(self.num_parts)], self.folder / REPORT_NAME)
+        reports = [self.report(part) for part in range(self.num_parts)]
+        _concatenate(plan.report_unused(), reports, self.folder / REPORT_NAME)
         with atomic_path(self.folder / HEADER_NAME) as aside:
             aside.write_text(header.to_json(), encoding="utf-8")
 
@@ -133,8 +134,9 @@ class StoreFiles:
         (self.folder / PLAN_NAME).unlink(missing_ok=True)
 
 
-def _concatenate(files: Sequence[Path], target: Path) -> None:
+def _concatenate(start: str, files: Sequence[Path], target: Path) -> None:
     with atomic_path(target) as aside, aside.open("wb") as joined:
+        joined.write(start.encode("utf-8", "surrogateescape"))
         for file in files:
             with file.open("rb") as part:
                 shutil.copyfileobj(part, joined)

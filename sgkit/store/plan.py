@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 import sgkit
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
-from sgkit.store.header import Header, PartInfo, SourceInfo
+from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo
 from sgkit.store.labels import Labeller, make_labeller
 from sgkit.store.process import ImageOptions
 from sgkit.store.records import PartWriter
 from sgkit.store.selection import Candidates, choose, parse_split
-from sgkit.store.sources import Source, open_source
+from sgkit.store.sources import Source, open_sources
+from sgkit.store.sources.listing import tables_among
+from sgkit.text import printable
 
-__all__ = ["PrepareOptions", "PreparePlan", "check_same", "content_hash", "make_plan"]
+__all__ = ["PrepareOptions", "PreparePlan", "check_same", "make_plan", "read_parts"]
+
+MOST_SHOWN = 20
+"""Sources that the command of an unfinished store names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +63,26 @@ class PreparePlan:
     """Sources opened, labels found, files chosen."""
 
     options: PrepareOptions
+    given: tuple[str, ...]
+    """The sources as they were named."""
     sources: tuple[Source, ...]
     labeller: Labeller
     candidates: Candidates
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about how sources and labels were read."""
+        own = [note for source in self.sources for note in source.notes]
+        return (*own, *self.labeller.notes, *_hints(self.options, self.sources, self.labeller))
+
+    def report_unused(self) -> str:
+        """Lines of the report for files that were not looked at."""
+        lines = (
+            {"source": source.given, "name": file.name, "reason": file.reason, "detail": file.detail}
+            for source in self.sources
+            for file in source.unused
+        )
+        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
     def source_infos(self) -> list[SourceInfo]:
         """Facts on the sources that are known before anything is read."""
@@ -78,15 +104,16 @@ class PreparePlan:
         }
 
     def _command(self, out: Path, num_parts: int) -> str:
-        words = ["sgkit", "prepare", *(source.given for source in self.sources), "--out", str(out)]
+        given = [*self.given[:MOST_SHOWN], "..."] if len(self.given) > MOST_SHOWN else self.given
+        words = ["sgkit", "prepare", *given, "--out", str(out)]
         for field in fields(self.options):
             value = getattr(self.options, field.name)
             if field.name == "size":
                 words += ["--size", f"{value[1]}x{value[0]}"]
             elif value == field.default or field.name == "subset":
                 continue
-            elif value is True:
-                words.append(f"--{field.name.replace('_', '-')}")
+            elif isinstance(value, bool):
+                words.append(f"--{'' if value else 'no-'}{field.name.replace('_', '-')}")
             else:
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 words += [f"--{field.name.replace('_', '-')}", text]
@@ -108,6 +135,7 @@ class PreparePlan:
                 f"None of the {sum(part.num_items for part in parts)} files could be used ({reasons}). "
                 f"Remove {folder} and try again with other files or options."
             )
+        digest, counts = read_parts(folder, parts, self.labeller.schema)
         return Header(
             num_images=num_images,
             image_size=self.options.image_size,
@@ -115,12 +143,16 @@ class PreparePlan:
             encoding=self.options.encoding,
             filter=self.options.filter,
             crop=self.options.crop,
-            content_hash=content_hash(folder, parts),
+            content_hash=digest,
             pyramid=self.options.pyramid,
             labels=self.labeller.schema,
             sources=tuple(self._counted_sources(parts)),
             parts=tuple(parts),
             skipped=skipped,
+            unused=dict(sorted(Counter(file.reason for source in self.sources for file in source.unused).items())),
+            enlarged=sum(part.enlarged for part in parts),
+            label_counts=counts,
+            notes=tuple(map(printable, self.notes)),
             settings=self.options.to_dict(),
             sgkit=sgkit.__version__,
         )
@@ -137,7 +169,7 @@ def make_plan(given: Sequence[str], options: PrepareOptions) -> PreparePlan:
     Raises:
         InputError: a source is missing or empty, or lacks the labels asked for.
     """
-    sources = tuple(open_source(name, size=options.size) for name in given)
+    sources = open_sources(given, size=options.size)
     candidates = choose(
         sources,
         limit=options.limit,
@@ -151,16 +183,50 @@ def make_plan(given: Sequence[str], options: PrepareOptions) -> PreparePlan:
             f"No file falls to {options.subset!r} of split {options.split!r}. Give more files or a larger share."
         )
     labeller = make_labeller(options.labels, sources, columns=options.label_columns, kind=options.label_kind)
-    return PreparePlan(options=options, sources=sources, labeller=labeller, candidates=candidates)
+    _mark_labels(sources, options.labels)
+    return PreparePlan(options=options, given=tuple(given), sources=sources, labeller=labeller, candidates=candidates)
 
 
-def content_hash(folder: Path, parts: Sequence[PartInfo]) -> str:
-    """SHA-256 over the pixel hashes and labels of all images, in order, whatever the parts."""
+def _mark_labels(sources: Sequence[Source], labels: str) -> None:
+    """A table of labels inside a folder of images is used, too."""
+    for source in sources:
+        for number, file in enumerate(source.unused):
+            if file.reason == "not an image" and Path(source.given, file.name).absolute() == Path(labels).absolute():
+                source.unused[number] = replace(file, reason="label file", detail="")
+
+
+def _hints(options: PrepareOptions, sources: Sequence[Source], labeller: Labeller) -> Iterator[str]:
+    """What could have been labels."""
+    if options.labels != "auto" or labeller.schema.dim:
+        return
+    named = [source for source in sources if source.kind in ("folder", "zip", "tar", "files", "list")]
+    folders = sorted({folder for source in named for folder in source.folders() if folder})
+    if len(folders) > 1:
+        shown = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
+        yield f"{len(folders):,} folders of images were found ({shown}). Add --labels folders to make them classes."
+    elif len(sources) > 1:
+        yield "Add --labels folders to make each source a class."
+    for source in named:
+        for name in tables_among(source.unused):
+            where = str(Path(source.given, name)) if source.kind == "folder" else "FILE after unpacking it"
+            yield f"{name} in {source.given} may hold labels. To use it, add --labels {where}."
+
+
+def read_parts(folder: Path, parts: Sequence[PartInfo], schema: LabelSchema) -> tuple[str, tuple[int, ...]]:
+    """SHA-256 over the pixel hashes and labels of all images, in order, whatever the parts; and how many images have
+    each of the labels, which is empty without classes or multi-labels.
+    """
     digest = hashlib.sha256()
+    counted = schema.kind in ("class", "multi")
+    counts: np.ndarray = np.zeros(schema.dim if counted else 0, np.int64)
     for part in parts:
         for meta, label in PartWriter(folder / part.file).read_metas():
             digest.update(meta["pixels"].encode() + label)
-    return digest.hexdigest()
+            if schema.kind == "class":
+                counts[int(np.frombuffer(label, "<i4")[0])] += 1
+            elif counted:
+                counts += np.frombuffer(label, "<f4") > 0
+    return digest.hexdigest(), tuple(counts.tolist())
 
 
 def check_same(planned: dict[str, Any], found: dict[str, Any], folder: Path) -> None:

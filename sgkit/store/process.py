@@ -13,8 +13,8 @@ from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
 from sgkit.store.duplicates import perceptual_hash
 from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
-from sgkit.store.faces import Landmarker, cut_face
-from sgkit.store.header import check_image_size, image_sizes, size_text
+from sgkit.store.faces import Landmarker, cut_face, face_side
+from sgkit.store.header import image_sizes, size_text
 from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
 
 __all__ = ["ImageOptions", "ProcessedImage", "pixels_of", "process"]
@@ -46,6 +46,8 @@ class ImageOptions(Config):
     """Pictures with a shorter short side are left out."""
     max_aspect: float = 0.0
     """Pictures whose sides differ by more than this factor are left out; 0: any."""
+    enlarge: bool = True
+    """Enlarge pictures with fewer pixels than the size; otherwise they are left out."""
     animated: Literal["first", "refuse"] = "first"
     landmarks: str = "dlib"
     """Where ``face`` crops find eyes and mouths: ``dlib``, or a CSV or JSON file."""
@@ -55,7 +57,8 @@ class ImageOptions(Config):
     """Leave out images that repeat an earlier one, pixel by pixel or nearly."""
 
     def __post_init__(self) -> None:
-        check_image_size(self.size)
+        if min(self.size) < 1:
+            raise ConfigError(f"Size {size_text(self.size)} (WxH) must be at least 1x1.")
         if self.channels not in (1, 3, 4):
             raise ConfigError(f"channels is {self.channels}; it must be 1 (grey), 3 (RGB) or 4 (RGBA).")
         if self.filter not in FILTERS:
@@ -63,7 +66,7 @@ class ImageOptions(Config):
         check_encoding(self.encoding, self.channels)
         if self.parsed_crop.kind == "face" and self.size[0] != self.size[1]:
             raise ConfigError(f"Crop face makes squares; size {size_text(self.size)} (WxH) is none.")
-        check_image_size(self.image_size)
+        _ = self.image_size
 
     @property
     def parsed_crop(self) -> Crop:
@@ -86,6 +89,8 @@ class ProcessedImage:
     """``WxH`` -> record."""
     pixel_hash: str
     perceptual_hash: int | None = None
+    enlarged: str = ""
+    """``40x40 to 64x64`` where it has more pixels than the part of the picture that it was made from."""
 
 
 def process(
@@ -117,15 +122,37 @@ def process(
     if landmarker is not None:
         cuts = _cut_faces(name, upright, options, landmarker)
     else:
-        cuts = [cut(upright, box, size, filter_name=options.filter) for box in boxes(upright.size)]
-    return [_finish(image, f"#{i}" if len(cuts) > 1 else "", options) for i, image in enumerate(cuts)]
+        cuts = [
+            (cut(upright, box, size, filter_name=options.filter), _enlarged((box[2] - box[0], box[3] - box[1]), size))
+            for box in boxes(upright.size)
+        ]
+    kept = cuts if options.enlarge else [found for found in cuts if not found[1]]
+    if not kept:
+        raise BadImageError("too small", f"would be enlarged from {cuts[0][1]}")
+    return [
+        _finish(image, f"#{i}" if len(kept) > 1 else "", options, enlarged) for i, (image, enlarged) in enumerate(kept)
+    ]
 
 
-def _cut_faces(name: str, picture: Image.Image, options: ImageOptions, landmarker: Landmarker) -> list[Image.Image]:
+def _enlarged(part: tuple[float, float], size: tuple[int, int]) -> str:
+    """What is said of a part of (width, height) pixels that becomes an image of (height, width) ``size``."""
+    width, height = round(part[0]), round(part[1])
+    return f"{width}x{height} to {size_text(size)}" if width < size[1] or height < size[0] else ""
+
+
+def _cut_faces(
+    name: str, picture: Image.Image, options: ImageOptions, landmarker: Landmarker
+) -> list[tuple[Image.Image, str]]:
     faces = landmarker.find(name, picture)[: max(options.parsed_crop.number, 1)]
     if not faces:
         raise BadImageError("no face")
-    return [cut_face(picture, face, options.size[0], resample=FILTERS[options.filter]) for face in faces]
+    return [
+        (
+            cut_face(picture, face, options.size[0], resample=FILTERS[options.filter]),
+            _enlarged((face_side(face), face_side(face)), options.size),
+        )
+        for face in faces
+    ]
 
 
 def _check_shape(size: tuple[int, int], options: ImageOptions) -> None:
@@ -155,7 +182,7 @@ def _planes(image: Image.Image) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _finish(image: Image.Image, suffix: str, options: ImageOptions) -> ProcessedImage:
+def _finish(image: Image.Image, suffix: str, options: ImageOptions, enlarged: str) -> ProcessedImage:
     pixels = _planes(image)
     if options.image_size != options.size:  # wide: bars above and below
         above = (options.image_size[0] - options.size[0]) // 2
@@ -165,4 +192,4 @@ def _finish(image: Image.Image, suffix: str, options: ImageOptions) -> Processed
     levels = zip(sizes, pyramid(pixels, sizes), strict=True)
     records = {size_text(size): encode(level, options.encoding) for size, level in levels}
     perceptual = perceptual_hash(pixels) if options.dedupe == "near" else None
-    return ProcessedImage(suffix, records, pixel_hash(pixels), perceptual)
+    return ProcessedImage(suffix, records, pixel_hash(pixels), perceptual, enlarged)

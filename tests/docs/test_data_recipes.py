@@ -37,6 +37,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for folder, size in (("photos", (1040, 600)), ("images1024x1024", (64, 64))):
             Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
             Path(folder, name).write_bytes(encoded(index, size, "JPEG"))
+    for folder in ("cats", "dogs"):
+        Path(folder).mkdir()
+        Path(folder, "0.jpg").write_bytes(encoded(0, (64, 64), "JPEG"))
     for folder in ("bedroom_train_lmdb", "car_lmdb"):
         with lmdb.open(folder, map_size=1 << 22) as environment, environment.begin(write=True) as transaction:
             for index in range(2):
@@ -82,5 +85,6 @@ def test_every_recipe_makes_what_it_says(capsys: pytest.CaptureFixture[str]) -> 
     assert sizes["wide"] == (256, 448)
     assert read_header("celeba").labels.names == ("Smiling", "Eyeglasses")
     assert read_header("classes").labels.names == ("coast", "hills")
+    assert read_header("pets").labels.names == ("cats", "dogs")
     assert read_header("grown").sizes[-1] == (4, 4)
     assert read_header("places").num_images == 24

@@ -9,8 +9,7 @@ import pytest
 from sgkit.errors import ConfigError, InputError
 from sgkit.store import StoreDataset, StoreReader
 from sgkit.store.header import LabelSchema
-from sgkit.store.label_tables import read_label_table
-from sgkit.store.labels import make_labeller
+from sgkit.store.labels import make_labeller, read_label_table
 from sgkit.store.records import label_bytes, label_vector
 from sgkit.store.sources import open_source
 from sgkit.tasks.prepare import PrepareOptions, prepare
@@ -86,12 +85,6 @@ def test_wrong_tables_say_what_is_wrong(
         table(tmp_path, text, **options)
 
 
-def test_names_match_whole_then_by_file_then_by_stem(tmp_path: Path) -> None:
-    (tmp_path / "l.csv").write_text("file,class\nd/a.png,cat\na.png,dog\nb,dog\n")
-    found = read_label_table(tmp_path / "l.csv")
-    assert [found.find(name) for name in ("d/a.png", "e/a.png", "e/b.webp", "c.png")] == [0, 1, 1, None]
-
-
 def test_folders_are_classes(picture_folder: Path) -> None:
     source = open_source(str(picture_folder), size=(8, 8))
     labeller = make_labeller("folders", [source])
@@ -107,7 +100,7 @@ def test_sources_must_agree_on_their_own_labels(picture_folder: Path) -> None:
     seasons = open_source("sample:landscapes?labels=season&count=2", size=(8, 8))
     with pytest.raises(InputError, match="different labels"):
         make_labeller("auto", [plain, seasons])
-    with pytest.raises(ConfigError, match="CSV, TSV or JSONL"):
+    with pytest.raises(ConfigError, match="CSV, TSV, JSON or JSON lines"):
         make_labeller("foldres", [plain])
     with pytest.raises(ConfigError, match="Did you mean 'multi'"):
         make_labeller("none", [plain], kind="mutli")

@@ -202,7 +202,7 @@ def test_the_commands(store: Path, folder: Path, tmp_path: Path, capsys: pytest.
     assert main(["data", "info", out, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == {"a": 5, "b": 4}
     assert main(["data", "info", out]) == 0
-    assert "Labels (2)" in capsys.readouterr().out
+    assert "class (2)" in capsys.readouterr().out
     assert main(["data", "verify", out]) == 0
     assert "All 9 images are well" in capsys.readouterr().out
     assert main(["data", "verify", str(damage(store, tmp_path / "bad", "broken"))]) == 1

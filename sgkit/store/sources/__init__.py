@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sgkit.errors import InputError
+from sgkit.runtime.sniff import IMAGES, is_url, sniff
 from sgkit.store.header import HEADER_NAME, PLAN_NAME
+from sgkit.store.names import has_image_suffix
 from sgkit.store.sources.archives import TarSource
 from sgkit.store.sources.arrays import CifarSource, MnistSource, cifar_members, mnist_files
-from sgkit.store.sources.base import IMAGE_SUFFIXES, Item, Label, Reader, Source
+from sgkit.store.sources.base import Item, Label, Reader, Source, Unused
 from sgkit.store.sources.databases import StoreSource, lmdb_source
-from sgkit.store.sources.files import FolderSource, ListSource, ZipSource
+from sgkit.store.sources.files import FilesSource, FolderSource, ListSource, ZipSource
+from sgkit.store.sources.listing import described
 from sgkit.store.sources.samples import SampleSource
 from sgkit.store.sources.tables import TableSource, table_files
 
-__all__ = ["Item", "Label", "Reader", "Source", "open_source"]
+__all__ = ["Item", "Label", "Reader", "Source", "Unused", "open_source", "open_sources"]
+
+
+def open_sources(given: Sequence[str], *, size: tuple[int, int]) -> tuple[Source, ...]:
+    """The sources that ``given`` names; image files among them are one source, at the place of the first.
+
+    Raises:
+        InputError, UsageError: as :func:`open_source` says.
+    """
+    files = [name for name in given if _is_image_file(name)]
+    first = files[0] if files else None
+    return tuple(
+        FilesSource(files) if name == first else open_source(name, size=size)
+        for name in dict.fromkeys(given)
+        if name == first or name not in files
+    )
 
 
 def open_source(given: str, *, size: tuple[int, int]) -> Source:
@@ -29,9 +48,17 @@ def open_source(given: str, *, size: tuple[int, int]) -> Source:
     """
     source = _source_of(given, size)
     if len(source) == 0:
-        suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"{given} holds no images. Files with these endings are looked at: {suffixes}.")
+        raise InputError(
+            f"{given} holds no images, but {described(source.unused)}. Files count as images by their extension (.jpg, "
+            ".png, ...) or, where that is unknown, by their content."
+        )
     return source
+
+
+def _is_image_file(given: str) -> bool:
+    if given.startswith("sample:") or not Path(given).is_file():
+        return False
+    return has_image_suffix(given.replace("\\", "/")) or sniff(given).kind in IMAGES
 
 
 def _source_of(given: str, size: tuple[int, int]) -> Source:
@@ -39,21 +66,28 @@ def _source_of(given: str, size: tuple[int, int]) -> Source:
         return SampleSource(given, size=size)
     path = Path(given)
     if not path.exists():
+        if is_url(given):
+            raise InputError(f"{given} is a web address. Download the file first, then give its path.")
         raise InputError(f"There is no file or folder {given}. Check the path{_nearest_parent(path)}.")
     found = _data_set(given, path)
     if found is not None:
         return found
     if path.is_dir():
         return FolderSource(given)
-    if path.suffix.lower() == ".zip":
+    if _is_image_file(given):
+        return FilesSource([given])
+    kind = sniff(path)
+    if path.suffix.lower() == ".zip" or kind.kind in ("zip", "zip of images"):
         return ZipSource(given)
-    if re.search(r"\.(tar(\.\w+)?|tgz|tbz2|txz)$", path.name.lower()):
+    if kind.kind == "tar" or re.search(r"\.(tar(\.\w+)?|tgz|tbz2?|txz)$", path.name.lower()):
         return TarSource(given)
     if path.suffix.lower() in (".txt", ".lst"):
         return ListSource(given)
+    hint = " Labels are given with --labels FILE." if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl") else ""
     raise InputError(
-        f"{given} is no source of images that sgkit knows. Give a folder, a .zip or .tar file, a .txt list of files, "
-        "an LMDB folder, CIFAR-10 or MNIST files, a .parquet file, a store, or sample:landscapes?count=1000."
+        f"{given} is {kind.phrase}, which is not a source of images.{hint} Give a folder, image files, a .zip or .tar "
+        "file, a .txt list of files, an LMDB folder, CIFAR-10 or MNIST files, a .parquet file, a store, or "
+        "sample:landscapes?count=1000."
     )
 
 

@@ -10,21 +10,22 @@ from typing import Any, Protocol
 
 from sgkit.store.header import LabelSchema
 from sgkit.store.images import Payload
+from sgkit.store.label_files import LabelFile
 
-__all__ = ["IMAGE_SUFFIXES", "Item", "Label", "Reader", "Source", "is_image_name"]
-
-_SUFFIXES = ".jpg .jpeg .jpe .jfif .png .webp .tif .tiff .bmp .gif .avif .heic .heif .ppm .pgm .pnm .jp2"
-IMAGE_SUFFIXES = frozenset(_SUFFIXES.split())
-"""Files of folders and archives that are looked at; all others are no images and are not counted."""
+__all__ = ["Item", "Label", "Reader", "Source", "Unused"]
 
 Label = int | tuple[float, ...] | None
 """A class index, the numbers of a multi-label or float label, or none."""
 
 
-def is_image_name(name: str) -> bool:
-    """Whether a file of this name is looked at: a known suffix, and not hidden."""
-    base = name.rsplit("/", 1)[-1]
-    return not base.startswith(".") and "." in base and "." + base.rsplit(".", 1)[1].lower() in IMAGE_SUFFIXES
+@dataclass(frozen=True)
+class Unused:
+    """A file of a source that is not looked at, and why."""
+
+    name: str
+    reason: str
+    """``system file``, ``hidden``, ``label file``, ``camera raw``, ``not an image`` or ``unreadable``."""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,23 @@ class Source(ABC):
     streamed: bool = False
     """Items come in order only, with their payload."""
 
+    class_names: tuple[str, ...] = ()
+    """Names of the classes that the numbers of :meth:`label_file` stand for."""
+
     def __init__(self, given: str) -> None:
         self.given = given
+        self.unused: list[Unused] = []
+        """Files that are not images; those that seem to be count as items, even where they turn out to be damaged."""
+        self.notes: list[str] = []
+        """What a user should know about how the source was read."""
+
+    def label_file(self) -> LabelFile | None:
+        """Labels that the data carry as rows of names and values; ``None`` where :attr:`Item.label` says them.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return None
 
     @abstractmethod
     def __len__(self) -> int:

@@ -1,23 +1,23 @@
-"""Images in a folder, a zip file, or named by a list."""
+"""Images in a folder, a zip file, named by a list, or given one by one."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
-import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from sgkit.errors import InputError
-from sgkit.store.header import LabelSchema
-from sgkit.store.sources.base import Item, Label, Reader, Source, is_image_name
+from sgkit.runtime.limits import read_file, read_stream
+from sgkit.runtime.sniff import START
+from sgkit.store.label_files import LabelFile, decode_text
+from sgkit.store.sources.base import Item, Reader, Source
+from sgkit.store.sources.listing import file_start, label_files_of, sort_files, walk
 
-__all__ = ["FolderReader", "FolderSource", "ListSource", "ZipReader", "ZipSource", "read_dataset_json"]
-
-
-DATASET_JSON = "dataset.json"
+__all__ = ["FilesSource", "FolderReader", "FolderSource", "ListSource", "ZipReader", "ZipSource"]
 
 
 class FolderReader:
@@ -28,10 +28,7 @@ class FolderReader:
 
     def read(self, item: Item) -> bytes:
         """The bytes of the file."""
-        path = Path(self.path, item.locator)
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
-            raise OSError("a folder, device or pipe, not a file")
-        return path.read_bytes()
+        return read_file(Path(self.path, item.locator), kind="image", name=item.name)
 
 
 class FolderSource(Source):
@@ -41,15 +38,21 @@ class FolderSource(Source):
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
-        self.names = sorted(name for name in _walk(given) if is_image_name(name))
-        file = Path(given, DATASET_JSON)
-        self.labels, self._own = read_dataset_json(file.read_bytes(), str(file)) if file.is_file() else _UNLABELLED
+        files, left = walk(given)
+        images, self.unused = sort_files(
+            sorted(files), lambda name: file_start(Path(given, name)), directories=sorted(left)
+        )
+        self.names = sorted(images)
+
+    def label_file(self) -> LabelFile | None:
+        """The rows of ``dataset.json``, at the root or below."""
+        return label_files_of(self.unused, lambda name: read_file(Path(self.given, name), kind="JSON"), self.given)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(self.names[index], self.names[index], self._own.get(self.names[index]))
+        return Item(self.names[index], self.names[index])
 
     def reader(self) -> Reader:
         """Reads each file by its path."""
@@ -63,18 +66,52 @@ class ListSource(Source):
 
     def __init__(self, given: str) -> None:
         super().__init__(given)
-        lines = Path(given).read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-        self.names = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        text, self.notes = decode_text(read_file(given, kind="table"), given)
+        lines = (line.strip().strip('"') for line in text.splitlines())
+        self.names = [line for line in lines if line and not line.startswith("#")]
+        repeated = len(self.names) - len(dict.fromkeys(self.names))
+        if repeated:
+            self.names = list(dict.fromkeys(self.names))
+            self.notes.append(f"{repeated:,} lines of {given} repeat an earlier line; each file is used once.")
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(self.names[index].replace(os.sep, "/"), self.names[index])
+        name = self.names[index].replace("\\", "/")
+        folder = Path(self.given).parent
+        as_written = "\\" not in self.names[index] or (folder / self.names[index]).exists()
+        return Item(name, self.names[index] if as_written else name)
 
     def reader(self) -> Reader:
         """Reads each file by its path."""
         return FolderReader(str(Path(self.given).parent))
+
+
+class FilesSource(Source):
+    """Image files that are given one by one, as a shell writes them for ``*.png``."""
+
+    kind = "files"
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        full = [os.path.abspath(path) for path in paths]  # noqa: PTH100  links are kept as they are named
+        common = os.path.commonpath([os.path.dirname(path) for path in full])  # noqa: PTH120
+        self._files = {os.path.relpath(path, common).replace(os.sep, "/"): path for path in full}
+        self.names = list(self._files)
+        super().__init__(paths[0] if len(self.names) == 1 else f"{common} ({len(self.names):,} files)")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Item:
+        return Item(self.names[index], self._files[self.names[index]])
+
+    def reader(self) -> Reader:
+        """Reads each file by its path."""
+        return FolderReader(".")
+
+
+_ZIP_ERRORS = (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error, ValueError)
 
 
 class ZipReader:
@@ -91,9 +128,11 @@ class ZipReader:
         """The bytes of the member."""
         if self._open is None or self._open[0] != os.getpid():
             self._open = (os.getpid(), zipfile.ZipFile(self.path))
+        archive = self._open[1]
         try:
-            return self._open[1].read(item.locator)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+            with archive.open(item.locator) as file:
+                return read_stream(file, name=item.name, kind="image", declared=archive.getinfo(item.locator).file_size)
+        except _ZIP_ERRORS as error:
             raise OSError(f"{type(error).__name__}: {error}") from error
 
 
@@ -106,71 +145,52 @@ class ZipSource(Source):
         super().__init__(given)
         try:
             with zipfile.ZipFile(given) as archive:
-                members = archive.namelist()
-                described = archive.read(DATASET_JSON) if DATASET_JSON in members else None
+                members = {info.filename: _name(info) for info in archive.infolist() if not info.is_dir()}
+                taken = Counter(members.values())
+                self._members = {name if taken[name] == 1 else raw: raw for raw, name in members.items()}
+                images, self.unused = sort_files(sorted(self._members), lambda name: self._start(archive, name))
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(f"{given} cannot be opened as a zip file: {error}. Is it complete?") from error
-        self.names = sorted({name for name in members if is_image_name(name)})
-        where = f"{DATASET_JSON} in {given}"
-        self.labels, self._own = read_dataset_json(described, where) if described else _UNLABELLED
+        self.names = sorted(images)
+
+    def _start(self, archive: zipfile.ZipFile, name: str) -> bytes:
+        try:
+            with archive.open(self._members[name]) as file:
+                return file.read(START)
+        except _ZIP_ERRORS as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def label_file(self) -> LabelFile | None:
+        """The rows of ``dataset.json``, at the root or below."""
+        return label_files_of(self.unused, self._read_json, self.given)
+
+    def _read_json(self, name: str) -> bytes:
+        try:
+            with zipfile.ZipFile(self.given) as archive, archive.open(self._members[name]) as file:
+                size = archive.getinfo(self._members[name]).file_size
+                return read_stream(file, name=f"{name} in {self.given}", kind="JSON", declared=size)
+        except _ZIP_ERRORS as error:
+            raise InputError(
+                f"{name} in {self.given} cannot be read: {error}. Make the archive again, or use --labels none."
+            ) from error
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Item:
-        return Item(self.names[index], self.names[index], self._own.get(self.names[index]))
+        return Item(self.names[index], self._members[self.names[index]])
 
     def reader(self) -> Reader:
         """Reads each member by its name."""
         return ZipReader(self.given)
 
 
-def read_dataset_json(data: bytes, where: str) -> tuple[LabelSchema, dict[str, Label]]:
-    """Labels by file name from the ``dataset.json`` of NVIDIA's tools: class numbers, or vectors of floats.
-
-    Raises:
-        InputError: it is not such a file.
+def _name(info: zipfile.ZipInfo) -> str:
+    r"""A member's name with forward slashes, which some Windows programs leave out; UTF-8 where it is not declared, as
+    macOS writes it.
     """
-    try:
-        pairs = json.loads(data).get("labels") or []
-        own: dict[str, Label] = {name: _label(value) for name, value in pairs}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{where} is not a label file of NVIDIA's kind: {error}") from error
-    if not own:
-        return _UNLABELLED
-    sample = next(iter(own.values()))
-    if isinstance(sample, int) and all(isinstance(label, int) and label >= 0 for label in own.values()):
-        count = max(label for label in own.values() if isinstance(label, int)) + 1
-        return LabelSchema(kind="class", names=tuple(map(str, range(count)))), own
-    if isinstance(sample, tuple) and all(isinstance(v, tuple) and len(v) == len(sample) for v in own.values()):
-        return LabelSchema(kind="float", names=tuple(map(str, range(len(sample))))), own
-    raise InputError(f"{where} mixes labels of different kinds or lengths.")
-
-
-def _label(value: object) -> Label:
-    return tuple(float(v) for v in value) if isinstance(value, list) else int(value)  # type: ignore[call-overload]
-
-
-_UNLABELLED: tuple[LabelSchema, dict[str, Label]] = (LabelSchema(), {})
-
-
-def _walk(root: str) -> Iterator[str]:
-    """Paths of all files below ``root``, relative, with forward slashes; each folder is entered once."""
-    seen: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=_refuse):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            subfolders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        # Sorted: a folder that links lead to, too, is found under the same path everywhere.
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        below = os.path.relpath(folder, root).replace(os.sep, "/")
-        for name in files:
-            yield name if below == "." else f"{below}/{name}"
-
-
-def _refuse(error: OSError) -> None:
-    raise InputError(
-        f"Folder {error.filename} cannot be listed: {error.strerror}. Make it readable, or move it away."
-    ) from error
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from sgkit.errors import InputError, MissingDependencyError
-from sgkit.store.header import LabelSchema
-from sgkit.store.sources.base import Item, Label, Reader, Source
+from sgkit.store.label_files import LabelFile, LabelRow
+from sgkit.store.sources.base import Item, Reader, Source
 
 __all__ = ["TableSource", "table_files"]
 
@@ -57,20 +57,19 @@ class TableSource(Source):
         if self._image is None:
             raise InputError(f"{given} has no column of images, only {', '.join(schema.names)}. Name it 'image'.")
         self._label = _column(schema.names, LABEL_COLUMNS)
-        self.labels, self._numbers = self._label_schema(schema)
+        self.class_names = _class_names(schema, self._label) if self._label else ()
 
-    def _label_schema(self, schema: Any) -> tuple[LabelSchema, list[Label]]:
+    def label_file(self) -> LabelFile | None:
+        """The column of labels."""
         if self._label is None:
-            return LabelSchema(), []
-        values = [v for file, group, _ in self._groups for v in _rows(file, group, (self._label,))[self._label]]
-        names = _class_names(schema, self._label)
-        if names:
-            return LabelSchema(kind="class", names=names), values
-        distinct = sorted({str(v) for v in values}, key=lambda text: (len(text), text))
-        if all(isinstance(v, (int, str)) for v in values):
-            number = {name: index for index, name in enumerate(distinct)}
-            return LabelSchema(kind="class", names=tuple(distinct)), [number[str(v)] for v in values]
-        return LabelSchema(), []
+            return None
+        values = (v for file, group, _ in self._groups for v in _rows(file, group, (self._label,))[self._label])
+        where = f"column {self._label!r} of {self.given}"
+        rows = (
+            LabelRow(f"row {number + 1} of {self.given}", _row_name(number), {"label": value})
+            for number, value in enumerate(values)
+        )
+        return LabelFile(where, ("label",), tuple(rows))
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -78,12 +77,15 @@ class TableSource(Source):
     def __getitem__(self, index: int) -> Item:
         group = int(np.searchsorted(self._starts, index, side="right")) - 1
         file, number, _ = self._groups[group]
-        label = self._numbers[index] if self._numbers else None
-        return Item(f"row-{index:08d}", (file, number, index - int(self._starts[group]), self._image), label)
+        return Item(_row_name(index), (file, number, index - int(self._starts[group]), self._image))
 
     def reader(self) -> Reader:
         """Reads rows, one group at a time."""
         return _TableReader(self.given)
+
+
+def _row_name(index: int) -> str:
+    return f"row-{index:08d}"
 
 
 class _TableReader:

@@ -16,9 +16,9 @@ from sgkit.model import Model
 from sgkit.store.crops import crop_boxes, cut, parse_crop
 from sgkit.store.encoding import pixel_hash
 from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
+from sgkit.store.names import is_image_name
 from sgkit.store.pictures import Pixels
 from sgkit.store.sources import Item, Reader, open_source
-from sgkit.store.sources.base import is_image_name
 
 __all__ = ["Target", "read_targets", "target_images"]
 

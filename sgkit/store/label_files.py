@@ -1,0 +1,291 @@
+"""Files of labels as rows: CSV in the shapes that spreadsheets write, columns separated by spaces, JSON, JSON lines.
+
+Only the form is read here; what the values mean is decided in :mod:`sgkit.store.label_values`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sgkit.errors import InputError
+from sgkit.runtime.limits import parse_json, read_file
+from sgkit.store.names import has_image_suffix
+
+__all__ = ["LabelFile", "LabelRow", "decode_text", "parse_label_file", "parse_labels_json", "read_label_file"]
+
+NAME_COLUMNS = ("file", "filename", "file_name", "name", "image", "image_id", "img", "path", "id")
+DELIMITERS = ("\t", ";", ",")
+HEAD_LINES = 50
+"""Lines that decide how columns are separated."""
+
+IsImage = Callable[[str], bool]
+
+
+class LabelRow(NamedTuple):
+    """What a file says about one image."""
+
+    place: str
+    """``row 3 of labels.csv``, for messages."""
+    name: str
+    """The image, as the file names it."""
+    values: Mapping[str, Any]
+    """Column -> value: text, or whatever JSON holds."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """The rows of one or more files."""
+
+    where: str
+    columns: tuple[str, ...]
+    """Without the one that names the images."""
+    rows: tuple[LabelRow, ...]
+    notes: tuple[str, ...] = ()
+    """What a user should know about how it was read."""
+    decimal_comma: bool = field(default=False, kw_only=True)
+    """Numbers may be written as 0,5."""
+
+
+def read_label_file(path: Path, *, is_image: IsImage | None = None) -> LabelFile:
+    """The rows of the file at ``path``; see :func:`parse_label_file`.
+
+    Raises:
+        InputError: it cannot be read as a table of labels.
+    """
+    return parse_label_file(read_file(path, kind="table"), where=str(path), is_image=is_image)
+
+
+def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None) -> LabelFile:
+    """The rows of a file with the content ``data``: JSON, JSON lines, or a table with or without heading.
+
+    ``is_image`` tells whether a text names one of the images; a first row with such a text is not a heading. Without
+    it, names with an image's extension are looked for.
+
+    Raises:
+        InputError: it cannot be read as a table of labels; the row is named where there is one.
+    """
+    text, notes = decode_text(data, where)
+    if not text.strip():
+        raise InputError(f"{where} is empty. A label file needs a line of headings, then a row for each image.")
+    start = text.lstrip()[:1]
+    if start in "{[":
+        return _json(text, where)
+    lines, delimiter = _dialect(text.splitlines())
+    try:
+        if delimiter is None:
+            cells = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
+        else:
+            reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, strict=False)
+            cells = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"{where} cannot be read as a table: {error}.") from None
+    if delimiter is None:
+        cells = _without_count(cells)
+    return _table(cells, where, is_image or has_image_suffix, notes, decimal_comma=delimiter in ("\t", ";"))
+
+
+# ------------------------------------------------------------------------------------------------- text
+
+
+def decode_text(data: bytes, where: str) -> tuple[str, list[str]]:
+    """The text of a file in UTF-8, UTF-16 or Windows-1252, and what there is to say about it.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if data.startswith(mark):
+            return _decoded(data, encoding, where), []
+    if data[:2].count(0) == 1 and data[:64:2].count(0) + data[1:64:2].count(0) >= len(data[:64]) // 3:
+        return _decoded(data, "utf-16-be" if data[0] == 0 else "utf-16-le", where), []
+    if b"\0" in data[:4096]:
+        raise InputError(f"{where} is not a text file. Give a CSV, TSV, JSON or JSON lines file.")
+    try:
+        return data.decode("utf-8"), []
+    except UnicodeDecodeError:
+        text = "".join(_line(line) for line in data.splitlines(keepends=True))
+        return text, [f"{where} is not UTF-8; it was read as Windows-1252."]
+
+
+def _decoded(data: bytes, encoding: str, where: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not valid {encoding.upper()}: {error.reason} at byte {error.start}.") from None
+
+
+def _line(line: bytes) -> str:
+    """Lines are decoded one by one: names of files of mixed origin are written by their bytes."""
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return line.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return line.decode("latin-1")
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+def _dialect(lines: list[str]) -> tuple[list[str], str | None]:
+    """(lines, what separates their columns): the delimiter that gives the most columns in the same number in most
+    lines; ``None`` for spaces. Excel's first line ``sep=;`` is obeyed and removed.
+    """
+    if lines and (match := re.fullmatch(r"sep=(.)", lines[0].strip())):
+        return lines[1:], match[1]
+    head = [line for line in lines if line.strip()][:HEAD_LINES]
+    best: tuple[float, str | None] = (0.0, None)
+    for delimiter in DELIMITERS:
+        counts = Counter(len(row) for row in csv.reader(head, delimiter=delimiter))
+        width, share = max(counts.items(), key=lambda found: (found[1], found[0]))
+        if width > 1 and share > best[0] and share >= min(2, len(head)):
+            best = (share, delimiter)
+    return lines, best[1]
+
+
+def _without_count(cells: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """CelebA's files begin with the number of rows; names may lack a heading."""
+    if len(cells) > 1 and len(cells[0][1]) == 1 and cells[0][1][0].isdecimal():
+        cells = cells[1:]
+    if len(cells) > 1 and len(cells[0][1]) + 1 == len(cells[1][1]):
+        cells[0] = (cells[0][0], ["name", *cells[0][1]])
+    return cells
+
+
+def _table(
+    cells: list[tuple[int, list[str]]], where: str, is_image: IsImage, notes: list[str], *, decimal_comma: bool
+) -> LabelFile:
+    heading = [cell.strip() for cell in cells[0][1]]
+    if any(_is_name(cell, is_image) for cell in heading):
+        place = next(place for place, cell in enumerate(heading) if _is_name(cell, is_image))
+        heading = [str(number) for number in range(1, len(heading) + 1)]
+        notes = [*notes, f"{where} has no line of headings; its first row was read as data, its columns are numbered."]
+    else:
+        cells = cells[1:]
+        place = _name_column(heading)
+    if not cells or len(heading) < 2:
+        what = "no row" if not cells else "no column beside the names"
+        raise InputError(f"{where} has {what}. A label file needs a line of headings, then a row for each image.")
+    repeated = [name for name, count in Counter(heading).items() if count > 1 and name]
+    if repeated:
+        raise InputError(f"{where} has {heading.count(repeated[0])} columns named {repeated[0]!r}. Rename all but one.")
+    columns = [name for number, name in enumerate(heading) if number != place and not _is_index(name)]
+    if not columns:
+        columns = [name for number, name in enumerate(heading) if number != place]
+    rows = tuple(_rows(cells, heading, place, columns, where))
+    return LabelFile(where, tuple(columns), rows, tuple(notes), decimal_comma=decimal_comma)
+
+
+def _is_name(cell: str, is_image: IsImage) -> bool:
+    return bool(cell) and cell.lower() not in NAME_COLUMNS and (has_image_suffix(cell) or is_image(cell))
+
+
+def _name_column(heading: Sequence[str]) -> int:
+    lower = [name.lower() for name in heading]
+    return next((lower.index(name) for name in NAME_COLUMNS if name in lower), 0)
+
+
+def _is_index(name: str) -> bool:
+    """The numbers of rows that pandas writes."""
+    return not name or name.startswith("Unnamed: ")
+
+
+def _rows(
+    cells: Iterable[tuple[int, list[str]]], heading: list[str], place: int, columns: list[str], where: str
+) -> Iterable[LabelRow]:
+    for number, row in cells:
+        if any(cell.strip() for cell in row[len(heading) :]):
+            raise InputError(
+                f"Row {number} of {where} has {len(row)} cells, but there are {len(heading)} columns. Put quotes "
+                "around text that holds the separator."
+            )
+        values = dict(zip(heading, row, strict=False))
+        if len(row) > place and row[place].strip():
+            yield LabelRow(
+                f"row {number} of {where}", row[place].strip(), {name: values.get(name, "") for name in columns}
+            )
+        else:
+            raise InputError(f"Row {number} of {where} names no image: its column {heading[place]!r} is empty.")
+
+
+# -------------------------------------------------------------------------------------------------- JSON
+
+
+def _json(text: str, where: str) -> LabelFile:
+    """JSON lines where every line is an object, one JSON value otherwise."""
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if len(lines) > 1 and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for _, line in lines):
+        records = [(f"row {n}", parse_json(line.encode(), name=f"Row {n} of {where}")) for n, line in lines]
+        return _records(records, where)
+    value = parse_json(text.encode(), name=where)
+    if isinstance(value, dict) and any(key.lower() in NAME_COLUMNS for key in value):
+        return _records([("row 1", value)], where)
+    if isinstance(value, dict):
+        _refuse_repeated_names(text, where)
+    return parse_labels_json(value, where)
+
+
+def _refuse_repeated_names(text: str, where: str) -> None:
+    """Of repeated keys of an object, JSON keeps the last and says nothing."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        values: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in values and values[name] != value:
+                raise InputError(f"{where} has two labels for {name!r}: {values[name]!r} and {value!r}. Remove one.")
+            values[name] = value
+
+    json.loads(text, object_pairs_hook=check)
+
+
+def parse_labels_json(value: Any, where: str) -> LabelFile:
+    """The rows of a JSON value: ``{"labels": [[name, label], ...]}`` as NVIDIA's tools write it, the same without the
+    object around it, an object with a label for each name, or a list of objects.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if isinstance(value, dict) and "labels" in value:
+        value = value["labels"]
+    if value is None:
+        return LabelFile(where, ("label",), ())
+    if isinstance(value, dict):
+        value = [[name, label] for name, label in value.items()]
+    if not isinstance(value, list):
+        raise InputError(f'{where} has no list of labels. Write {{"labels": [["a.png", 0], ["b.png", 1]]}}.')
+    if value and all(isinstance(entry, dict) for entry in value):
+        return _records([(f"entry {number}", entry) for number, entry in enumerate(value, 1)], where)
+    rows = []
+    for number, entry in enumerate(value, 1):
+        if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)):
+            raise InputError(
+                f"Entry {number} of the labels in {where} is {str(entry)[:80]}; each entry must be a file name and its "
+                'label, such as ["a.png", 0].'
+            )
+        rows.append(LabelRow(f"entry {number} of {where}", entry[0].strip(), {"label": entry[1]}))
+    return LabelFile(where, ("label",), tuple(rows))
+
+
+def _records(records: Sequence[tuple[str, Any]], where: str) -> LabelFile:
+    first = records[0][1]
+    if not isinstance(first, dict) or not first:
+        raise InputError(f"{where} must hold an object with a name and labels in every line.")
+    keys = list(first)
+    name_key = keys[_name_column(keys)]
+    columns = tuple(key for key in keys if key != name_key)
+    if not columns:
+        raise InputError(f"{where} has no column beside the names ({name_key!r}). Add one with the labels.")
+    rows = []
+    for place, record in records:
+        if not isinstance(record, dict) or not isinstance(record.get(name_key), (str, int)):
+            raise InputError(f"{place.capitalize()} of {where} names no image: it has no {name_key!r}.")
+        rows.append(LabelRow(f"{place} of {where}", str(record[name_key]).strip(), record))
+    return LabelFile(where, columns, tuple(rows))

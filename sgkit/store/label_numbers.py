@@ -1,0 +1,56 @@
+"""Numbers in label files: exact where they are whole, finite, and known to fit into what a store holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from sgkit.errors import InputError
+
+__all__ = ["is_number", "is_rounded", "parse_number", "require_finite"]
+
+LARGEST = float(np.finfo(np.float32).max)
+EXACT = 2**24
+"""Whole numbers up to here are exact in 32-bit floats."""
+MOST_DIGITS = 40
+"""Longer whole numbers are too large for every purpose, and slow to read."""
+
+
+def parse_number(text: str, *, decimal_comma: bool) -> int | float | None:
+    """An int where the text is a whole number, a float where it is another number (also one that is not finite)."""
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        return int(text) if len(text) <= MOST_DIGITS else 10**MOST_DIGITS * (-1 if text[0] == "-" else 1)
+    if decimal_comma and re.fullmatch(r"[+-]?[0-9]+,[0-9]+", text):
+        text = text.replace(",", ".")
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        return float(text)
+    return float(text) if re.fullmatch(r"[+-]?(nan|inf|infinity)", text, re.IGNORECASE) else None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_rounded(value: Any) -> bool:
+    """Whether a whole number changes as a 32-bit float."""
+    return isinstance(value, int) and abs(value) > EXACT and int(np.float32(value)) != value
+
+
+def require_finite(value: int | float, place: str) -> None:
+    """Check that a number is finite, also in 32 bits.
+
+    Raises:
+        InputError: it is not; ``place`` says where it is.
+    """
+    try:
+        finite = abs(float(value)) <= LARGEST
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise InputError(
+            f"{place[:1].upper()}{place[1:]} has the label {str(value)[:40]}; labels must be finite numbers below "
+            "3.4e38. Correct it, or leave the value empty if the image has no label."
+        )

@@ -1,0 +1,373 @@
+"""What the values in a label file mean: classes, several labels at once, or numbers. One set of rules for all files.
+
+Every value is checked: numbers are finite and kept exact, and what cannot be decided is refused, naming the row.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sgkit.errors import ConfigError, InputError, did_you_mean
+from sgkit.store.header import LabelSchema
+from sgkit.store.label_files import LabelFile, LabelRow
+from sgkit.store.label_numbers import is_number, is_rounded, parse_number, require_finite
+from sgkit.store.names import file_key
+
+__all__ = ["KINDS", "MAX_CLASSES", "LabelTable", "class_number", "read_values"]
+
+Label = int | tuple[float, ...]
+KINDS = ("auto", "class", "multi", "float")
+MAX_CLASSES = 100_000
+"""Most classes, and most numbers in a label: every image gets a vector of this length."""
+MISSING_WORDS = ("nan", "none", "null", "n/a", "na", "?")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels by the names that a file gives to images."""
+
+    schema: LabelSchema
+    labels: Mapping[str, Label]
+    notes: tuple[str, ...] = ()
+    """What a user should know about how values were read."""
+    digest: str = ""
+    """Hash of the file."""
+
+
+_Labels = list[tuple[LabelRow, Label]]
+_Vectors = list[tuple[LabelRow, tuple[float, ...]]]
+
+
+class _Value(NamedTuple):
+    row: LabelRow
+    value: Any
+    """An int, float, text (stripped, not empty), list or mapping."""
+
+
+def read_values(
+    file: LabelFile, *, columns: Sequence[str] = (), kind: str = "auto", names: Sequence[str] = ()
+) -> LabelTable:
+    """The labels in ``columns`` of a file (all, if none are given), read as ``kind``.
+
+    Whole numbers and words are classes, fractions are floats, lists are vectors or tags; several columns are a vector,
+    or labels of their own if all are 0 and 1. ``names`` are the classes, if these are known; numbers count from 0.
+
+    Raises:
+        ConfigError: a column does not exist, or its values are not of the ``kind`` asked for.
+        InputError: a value is not finite, too large, or of another kind than the others; or a file has two labels.
+    """
+    for column in columns:
+        if column not in file.columns:
+            raise ConfigError(f"{file.where} has no column {column!r}. {did_you_mean(column, file.columns)}")
+    chosen = tuple(columns) or file.columns
+    reader = _Reader(file, chosen, kind, tuple(names))
+    schema, labels = reader.one_column() if len(chosen) == 1 else reader.several_columns()
+    merged = _one_per_file(labels, reader.notes)
+    return LabelTable(schema, merged, (*file.notes, *reader.notes))
+
+
+def class_number(value: int, place: str, *, count: int = MAX_CLASSES) -> int:
+    """``value``, a class number below ``count``.
+
+    Raises:
+        InputError: it is not.
+    """
+    if 0 <= value < count:
+        return value
+    shown = str(value) if abs(value) < 10**20 else f"with {len(str(abs(value)))} digits"
+    if count < MAX_CLASSES:
+        raise InputError(
+            f"Class number {shown} in {place}: there are {count} classes, so numbers go from 0 to {count - 1}. "
+            "Correct the row; -1 means that an image has no label."
+        )
+    raise InputError(
+        f"Class number {shown} in {place}; class numbers go from 0 to {MAX_CLASSES - 1:,}, because class N needs N + 1 "
+        "classes. Number the classes from 0, write them as words, or store quantities with --label-kind float."
+    )
+
+
+class _Reader:
+    """The values of a file on their way to labels."""
+
+    def __init__(self, file: LabelFile, columns: tuple[str, ...], kind: str, names: tuple[str, ...]) -> None:
+        self.file = file
+        self.columns = columns
+        self.kind = kind
+        self.names = names
+        self.notes: list[str] = []
+        self._stripped = 0
+        self._rounded = False
+
+    # ---------------------------------------------------------------------------------------- one column
+
+    def one_column(self) -> tuple[LabelSchema, _Labels]:
+        values = [_Value(row, value) for row in self.file.rows if (value := self._value(row, self.columns[0])) != ""]
+        if self._stripped:
+            self.notes.append(f"Spaces around {self._stripped:,} labels in {self.file.where} were removed.")
+        if not values:
+            return LabelSchema(), []
+        self._require_one_kind(values)
+        if isinstance(values[0].value, list):
+            return self._lists(values)
+        return self._scalars(values)
+
+    def _require_one_kind(self, values: list[_Value]) -> None:
+        for found in values:
+            if isinstance(found.value, dict):
+                raise InputError(f"{_shown(found)}. A label is a number, a word, or a list of these. Correct the file.")
+            if isinstance(found.value, list) != isinstance(values[0].value, list):
+                raise InputError(
+                    f"{self.file.where} mixes labels of different kinds: {_shown(found)}, but {_shown(values[0])}. "
+                    "Give every image a label of the same kind."
+                )
+
+    def _value(self, row: LabelRow, column: str) -> Any:
+        """A value as int, float, text or whatever JSON holds; empty text where there is none."""
+        value = row.values.get(column)
+        if value is None or value == "":
+            return ""
+        if isinstance(value, bool):
+            return str(value).lower()
+        if not isinstance(value, str):
+            return value
+        text = unicodedata.normalize("NFC", value.strip())
+        self._stripped += text != "" and text != value and text != unicodedata.normalize("NFC", value)
+        number = parse_number(text, decimal_comma=self.file.decimal_comma)
+        return text if number is None else number
+
+    def _scalars(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        numbers = [found for found in values if not isinstance(found.value, str)]
+        words = [found for found in values if isinstance(found.value, str)]
+        for found in numbers:
+            if isinstance(found.value, float):
+                require_finite(found.value, found.row.place)
+        fractions = [found for found in numbers if isinstance(found.value, float)]
+        if self.kind in ("float", "multi") or (not words and self._are_quantities(fractions, numbers)):
+            self._require_numbers(words)
+            return self._one_number(numbers)
+        if words and any(not float(found.value).is_integer() for found in fractions) and self.kind == "auto":
+            first = next(found for found in fractions if not float(found.value).is_integer())
+            raise InputError(
+                f"{self.file.where} mixes words and fractions: {_shown(words[0])}, but {_shown(first)}. Leave cells "
+                "without a value empty, or use --label-kind class to make a class of every different value."
+            )
+        if words or (fractions and not all(float(found.value).is_integer() for found in fractions)):
+            return self._words(values)
+        return self._class_numbers([found._replace(value=int(found.value)) for found in numbers])
+
+    def _are_quantities(self, fractions: list[_Value], numbers: list[_Value]) -> bool:
+        """Whether numbers are quantities: one is a fraction, or all are written as 23.0 and are no gapless classes."""
+        if self.kind != "auto" or not fractions:
+            return False
+        if not all(float(found.value).is_integer() for found in fractions):
+            return True
+        distinct = {int(found.value) for found in numbers} - {-1}
+        if distinct and min(distinct) in (0, 1) and len(distinct) == max(distinct) - min(distinct) + 1:
+            self.notes.append(
+                f"Labels in {self.file.where} are written as {_text(fractions[0].value)}, but number the classes "
+                "without gaps: they were read as classes. Use --label-kind float to keep them as numbers."
+            )
+            return False
+        self.notes.append(
+            f"Labels in {self.file.where} are written as {_text(fractions[0].value)} and do not number classes without "
+            "gaps: they were read as numbers. Use --label-kind class for classes."
+        )
+        return True
+
+    def _require_numbers(self, words: list[_Value]) -> None:
+        if words:
+            raise ConfigError(
+                f"{_shown(words[0])}, which is not a number. Leave cells without a value empty, or use --label-kind "
+                "class to make a class of every different value."
+            )
+
+    def _one_number(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        for found in values:
+            require_finite(found.value, found.row.place)
+        vectors: _Vectors = [(found.row, (float(found.value),)) for found in values]
+        self._note_rounding([found.value for found in values])
+        return self._vectors(vectors, self.columns)
+
+    def _class_numbers(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        distinct = {found.value for found in values}
+        if distinct == {-1, 1} and not self.names:
+            self.notes.append(f"Labels in {self.file.where} are -1 and 1: they were read as two classes.")
+            return LabelSchema(kind="class", names=("-1", "1")), [(v.row, int(v.value > 0)) for v in values]
+        kept = [found for found in values if found.value != -1]
+        if len(kept) < len(values):
+            self.notes.append(
+                f"{len(values) - len(kept):,} labels in {self.file.where} are -1: these images have no label."
+            )
+        count = len(self.names) or MAX_CLASSES
+        numbers = [(found.row, class_number(found.value, found.row.place, count=count)) for found in kept]
+        if not numbers:
+            return LabelSchema(), []
+        names = self.names or tuple(map(str, range(max(number for _, number in numbers) + 1)))
+        return LabelSchema(kind="class", names=names), [(row, number) for row, number in numbers]
+
+    def _words(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        texts = [_text(found.value) for found in values]
+        names = self.names or tuple(sorted(set(texts)))
+        if len(names) > MAX_CLASSES:
+            raise InputError(
+                f"{self.file.where} has {len(names):,} different labels; at most {MAX_CLASSES:,} classes are allowed. "
+                "Choose another column with --label-columns."
+            )
+        number = {name: index for index, name in enumerate(names)}
+        unknown = next((found for found in values if _text(found.value) not in number), None)
+        if unknown is not None:
+            raise InputError(
+                f"{_shown(unknown)}, which is not the name of a class. {did_you_mean(_text(unknown.value), names)}"
+            )
+        self._note_odd_names(names)
+        return LabelSchema(kind="class", names=names), [(v.row, number[t]) for v, t in zip(values, texts, strict=True)]
+
+    def _note_odd_names(self, names: Sequence[str]) -> None:
+        folded: dict[str, str] = {}
+        for name in names:
+            if name.casefold() in folded:
+                self.notes.append(
+                    f"Classes {folded[name.casefold()]!r} and {name!r} differ only in upper and lower case."
+                )
+                break
+            folded[name.casefold()] = name
+        missing = [name for name in names if name.casefold() in MISSING_WORDS]
+        if missing:
+            self.notes.append(
+                f"A class is named {missing[0]!r}. If it means that there is no label, leave the cells empty."
+            )
+
+    def _lists(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        """Lists of words are tags, lists of numbers vectors."""
+        if all(isinstance(word, str) for found in values for word in found.value):
+            tags = {word.strip(): None for found in values for word in found.value}
+            names = tuple(sorted(tags))
+            if not names:
+                return LabelSchema(), []
+            if self.kind in ("class", "float"):
+                raise ConfigError(
+                    f"{self.file.where} holds lists of words, which --label-kind {self.kind} cannot read. Use multi."
+                )
+            rows = [(f.row, tuple(float(n in {w.strip() for w in f.value}) for n in names)) for f in values]
+            return LabelSchema(kind="multi", names=names), list(rows)
+        vectors: _Vectors = []
+        for found in values:
+            if len(found.value) != len(values[0].value) or not all(is_number(v) for v in found.value):
+                raise InputError(
+                    f"{self.file.where} holds lists of different lengths, or not of numbers only: {_shown(found)}, but "
+                    f"{_shown(values[0])}."
+                )
+            for value in found.value:
+                require_finite(value, found.row.place)
+            vectors.append((found.row, tuple(float(v) for v in found.value)))
+        names = tuple(str(position) for position in range(len(values[0].value)))
+        one_hot = all(sorted(set(vector)) in ([0.0, 1.0], [1.0]) and sum(vector) == 1 for _, vector in vectors)
+        single = len(names) == 1 and all(isinstance(found.value[0], int) for found in values)
+        if self.kind == "class" and single:
+            return self._class_numbers([found._replace(value=found.value[0]) for found in values])
+        if self.kind == "class":
+            if not one_hot:
+                raise ConfigError(
+                    f"{self.file.where} holds vectors that are not one-hot: they name no class. Use --label-kind float."
+                )
+            return LabelSchema(kind="class", names=names), [(row, vector.index(1.0)) for row, vector in vectors]
+        if one_hot and len(names) > 1 and self.kind == "auto":
+            self.notes.append(
+                f"Every label in {self.file.where} is a one-hot vector, kept as {len(names)} numbers. With "
+                "--label-kind class they become classes, which can be named and counted."
+            )
+        if single and self.kind == "auto":
+            self.notes.append(
+                f"Labels in {self.file.where} are lists of one number: floats. For classes use --label-kind class."
+            )
+        return self._vectors(vectors, names, binary_is_multi=False)
+
+    # ------------------------------------------------------------------------------------ several columns
+
+    def several_columns(self) -> tuple[LabelSchema, _Labels]:
+        where, columns = self.file.where, ", ".join(self.columns)
+        if self.kind == "class":
+            raise ConfigError(
+                f"--label-kind class needs one column; {where} has {columns}. Name one with --label-columns."
+            )
+        vectors: _Vectors = []
+        incomplete = 0
+        for row in self.file.rows:
+            values = [self._value(row, column) for column in self.columns]
+            for column, value in zip(self.columns, values, strict=True):
+                if value != "" and not is_number(value):
+                    raise ConfigError(
+                        f"The columns {columns} of {where} do not hold numbers in every row: {value!r} in column "
+                        f"{column!r}, {row.place}. Name the right ones with --label-columns, or one column with "
+                        "--label-kind class."
+                    )
+                if value != "":
+                    require_finite(value, row.place)
+            if "" in values:
+                incomplete += any(value != "" for value in values)
+                continue
+            self._note_rounding(values)
+            vectors.append((row, tuple(float(value) for value in values)))
+        if incomplete:
+            self.notes.append(f"{incomplete:,} rows of {where} lack some of the values; they give no label.")
+        return self._vectors(vectors, self.columns) if vectors else (LabelSchema(), [])
+
+    def _vectors(
+        self, rows: _Vectors, names: Sequence[str], *, binary_is_multi: bool = True
+    ) -> tuple[LabelSchema, _Labels]:
+        if len(names) > MAX_CLASSES:
+            raise InputError(
+                f"{self.file.where} has labels of {len(names):,} numbers; at most {MAX_CLASSES:,} are allowed."
+            )
+        binary = {value for _, vector in rows for value in vector} <= {-1.0, 0.0, 1.0}
+        if self.kind == "multi" and not binary:
+            row, value = next((row, v) for row, vector in rows for v in vector if v not in (-1.0, 0.0, 1.0))
+            raise ConfigError(
+                f"Multi-labels are 0 or 1, or -1 or 1; {row.place} holds {value:g}. Use --label-kind float."
+            )
+        if self.kind == "multi" or (self.kind == "auto" and binary and binary_is_multi and len(names) > 1):
+            return LabelSchema(kind="multi", names=tuple(names)), [
+                (r, tuple(float(v > 0) for v in vec)) for r, vec in rows
+            ]
+        return LabelSchema(kind="float", names=tuple(names)), list(rows)
+
+    def _note_rounding(self, values: Sequence[Any]) -> None:
+        if not self._rounded and (inexact := next(filter(is_rounded, values), None)) is not None:
+            self._rounded = True
+            self.notes.append(f"Large whole numbers in {self.file.where} are rounded to 32 bits, such as {inexact}.")
+
+
+def _one_per_file(labels: _Labels, notes: list[str]) -> dict[str, Label]:
+    """Labels by name; several rows for one file must agree.
+
+    Raises:
+        InputError: they do not.
+    """
+    merged: dict[str, Label] = {}
+    first: dict[str, LabelRow] = {}
+    repeated = 0
+    for row, label in labels:
+        key = file_key(row.name)
+        earlier = first.setdefault(key, row)
+        if earlier is row:
+            merged[row.name] = label
+        elif merged[earlier.name] != label:
+            raise InputError(
+                f"{row.name!r} has two different labels: {earlier.place} and {row.place}. Keep one row for each image."
+            )
+        else:
+            repeated += 1
+    if repeated:
+        notes.append(f"{repeated:,} rows repeat the label of an image that an earlier row names.")
+    return merged
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _shown(found: _Value) -> str:
+    return f"{found.row.place} has {str(found.value)[:60]!r}"

@@ -1,0 +1,45 @@
+"""What a store's header says about its labels and files, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sgkit.store.header import LabelSchema
+
+__all__ = ["MOST_LISTED", "counted", "label_facts", "label_rows"]
+
+MOST_LISTED = 12
+"""Classes that are all listed; of more, the ends are."""
+ENDS = 5
+
+
+def counted(counts: dict[str, int]) -> str:
+    """``3 (2 empty, 1 truncated)``; ``0`` for none."""
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+    return f"{sum(counts.values()):,} ({reasons})" if reasons else "0"
+
+
+def label_facts(labels: LabelSchema, counts: Sequence[int]) -> str:
+    """Kind and number of labels, how many of them no image has, and what to do if these are not classes."""
+    if not labels.dim:
+        return "none"
+    words = [f"{labels.kind} ({labels.dim:,})"]
+    empty = list(counts).count(0)
+    if empty:
+        words.append(f"{empty:,} without images")
+    if labels.kind == "class" and empty > labels.dim / 2:
+        words.append("if these are quantities, use --label-kind float")
+    if labels.kind == "class" and labels.dim > MOST_LISTED and max(counts, default=2) == 1:
+        words.append("no class has two images: check that these are classes")
+    return "; ".join(words)
+
+
+def label_rows(labels: LabelSchema, counts: Sequence[int]) -> tuple[str, list[tuple[str, int]]]:
+    """(heading, rows of label and number of images): all labels in order, or the largest and smallest of many."""
+    rows = list(zip(labels.names, counts, strict=False))
+    if len(rows) <= MOST_LISTED:
+        return "Labels", rows
+    ordered = [row for row in sorted(rows, key=lambda row: -row[1]) if row[1]]
+    if len(ordered) <= 2 * ENDS:
+        return "Labels with images", ordered
+    return f"Labels: the {ENDS} with the most and the {ENDS} with the fewest images", ordered[:ENDS] + ordered[-ENDS:]

@@ -1,0 +1,137 @@
+"""Which files of a folder or archive are images: by name, and by their first bytes where the name does not say."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sgkit.errors import InputError
+from sgkit.runtime.limits import open_regular, parse_json
+from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
+from sgkit.store.label_files import LabelFile, LabelRow, parse_labels_json
+from sgkit.store.names import has_image_suffix, skip_reason
+from sgkit.store.sources.base import Unused
+
+__all__ = ["DATASET_JSON", "described", "file_start", "label_files_of", "sort_files", "walk"]
+
+DATASET_JSON = "dataset.json"
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+MOST_LABEL_FILES = 10_000
+
+
+def sort_files(
+    names: Iterable[str], start_of: Callable[[str], bytes], *, directories: Iterable[str] = ()
+) -> tuple[list[str], list[Unused]]:
+    """(images, everything else) of a source's files; ``start_of`` gives the first bytes of a file.
+
+    ``directories`` are folders that are not entered.
+    """
+    images: list[str] = []
+    unused = [Unused(name, skip_reason(name) or "hidden", "a folder; not searched") for name in directories]
+    for name in names:
+        reason, detail = skip_reason(name), ""
+        if not reason and name.rsplit("/", 1)[-1] == DATASET_JSON:
+            reason = "label file"
+        elif not reason and not has_image_suffix(name):
+            reason, detail = _by_content(name, start_of)
+        if reason:
+            unused.append(Unused(name, reason, detail))
+        else:
+            images.append(name)
+    return images, unused
+
+
+def _by_content(name: str, start_of: Callable[[str], bytes]) -> tuple[str, str]:
+    try:
+        kind = sniff_bytes(start_of(name))
+    except OSError as error:
+        return "unreadable", error.strerror or str(error)
+    return ("", "") if kind in IMAGES else ("not an image", KINDS[kind])
+
+
+def file_start(path: Path) -> bytes:
+    """The first bytes of a regular file.
+
+    Raises:
+        OSError: it is not a regular file, or cannot be read.
+    """
+    with open_regular(path) as file:
+        return file.read(START)
+
+
+def walk(root: str) -> tuple[list[str], list[str]]:
+    """(files, folders that were not entered) below ``root``: relative paths with forward slashes, links followed.
+
+    Each folder is entered once; hidden folders and those of the operating system are not.
+
+    Raises:
+        InputError: a folder cannot be listed.
+    """
+    files: list[str] = []
+    left: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_refuse):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        left += (f"{prefix}{name}/" for name in subfolders if skip_reason(name))
+        # Sorted: a folder that links lead to as well is found under the same path everywhere.
+        subfolders[:] = sorted(name for name in subfolders if not skip_reason(name))
+        files += (prefix + name for name in names)
+    return files, left
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(
+        f"Folder {error.filename} cannot be listed: {error.strerror}. Make it readable, or move it away."
+    ) from error
+
+
+def described(unused: Iterable[Unused]) -> str:
+    """What a source without images holds, in words: ``3 files: 2 a text file, 1 hidden``."""
+    counts = Counter(found.detail or found.reason for found in unused)
+    shown = ", ".join(f"{count:,} {what}" for what, count in counts.most_common(5))
+    return f"{sum(counts.values()):,} other files ({shown})" if counts else "no files at all"
+
+
+# --------------------------------------------------------------------------------------------- labels
+
+
+def label_files_of(unused: Iterable[Unused], read: Callable[[str], bytes], given: str) -> LabelFile | None:
+    """The rows of every ``dataset.json`` of a source, or of the one at its root alone; ``None`` where there is none.
+
+    Names are relative to the folder of their file.
+
+    Raises:
+        InputError: one cannot be read as labels.
+    """
+    found = sorted(file.name for file in unused if file.reason == "label file" and file.name.endswith(DATASET_JSON))
+    chosen = [DATASET_JSON] if DATASET_JSON in found else found[:MOST_LABEL_FILES]
+    files = [_read(name, read, given) for name in chosen]
+    if not files:
+        return None
+    where = files[0].where if len(files) == 1 else f"{len(files)} files {DATASET_JSON} in {given}"
+    columns = max((file.columns for file in files), key=len)
+    return LabelFile(where, columns, tuple(row for file in files for row in file.rows), ())
+
+
+def _read(name: str, read: Callable[[str], bytes], given: str) -> LabelFile:
+    where = f"{name} in {given}"
+    folder = name[: -len(DATASET_JSON)]
+    file = parse_labels_json(parse_json(read(name), name=where), where)
+    return LabelFile(where, file.columns, tuple(_inside(row, folder) for row in file.rows))
+
+
+def _inside(row: LabelRow, folder: str) -> LabelRow:
+    return row._replace(name=folder + row.name.lstrip("/")) if folder else row
+
+
+def tables_among(unused: Iterable[Unused]) -> Iterator[str]:
+    """Names of files that may be tables of labels."""
+    return (file.name for file in unused if file.reason == "not an image" and Path(file.name).suffix.lower() in TABLES)
