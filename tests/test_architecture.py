@@ -40,7 +40,7 @@ NEVER = {  # beside what the levels forbid: the model knows no files or devices;
 }
 SIDEWAYS = {  # within a level, package -> packages of the same level it may import, with the reason
     "errors": {"text"},  # their texts are safe to print
-    "config": {"errors"},  # errors is the root of level 0
+    "config": {"errors", "text"},  # the roots of level 0
     "presets": {"errors", "config"},  # a preset is a configuration
     "store": {"runtime", "unpickle"},  # whole files and progress
     "weights": {"runtime"},  # whole files and progress

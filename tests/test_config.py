@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 
 from sgkit.config import (
     AliasFreeConfig,
+    AugmentConfig,
     Config,
     DiscriminatorConfig,
+    GrowthConfig,
+    HealthConfig,
+    KeepConfig,
     MappingConfig,
+    MetricsConfig,
     ModelConfig,
     SynthesisConfig,
     TrainConfig,
@@ -22,6 +27,7 @@ from sgkit.config import (
     override,
 )
 from sgkit.errors import ConfigError
+from sgkit.training.run import RunConfig
 
 CLASSES: list[type[Config]] = [
     MappingConfig,
@@ -249,11 +255,11 @@ def test_from_dict_names_the_whole_path_of_an_unknown_key() -> None:
 @pytest.mark.parametrize(
     ("cls", "values", "message"),
     [
-        (MappingConfig, {"num_layers": -1}, "mapping.num_layers is -1; it must be 0 or more."),
-        (MappingConfig, {"lr_multiplier": 0}, "mapping.lr_multiplier is 0.0; it must be above 0."),
-        (MappingConfig, {"w_avg_beta": 1.5}, "mapping.w_avg_beta is 1.5; it must be between 0 and 1."),
-        (SynthesisConfig, {"channel_base": 0}, "synthesis.channel_base is 0; it must be 1 or more."),
-        (SynthesisConfig, {"channel_max": 0}, "synthesis.channel_max is 0; it must be 1 or more."),
+        (MappingConfig, {"num_layers": -1}, "num_layers is -1; it must be 0 or more."),
+        (MappingConfig, {"lr_multiplier": 0}, "lr_multiplier is 0.0; it must be above 0."),
+        (MappingConfig, {"w_avg_beta": 1.5}, "w_avg_beta is 1.5; it must be between 0 and 1."),
+        (SynthesisConfig, {"channel_base": 0}, "channel_base is 0; it must be 1 or more."),
+        (SynthesisConfig, {"channel_max": 0}, "channel_max is 0; it must be 1 or more."),
         (SynthesisConfig, {"resample_filter": [1, -1]}, "not summing to 0"),
         (SynthesisConfig, {"resample_filter": []}, "one or more taps"),
         (SynthesisConfig, {"layer": "alias_free", "input": "fourier"}, "given with layer 'alias_free'"),
@@ -261,13 +267,13 @@ def test_from_dict_names_the_whole_path_of_an_unknown_key() -> None:
         (
             SynthesisConfig,
             {"input": "dense"},
-            "synthesis.input is 'dense'; it must be constant with layer 'modulated'.",
+            "input is 'dense'; it must be constant with layer 'modulated'.",
         ),
-        (SynthesisConfig, {"growing": True}, "synthesis.architecture is 'skip'; it must be 'orig' when growing."),
-        (DiscriminatorConfig, {"growing": True}, "discriminator.architecture is 'resnet'; it must be 'orig'"),
+        (SynthesisConfig, {"growing": True}, "architecture is 'skip'; it must be 'orig' when growing."),
+        (DiscriminatorConfig, {"growing": True}, "architecture is 'resnet'; it must be 'orig'"),
         (DiscriminatorConfig, {"mbstd_group_size": 0}, "mbstd_group_size is 0; it must be 1 or more, or none."),
         (DiscriminatorConfig, {"mbstd_num_channels": -1}, "mbstd_num_channels is -1; it must be 0 or more."),
-        (AliasFreeConfig, {"kernel": 2}, "alias_free.kernel is 2; it must be 1 or 3."),
+        (AliasFreeConfig, {"kernel": 2}, "kernel is 2; it must be 1 or 3."),
         (AliasFreeConfig, {"num_layers": 2}, "num_critical is 2; it must be under num_layers."),
         (ModelConfig, {"image_channels": 2}, "image_channels is 2; it must be 1, 3 or 4."),
         (ModelConfig, {"z_dim": 0}, "z_dim is 0; it must be 1 or more, or 0 in a model driven by its label."),
@@ -289,6 +295,62 @@ def test_from_dict_names_the_whole_path_of_an_unknown_key() -> None:
 def test_values_that_do_not_fit_are_refused(cls: type[Config], values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=error(message)):
         cls.from_dict(values)
+
+
+ALL_CLASSES = [*CLASSES, AugmentConfig, GrowthConfig, HealthConfig, KeepConfig, MetricsConfig]
+LARGE_IS_FINE = {"seed", "last", "max_rollbacks"}
+
+
+def whole_numbers(cls: type[Config]) -> list[str]:
+    """Fields that hold whole numbers, or lists of them."""
+    return [name for name, kind in typing.get_type_hints(cls).items() if "int" in str(kind) and name != "AT_MOST"]
+
+
+@pytest.mark.parametrize("cls", ALL_CLASSES)
+def test_no_number_is_without_a_bound(cls: type[Config]) -> None:
+    """A slip such as 10**15 neither fills the memory nor takes for ever."""
+    hints, plain = typing.get_type_hints(cls), cls().to_dict()
+    for name in set(whole_numbers(cls)) - LARGE_IS_FINE:
+        for number in (10**15, -(10**15)):
+            value = [number] * max(len(plain[name] or ()), 1) if "tuple" in str(hints[name]) else number
+            with pytest.raises(ConfigError, match=name):
+                cls.from_dict({name: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": {"image_size": [2**30, 2**30]}}, "model.image_size is (1073741824, 1073741824); it must be at most"),
+        ({"train": {"batch": 10**9}}, "train.batch is 1000000000; it must be at most 65,536."),
+        ({"train": {"batch": -8}}, "train.batch is -8; it must be 1 or more."),
+        ({"train": {"g_lr": float("nan")}}, "train.g_lr is nan; it must be a number."),
+        ({"train": {"adam_betas": [0, 1]}}, "train.adam_betas is (0.0, 1.0); it must be 0 or more, and below 1."),
+        ({"train": {"log_kimg": 1e-300}}, "train.log_kimg is 1e-300; it must be 0.001 or more."),
+        ({"train": {"seed": -1}}, "train.seed is -1; it must be 0 or more."),
+        ({"train": {"seed": 2**63}}, "train.seed is 9223372036854775808; it must be a whole number."),
+        ({"train": {"growth": {"batches": [10**9]}}}, "train.growth.batches is (1000000000,); it must be at most"),
+        ({"train": {"augment": {"p": 2}}}, "train.augment.p is 2.0; it must be a probability"),
+        ({"train": {"augment": {"pipe": "bcg"}}}, "train.augment.pipe is 'bcg', with 'bcg'. Did you mean"),
+        ({"train": {"bach": 8}}, "Unknown configuration key 'train.bach'. Did you mean 'batch'?"),
+        ({"train": 8}, "train is 8; it must be a table of keys and values."),
+        ({"train": {"batch": {"a": 1}}}, "train.batch is {'a': 1}; it must be a whole number."),
+        ({"train": {"batch": [16**5000]}}, "train.batch is a very long number; it must be a whole number."),
+        ({"train": {"micro_batch": 16**5000}}, "train.micro_batch is a very long number; it must be a whole number."),
+        ({"train": {"mirror": [True]}}, "train.mirror is [True]; it must be true or false."),
+        ({"model": {"synthesis": {"resample_filter": [1] * 65}}}, "model.synthesis.resample_filter is 'a list of 65'"),
+        ({"model": {"mapping": {"num_layers": -1}}}, "model.mapping.num_layers is -1; it must be 0 or more."),
+        ({"preset": ["a"]}, "preset is ['a']; it must be text."),
+        ({"preset": "a" * 5000}, "preset is '5,000 characters'; it must be at most 4,096."),
+        ({"preset\x1b[2J": "a"}, "Unknown configuration key 'preset\\x1b[2J'."),
+        ({"x" * 10**6: 1}, "Unknown configuration key 'xxx"),
+        ({"wandb": "a\x1b[2J", "train": {"precision": "\x1b[2J"}}, "train.precision is '\\x1b[2J'. Allowed:"),
+    ],
+)
+def test_what_does_not_fit_is_named_by_its_whole_key(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=error(message)) as caught:
+        RunConfig.from_dict(values)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 # ------------------------------------------------------------------------------------------------ sizes

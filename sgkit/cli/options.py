@@ -6,7 +6,6 @@ A command writes ``seeds: SeedsOption = Seeds((0,))``; the value that arrives is
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from sgkit.config import Precision
-from sgkit.errors import ConfigError, InputError, UsageError
+from sgkit.errors import UsageError
 
 __all__ = [
     "ConfigOption",
@@ -155,7 +154,9 @@ def overrides(config: Path | None, settings: Sequence[str]) -> dict[str, Any]:
         ConfigError: the file is no TOML.
         UsageError: a setting is not of the form ``key=value``.
     """
-    values = _dotted(_read_toml(config)) if config else {}
+    from sgkit.runtime.toml import read_toml
+
+    values = _dotted(read_toml(config)) if config else {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not (key.strip() and equals):
@@ -177,20 +178,6 @@ def _parse_ranges(text: str, what: str, example: str) -> list[int]:
             raise typer.BadParameter(f"{text!r} stands for more than {MAX_NUMBERS:,} {what}. Ask for fewer at a time.")
         numbers.extend(range(first, last + 1))
     return numbers
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read configuration {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Configuration {path} is not valid TOML: {error}") from None
-    return values
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -218,7 +218,7 @@ def _dry_run(
 
 
 def _show_plan(plan: TrainPlan) -> None:
-    from sgkit.training.run import to_toml
+    from sgkit.runtime.toml import to_toml
 
     report.block(to_toml(plan.config.to_dict()))
     train = plan.config.train

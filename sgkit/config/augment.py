@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from sgkit.config.base import Config, require
-from sgkit.errors import ConfigError, did_you_mean
+from sgkit.config.base import Config, FieldError, require
+from sgkit.errors import did_you_mean
 
 __all__ = ["AUGMENT_PARTS", "DIFFAUGMENT_PARTS", "AugmentConfig", "AugmentKind", "augment_transforms"]
 
@@ -54,7 +54,13 @@ class AugmentConfig(Config):
     policy: str = "color,translation,cutout"
     """Transforms of ``diffaugment``, separated by commas, in the order of application."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "interval": 1e9,
+        "kimg": 1e9,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 <= self.p <= 1, "p", self.p, "a probability between 0 and 1")
         require(-1 < self.target < 1, "target", self.target, "a mean of signs, between -1 and 1")
         require(self.interval >= 1, "interval", self.interval, "1 or more")
@@ -62,7 +68,7 @@ class AugmentConfig(Config):
         augment_transforms(self.pipe)
         for part in self.policies:
             if part not in DIFFAUGMENT_PARTS:
-                raise ConfigError(f"policy is {self.policy!r}, with {part!r}. {did_you_mean(part, DIFFAUGMENT_PARTS)}")
+                raise FieldError(f"policy is {self.policy!r}, with {part!r}. {did_you_mean(part, DIFFAUGMENT_PARTS)}")
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -84,6 +90,6 @@ def augment_transforms(pipe: str) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for part in pipe.split("+"):
         if part.strip() not in AUGMENT_PARTS:
-            raise ConfigError(f"pipe is {pipe!r}, with {part.strip()!r}. {did_you_mean(part.strip(), AUGMENT_PARTS)}")
+            raise FieldError(f"pipe is {pipe!r}, with {part.strip()!r}. {did_you_mean(part.strip(), AUGMENT_PARTS)}")
         names |= dict.fromkeys(AUGMENT_PARTS[part.strip()])
     return tuple(names)

@@ -7,20 +7,40 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, ClassVar, Literal, TypeVar, Union
 
 from sgkit.errors import ConfigError, did_you_mean
+from sgkit.text import printable
 
-__all__ = ["Config", "override", "require"]
+__all__ = ["Config", "FieldError", "differences", "override", "require", "require_each"]
 
 C = TypeVar("C", bound="Config")
+LARGEST = 2**63 - 1
+"""The largest whole number that anything may be."""
+LONGEST_TEXT = 4096
+LONGEST_LIST = 100_000
+
+
+class FieldError(ConfigError):
+    """A value does not fit its field; the text starts with the field's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Base of all configurations: conversion to and from plain values."""
+    """Base of all configurations: conversion to and from plain values, and upper limits of numbers."""
+
+    AT_MOST: ClassVar[Mapping[str, float]] = {}
+    """Field -> largest number that it may hold, or that the items of its list may. What is larger is a slip: it would
+    only fill the memory, or never end."""
+
+    def __post_init__(self) -> None:
+        for name, limit in self.AT_MOST.items():
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            largest = max((number for number in numbers if number is not None), default=0)
+            require(largest <= limit, name, value, f"at most {limit:,}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers, strings, booleans and ``None``; :meth:`from_dict` reads it back."""
@@ -66,6 +86,31 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
     return type(config).from_dict(values)
 
 
+def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> its values in ``one`` and ``other``, where these differ."""
+    return _differences(one.to_dict(), other.to_dict(), "")
+
+
+def _differences(one: Any, other: Any, name: str) -> dict[str, tuple[Any, Any]]:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return {} if one == other else {name: (one, other)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in one:
+        found |= _differences(one[key], other.get(key), f"{name}.{key}".lstrip("."))
+    return found
+
+
+def require_each(config: Config, names: Iterable[str], *, least: float) -> None:
+    """Nothing where each of the fields ``names`` is ``least`` or more, or ``None``.
+
+    Raises:
+        FieldError: otherwise.
+    """
+    for name in names:
+        value = getattr(config, name)
+        require(value is None or value >= least, name, value, f"{least:g} or more")
+
+
 def require(ok: bool, name: str, given: object, allowed: str) -> None:
     """Nothing where ``ok``.
 
@@ -73,7 +118,7 @@ def require(ok: bool, name: str, given: object, allowed: str) -> None:
         ConfigError: otherwise, naming the field, its value and what is allowed.
     """
     if not ok:
-        raise ConfigError(f"{name} is {given!r}; it must be {allowed}.")
+        raise FieldError(f"{name} is {_shown(given)}; it must be {allowed}.")
 
 
 def _nearest(key: str, node: Mapping[str, Any], values: Mapping[str, Any]) -> str:
@@ -108,38 +153,51 @@ def _build(cls: type[C], values: Mapping[str, Any], prefix: str) -> C:
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            name = f"{prefix}{key}"
-            raise ConfigError(f"Unknown configuration key {name!r}. {did_you_mean(str(key), known)}")
+            raise ConfigError(
+                f"Unknown configuration key {_shown(f'{prefix}{key}')}. {did_you_mean(str(key)[:100], known)}"
+            )
         arguments[key] = _convert(hints[key], value, prefix + key)
-    return cls(**arguments)
+    try:
+        return cls(**arguments)
+    except FieldError as error:
+        raise ConfigError(f"{prefix}{error}") from None
 
 
 def _convert(kind: Any, value: Any, name: str) -> Any:
     """``value`` as the type that a field declares; text is read, so options need no parser of their own."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
-        if type(None) in args and (value is None or str(value).lower() in ("none", "null", "")):
+        if type(None) in args and (value is None or (isinstance(value, str) and value.lower() in ("none", "null", ""))):
             return None
         return _convert(next(a for a in args if a is not type(None)), value, name)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{name} is {value!r}. {did_you_mean(str(value), [str(a) for a in args])}")
+            raise ConfigError(f"{name} is {_shown(value)}. {did_you_mean(str(value)[:100], [str(a) for a in args])}")
         return value
     if origin is tuple:
         items = _words(value) if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):
-            raise ConfigError(f"{name} is {value!r}; it must be a list such as [1, 3].")
+            raise ConfigError(f"{name} is {_shown(value)}; it must be a list such as [1, 3].")
+        require(len(items) <= LONGEST_LIST, name, f"a list of {len(items):,}", f"at most {LONGEST_LIST:,} values long")
         kinds = [args[0]] * len(items) if args[-1] is Ellipsis else list(args)
         if len(kinds) != len(items):
-            raise ConfigError(f"{name} is {value!r}; it must have {len(kinds)} values.")
+            raise ConfigError(f"{name} is {_shown(value)}; it must have {len(kinds)} values.")
         return tuple(_convert(k, item, name) for k, item in zip(kinds, items, strict=True))
     if isinstance(kind, type) and issubclass(kind, Config):
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{name} is {value!r}; it must be a table of keys and values.")
+            raise ConfigError(f"{name} is {_shown(value)}; it must be a table of keys and values.")
         return _build(kind, value, name + ".")
     return _convert_scalar(kind, value, name)
+
+
+def _shown(value: object) -> str:
+    """``value`` as a message shows it, whatever it is: cut short, without control characters."""
+    try:
+        return printable(repr(value), limit=200)
+    except ValueError:  # Python does not write out whole numbers of thousands of digits
+        return "a very long number"
 
 
 def _words(text: str) -> list[str]:
@@ -155,10 +213,12 @@ def _convert_scalar(kind: Any, value: Any, name: str) -> Any:
             return value
         if str(value).lower() in words:
             return words[str(value).lower()]
-        raise ConfigError(f"{name} is {value!r}; it must be true or false.")
+        raise ConfigError(f"{name} is {_shown(value)}; it must be true or false.")
     if kind in (int, float):
         return _number(kind, value, name)
     if kind is str:
+        require(not isinstance(value, (list, dict)), name, value, "text")
+        require(len(str(value)) <= LONGEST_TEXT, name, f"{len(str(value)):,} characters", f"at most {LONGEST_TEXT:,}")
         return str(value)
     return value
 
@@ -170,7 +230,9 @@ def _number(kind: type[int] | type[float], value: Any, name: str) -> int | float
         number = kind(value)  # text of a large whole number would lose digits by way of float
         if not math.isfinite(number) or (isinstance(value, float) and number != value):
             raise ValueError
+        if kind is int and abs(number) > LARGEST:
+            raise ValueError
     except (TypeError, ValueError, OverflowError):
         allowed = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{name} is {value!r}; it must be {allowed}.") from None
+        raise ConfigError(f"{name} is {_shown(value)}; it must be {allowed}.") from None
     return number

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from sgkit.config.base import Config, require
+from sgkit.config.base import Config, require, require_each
 from sgkit.errors import ConfigError
 
 __all__ = [
@@ -23,6 +23,12 @@ __all__ = [
 
 BASE_RESOLUTION = 4
 """Nominal resolution of the first layers; layer resolutions are 4, 8, 16 ... whatever the shape of the canvas."""
+
+MOST_CHANNELS = 1 << 16
+"""No network of the field has as many; a larger number is a slip."""
+MOST_TAPS = 64
+MOST_PIXELS = 1 << 14
+"""Longest side of an image."""
 
 Activation = Literal["linear", "relu", "lrelu"]
 Architecture = Literal["orig", "skip", "resnet"]
@@ -56,10 +62,18 @@ class MappingConfig(Config):
     label_features: int | None = None
     """Width of what ``embed`` and ``matrix`` make of the label; ``None``: as wide as w, or as z."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "num_layers": 256,
+        "layer_features": MOST_CHANNELS,
+        "label_features": MOST_CHANNELS,
+    }
+
     def __post_init__(self) -> None:
-        require(self.num_layers >= 0, "mapping.num_layers", self.num_layers, "0 or more")
-        require(self.lr_multiplier > 0, "mapping.lr_multiplier", self.lr_multiplier, "above 0")
-        require(0 <= self.w_avg_beta <= 1, "mapping.w_avg_beta", self.w_avg_beta, "between 0 and 1")
+        super().__post_init__()
+        require_each(self, ("layer_features", "label_features"), least=1)
+        require(self.num_layers >= 0, "num_layers", self.num_layers, "0 or more")
+        require(self.lr_multiplier > 0, "lr_multiplier", self.lr_multiplier, "above 0")
+        require(0 <= self.w_avg_beta <= 1, "w_avg_beta", self.w_avg_beta, "between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +102,25 @@ class AliasFreeConfig(Config):
     magnitude_ema_beta: float = 0.5 ** (32 / 20e3)
     """Decay of the running mean of each layer's input magnitude."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "num_layers": 256,
+        "first_cutoff": 1024,
+        "first_stopband": 1024,
+        "last_stopband_rel": 1024,
+        "margin": 1024,
+        "filter_size": 64,
+        "lrelu_upsampling": 16,
+        "magnitude_ema_beta": 1,
+    }
+
     def __post_init__(self) -> None:
-        require(
-            self.num_layers > self.num_critical >= 0, "alias_free.num_critical", self.num_critical, "under num_layers"
-        )
-        require(self.kernel in (1, 3), "alias_free.kernel", self.kernel, "1 or 3")
+        super().__post_init__()
+        require_each(self, ("filter_size", "lrelu_upsampling"), least=1)
+        require_each(self, ("margin", "magnitude_ema_beta"), least=0)
+        for name in ("first_cutoff", "first_stopband", "last_stopband_rel"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        require(self.num_layers > self.num_critical >= 0, "num_critical", self.num_critical, "under num_layers")
+        require(self.kernel in (1, 3), "kernel", self.kernel, "1 or 3")
 
 
 _INPUTS = {
@@ -140,26 +168,36 @@ class SynthesisConfig(Config):
     alias_free: AliasFreeConfig | None = None
     """Given exactly when ``layer`` is ``alias_free``."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "channel_base": 1 << 24,
+        "channel_max": MOST_CHANNELS,
+        "channels": MOST_CHANNELS,
+        "style_hidden_features": MOST_CHANNELS,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_each(self, ("style_hidden_features",), least=1)
+        require(self.norm_eps > 0, "norm_eps", self.norm_eps, "above 0")
         alias_free = self.layer == "alias_free"
         require(
             (self.alias_free is not None) == alias_free,
-            "synthesis.alias_free",
+            "alias_free",
             self.alias_free,
             f"{'given' if alias_free else 'left out'} with layer {self.layer!r}",
         )
-        require(not (alias_free and self.channels), "synthesis.channels", self.channels, "left out with 'alias_free'")
+        require(not (alias_free and self.channels), "channels", self.channels, "left out with 'alias_free'")
         inputs = _INPUTS[self.layer]
-        require(self.input in inputs, "synthesis.input", self.input, f"{' or '.join(inputs)} with layer {self.layer!r}")
+        require(self.input in inputs, "input", self.input, f"{' or '.join(inputs)} with layer {self.layer!r}")
         require(
             not (self.growing and self.architecture != "orig"),
-            "synthesis.architecture",
+            "architecture",
             self.architecture,
             "'orig' when growing",
         )
-        _check_channels("synthesis", self.channel_base, self.channel_max, self.channels)
-        _check_filter("synthesis", self.resample_filter)
-        _check_clamp("synthesis", self.conv_clamp)
+        _check_channels(self.channel_base, self.channel_max, self.channels)
+        _check_filter(self.resample_filter)
+        _check_clamp(self.conv_clamp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,25 +235,37 @@ class DiscriminatorConfig(Config):
     label_projection_dim: int | None = None
     """Length of that vector; ``None``: the channels of the last block."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "channel_base": 1 << 24,
+        "channel_max": MOST_CHANNELS,
+        "channels": MOST_CHANNELS,
+        "mbstd_group_size": MOST_CHANNELS,
+        "mbstd_num_channels": MOST_CHANNELS,
+        "head_features": MOST_CHANNELS,
+        "label_projection_dim": MOST_CHANNELS,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_each(self, ("head_features", "label_projection_dim"), least=1)
         require(
             not (self.growing and self.architecture != "orig"),
-            "discriminator.architecture",
+            "architecture",
             self.architecture,
             "'orig' when growing",
         )
         require(
             not (self.widens_first and self.architecture == "resnet"),
-            "discriminator.widens_first",
+            "widens_first",
             self.widens_first,
             "false with architecture 'resnet', whose shortcut spans both convolutions",
         )
-        _check_channels("discriminator", self.channel_base, self.channel_max, self.channels)
-        _check_filter("discriminator", self.resample_filter)
-        _check_clamp("discriminator", self.conv_clamp)
+        _check_channels(self.channel_base, self.channel_max, self.channels)
+        _check_filter(self.resample_filter)
+        _check_clamp(self.conv_clamp)
         group = self.mbstd_group_size
-        require(group is None or group >= 1, "discriminator.mbstd_group_size", group, "1 or more, or none")
-        require(self.mbstd_num_channels >= 0, "discriminator.mbstd_num_channels", self.mbstd_num_channels, "0 or more")
+        require(group is None or group >= 1, "mbstd_group_size", group, "1 or more, or none")
+        require(self.mbstd_num_channels >= 0, "mbstd_num_channels", self.mbstd_num_channels, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,11 +286,23 @@ class ModelConfig(Config):
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "image_size": MOST_PIXELS,
+        "base_size": MOST_PIXELS,
+        "z_dim": MOST_CHANNELS,
+        "w_dim": MOST_CHANNELS,
+        "label_dim": 1 << 20,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            min(self.image_size) >= BASE_RESOLUTION, "image_size", self.image_size, f"{BASE_RESOLUTION} or more each"
+        )
+        require(self.label_dim >= 0, "label_dim", self.label_dim, "0 or more")
         require(self.image_channels in (1, 3, 4), "image_channels", self.image_channels, "1, 3 or 4")
         require(self.z_dim + self.label_dim >= 1, "z_dim", self.z_dim, "1 or more, or 0 in a model driven by its label")
         require(self.w_dim >= 1, "w_dim", self.w_dim, "1 or more")
-        require(self.label_dim >= 0, "label_dim", self.label_dim, "0 or more")
         require(
             self.z_dim > 0 or self.mapping.label_mode != "shift_scale",
             "z_dim",
@@ -257,11 +319,11 @@ class ModelConfig(Config):
             self.discriminator.growing,
             "as synthesis.growing",
         )
-        for part in (self.synthesis, self.discriminator):
+        for name, part in (("synthesis", self.synthesis), ("discriminator", self.discriminator)):
             count = None if part.channels is None else len(part.channels)
             require(
                 count in (None, self.num_doublings + 1),
-                "channels",
+                f"{name}.channels",
                 part.channels,
                 f"{self.num_doublings + 1} numbers, one for each resolution",
             )
@@ -321,15 +383,16 @@ def _nearest_good_size(height: int, width: int) -> str:
     return f"{good[1]}x{good[0]}"
 
 
-def _check_channels(where: str, channel_base: int, channel_max: int, channels: tuple[int, ...] | None) -> None:
-    require(channel_base >= 1, f"{where}.channel_base", channel_base, "1 or more")
-    require(channel_max >= 1, f"{where}.channel_max", channel_max, "1 or more")
-    require(channels is None or min(channels, default=0) >= 1, f"{where}.channels", channels, "1 or more each")
+def _check_channels(channel_base: int, channel_max: int, channels: tuple[int, ...] | None) -> None:
+    require(channel_base >= 1, "channel_base", channel_base, "1 or more")
+    require(channel_max >= 1, "channel_max", channel_max, "1 or more")
+    require(channels is None or min(channels, default=0) >= 1, "channels", channels, "1 or more each")
 
 
-def _check_clamp(where: str, clamp: float | None) -> None:
-    require(clamp is None or clamp > 0, f"{where}.conv_clamp", clamp, "above 0, or none")
+def _check_clamp(clamp: float | None) -> None:
+    require(clamp is None or clamp > 0, "conv_clamp", clamp, "above 0, or none")
 
 
-def _check_filter(where: str, taps: tuple[float, ...]) -> None:
-    require(len(taps) >= 1 and sum(taps) != 0, f"{where}.resample_filter", taps, "one or more taps, not summing to 0")
+def _check_filter(taps: tuple[float, ...]) -> None:
+    require(len(taps) <= MOST_TAPS, "resample_filter", f"a list of {len(taps)}", f"at most {MOST_TAPS} taps")
+    require(len(taps) >= 1 and sum(taps) != 0, "resample_filter", taps, "one or more taps, not summing to 0")

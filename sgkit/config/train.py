@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sgkit.config.augment import AugmentConfig
-from sgkit.config.base import Config, require
+from sgkit.config.base import LARGEST, Config, require, require_each
 
 __all__ = ["GrowthConfig", "LossName", "Precision", "TrainConfig"]
 
 LossName = Literal["nonsaturating", "saturating", "wgan", "hinge", "relativistic"]
+MOST_KIMG = 1e9
+MOST_IMAGES = 1 << 16
+"""In one step."""
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -33,16 +37,24 @@ class GrowthConfig(Config):
     """Bound of the moving average's half-life: a fraction of the images shown since the newest layers came; ``None``:
     no bound, as in the papers, whose phases are 120 times as long as the half-life."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "start_resolution": 1 << 16,
+        "stable_kimg": MOST_KIMG,
+        "fade_kimg": MOST_KIMG,
+        "batches": MOST_IMAGES,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         start = self.start_resolution
-        require(start >= 4 and start & (start - 1) == 0, "growth.start_resolution", start, "4, 8, 16, 32 ...")
+        require(start >= 4 and start & (start - 1) == 0, "start_resolution", start, "4, 8, 16, 32 ...")
         for name in ("stable_kimg", "fade_kimg"):
-            require(getattr(self, name) >= 0, f"growth.{name}", getattr(self, name), "0 or more")
-        require(self.stable_kimg + self.fade_kimg > 0, "growth.fade_kimg", self.fade_kimg, "above 0, or stable_kimg is")
-        require(min(self.batches, default=1) >= 1, "growth.batches", self.batches, "1 or more each")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(self.stable_kimg + self.fade_kimg > 0, "fade_kimg", self.fade_kimg, "above 0, or stable_kimg is")
+        require(min(self.batches, default=1) >= 1, "batches", self.batches, "1 or more each")
         rampup = self.ema_rampup
-        require(rampup is None or rampup >= 0, "growth.ema_rampup", rampup, "0 or more, or none")
-        require(min(self.lr_factors, default=1) > 0, "growth.lr_factors", self.lr_factors, "above 0 each")
+        require(rampup is None or rampup >= 0, "ema_rampup", rampup, "0 or more, or none")
+        require(min(self.lr_factors, default=1) > 0, "lr_factors", self.lr_factors, "above 0 each")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +131,30 @@ class TrainConfig(Config):
     num_workers: int = 1
     """Processes that decode images; 0: in the training process."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "total_kimg": MOST_KIMG,
+        "batch": MOST_IMAGES,
+        "micro_batch": MOST_IMAGES,
+        "d_reg_interval": MOST_KIMG,
+        "pl_interval": MOST_KIMG,
+        "pl_decay": 1,
+        "pl_batch_shrink": MOST_IMAGES,
+        "d_blur_sigma": 1024,
+        "d_blur_kimg": MOST_KIMG,
+        "ema_kimg": MOST_KIMG,
+        "freeze_d": 1024,
+        "seed": LARGEST,
+        "reduced_resolutions": 64,
+        "snapshot_kimg": MOST_KIMG,
+        "log_kimg": MOST_KIMG,
+        "num_workers": 256,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_each(self, ("seed", "pl_decay", "ema_rampup"), least=0)
+        require_each(self, ("snapshot_kimg", "log_kimg"), least=0.001)
+        require(all(0 <= beta < 1 for beta in self.adam_betas), "adam_betas", self.adam_betas, "0 or more, and below 1")
         for name in ("total_kimg", "g_lr", "d_lr", "adam_eps", "snapshot_kimg", "log_kimg", "d_blur_kimg"):
             require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
         for name in ("batch", "d_reg_interval", "pl_interval", "pl_batch_shrink"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from sgkit.config.base import Config, require
+from sgkit.config.base import LARGEST, Config, require
 
 __all__ = ["CollapsePolicy", "HealthConfig", "KeepConfig", "MetricsConfig", "NonFinitePolicy"]
 
@@ -22,7 +22,12 @@ class KeepConfig(Config):
     best: bool = True
     """The one that is best by the first metric stays, too, however old it is."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "last": LARGEST,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.last is None or self.last >= 1, "last", self.last, "1 or more, or none")
 
 
@@ -37,7 +42,13 @@ class MetricsConfig(Config):
     num_images: int | None = None
     """Images generated for a measurement; ``none``: the metric's own number."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "every_kimg": 1e9,
+        "num_images": 1 << 30,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.every_kimg is None or self.every_kimg > 0, "every_kimg", self.every_kimg, "above 0, or none")
         require(self.num_images is None or self.num_images >= 2, "num_images", self.num_images, "2 or more, or none")
 
@@ -65,7 +76,13 @@ class HealthConfig(Config):
     path_length_growth: float = 10.0
     """Path lengths explode where a window's mean is so many times that of the window before."""
 
+    AT_MOST: ClassVar[dict[str, float]] = {
+        "max_rollbacks": LARGEST,
+        "window_kimg": 1e9,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         factor, sign = self.rollback_lr_factor, self.saturated_sign
         require(0 < factor <= 1, "rollback_lr_factor", factor, "above 0 and at most 1")
         require(self.max_rollbacks >= 0, "max_rollbacks", self.max_rollbacks, "0 or more")

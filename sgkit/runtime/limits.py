@@ -39,8 +39,14 @@ VARIABLE = "SGKIT_MAX_FILE_SIZE"
 MIB = 1 << 20
 CHUNK = MIB
 
-Kind = Literal["image", "JSON", "table", "annotation"]
-KINDS: dict[Kind, int] = {"image": 512 * MIB, "JSON": 256 * MIB, "table": 256 * MIB, "annotation": 16 * MIB}
+Kind = Literal["image", "JSON", "table", "annotation", "configuration"]
+KINDS: dict[Kind, int] = {
+    "image": 512 * MIB,
+    "JSON": 256 * MIB,
+    "table": 256 * MIB,
+    "annotation": 16 * MIB,
+    "configuration": MIB,
+}
 """Kind -> most bytes that one file, member, record or cell of it may have, unless ``SGKIT_MAX_FILE_SIZE`` is set."""
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

@@ -10,20 +10,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sgkit.config import Config, HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, InputError, TrainingError
 from sgkit.runtime import locks
 from sgkit.runtime.files import atomic_directory, atomic_path, is_temporary
+from sgkit.runtime.toml import read_toml, to_toml
 from sgkit.training.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 
-__all__ = ["DataFacts", "RunConfig", "RunFolder", "Snapshot", "to_toml"]
+__all__ = ["DataFacts", "RunConfig", "RunFolder", "Snapshot"]
 
 LOCK_NAME = ".lock"
 
@@ -205,37 +204,13 @@ class RunFolder:
             raise InputError(
                 f"{self.path} holds no run to resume (no config.toml). Name a preset with --preset to start one."
             )
-        if sys.version_info >= (3, 11):
-            import tomllib
-        else:
-            import tomli as tomllib
+        values = read_toml(self.config_file)
         try:
-            return RunConfig.from_dict(tomllib.loads(self.config_file.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self.config_file} is not valid TOML: {error}") from None
+            return RunConfig.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{self.config_file} cannot be used: {error}") from None
 
 
 def kimg_name(images: int) -> str:
     """Thousands of images as names count them, sortable and exact: 20032 -> ``000020.032``."""
     return f"{images // 1000:06d}.{images % 1000:03d}"
-
-
-def to_toml(values: Mapping[str, Any]) -> str:
-    """``values`` (what :meth:`Config.to_dict` gives) as TOML. ``None``, which TOML lacks, becomes ``"none"``."""
-    return "\n".join(_toml_lines(values, "")) + "\n"
-
-
-def _toml_lines(values: Mapping[str, Any], table: str) -> list[str]:
-    lines = [f"{key} = {_toml_value(value)}" for key, value in values.items() if not isinstance(value, Mapping)]
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines += ["", f"[{table}{key}]", *_toml_lines(value, f"{table}{key}.")]
-    return lines
-
-
-def _toml_value(value: Any) -> str:
-    if value is None:
-        return '"none"'
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike in both

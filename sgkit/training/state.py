@@ -136,13 +136,20 @@ def load_state(state: TrainState, path: Path) -> None:
                 for moment in _MOMENTS
             }
     if tensors:
-        raise TrainingError(f"{path} holds {next(iter(tensors))!r}, which the networks have no place for.")
+        raise TrainingError(_misfit(path, f"it holds {next(iter(tensors))!r}"))
+
+
+def _misfit(path: Path, what: str) -> str:
+    return (
+        f"{path} does not fit train.freeze_d, train.freeze_mapping and train.freeze_affine ({what}). Which weights are "
+        "trained cannot change during a run: set these keys back to what they were, or start a new run."
+    )
 
 
 def _like(value: Tensor | None, parameter: Tensor, name: str, path: Path) -> Tensor:
     """``value`` where and as Adam keeps it for ``parameter``."""
     if value is None:
-        raise TrainingError(f"{path} lacks {name!r}; it belongs to another network.")
+        raise TrainingError(_misfit(path, f"it lacks {name!r}"))
     if value.ndim == 0 and name.split(".")[1] == "step":
         return value.to(parameter.device)
     if value.shape != parameter.shape:

@@ -222,7 +222,7 @@ def test_runs_are_not_overwritten_and_resumed_only_as_they_were(
         (store, ["--preset", "stylegan2-32"], 1, f"{run} holds a run already. Add --resume to go on with it"),
         (store, ["--resume", "--preset", "stylegan2-64"], 2, "was started with preset 'stylegan2-32'"),
         (store, ["--resume", "--set", "model.w_dim=4"], 2, "'model.w_dim' cannot change on --resume"),
-        (other.path, ["--resume"], 1, "was trained on other images (20 of store"),
+        (other.path, ["--resume"], 1, "was trained on different images (20 of store"),
     ]:
         assert sgkit_train(store_given, run, *options, "--device", "cpu") == code
         assert message in capfd.readouterr().err

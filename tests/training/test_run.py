@@ -6,7 +6,8 @@ import pytest
 
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, InputError
-from sgkit.training.run import DataFacts, RunConfig, RunFolder, to_toml
+from sgkit.runtime.toml import to_toml
+from sgkit.training.run import DataFacts, RunConfig, RunFolder
 
 CONFIG = RunConfig(
     preset="stylegan2-32",

@@ -9,8 +9,8 @@ from typing import Any
 
 import sgkit
 from sgkit import checkpoint, presets
-from sgkit.config import GrowthConfig, ModelConfig, override
-from sgkit.errors import ConfigError, TrainingError, UsageError
+from sgkit.config import GrowthConfig, ModelConfig, differences, override
+from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError, UsageError
 from sgkit.store import StoreDataset
 from sgkit.store.header import size_text
 from sgkit.training.run import DataFacts, RunConfig, RunFolder
@@ -101,24 +101,51 @@ def resumed_config(
 ) -> RunConfig:
     """The configuration that the run in ``folder`` goes on with: its own, with ``settings`` over it."""
     stored = folder.read_config()
+    _check_unchanged(folder, stored)
     if preset not in (None, stored.preset):
         raise ConfigError(
-            f"{folder.path} was started with preset {stored.preset!r}; it cannot go on with {preset!r}. "
+            f"{folder.path} was started with preset {stored.preset!r}; it cannot continue with {preset!r}. "
             "Leave --preset out, or start a new run."
         )
     config = override(stored, _own_changes(settings))
-    if config.model != stored.model:
-        changed = [key for key, value in config.model.to_dict().items() if stored.model.to_dict()[key] != value]
+    fixed = [key for key in differences(config, stored) if key.startswith(_FIXED)]
+    if fixed:
         raise ConfigError(
-            f"The network of {folder.path} is fixed; {'model.' + changed[0]!r} cannot change on --resume. "
+            f"The network of {folder.path} is fixed; {fixed[0]!r} cannot change on --resume. "
             "Leave it out, or start a new run."
         )
     if dataset.header.content_hash != stored.data.content_hash:
         raise TrainingError(
-            f"{folder.path} was trained on other images ({stored.data.num_images} of store {stored.data.store!r}) than "
-            f"this store's {dataset.header.num_images}. Name that store to resume, or start a new run."
+            f"{folder.path} was trained on different images ({stored.data.num_images} of store {stored.data.store!r}) "
+            f"than this store's {dataset.header.num_images}. Name that store to resume, or start a new run."
         )
+    _check_fits(config, dataset.unlabelled() if config.model.label_dim == 0 else dataset)
     return config
+
+
+_FIXED = ("preset", "init", "model.", "train.freeze_")
+
+
+def _check_unchanged(folder: RunFolder, stored: RunConfig) -> None:
+    """Refuse a ``config.toml`` whose networks are not those of the snapshots.
+
+    Raises:
+        ConfigError: says which key has changed, from what to what.
+    """
+    for snapshot in reversed(folder.snapshots()):
+        try:
+            trained = checkpoint.read_header(snapshot.model).config
+        except (CheckpointError, InputError):  # damaged: an older one decides
+            continue
+        changed = differences(stored.model, trained)
+        if changed:
+            words = [f"model.{key} is {now!r} instead of {before!r}" for key, (now, before) in changed.items()]
+            raise ConfigError(
+                f"{folder.config_file} does not fit snapshot {snapshot.folder.name}: {'; '.join(words[:5])}"
+                f"{'; ...' if len(words) > 5 else ''}. The networks of a run are fixed: change this back, or "
+                "start a new run."
+            )
+        return
 
 
 def _own_changes(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgkit.runtime.files import atomic_path
+from sgkit.runtime.toml import to_toml
 from sgkit.store.header import Header, size_text
 from sgkit.tasks.charts import CHART_SCRIPT, CHART_STYLE, Chart, Curve, Mark, chart_html
 from sgkit.tasks.pages import Section, html_page
 from sgkit.text import printable
 from sgkit.training.logs import read_log
-from sgkit.training.run import RunConfig, RunFolder, to_toml
+from sgkit.training.run import RunConfig, RunFolder
 from sgkit.training.snapshots import measured
 
 __all__ = ["write_report"]
