@@ -160,7 +160,7 @@ _FILE_TYPES: tuple[tuple[Callable[[int], bool], str], ...] = (
 def _require_regular(mode: int, path: str | Path) -> None:
     if not stat.S_ISREG(mode):
         kind = next((name for test, name in _FILE_TYPES if test(mode)), "special file")
-        raise NotAFileError(f"{path} is a {kind}; only regular files are read")
+        raise NotAFileError(f"{Path(path).name} is a {kind}; only regular files are read")
 
 
 def read_file(path: str | Path, *, kind: Kind, name: str = "") -> bytes:

@@ -49,6 +49,9 @@ def encode(pixels: Pixels, encoding: str) -> bytes:
     return buffer.getvalue()
 
 
+_FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG"}
+
+
 def decode(record: bytes | memoryview, encoding: str, *, channels: int, size: tuple[int, int]) -> Pixels:
     """The pixels of a record: a view of ``record`` for ``raw``, an array of its own otherwise.
 
@@ -61,11 +64,17 @@ def decode(record: bytes | memoryview, encoding: str, *, channels: int, size: tu
             raise StoreError(f"A raw record has {len(record)} bytes; {channels}x{size[0]}x{size[1]} were expected.")
         return np.frombuffer(record, np.uint8).reshape(shape)
     try:
-        with Image.open(io.BytesIO(record)) as image:
+        with Image.open(io.BytesIO(record), formats=[_FORMATS[encoding]]) as image:
+            if image.size != size[::-1]:  # before anything is decoded: a damaged record may claim any size
+                raise StoreError(
+                    f"A record holds an image of {image.size[0]}x{image.size[1]}; {size[1]}x{size[0]} was expected (WxH)."
+                )
             # WebP keeps grey as three equal channels, and drops an alpha channel that is opaque everywhere.
             mode = MODE_OF_CHANNELS[channels]
             pixels = np.asarray(image if image.mode == mode or encoding != "webp" else image.convert(mode))
-    except (OSError, SyntaxError, ValueError) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # Pillow's decoders raise errors of many types for damaged data
         raise StoreError(f"A {encoding} record cannot be decoded: {error}") from error
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if pixels.shape != shape:

@@ -55,7 +55,7 @@ def export_rosinality(reader: StoreReader, folder: Path) -> Iterator[int]:
     """LMDB with keys ``256-00042``, all sizes of a pyramid, and ``length``.
 
     Raises:
-        InputError: the images are not square.
+        InputError: the images are not square, or the disk is full.
     """
     height, width = reader.header.image_size
     if height != width:
@@ -63,16 +63,19 @@ def export_rosinality(reader: StoreReader, folder: Path) -> Iterator[int]:
     room = 4 * sum(part.num_bytes for part in reader.header.parts) + len(reader) * 16384 + (64 << 20)
     if reader.header.encoding == "raw":
         room *= 2
-    with lmdb.open(str(folder), map_size=room, readahead=False) as environment:
-        for first in range(0, len(reader), LMDB_BATCH):
+    try:
+        with lmdb.open(str(folder), map_size=room, readahead=False) as environment:
+            for first in range(0, len(reader), LMDB_BATCH):
+                with environment.begin(write=True) as transaction:
+                    for index in range(first, min(first + LMDB_BATCH, len(reader))):
+                        for size in reader.header.sizes:
+                            key = f"{size[0]}-{index:05d}".encode()
+                            transaction.put(key, _image_file(reader, index, size=size))
+                        yield index + 1
             with environment.begin(write=True) as transaction:
-                for index in range(first, min(first + LMDB_BATCH, len(reader))):
-                    for size in reader.header.sizes:
-                        key = f"{size[0]}-{index:05d}".encode()
-                        transaction.put(key, _image_file(reader, index, size=size))
-                    yield index + 1
-        with environment.begin(write=True) as transaction:
-            transaction.put(b"length", str(len(reader)).encode())
+                transaction.put(b"length", str(len(reader)).encode())
+    except lmdb.Error as error:
+        raise InputError(f"{folder} cannot be written: {error}. Make room on the disk, and export again.") from error
     (folder / "lock.mdb").unlink(missing_ok=True)
 
 

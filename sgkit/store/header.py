@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sgkit.config import Config
-from sgkit.errors import ConfigError, StoreError
+from sgkit.config.base import require
+from sgkit.errors import ConfigError, InputError, StoreError
+from sgkit.runtime.limits import parse_json, read_file
 
 __all__ = [
     "ENCODINGS",
@@ -23,6 +25,7 @@ __all__ = [
     "LabelSchema",
     "PartInfo",
     "SourceInfo",
+    "check_image_size",
     "image_sizes",
     "read_header",
     "size_text",
@@ -36,6 +39,8 @@ PLAN_NAME = "plan.json"
 REPORT_NAME = "report.jsonl"
 ENCODINGS = ("png", "webp", "jpeg", "raw")
 SMALLEST_LEVEL = 4
+MAX_IMAGE_PIXELS = 1 << 28
+"""Most pixels of a stored image: 16384x16384."""
 
 
 def size_text(size: tuple[int, int]) -> str:
@@ -49,6 +54,16 @@ def image_sizes(size: tuple[int, int], *, pyramid: bool) -> tuple[tuple[int, int
     while pyramid and min(sizes[-1]) >= 2 * SMALLEST_LEVEL and sizes[-1][0] % 2 == 0 and sizes[-1][1] % 2 == 0:
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     return tuple(sizes)
+
+
+def check_image_size(size: tuple[int, int]) -> None:
+    """Raises:
+    ConfigError: images cannot be stored at ``size`` (height, width).
+    """
+    if min(size) < 1:
+        raise ConfigError(f"Size {size_text(size)} (WxH) must be at least 1x1.")
+    if size[0] * size[1] > MAX_IMAGE_PIXELS:
+        raise ConfigError(f"Size {size_text(size)} (WxH) has more than {MAX_IMAGE_PIXELS:,} pixels, the most allowed.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,9 +169,9 @@ def read_header(path: str | Path) -> Header:
     if not file.is_file():
         raise StoreError(_why_no_header(folder))
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise StoreError(f"The header of store {folder} cannot be read ({error}). Prepare the store again.") from error
+        values = parse_json(read_file(file, kind="JSON"), name=str(file))
+    except (InputError, OSError) as error:
+        raise StoreError(f"The header of store {folder} cannot be read: {error} Prepare the store again.") from error
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise StoreError(f"{file} is not the header of an sgkit store. Make a store with 'sgkit prepare'.")
     version = values.pop("version", None)
@@ -166,9 +181,34 @@ def read_header(path: str | Path) -> Header:
             "Update sgkit, or prepare the store again."
         )
     try:
-        return Header.from_dict(values)
-    except (ConfigError, TypeError) as error:
-        raise StoreError(f"The header of store {folder} is damaged: {error}") from error
+        header = Header.from_dict(values)
+        _check(header)
+    except (ConfigError, TypeError) as error:  # TypeError: a field is missing
+        raise StoreError(
+            f"The header of store {folder} is damaged: {error} Copy the store again, or prepare it again."
+        ) from error
+    return header
+
+
+def _check(header: Header) -> None:
+    """Raises:
+    ConfigError: the header holds values that no store has.
+    """
+    check_image_size(header.image_size)
+    jpeg_alpha = header.encoding == "jpeg" and header.image_channels == 4
+    require(header.image_channels in (1, 3, 4) and not jpeg_alpha, "image_channels", header.image_channels, "1, 3 or 4")
+    require(header.num_images >= 1, "num_images", header.num_images, "1 or more")
+    require(len(header.parts) >= 1, "parts", [], "a list of one part or more")
+    for part in header.parts:
+        plain = part.file not in ("", ".", "..") and not set(part.file) & set("/\\\0:")
+        require(plain, "the file of a part", part.file, "a file name without folders")
+        require(part.num_images >= 0, f"num_images of {part.file}", part.num_images, "0 or more")
+    total = sum(part.num_images for part in header.parts)
+    require(total == header.num_images, "num_images", header.num_images, f"the sum over all parts, {total}")
+    labelled = header.labels.kind != "none"
+    require(
+        labelled == (header.labels.dim > 0), "labels.names", list(header.labels.names[:9]), "given with labels only"
+    )
 
 
 def _why_no_header(folder: Path) -> str:

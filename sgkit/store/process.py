@@ -14,7 +14,7 @@ from sgkit.store.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse
 from sgkit.store.duplicates import perceptual_hash
 from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
 from sgkit.store.faces import Landmarker, cut_face, face_side
-from sgkit.store.header import image_sizes, size_text
+from sgkit.store.header import check_image_size, image_sizes, size_text
 from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
 
 __all__ = ["ImageOptions", "ProcessedImage", "pixels_of", "process"]
@@ -57,8 +57,7 @@ class ImageOptions(Config):
     """Leave out images that repeat an earlier one, pixel by pixel or nearly."""
 
     def __post_init__(self) -> None:
-        if min(self.size) < 1:
-            raise ConfigError(f"Size {size_text(self.size)} (WxH) must be at least 1x1.")
+        check_image_size(self.size)
         if self.channels not in (1, 3, 4):
             raise ConfigError(f"channels is {self.channels}; it must be 1 (grey), 3 (RGB) or 4 (RGBA).")
         if self.filter not in FILTERS:
@@ -66,7 +65,7 @@ class ImageOptions(Config):
         check_encoding(self.encoding, self.channels)
         if self.parsed_crop.kind == "face" and self.size[0] != self.size[1]:
             raise ConfigError(f"Crop face makes squares; size {size_text(self.size)} (WxH) is none.")
-        _ = self.image_size
+        check_image_size(self.image_size)
 
     @property
     def parsed_crop(self) -> Crop:

@@ -9,9 +9,6 @@ pool of used pages cannot leak into the slack of new ones), and the size of the 
 from __future__ import annotations
 
 import json
-import os
-import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +20,16 @@ import numpy as np
 from sgkit.errors import StoreError
 from sgkit.store.encoding import decode
 from sgkit.store.header import Header, LabelSchema, read_header, size_text
+from sgkit.store.lmdb_file import LmdbFile
 
-__all__ = ["PartWriter", "Record", "StoreReader", "label_bytes", "label_vector", "open_environment"]
+__all__ = ["PartWriter", "Record", "StoreReader", "label_bytes", "label_vector"]
 
 STATE_KEY = b"!state"
 """Sorts before all records, which are appended."""
 PAGE = 4096
 MAP_STEP = 64 << 20
-READ_AT_ONCE = 4096
+OPEN_PARTS = 128
+"""Files that a reader keeps open at once."""
 
 
 @dataclass(frozen=True)
@@ -55,37 +54,28 @@ class PartWriter:
         self.path = path
 
     def read_state(self) -> dict[str, Any] | None:
-        """The state of the last transaction that was completed; ``None`` before the first."""
-        if not self.path.exists():
+        """The state of the last transaction that was completed; ``None`` before the first.
+
+        Raises:
+            StoreError: the file is damaged anywhere in its structure, so that LMDB must not write to it.
+        """
+        if not self.path.exists() or self.path.stat().st_size == 0:
             return None
-        try:
-            with self._open(0) as environment, environment.begin() as transaction:
-                data = transaction.get(STATE_KEY)
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path} is damaged ({error}). Remove the store's folder and start again.") from error
-        return json.loads(bytes(data)) if data else None
+        file = LmdbFile(self.path, whole=True)
+        file.check()
+        data = file.get(STATE_KEY)
+        if data is None:
+            return None
+        return _json_object(data, f"The state in {self.path}")
 
     def read_metas(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """(meta, stored label) of every record so far, in order."""
-        first = 0
-        while self.path.exists():
-            found = self._read_metas(first)
-            yield from found
-            first += len(found)
-            if len(found) < READ_AT_ONCE:
-                return
-
-    def _read_metas(self, first: int) -> list[tuple[dict[str, Any], bytes]]:
-        """Those of up to ``READ_AT_ONCE`` records; the file's pages leave memory when it is closed."""
-        found: list[tuple[dict[str, Any], bytes]] = []
-        with self._open(0) as environment, environment.begin() as transaction:
-            for index in range(first, first + READ_AT_ONCE):
-                meta = transaction.get(_key(index, "meta"))
-                if meta is None:
-                    break
-                label = transaction.get(_key(index, "label"), default=b"")
-                found.append((json.loads(meta.decode("utf-8", "surrogateescape")), bytes(label)))
-        return found
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return
+        file, index = LmdbFile(self.path), 0
+        while (meta := file.get(_key(index, "meta"))) is not None:
+            yield _meta_values(meta, f"Image {index} of {self.path}"), file.get(_key(index, "label")) or b""
+            index += 1
 
     def commit(self, first: int, records: Sequence[Record], state: Mapping[str, Any]) -> None:
         """Write records ``first``, ``first + 1`` ... and the state: all of it, or, when this raises, nothing.
@@ -96,7 +86,7 @@ class PartWriter:
         room = int(state["num_bytes"]) * 2 + sum(r.num_bytes for r in records) + int(state["num_images"]) * 4 * PAGE
         while True:
             try:
-                with self._open(_round_up(room)) as environment, environment.begin(write=True) as transaction:
+                with self._open_to_write(_round_up(room)) as environment, environment.begin(write=True) as transaction:
                     _put_all(transaction, first, records)
                     transaction.put(STATE_KEY, json.dumps(state, sort_keys=True).encode())
                 return
@@ -108,16 +98,8 @@ class PartWriter:
                     "same command again to continue."
                 ) from error
 
-    def _open(self, map_size: int) -> lmdb.Environment:
-        return lmdb.open(
-            str(self.path),
-            map_size=map_size or MAP_STEP,
-            subdir=False,
-            lock=False,
-            readonly=map_size == 0,
-            readahead=False,
-            metasync=True,
-        )
+    def _open_to_write(self, map_size: int) -> lmdb.Environment:
+        return lmdb.open(str(self.path), map_size=map_size, subdir=False, lock=False, readahead=False, metasync=True)
 
 
 def _round_up(size: int) -> int:
@@ -148,42 +130,96 @@ def label_bytes(schema: LabelSchema, label: int | Sequence[float] | None) -> byt
     return np.asarray(label, "<i4" if schema.kind == "class" else "<f4").tobytes()
 
 
-def label_vector(schema: LabelSchema, data: bytes | memoryview | None) -> np.ndarray:
-    """A stored label as float32 [label_dim]: one-hot for a class."""
+def label_vector(schema: LabelSchema, data: bytes | None) -> np.ndarray:
+    """A stored label as float32 [label_dim]: one-hot for a class.
+
+    Raises:
+        StoreError: it is not a label of that schema.
+    """
     vector = np.zeros(schema.dim, np.float32)
-    if schema.kind == "class" and data is not None:
-        vector[int(np.frombuffer(data, "<i4")[0])] = 1
-    elif schema.dim and data is not None:
+    if not schema.dim or data is None:
+        return vector
+    expected = 4 if schema.kind == "class" else 4 * schema.dim
+    if len(data) != expected:
+        raise StoreError(f"A {schema.kind} label has {len(data)} bytes; {expected} were expected.")
+    if schema.kind == "class":
+        number = int(np.frombuffer(data, "<i4")[0])
+        if not 0 <= number < schema.dim:
+            raise StoreError(f"A label is class {number}; the store has classes 0 to {schema.dim - 1}.")
+        vector[number] = 1
+    else:
         vector[:] = np.frombuffer(data, "<f4")
+        if not np.isfinite(vector).all():
+            raise StoreError("A label holds infinite values or NaN.")
     return vector
 
 
+def _meta_values(data: bytes, where: str) -> dict[str, Any]:
+    values = _json_object(data, f"The description of {where}")
+    name, pixels = values.get("name"), values.get("pixels")
+    if not isinstance(name, str) or not isinstance(pixels, str) or not pixels.isascii():
+        raise StoreError(f"The description of {where} is damaged: it lacks the name or the hash of the pixels.")
+    return values
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        values = json.loads(data.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{what} is damaged ({error}).") from None
+    if not isinstance(values, dict):
+        raise StoreError(f"{what} is damaged: it is not a JSON object.")
+    return values
+
+
 class StoreReader:
-    """Random access to the records of a finished store. Picklable; LMDB is opened on first use, once per process.
+    """Random access to the records of a finished store. Picklable; may be shared by threads and forked processes.
 
     Raises:
-        StoreError: there is no finished store at ``path``.
+        StoreError: there is no finished store at ``path``, or one of its parts is missing, cut short or damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.header: Header = read_header(self.path)
         self._starts = np.cumsum([0] + [part.num_images for part in self.header.parts])
-        self._pid = -1
-        self._open: dict[tuple[int, int], lmdb.Transaction] = {}  # (thread, part): no two threads share one
+        self._files: dict[int, LmdbFile] = {}
+        for part in range(len(self.header.parts)):
+            self.part(part)
 
     def __len__(self) -> int:
         return self.header.num_images
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}, "_pid": -1}
+        return {**self.__dict__, "_files": {}}
 
-    def record(self, index: int, *, size: tuple[int, int] | None = None) -> memoryview:
-        """The encoded image at one of the header's ``sizes``: a view of the file, valid while the reader lives."""
+    def part(self, number: int) -> LmdbFile:
+        """The file of a part.
+
+        Raises:
+            StoreError: it is missing, cut short or damaged.
+        """
+        file = self._files.get(number)
+        if file is None:
+            info = self.header.parts[number]
+            file = LmdbFile(self.path / info.file, whole=True)
+            each = len(self.header.sizes) + 1 + (self.header.labels.dim > 0)
+            if len(file) != info.num_images * each + 1:
+                raise StoreError(
+                    f"{file.path} is damaged: it has {len(file):,} entries; {info.num_images:,} images have "
+                    f"{info.num_images * each + 1:,}. Copy the store again, or prepare it again."
+                )
+            while len(self._files) >= OPEN_PARTS:
+                self._files.pop(next(iter(self._files)), None)
+            self._files[number] = file
+        return file
+
+    def record(self, index: int, *, size: tuple[int, int] | None = None) -> bytes:
+        """The encoded image at one of the header's ``sizes``."""
         return self._get(index, size_text(size or self.header.image_size))
 
     def pixels(self, index: int, *, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The image, uint8 [C, H, W]; for ``raw`` a read-only view of the mapped file, without a copy."""
+        """The image, uint8 [C, H, W]; read-only for ``raw``."""
         size = size or self.header.image_size
         try:
             return decode(
@@ -193,66 +229,35 @@ class StoreReader:
                 size=size,
             )
         except StoreError as error:
-            raise StoreError(f"Image {index} of store {self.path} is damaged: {error}") from error
+            raise self._damaged(index, error) from error
 
     def label(self, index: int) -> np.ndarray:
         """The label, float32 [label_dim]."""
         schema = self.header.labels
-        return label_vector(schema, self._get(index, "label") if schema.dim else None)
+        try:
+            return label_vector(schema, self._get(index, "label") if schema.dim else None)
+        except StoreError as error:
+            raise self._damaged(index, error) from error
 
     def stored_label(self, index: int) -> bytes:
         """The label as it is stored."""
-        return bytes(self._get(index, "label")) if self.header.labels.dim else b""
+        return self._get(index, "label") if self.header.labels.dim else b""
 
     def meta(self, index: int) -> dict[str, Any]:
         """Name, source and hashes of the image."""
-        values: dict[str, Any] = json.loads(bytes(self._get(index, "meta")).decode("utf-8", "surrogateescape"))
-        return values
+        return _meta_values(self._get(index, "meta"), f"image {index} of store {self.path}")
 
-    def _get(self, index: int, name: str) -> memoryview:
+    def _get(self, index: int, name: str) -> bytes:
         if not 0 <= index < len(self):
             raise IndexError(f"Image {index} is asked for; store {self.path} has images 0 to {len(self) - 1}.")
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
-        value = self._transaction(part).get(_key(index - int(self._starts[part]), name))
+        value = self.part(part).get(_key(index - int(self._starts[part]), name))
         if value is None:
-            raise StoreError(f"Store {self.path} lacks record {name!r} of image {index}: it is damaged.")
-        return memoryview(value)
+            raise StoreError(f"record {name!r} is missing from {self.header.parts[part].file}.")
+        return value
 
-    def _transaction(self, part: int) -> lmdb.Transaction:
-        if self._pid != os.getpid():  # first use, or forked: what the parent opened is not ours
-            self._open, self._pid = {}, os.getpid()
-        key = (threading.get_ident(), part)
-        if key not in self._open:
-            file = self.path / self.header.parts[part].file
-            self._open[key] = open_environment(file).begin(buffers=True)
-        return self._open[key]
-
-
-_environments: weakref.WeakValueDictionary[tuple[str, int, int], lmdb.Environment] = weakref.WeakValueDictionary()
-_owner = os.getpid()
-_opening = threading.Lock()
-
-
-def open_environment(file: Path) -> lmdb.Environment:
-    """The process's one read-only environment of a file: LMDB must not open a file twice in a process.
-
-    Raises:
-        StoreError: it cannot be opened.
-    """
-    global _owner
-    if _owner != os.getpid():  # forked: the parent's environments are closed here, and stay open there
-        for inherited in list(_environments.values()):
-            inherited.close()
-        _environments.clear()
-        _owner = os.getpid()
-    try:
-        status = file.stat()
-        key = (str(file.resolve()), status.st_ino, status.st_mtime_ns)
-        with _opening:
-            environment = _environments.get(key)
-            if environment is None:
-                environment = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
-                _environments[key] = environment
-    except (OSError, lmdb.Error) as error:
-        raise StoreError(f"{file} cannot be opened: {error}. Copy it, or prepare the store, again.") from error
-    return environment
+    def _damaged(self, index: int, error: StoreError) -> StoreError:
+        return StoreError(
+            f"Image {index} of store {self.path} is damaged: {error} Find all damaged images with: "
+            f"sgkit data verify {self.path}"
+        )

@@ -62,8 +62,8 @@ def info(
     reader = StoreReader(store)
     header = reader.header
     chosen = np.unique(np.linspace(0, len(reader) - 1, min(max_images, len(reader))).astype(int))
-    total: np.ndarray = np.zeros((header.image_channels, *header.image_size), np.float64)
-    for index in _with_progress(chosen.tolist(), on_progress):
+    total: np.ndarray = reader.pixels(int(chosen[0])).astype(np.float64)
+    for index in _with_progress(chosen[1:].tolist(), on_progress):
         total += reader.pixels(index)
     mean = total / len(chosen)
     labels = _label_sums(reader)
@@ -129,7 +129,8 @@ class VerifyResult:
 
 
 def verify(store: str | Path, *, on_progress: OnProgress = ignore_progress) -> VerifyResult:
-    """Decode every record of every size, compare pixels with their hashes and smaller sizes with the largest.
+    """Check each part's structure, decode every record of every size, compare pixels with their hashes, and smaller
+    sizes with the largest.
 
     The pixels of JPEG records, which are not those that were hashed, are decoded only.
 
@@ -137,7 +138,7 @@ def verify(store: str | Path, *, on_progress: OnProgress = ignore_progress) -> V
         StoreError: there is no finished store.
     """
     reader = StoreReader(store)
-    problems: list[Problem] = []
+    problems = list(_damaged_parts(reader))
     digest = hashlib.sha256()
     for index in _with_progress(range(len(reader)), on_progress):
         meta: dict[str, Any] = {}
@@ -145,7 +146,7 @@ def verify(store: str | Path, *, on_progress: OnProgress = ignore_progress) -> V
             meta = reader.meta(index)
             digest.update(meta["pixels"].encode() + reader.stored_label(index))
             found = _check_image(reader, index, meta)
-        except (StoreError, ValueError, KeyError) as error:
+        except StoreError as error:
             found = str(error)
         if found:
             problems.append(Problem(index=index, name=str(meta.get("name", "?")), problem=found))
@@ -154,6 +155,17 @@ def verify(store: str | Path, *, on_progress: OnProgress = ignore_progress) -> V
         problems=tuple(problems),
         content_hash_ok=digest.hexdigest() == reader.header.content_hash,
     )
+
+
+def _damaged_parts(reader: StoreReader) -> Iterator[Problem]:
+    """Parts whose structure is damaged, each at its first image."""
+    first = 0
+    for number, part in enumerate(reader.header.parts):
+        try:
+            reader.part(number).check()
+        except StoreError as error:
+            yield Problem(index=first, name=part.file, problem=str(error))
+        first += part.num_images
 
 
 def _check_image(reader: StoreReader, index: int, meta: dict[str, Any]) -> str:

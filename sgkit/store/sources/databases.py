@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import lmdb
 import numpy as np
 
-from sgkit.errors import InputError
-from sgkit.store.records import StoreReader, open_environment
+from sgkit.errors import InputError, StoreError
+from sgkit.store.lmdb_file import LmdbFile
+from sgkit.store.records import StoreReader
 from sgkit.store.sources.base import Item, Label, Reader, Source
 
 __all__ = ["LmdbReader", "LsunSource", "RosinalitySource", "StoreSource", "lmdb_source"]
@@ -20,17 +20,21 @@ class LmdbReader:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._file: LmdbFile | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "_file": None}
 
     def read(self, item: Item) -> bytes:
         """The value, which is an image file."""
         try:
-            with open_environment(Path(self.path)).begin() as transaction:
-                value = transaction.get(item.locator)
-        except lmdb.Error as error:
+            self._file = self._file or LmdbFile(self.path)
+            value = self._file.get(item.locator)
+        except StoreError as error:
             raise OSError(str(error)) from error
         if value is None:
             raise OSError(f"key {item.locator!r} is missing")
-        return bytes(value)
+        return value
 
 
 class LsunSource(Source):
@@ -68,9 +72,8 @@ def lmdb_source(given: str, file: Path) -> Source:
         InputError: it is no LMDB file.
     """
     try:
-        with open_environment(file).begin() as transaction, transaction.cursor() as cursor:
-            keys = [bytes(key) for key in cursor.iternext(keys=True, values=False)]
-    except Exception as error:  # lmdb.Error, or our own on a file of another kind
+        keys = list(LmdbFile(file).keys())
+    except StoreError as error:
         raise InputError(f"{given} cannot be read as an LMDB: {error}") from error
     if b"length" not in keys:
         return LsunSource(given, file, keys)
@@ -89,7 +92,10 @@ class StoreItemReader:
 
     def read(self, item: Item) -> np.ndarray:
         """The pixels [height, width(, channels)]."""
-        pixels = self._reader.pixels(item.locator)
+        try:
+            pixels = self._reader.pixels(item.locator)
+        except StoreError as error:
+            raise OSError(str(error)) from error
         return np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
 
