@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from sgkit.config import (
 )
 from sgkit.errors import ConfigError, did_you_mean
 
-__all__ = ["PRESETS", "Preset", "preset"]
+__all__ = ["PRESETS", "Preset", "magnitude_ema_beta", "preset"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Preset:
     model: ModelConfig
     train: TrainConfig
     fit: Callable[[Preset, int], Preset] = field(default=lambda row, _: row, repr=False)
-    """What changes with the images' resolution and the number of processes: the row, fitted to its ``model``'s size."""
+    """What depends on image resolution, batch and number of processes: returns the row, fitted to its ``model``'s size
+    and its ``train``'s batch."""
 
 
 def preset(
@@ -41,10 +43,13 @@ def preset(
     image_channels: int = 3,
     label_dim: int = 0,
     num_processes: int = 1,
+    batch: int | None = None,
 ) -> Preset:
-    """The preset called ``name``, fitted to images of ``image_size`` (height, width).
+    """Return the preset called ``name``, fitted to images of ``image_size`` (height, width).
 
-    ``num_processes`` that train together set batch and what hangs on it where the recipe has it so (``ada-auto``).
+    ``num_processes`` that train together set the batch, and what depends on it, where the recipe has it so
+    (``ada-auto``). ``batch`` replaces the preset's; constants that NVIDIA's code derives from ``--batch`` follow it
+    (``stylegan3-t``, ``stylegan3-r``), all others stay.
 
     Raises:
         ConfigError: there is no such preset (the nearest is named), or no network fits the image size.
@@ -63,7 +68,11 @@ def preset(
         label_dim=label_dim,
         w_dim=w_dim,
     )
-    return row.fit(replace(row, model=model), num_processes)
+    row = replace(row, model=model)
+    if batch is None:
+        return row.fit(row, num_processes)
+    row = row.fit(replace(row, train=replace(row.train, batch=batch)), num_processes)
+    return replace(row, train=replace(row.train, batch=batch))
 
 
 def _model(
@@ -101,7 +110,7 @@ def _stylegan2(
         DiscriminatorConfig(
             architecture=discriminator, growing=growing, channel_base=channel_base, channel_max=channel_max
         ),
-        mapping=MappingConfig(num_layers=mapping_layers),
+        mapping=MappingConfig(num_layers=mapping_layers, w_avg_beta=0.995),
         latent=latent,
     )
 
@@ -110,8 +119,10 @@ _BLUR = (1.0, 2.0, 1.0)
 _NO_BLUR = (1.0,)
 
 
-def _growing(synthesis: SynthesisConfig, *, mapping: MappingConfig, blur: tuple[float, ...]) -> ModelConfig:
-    """ProGAN's and StyleGAN's networks: one discriminator but for its blur and its way with labels."""
+def _growing(
+    synthesis: SynthesisConfig, *, mapping: MappingConfig, blur: tuple[float, ...], group: int = 4
+) -> ModelConfig:
+    """ProGAN's and StyleGAN's networks: one discriminator except for its blur, its groups and how it takes labels."""
     return _model(
         1024,
         replace(synthesis, architecture="orig", growing=True, channel_base=16384, resample_filter=blur),
@@ -122,6 +133,7 @@ def _growing(synthesis: SynthesisConfig, *, mapping: MappingConfig, blur: tuple[
             channel_base=16384,
             resample_filter=blur,
             label_mode="auxiliary" if mapping.num_layers == 0 else "classes",
+            mbstd_group_size=group,
         ),
         mapping=mapping,
     )
@@ -142,8 +154,13 @@ def _stylegan3(*, rotation: bool) -> ModelConfig:
             alias_free=AliasFreeConfig(kernel=1 if rotation else 3, radial_filters=rotation),
         ),
         DiscriminatorConfig(conv_clamp=256.0),
-        mapping=MappingConfig(num_layers=2),
+        mapping=MappingConfig(num_layers=2, w_avg_beta=0.998),
     )
+
+
+def magnitude_ema_beta(batch: int) -> float:
+    """Decay of StyleGAN3's running input magnitudes in a step of ``batch`` images: a half-life of 20 kimg."""
+    return math.pow(0.5, batch / 20e3)
 
 
 def _ada(
@@ -174,8 +191,18 @@ def _fit_ada_auto(row: Preset, num_processes: int) -> Preset:
 
 
 def _fit_stylegan3(row: Preset, num_processes: int) -> Preset:  # noqa: ARG001
-    """StyleGAN3's R1: four times as strong for each doubling of the resolution, 32 at 1024."""
-    return replace(row, train=replace(row.train, r1_gamma=32.0 * (row.model.resolution / 1024) ** 2))
+    """StyleGAN3's R1: four times as strong for each doubling of the resolution, 32 at 1024; averages by batch."""
+    batch, alias_free = row.train.batch, row.model.synthesis.alias_free
+    assert alias_free is not None
+    train = replace(
+        row.train,
+        r1_gamma=32.0 * (row.model.resolution / 1024) ** 2,
+        ema_kimg=batch * 10 / 32,
+        d_blur_kimg=batch * 200 / 32,
+    )
+    alias_free = replace(alias_free, magnitude_ema_beta=magnitude_ema_beta(batch))
+    model = replace(row.model, synthesis=replace(row.model.synthesis, alias_free=alias_free))
+    return replace(row, train=train, model=model)
 
 
 _SELF_MODULATED = _model(
@@ -200,32 +227,50 @@ _PROGAN = SynthesisConfig(layer="pixel_norm", input="dense", use_noise=False)
 _ADAIN = SynthesisConfig(layer="adain")
 _GROWTH = GrowthConfig(batches=(512, 256, 128, 64, 32), lr_factors=(1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 3.0))
 _STYLEGAN1 = TrainConfig(growth=_GROWTH, g_lr=0.001, d_lr=0.001, d_reg_interval=1, pl_weight=0.0, style_mixing_prob=0.0)
-_PROGAN_RECIPE = replace(
+_STYLEGAN1_A = replace(
     _STYLEGAN1,
     total_kimg=12000,
-    growth=replace(_GROWTH, start_resolution=4),
+    growth=replace(_GROWTH, start_resolution=4, ema_rampup=None),
     loss="wgan",
     drift_weight=0.001,
     r1_gamma=0.0,
     gp_weight=10.0,
+    ema_decay=0.999,
 )
-_STYLEGAN2_C = TrainConfig(growth=_GROWTH, g_lr=0.001, d_lr=0.001, pl_weight=0.0)
-_STYLEGAN3 = TrainConfig(g_lr=0.0025, r1_gamma=32.0, pl_weight=0.0, style_mixing_prob=0.0, ema_rampup=0.05)
-_ADA = TrainConfig(augment=AugmentConfig(kind="ada"), reduced_resolutions=4)
+_PROGAN_BATCHES = (16, 16, 16, 16, 16, 16, 14, 6, 3)
+_PROGAN_RECIPE = replace(
+    _STYLEGAN1_A,
+    total_kimg=19000,
+    batch=16,
+    growth=GrowthConfig(start_resolution=4, stable_kimg=800, fade_kimg=800, batches=_PROGAN_BATCHES, ema_rampup=None),
+)
+_STYLEGAN2 = TrainConfig(lazy_scaling="always")
+_STYLEGAN2_C = replace(_STYLEGAN2, growth=_GROWTH, g_lr=0.001, d_lr=0.001, pl_weight=0.0)
+_STYLEGAN3 = TrainConfig(
+    g_lr=0.0025,
+    r1_gamma=32.0,
+    pl_weight=0.0,
+    pl_interval=1,
+    style_mixing_prob=0.0,
+    lazy_scaling="always",
+    ema_rampup=0.05,
+    reduced_resolutions=4,
+)
+_ADA = replace(_STYLEGAN2, augment=AugmentConfig(kind="ada"), reduced_resolutions=4)
 _SMALL = TrainConfig(g_lr=0.0025, d_lr=0.0025, ema_kimg=5.0, ema_rampup=0.05)
 
 _ROWS = (
     Preset(
         name="progan",
-        summary="ProGAN: growing, pixel norm, image from z",
-        model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR),
+        summary="ProGAN, trained as the paper's CelebA-HQ run (appendix A.1), not by the released code's defaults",
+        model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR, group=16),
         train=_PROGAN_RECIPE,
     ),
     Preset(
         name="stylegan1-a",
-        summary="StyleGAN config A: the ProGAN baseline",
+        summary="StyleGAN config A: the ProGAN baseline, trained by ProGAN's released code for 8 GPUs",
         model=_growing(_PROGAN, mapping=_UNMAPPED, blur=_NO_BLUR),
-        train=replace(_PROGAN_RECIPE, total_kimg=25000),
+        train=_STYLEGAN1_A,
     ),
     Preset(
         name="stylegan1-b",
@@ -267,7 +312,7 @@ _ROWS = (
         name="stylegan2-b",
         summary="config A with weight demodulation",
         model=_stylegan2(1024, channel_base=16384, generator="orig", discriminator="orig", growing=True),
-        train=replace(_STYLEGAN2_C, d_reg_interval=1),
+        train=replace(_STYLEGAN2_C, d_reg_interval=1, lazy_scaling="applied"),
     ),
     Preset(
         name="stylegan2-c",
@@ -285,20 +330,20 @@ _ROWS = (
         name="stylegan2-e",
         summary="config D without growing: skip generator, residual discriminator",
         model=_stylegan2(1024, channel_base=16384),
-        train=TrainConfig(r1_gamma=100.0),
+        train=replace(_STYLEGAN2, r1_gamma=100.0),
     ),
     Preset(
         name="stylegan2-f",
         summary="config E with twice the channels: the StyleGAN2 of the paper",
         model=_stylegan2(1024, channel_base=32768),
-        train=TrainConfig(r1_gamma=10.0),
+        train=_STYLEGAN2,
     ),
     *(
         Preset(
             name=f"stylegan2-e-g{generator}-d{discriminator}",
             summary=f"config E with generator {generator!r} and discriminator {discriminator!r}",
             model=_stylegan2(1024, channel_base=16384, generator=generator, discriminator=discriminator),
-            train=TrainConfig(r1_gamma=100.0),
+            train=replace(_STYLEGAN2, r1_gamma=100.0),
         )
         for generator in ARCHITECTURES
         for discriminator in ARCHITECTURES
