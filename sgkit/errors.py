@@ -12,11 +12,13 @@ from sgkit.text import printable
 
 __all__ = [
     "CheckpointError",
+    "CheckpointWarning",
     "ConfigError",
     "EditError",
     "InputError",
     "MissingDependencyError",
     "NonFiniteError",
+    "NonFiniteImageError",
     "ResourceError",
     "SgkitError",
     "StoreError",
@@ -61,6 +63,10 @@ class CheckpointError(SgkitError):
     """A model file is damaged, hostile, unsupported, or does not fit the network."""
 
 
+class CheckpointWarning(UserWarning):
+    """What was left out of a foreign model file or stands in for something that it lacks; no image is wrong for it."""
+
+
 class EditError(UsageError):
     """A feature edit does not fit the layers it was given to, or fired nowhere."""
 
@@ -71,6 +77,10 @@ class TrainingError(SgkitError):
 
 class NonFiniteError(TrainingError):
     """A loss or gradient of a training step is infinite or no number; the network it belongs to was not moved."""
+
+
+class NonFiniteImageError(SgkitError):
+    """A generated image holds NaN or infinity: the model's weights, the latents or the number format are at fault."""
 
 
 class MissingDependencyError(SgkitError):

@@ -13,7 +13,7 @@ from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import Discriminator, Generator, Model, ModelInfo
 
-__all__ = ["adopt", "assemble", "check_size", "name_list", "weightless"]
+__all__ = ["adopt", "assemble", "check_size", "misfits", "name_list", "weightless"]
 
 N = TypeVar("N", bound=nn.Module)
 MAX_NAMED = 12
@@ -85,6 +85,23 @@ def assemble(config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]], inf
     if "discriminator" in parts:
         discriminator = adopt(lambda: Discriminator(config), parts["discriminator"], what="the discriminator")
     return Model(config=config, generator=generator, discriminator=discriminator, raw_generator=raw, info=info)
+
+
+def misfits(config: ModelConfig, parts: Mapping[str, Mapping[str, Tensor]]) -> dict[str, str]:
+    """Networks that images do not need and whose tensors do not fit, with what is wrong: name -> sentence."""
+    check_size(config)
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "raw_generator": lambda: Generator(config),
+        "discriminator": lambda: Discriminator(config),
+    }
+    found: dict[str, str] = {}
+    for name, build in builders.items():
+        try:
+            if name in parts:
+                adopt(build, parts[name], what=f"the {name.replace('_', ' ')}")
+        except CheckpointError as error:
+            found[name] = str(error)
+    return found
 
 
 def check_size(config: ModelConfig) -> None:

@@ -7,12 +7,12 @@ description into a model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from sgkit.checkpoint.description import Array, ForeignFile, ForeignNetwork
+from sgkit.checkpoint.dicts import describe_state_dicts
 from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle.allowed import Namespace, PersistentObject, TfNetwork
 from sgkit.unpickle.arrays import ArrayRecord, TensorView, as_array
@@ -22,46 +22,11 @@ from sgkit.unpickle.torch_files import LEGACY_START, read_legacy, read_pickle, r
 
 __all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream", "refusal"]
 
-Array = np.ndarray[Any, Any]
 MAX_DEPTH = 24
 MAX_ENTRIES = 50_000
 MAX_TEXT = 4096
 SCALARS = (bool, int, float, str, type(None))
 ZIP_START = b"PK\x03\x04"
-
-
-@dataclass(frozen=True)
-class ForeignNetwork:
-    """One network of a foreign file."""
-
-    name: str
-    """Its name in the file: ``G_ema``, ``Gs``, ``g_ema``, ``D`` ..."""
-    builder: str
-    """The class or function that built it, as the file says; empty when the file does not say."""
-    options: dict[str, Any]
-    """The arguments it was built with; defaults are left out by most projects."""
-    tensors: dict[str, Array]
-    """Parameters and buffers by full name; views of the file."""
-    absent: frozenset[str] = frozenset()
-    """Parameters and buffers that the file names but sets to ``None``."""
-    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Plain attributes of modules (numbers, texts) by module path; ``""`` is the network itself."""
-    source: str = ""
-    """Python text that the file would have run to build it; never run here."""
-
-
-@dataclass(frozen=True)
-class ForeignFile:
-    """What a foreign checkpoint holds."""
-
-    kind: str
-    """``stylegan2-ada-pytorch``, ``stylegan3``, ``stylegan2-tf``, ``stylegan-tf``, ``progan-tf``,
-    ``rosinality-stylegan2``, ``rosinality-stylegan1`` or ``lucidrains-stylegan2``."""
-    networks: dict[str, ForeignNetwork]
-    extras: dict[str, Any]
-    """Everything else worth keeping: training arguments, augmentation state, counters, small arrays."""
-    file_name: str = ""
-    """Some projects tell only there how far a network was trained."""
 
 
 def read_foreign(path: str | Path) -> ForeignFile:
@@ -138,7 +103,7 @@ def _describe(loaded: Any) -> ForeignFile:
         raise CheckpointError(f"it holds a value of type {type(loaded).__name__} where networks are expected.")
     if any(isinstance(value, PersistentObject) for value in loaded.values()):
         return _describe_nvidia(loaded)
-    return _describe_state_dicts(loaded)
+    return describe_state_dicts(loaded, plain)
 
 
 def _describe_nvidia(loaded: dict[Any, Any]) -> ForeignFile:
@@ -268,32 +233,6 @@ def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
     options = plain(state.get("static_kwargs") or {})
     builder, source = _text(state.get("build_func_name")), _text(state.get("build_module_src"))
     return ForeignNetwork(name, builder, options, tensors, frozenset(), attributes, source)
-
-
-# ------------------------------------------------------------------------------------------- state dicts
-
-
-def _describe_state_dicts(loaded: dict[Any, Any]) -> ForeignFile:
-    gan = loaded.get("GAN")
-    if isinstance(gan, dict) and any(str(key).startswith("S.net.") for key in gan):
-        return ForeignFile("lucidrains-stylegan2", {}, {"version": plain(loaded.get("version"))})
-    if "generator.progression.0.conv1.input" in loaded:
-        loaded = {"g_running": loaded}
-    networks: dict[str, ForeignNetwork] = {}
-    extras: dict[str, Any] = {}
-    for key, value in loaded.items():
-        if isinstance(value, dict) and value and all(isinstance(item, TensorView) for item in value.values()):
-            arrays = {str(name): item.array() for name, item in value.items()}
-            networks[str(key)] = ForeignNetwork(str(key), "", {}, arrays)
-        elif not str(key).endswith(("optim", "optimizer")):
-            extras[str(key)] = plain(value)
-    tensors = {name for network in networks.values() for name in network.tensors}
-    if "conv1.conv.modulation.weight" in tensors or "final_conv.0.weight" in tensors:
-        return ForeignFile("rosinality-stylegan2", networks, extras)
-    if "generator.progression.0.conv1.input" in tensors or "progression.0.conv1.0.conv.weight_orig" in tensors:
-        return ForeignFile("rosinality-stylegan1", networks, extras)
-    top = shown(sorted(map(str, loaded))[:12], limit=300)
-    raise CheckpointError(f"it holds no network of a known project. Its entries are {top}.")
 
 
 # ------------------------------------------------------------------------------------------ plain values

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from sgkit.checkpoint.adapters import model_of
+from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.native import is_native, load_native, read_header
+from sgkit.checkpoint.packed import unpacked
 from sgkit.checkpoint.state_dicts import is_state_dict, load_state_dicts
-from sgkit.errors import CheckpointError, InputError, UsageError
+from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError
 from sgkit.model import Model
+from sgkit.runtime.mistaken import advice, check_model
+from sgkit.runtime.sniff import sniff
 
-__all__ = ["form_of", "load", "model_file"]
+__all__ = ["form_of", "load", "load_notes", "model_file"]
 
 SNAPSHOTS, BEST = "snapshots", "best.json"
 
@@ -34,14 +39,30 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
         InputError: there is nothing at ``path``.
     """
     file = model_file(path)
-    form = form_of(file)
-    if form != "foreign" and image_size is not None:
-        raise UsageError(f"Image size {image_size} was given, but {file.name} says itself how large images are.")
-    if form == "native":
-        return load_native(file, device=device)
-    if form == "state dict":
-        return load_state_dicts(file).to(device)
-    return model_of(file, image_size=image_size).to(device)
+    with unpacked(sniff(file)) as inner:
+        form = form_of(inner)
+        if form != "foreign" and image_size is not None:
+            raise UsageError(f"{file.name} records the size of its images. Remove --size {image_size}.")
+        if form == "native":
+            return load_native(inner, device=device)
+        if form == "state dict":
+            return load_state_dicts(inner).to(device)
+        model = model_of(inner, image_size=image_size)
+    for text in load_notes(model):
+        warnings.warn(f"{file.name}: {text}", CheckpointWarning, stacklevel=2)
+    return model.to(device)
+
+
+def load_notes(model: Model) -> list[str]:
+    """What a reader of a foreign file should know: what was left out, and what stands in for what was missing."""
+    told = model.info.provenance
+    notes: list[str] = []
+    if told.get("ignored"):
+        notes.append(f"ignored, as the networks have no place for it: {name_list(told['ignored'])}.")
+    for name, reason in told.get("left_out", {}).items():
+        notes.append(f"the {name.replace('_', ' ')} was left out, which changes no image: {reason}")
+    notes += [f"{told[key]}." for key in ("generator", "w_avg", "noise_maps") if key in told]
+    return notes
 
 
 def form_of(file: Path) -> Literal["native", "state dict", "foreign"]:
@@ -59,11 +80,10 @@ def model_file(path: str | Path) -> Path:
     Raises:
         InputError: there is nothing at ``path``, or a directory without snapshots.
     """
-    path = Path(path)
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise InputError(f"There is no model {str(path)!r}. Give a model file, a run directory, or a checkpoint.")
+    found = check_model(path)
+    if not found.is_folder:
+        return found.path
+    path = found.path
     best = _best(path)
     if best is not None:
         return best
@@ -75,7 +95,7 @@ def model_file(path: str | Path) -> Path:
         except (CheckpointError, InputError):
             continue  # a folder of that name, or a file of another purpose, such as the state that a run continues from
     if not snapshots:
-        raise InputError(f"{str(path)!r} holds no snapshots yet. Give a model file, or a run directory with snapshots.")
+        raise InputError(f"Not a model: {path} is {found.phrase}. {advice(found)}")
     return max(snapshots, key=lambda file: (snapshots[file], str(file)))
 
 

@@ -15,7 +15,18 @@ from torch import Tensor
 from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.latents import Latents, Space, join, load_latents, to_styles
 from sgkit.errors import UsageError
-from sgkit.model import Branch, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source, walk
+from sgkit.model import (
+    Branch,
+    LayerSpec,
+    MapNoise,
+    Model,
+    NoiseSource,
+    SeededNoise,
+    StoredNoise,
+    finite,
+    noise_source,
+    walk,
+)
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 
 __all__ = [
@@ -192,9 +203,14 @@ def draw(model: Model, origins: Sequence[Origin], settings: DrawSettings) -> Ten
 
 
 def draw_styles(model: Model, styles: dict[str, Tensor], noise: NoiseSource, precision: ResolvedPrecision) -> Tensor:
-    """Images [N, C, H, W] for styles of the s space."""
+    """Images [N, C, H, W] for styles of the s space.
+
+    Raises:
+        NonFiniteImageError: an image holds NaN or infinity; the first layer that does is named.
+    """
     with torch.inference_mode(), autocast(precision, model.device):
-        return walk([Branch(model.generator.synthesis, styles, noise)])[0].image
+        branches = [Branch(model.generator.synthesis, styles, noise)]
+        return finite(walk(branches)[0].image, branches)
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from sgkit.runtime.allocator import keep_freed_memory
 
         keep_freed_memory()
-        with _ending_by_signals():
+        with _ending_by_signals(), report.warnings_told():
             code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
         terminal.finish()
     except terminal.OutputClosedError:

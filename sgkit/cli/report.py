@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 import traceback as tracebacks
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from sgkit.cli import terminal
 from sgkit.cli.terminal import RANK, tell, write
+from sgkit.errors import CheckpointWarning
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.text import printable
 
@@ -34,6 +36,7 @@ __all__ = [
     "table",
     "traceback",
     "warning",
+    "warnings_told",
 ]
 
 INTERRUPTED = 130
@@ -128,6 +131,23 @@ def warning(text: str) -> None:
     """Tell something that may be wrong."""
     if RANK == "0":
         tell(Text.assemble(("Warning:", "bold yellow"), " ", printable(text)))
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Within the block, what the library warns of a model file is told as every other warning, once each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", CheckpointWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if issubclass(category, CheckpointWarning):
+                warning(str(message))
+            else:
+                usual(message, category, *rest, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def error(text: str, *, hint: str | None = None) -> None:

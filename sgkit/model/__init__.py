@@ -1,6 +1,7 @@
 """The core: plans, layers and the walk, shared by every command and every architecture."""
 
 from sgkit.model.discriminator import Discriminator
+from sgkit.model.finite import finite, not_finite
 from sgkit.model.generator import Generator
 from sgkit.model.mapping import Mapping, truncate
 from sgkit.model.model import Model, ModelInfo, build, content_hash
@@ -15,7 +16,7 @@ from sgkit.model.noise import (
     hashed_normal,
     noise_source,
 )
-from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_plan, used_ws
+from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_plan
 from sgkit.model.spec import LayerSpec, Plan, plan_difference
 from sgkit.model.synthesis import Synthesis
 from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, steps, walk
@@ -45,15 +46,16 @@ __all__ = [
     "build",
     "content_hash",
     "discriminator_plan",
+    "finite",
     "grown_size",
     "hashed_normal",
     "keep",
     "noise_source",
+    "not_finite",
     "num_ws",
     "plan_difference",
     "steps",
     "synthesis_plan",
     "truncate",
-    "used_ws",
     "walk",
 ]

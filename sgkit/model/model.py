@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError
 from sgkit.model.discriminator import Discriminator
+from sgkit.model.finite import finite
 from sgkit.model.generator import Generator
-from sgkit.model.noise import NoiseSource
+from sgkit.model.noise import NoiseSource, noise_source
+from sgkit.model.walk import Branch, walk
 
 __all__ = ["Model", "ModelInfo", "build", "content_hash"]
 
@@ -141,8 +143,14 @@ class Model:
         return self.generator.synthesis.styles(ws)
 
     def synthesize(self, ws: Tensor, *, noise: str | NoiseSource = "const") -> Tensor:
-        """Images [N, C, H, W], about -1 to 1, for ``ws`` [N, num_ws, w_dim]."""
-        return self.generator.synthesis(ws, noise=noise)  # type: ignore[no-any-return]
+        """Images [N, C, H, W], about -1 to 1, for ``ws`` [N, num_ws, w_dim].
+
+        Raises:
+            NonFiniteImageError: an image holds NaN or infinity; the first layer that does is named.
+        """
+        synthesis = self.generator.synthesis
+        branches = [Branch(synthesis, synthesis.styles(ws), noise_source(noise))]
+        return finite(walk(branches)[0].image, branches)
 
     def discriminate(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits [N, 1] for ``images`` [N, C, H, W].

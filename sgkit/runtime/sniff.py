@@ -60,6 +60,7 @@ KINDS: dict[str, str] = {
     "zip": "a zip archive",
     "zip of images": "a zip archive of images",
     "zip of a checkpoint": "a zip archive with a checkpoint in it",
+    "cut zip": "a zip archive that is cut short",
     "tar": "a tar archive",
     "gzip": "a gzip-compressed file",
     "bzip2": "a bzip2-compressed file",
@@ -104,7 +105,7 @@ IMAGES = frozenset(
     {*("jpeg", "png", "webp", "gif", "tiff", "bmp", "heic", "avif", "jp2", "psd", "ico", "pnm")},
 )
 COMPRESSED = frozenset({"gzip", "bzip2", "xz", "zstd"})
-ARCHIVES = frozenset({"zip", "zip of images", "zip of a checkpoint", "tar", "7z", "rar"})
+ARCHIVES = frozenset({"zip", "cut zip", "zip of images", "zip of a checkpoint", "tar", "7z", "rar"})
 
 
 class Sniffed(NamedTuple):
@@ -273,6 +274,8 @@ CHECKPOINT_SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".model", ".safetensors")
 def _zip(file: IO[bytes]) -> tuple[str, str]:
     """The kind of a zip archive by the names in its index, and the checkpoint or image that decides."""
     names = list(itertools.islice(_zip_names(file), MOST_ENTRIES))
+    is_cut = not names
+    names = names or _first_name(file)
     tops = {name.partition("/")[2] for name in names}
     if "data.pkl" in tops or "data.pkl" in names:
         return ("torchscript" if "constants.pkl" in tops else "torch zip"), ""
@@ -282,10 +285,21 @@ def _zip(file: IO[bytes]) -> tuple[str, str]:
         return "keras", ""
     real = [name for name in names if not name.startswith("__MACOSX/") and not name.endswith("/")]
     checkpoints = [name for name in real if name.lower().endswith(CHECKPOINT_SUFFIXES)]
-    if checkpoints:
+    if checkpoints and not is_cut:
         return "zip of a checkpoint", checkpoints[0]
     images = [name for name in real if _is_image_name(name)]
+    if is_cut and real:
+        return "cut zip", ""
     return ("zip of images", images[0]) if images else ("zip", "")
+
+
+def _first_name(file: IO[bytes]) -> list[str]:
+    """The name of the first member of an archive whose index is missing; empty for an archive of nothing."""
+    file.seek(0)
+    start = file.read(START)
+    if not start.startswith(b"PK\x03\x04") or len(start) < 30:
+        return []
+    return [start[30 : 30 + int.from_bytes(start[26:28], "little")].decode("utf-8", "replace")]
 
 
 def _zip_names(file: IO[bytes]) -> Iterator[str]:

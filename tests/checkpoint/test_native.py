@@ -159,7 +159,7 @@ def test_a_safetensors_file_of_another_program_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("length", [0, 7, 100])
 def test_a_cut_file_is_refused(file: Path, length: int) -> None:
     file.write_bytes(file.read_bytes()[:length])
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError if length else InputError):
         sgkit.load(file)
 
 
@@ -173,7 +173,7 @@ def test_a_run_directory_stands_for_its_newest_snapshot(model: Model, tmp_path: 
 
 
 def test_a_directory_without_snapshots_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no snapshots yet"):
+    with pytest.raises(InputError, match="Not a model: .* is an empty folder"):
         sgkit.load(tmp_path)
 
 

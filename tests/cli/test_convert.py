@@ -100,12 +100,12 @@ def test_convert_warns_of_what_the_source_lacked(tmp_path: Path, capsys: pytest.
     [
         (["{rosi}", "{out}.safetensors"], 1, "does not say which were trained"),
         (["{rosi}", "{out}.safetensors", "--size", "48"], 1, "48 was asked for"),
-        (["{ada}", "{out}.safetensors", "--size", "32"], 2, "says itself how large images are"),
+        (["{ada}", "{out}.safetensors", "--size", "32"], 2, "records the size of its images"),
         (["{ada}", "{out}.ckpt"], 2, "A model is written to .npz, .pt, .safetensors"),
         (["{ada}", "{out}.pt"], 2, "Form 'rosinality' has no place for this model: label_dim is 5"),
         (["{ada}", "{out}.npz", "--form", "nvdia"], 2, "Did you mean 'nvidia'?"),
-        (["{luci}", "{out}.safetensors"], 1, "lucidrains' networks are an architecture of their own"),
-        (["nowhere.pkl", "{out}.safetensors"], 1, "There is no model 'nowhere.pkl'"),
+        (["{luci}", "{out}.safetensors"], 1, "lucidrains' networks are a different architecture"),
+        (["nowhere.pkl", "{out}.safetensors"], 1, "There is no model nowhere.pkl"),
     ],
 )
 def test_convert_says_what_is_wrong_and_writes_nothing(

@@ -78,6 +78,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "images.zip": (zipped("__MACOSX/._a.pkl", "flowers/", "flowers/a.JPG"), "zip of images"),
     "net.zip": (zipped("ffhq/readme.txt", "ffhq/net.pkl"), "zip of a checkpoint"),
     "empty.zip": (zipped(), "zip"),
+    "cut.zip": (zipped("a.pkl")[:45], "cut zip"),
+    "cut torch": (torch_file(new=True)[:200], "torch zip"),
     "tar": (tarred(), "tar"),
     "gz": (gzip.compress(b"a"), "gzip"),
     "xz": (lzma.compress(b"a"), "xz"),

@@ -340,7 +340,7 @@ def test_a_member_that_is_not_where_the_index_says_is_refused(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("case", ["ada_filter_edge16", "tf_pg_unfused_cond16", "rosi_sg2_converted32", "rosi_sg1_32"])
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.999])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.7, 0.999])
 def test_a_file_that_is_cut_short_is_refused(case: str, share: float, tmp_path: Path) -> None:
     source = next(f for f in sorted((FIXTURES / case).iterdir()) if f.suffix in (".pkl", ".pt", ".model"))
     data = source.read_bytes()
@@ -369,5 +369,5 @@ def test_reading_copies_no_tensor_data() -> None:
 
 @pytest.mark.parametrize(("case", "name"), [("luci_32", "model_3.pt"), ("luci_attn_noconst16", "model_3.pt")])
 def test_lucidrains_files_are_refused_by_name(case: str, name: str) -> None:
-    with pytest.raises(CheckpointError, match="lucidrains' networks are an architecture of their own"):
+    with pytest.raises(CheckpointError, match="lucidrains' networks are a different architecture"):
         sgkit.load(FIXTURES / case / name)

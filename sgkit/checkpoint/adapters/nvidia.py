@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
 from sgkit.checkpoint.adapters.nvidia_options import config_of
-from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, converted
+from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, converted, optional_network
 from sgkit.checkpoint.assign import weightless
-from sgkit.checkpoint.foreign import ForeignFile
+from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import MappingConfig, ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import LayerSpec, Synthesis, discriminator_plan, synthesis_plan
@@ -30,18 +33,30 @@ def adapt(file: ForeignFile) -> Adapted:
     generator = file.networks.get("G_ema") or file.networks.get("G")
     if generator is None:
         raise CheckpointError("It holds no generator (G_ema or G).")
-    config = config_of(generator, file.networks.get("D"))
+    notes: dict[str, Any] = {
+        key: file.extras[key] for key in ("training_set_kwargs", "augment_pipe") if file.extras.get(key)
+    }
+    notes["options"] = {name: network.options for name, network in file.networks.items()}
+    config = config_of(generator, None)
     networks: dict[str, dict[str, Tensor]] = {}
     for name, network in file.networks.items():
         if name == "D":
-            derived = derived_tensors(config, discriminator=True)
-            networks["discriminator"] = converted(network, discriminator_table(config), derived=derived)
-        else:
-            derived = derived_tensors(config, discriminator=False)
-            networks[ROLES[name]] = converted(network, generator_table(config), derived=derived)
-    notes = {key: file.extras[key] for key in ("training_set_kwargs", "augment_pipe") if file.extras.get(key)}
-    notes["options"] = {name: network.options for name, network in file.networks.items()}
+            found = optional_network(notes, ROLES[name], partial(_discriminator, generator, network))
+            if found is not None:
+                config, networks["discriminator"] = found
+            continue
+        derived = derived_tensors(config, discriminator=False)
+        build = partial(converted, network, generator_table(config), derived=derived)
+        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
+        if tensors is not None:
+            networks[ROLES[name]] = tensors
     return Adapted(config, networks, notes=notes)
+
+
+def _discriminator(generator: ForeignNetwork, network: ForeignNetwork) -> tuple[ModelConfig, dict[str, Tensor]]:
+    config = config_of(generator, network)
+    derived = derived_tensors(config, discriminator=True)
+    return config, converted(network, discriminator_table(config), derived=derived)
 
 
 def derived_tensors(config: ModelConfig, *, discriminator: bool) -> dict[str, Array]:

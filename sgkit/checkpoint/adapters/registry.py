@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sgkit.checkpoint.adapters import nvidia, rosinality, rosinality1, tensorflow
 from sgkit.checkpoint.adapters.tables import Adapted
-from sgkit.checkpoint.assign import assemble
+from sgkit.checkpoint.assign import assemble, misfits
 from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import ForeignFile, read_foreign
 from sgkit.errors import CheckpointError, ConfigError, UsageError
@@ -57,27 +58,39 @@ def model_of(path: str | Path, *, image_size: int | None = None) -> Model:
 def _adapter(file: ForeignFile, image_size: int | None) -> Adapter:
     if file.kind == "lucidrains-stylegan2":
         raise CheckpointError(
-            "lucidrains' networks are an architecture of their own, which sgkit does not have. Train anew with sgkit, "
-            "or generate images with lucidrains' tools and use those."
+            "lucidrains' networks are a different architecture, which sgkit does not have. Generate images with "
+            "lucidrains' tools, and train a new model on the original images with sgkit."
         )
     if image_size is None:
         return ADAPTERS[file.kind]
     if file.kind != SIZELESS:
-        raise UsageError(f"Image size {image_size} was given, but {file.file_name} says itself how large images are.")
+        raise UsageError(f"{file.file_name} records the size of its images. Remove --size {image_size}.")
     return lambda f: rosinality1.adapt(f, image_size=image_size)
 
 
 def _build(file: ForeignFile, adapted: Adapted) -> Model:
     parts = adapted.networks
-    provenance = {"source_file": file.file_name, "source_kind": file.kind, **adapted.notes}
+    notes = _merged(file.notes, adapted.notes)
+    provenance = {"source_file": file.file_name, "source_kind": file.project or file.kind, **notes}
     calls = _embedded_calls(file)
     if calls:
         provenance["embedded_source"] = f"calls {calls}; sgkit never runs it, the project's own tools do"
     if "generator" not in parts:
         parts["generator"] = parts["raw_generator"]
         provenance["generator"] = "the file holds no moving average; the generator as trained stands in for it"
+    for name, error in misfits(adapted.config, parts).items():
+        del parts[name]
+        provenance.setdefault("left_out", {})[name] = error
     kimg = adapted.kimg or _kimg(file.file_name)
     return assemble(adapted.config, parts, ModelInfo(kimg=kimg, lod=adapted.lod, provenance=provenance))
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Notes of the reader and of the adapter; lists are joined."""
+    both = {**one, **other}
+    if "ignored" in both:
+        both["ignored"] = [*one.get("ignored", []), *other.get("ignored", [])]
+    return both
 
 
 def _embedded_calls(file: ForeignFile) -> str:

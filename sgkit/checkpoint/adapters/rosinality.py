@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from sgkit.checkpoint.adapters.tables import (
     Form,
     channel_rule,
     converted,
+    known_part,
+    optional_network,
     to_tensor,
 )
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
@@ -27,8 +31,6 @@ from sgkit.model import discriminator_plan, synthesis_plan
 __all__ = ["adapt", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"g_ema": "generator", "g": "raw_generator", "d": "discriminator"}
-AVERAGES = {"g_ema": "latent_avg", "g": "g_latent_avg"}
-"""Entries that hold a generator's mean w; the second one is written by sgkit only."""
 TAPS = (1.0, 3.0, 3.0, 1.0)
 FLAT = Form(lambda x: x.reshape(-1), lambda x: x.reshape(1, -1, 1, 1))
 """Biases of images, [1, C, 1, 1]."""
@@ -36,45 +38,71 @@ SCALAR = Form(lambda x: x.reshape(()), lambda x: x.reshape(1))
 
 
 def adapt(file: ForeignFile) -> Adapted:
-    """The checkpoint in our terms.
+    """The checkpoint in our terms; a discriminator or second generator that cannot be used is left out and noted.
 
     Raises:
-        CheckpointError: a network is missing or unsupported; tensors are named.
+        CheckpointError: the generator is missing or unsupported; tensors are named.
     """
-    unknown = sorted(set(file.networks) - set(ROLES))
     generator = file.networks.get("g_ema") or file.networks.get("g")
-    if generator is None or unknown:
-        raise CheckpointError(f"It must hold g_ema or g, and may hold d; it holds {', '.join(file.networks)}.")
-    config = _config(generator, file.networks.get("d"))
+    if generator is None:
+        raise CheckpointError(f"It holds no generator, only {', '.join(file.notes['found'].values())}.")
     notes: dict[str, Any] = {key: file.extras[key] for key in ("args", "ada_aug_p") if key in file.extras}
+    config = _config(generator)
     networks: dict[str, dict[str, Tensor]] = {}
     for name, network in file.networks.items():
         if name == "d":
-            table = discriminator_table(config)
-            networks["discriminator"] = converted(network, table, derived=_kernels(network))
-        else:
-            average = file.extras.get(AVERAGES[name], file.extras.get("latent_avg"))
-            networks[ROLES[name]] = _generator(network, config, average, notes)
+            found = optional_network(notes, ROLES[name], partial(_discriminator, network, config, notes))
+            if found is not None:
+                config, networks["discriminator"] = found
+            continue
+        build = partial(_generator, network, config, file.extras.get(f"{name}.latent_avg"), notes)
+        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
+        if tensors is not None:
+            networks[ROLES[name]] = tensors
     kimg = file.extras.get("kimg")
     return Adapted(config, networks, kimg=kimg if type(kimg) is float else 0.0, notes=notes)
 
 
 def _generator(
-    network: ForeignNetwork, config: ModelConfig, latent_avg: Any, notes: dict[str, Any]
+    network: ForeignNetwork, config: ModelConfig, mean: Array | None, notes: dict[str, Any]
 ) -> dict[str, Tensor]:
     table = generator_table(config)
     if not any(name.startswith("noises.") for name in network.tensors):
         table = [entry for entry in table if not entry.ours.endswith("noise_const")]
+    network = known_part(network, table, derived=_kernels(network), notes=notes)
     tensors = converted(network, table, derived=_kernels(network))
     add_noise_maps(tensors, config, notes)
-    if latent_avg is None:
+    vector = None if mean is None else _mean_vector(mean, config.w_dim, notes)
+    if vector is None:
         add_mean_w(tensors, config, notes)
     else:
-        try:
-            tensors["mapping.w_avg"] = to_tensor(np.asarray(latent_avg, np.float32).reshape(-1))
-        except (TypeError, ValueError) as error:
-            raise CheckpointError("latent_avg is no vector of numbers.") from error
+        tensors["mapping.w_avg"] = vector
     return tensors
+
+
+def _mean_vector(mean: Array, w_dim: int, notes: dict[str, Any]) -> Tensor | None:
+    """The mean w [w_dim]: encoders such as pSp repeat it for every layer; ``None`` where it does not fit."""
+    if mean.dtype.kind != "f" or mean.size == 0 or mean.size % w_dim or mean.shape[-1] != w_dim:
+        notes.setdefault("ignored", []).append(
+            f"latent_avg of shape {list(mean.shape)}: the model's w has {w_dim} numbers"
+        )
+        return None
+    rows = mean.reshape(-1, w_dim)
+    if not np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape)):
+        notes.setdefault("ignored", []).append(
+            f"latent_avg of shape {list(mean.shape)}: it differs from layer to layer"
+        )
+        return None
+    return to_tensor(rows[0])
+
+
+def _discriminator(
+    network: ForeignNetwork, config: ModelConfig, notes: dict[str, Any]
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    config = replace(config, discriminator=_discriminator_config(network, config.num_doublings))
+    table = discriminator_table(config)
+    network = known_part(network, table, derived=_kernels(network), notes=notes)
+    return config, converted(network, table, derived=_kernels(network))
 
 
 # ------------------------------------------------------------------------------------------------- tables
@@ -159,38 +187,47 @@ def derived_tensors(config: ModelConfig, network: str) -> dict[str, Array]:
 # ------------------------------------------------------------------------------------------ configuration
 
 
-def _config(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
+def _config(generator: ForeignNetwork) -> ModelConfig:
     """Everything is in the shapes: rosinality's files name no options that matter."""
     tensors = generator.tensors
     levels = sum(1 for name in tensors if name.startswith("to_rgbs.") and name.endswith(".conv.weight"))
     num_layers = sum(1 for name in tensors if name.startswith("style.") and name.endswith(".weight"))
     if not 1 <= levels <= 12 or num_layers < 1:
         raise CheckpointError(f"The generator has {levels} resolutions above 4x4 and {num_layers} mapping layers.")
-    side = 4 << levels
+    base = _shape(tensors, "input.input", 4)[2:]
     w_dim, z_dim = _shape(tensors, "style.1.weight", 2)
     names = ["conv1.conv.weight"] + [f"convs.{2 * level + 1}.conv.weight" for level in range(levels)]
     channels = channel_rule([_shape(tensors, name, 5)[1] for name in names])
     return ModelConfig(
-        image_size=(side, side),
-        base_size=(4, 4),
-        image_channels=_shape(tensors, "to_rgb1.conv.weight", 5)[1],
+        image_size=(base[0] << levels, base[1] << levels),
+        base_size=(base[0], base[1]),
+        image_channels=_image_channels(tensors),
         z_dim=z_dim,
         w_dim=w_dim,
         mapping=MappingConfig(num_layers=num_layers, lr_multiplier=0.01),
         synthesis=SynthesisConfig(resample_filter=TAPS, **channels),
-        discriminator=_discriminator(discriminator, levels) if discriminator else DiscriminatorConfig(),
     )
 
 
-def _discriminator(network: ForeignNetwork, levels: int) -> DiscriminatorConfig:
+def _discriminator_config(network: ForeignNetwork, levels: int) -> DiscriminatorConfig:
     tensors = network.tensors
     names = [f"convs.{levels - level}.conv2.1.weight" for level in range(levels)]
     channels = [_shape(tensors, name, 4)[0] for name in names] + [_shape(tensors, "convs.0.0.weight", 4)[0]]
     return DiscriminatorConfig(resample_filter=TAPS, **channel_rule(channels))
 
 
+def _image_channels(tensors: dict[str, Array]) -> int:
+    channels = _shape(tensors, "to_rgb1.conv.weight", 5)[1]
+    if channels > 4:
+        raise CheckpointError(
+            f"Its layers write images of {channels} channels; 1 to 4 are read. SWAGAN's wavelet networks have 12."
+        )
+    return channels
+
+
 def _shape(tensors: dict[str, Array], name: str, ndim: int) -> tuple[int, ...]:
     array = tensors.get(name)
     if array is None or array.ndim != ndim:
-        raise CheckpointError(f"Tensor {name} is missing or has not {ndim} axes.")
+        held = "is missing" if array is None else f"has shape {list(array.shape)}, not {ndim} axes"
+        raise CheckpointError(f"Tensor {name} {held}.")
     return tuple(array.shape)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +24,8 @@ from sgkit.checkpoint.adapters.tables import (
     Form,
     channel_rule,
     converted,
+    known_part,
+    optional_network,
 )
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
@@ -51,26 +55,43 @@ def adapt(file: ForeignFile, *, image_size: int | None = None) -> Adapted:
     Raises:
         CheckpointError: the size cannot be told, or a network is missing or unsupported; tensors are named.
     """
-    unknown = sorted(set(file.networks) - set(ROLES))
     generator = file.networks.get("g_running") or file.networks.get("generator")
-    if generator is None or unknown:
+    if generator is None:
         raise CheckpointError(f"It must hold g_running or generator; it holds {', '.join(file.networks)}.")
     levels = _levels(file.file_name, image_size)
-    config = _config(generator, file.networks.get("discriminator"), levels)
+    config = _config(generator, None, levels)
     networks: dict[str, dict[str, Tensor]] = {}
-    notes: dict[str, object] = {}
+    notes: dict[str, Any] = {}
     for name, network in file.networks.items():
         kept = _up_to(network, levels)
         if name == "discriminator":
-            networks["discriminator"] = converted(kept, discriminator_table(config), derived=_blurs(kept))
+            found = optional_network(notes, ROLES[name], partial(_discriminator_part, generator, kept, levels, notes))
+            if found is not None:
+                config, networks["discriminator"] = found
             continue
-        tensors = converted(kept, generator_table(config), derived=_blurs(kept))
-        first = f"synthesis.{synthesis_plan(config)[0].name}"
-        tensors[f"{first}.bias"] = Tensor([0.0] * len(tensors[f"{first}.const"]))
-        add_noise_maps(tensors, config, notes)
-        add_mean_w(tensors, config, notes)
-        networks[ROLES[name]] = tensors
+        build = partial(_generator, kept, config, notes)
+        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
+        if tensors is not None:
+            networks[ROLES[name]] = tensors
     return Adapted(config, networks, notes=notes)
+
+
+def _generator(network: ForeignNetwork, config: ModelConfig, notes: dict[str, Any]) -> dict[str, Tensor]:
+    network = known_part(network, generator_table(config), derived=_blurs(network), notes=notes)
+    tensors = converted(network, generator_table(config), derived=_blurs(network))
+    first = f"synthesis.{synthesis_plan(config)[0].name}"
+    tensors[f"{first}.bias"] = Tensor([0.0] * len(tensors[f"{first}.const"]))
+    add_noise_maps(tensors, config, notes)
+    add_mean_w(tensors, config, notes)
+    return tensors
+
+
+def _discriminator_part(
+    generator: ForeignNetwork, network: ForeignNetwork, levels: int, notes: dict[str, Any]
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    config = _config(generator, network, levels)
+    network = known_part(network, discriminator_table(config), derived=_blurs(network), notes=notes)
+    return config, converted(network, discriminator_table(config), derived=_blurs(network))
 
 
 def _levels(file_name: str, image_size: int | None) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.foreign import ForeignNetwork
 from sgkit.config import ModelConfig
-from sgkit.errors import CheckpointError
+from sgkit.errors import CheckpointError, ConfigError
 from sgkit.unpickle.mapped import forget_pages
 
 __all__ = [
@@ -26,13 +27,16 @@ __all__ = [
     "Form",
     "channel_rule",
     "converted",
+    "known_part",
     "option",
+    "optional_network",
     "refuse_unknown_options",
     "to_tensor",
     "written",
 ]
 
 Array = np.ndarray[Any, Any]
+N = TypeVar("N")
 FORGET_AFTER = 1 << 24
 """Bytes of a file that are looked at before their memory is given back: what was copied is not needed twice."""
 
@@ -116,6 +120,49 @@ def converted(
             forget_pages(network.tensors[entry.theirs])
             looked_at = 0
     return tensors
+
+
+ARCHITECTURAL = re.compile(
+    r"attn|attention|lora|adapter|embed|label|class|iwt|dwt|wavelet|haar|style_vec", re.IGNORECASE
+)
+"""Names of tensors that change the arithmetic: a network with them is not the one that its other tensors suggest."""
+
+
+def known_part(
+    network: ForeignNetwork,
+    table: Sequence[Entry],
+    *,
+    derived: Iterable[str],
+    notes: dict[str, Any],
+) -> ForeignNetwork:
+    """The network without the tensors that its architecture does not have; they are noted as ignored.
+
+    Files of state dicts say nothing about how a network computes, so a tensor too many is no sign of another one unless
+    its name says so.
+
+    Raises:
+        CheckpointError: a tensor belongs to another architecture.
+    """
+    wanted = {entry.theirs for entry in table} | set(derived)
+    unknown = [name for name in network.tensors if name not in wanted]
+    other = [name for name in unknown if ARCHITECTURAL.search(name)]
+    if other:
+        raise CheckpointError(
+            f"Network {network.name} is a changed architecture: {_sentence('unknown', other)[0]}. Such layers change "
+            "the images, and sgkit does not have them."
+        )
+    if unknown:
+        notes.setdefault("ignored", []).extend(f"{network.name}.{name}" for name in unknown)
+    return replace(network, tensors={name: array for name, array in network.tensors.items() if name in wanted})
+
+
+def optional_network(notes: dict[str, Any], role: str, build: Callable[[], N]) -> N | None:
+    """What ``build`` gives; ``None`` where the network cannot be used, which is noted: images do not need it."""
+    try:
+        return build()
+    except (CheckpointError, ConfigError) as error:
+        notes.setdefault("left_out", {})[role] = str(error)
+        return None
 
 
 def _read(entry: Entry, network: ForeignNetwork) -> Tensor:

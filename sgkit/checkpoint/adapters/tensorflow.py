@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from sgkit.checkpoint.adapters.tables import BATCHED, FLIPPED, SAME, Adapted, Array, Entry, Form, converted
+from sgkit.checkpoint.adapters.tables import (
+    BATCHED,
+    FLIPPED,
+    SAME,
+    Adapted,
+    Array,
+    Entry,
+    Form,
+    converted,
+    optional_network,
+)
 from sgkit.checkpoint.adapters.tensorflow_options import config_of, is_fused
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import ModelConfig
@@ -46,15 +57,37 @@ def adapt(file: ForeignFile) -> Adapted:
     if "Gs" not in file.networks:
         raise CheckpointError("It holds no averaged generator (Gs).")
     averaged = file.networks["Gs"]
-    config = config_of(file.kind, averaged, file.networks.get("D"))
+    notes: dict[str, Any] = {"options": {name: network.options for name, network in file.networks.items()}}
+    config = config_of(file.kind, averaged, None)
     networks: dict[str, dict[str, Tensor]] = {}
     for name, network in file.networks.items():
-        table = discriminator_table(config, network) if name == "D" else generator_table(config, network)
-        networks[ROLES[name]] = converted(network, table, derived={"lod": None, "synthesis/lod": None})
-        if name != "D" and config.mapping.num_layers == 0:
-            networks[ROLES[name]]["mapping.w_avg"] = Tensor([0.0] * config.w_dim)
-    notes: dict[str, Any] = {"options": {name: network.options for name, network in file.networks.items()}}
+        if name == "D":
+            found = optional_network(notes, ROLES[name], partial(_discriminator, file.kind, averaged, network))
+            if found is not None:
+                config, networks["discriminator"] = found
+            continue
+        build = partial(_generator, network, config)
+        tensors = build() if network is averaged else optional_network(notes, ROLES[name], build)
+        if tensors is not None:
+            networks[ROLES[name]] = tensors
     return Adapted(config, networks, lod=_lod(averaged, config), notes=notes)
+
+
+DERIVED: dict[str, Array | None] = {"lod": None, "synthesis/lod": None}
+
+
+def _generator(network: ForeignNetwork, config: ModelConfig) -> dict[str, Tensor]:
+    tensors = converted(network, generator_table(config, network), derived=DERIVED)
+    if config.mapping.num_layers == 0:
+        tensors["mapping.w_avg"] = Tensor([0.0] * config.w_dim)
+    return tensors
+
+
+def _discriminator(
+    kind: str, averaged: ForeignNetwork, network: ForeignNetwork
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    config = config_of(kind, averaged, network)
+    return config, converted(network, discriminator_table(config, network), derived=DERIVED)
 
 
 def _lod(network: ForeignNetwork, config: ModelConfig) -> float:

@@ -18,6 +18,7 @@ from sgkit.model import (
     SeededNoise,
     State,
     Styles,
+    finite,
     noise_source,
     walk,
 )
@@ -89,6 +90,7 @@ def weave_styles(
 
     Raises:
         UsageError: as :func:`layout`.
+        NonFiniteImageError: the image holds NaN or infinity.
     """
     strip = layout(model, len(next(iter(styles.values()))), pixels=pixels, overlap=overlap, is_ring=is_ring, axis=axis)
     source: NoiseSource = SeededNoise((noise_seed,)) if noise == "random" else noise_source(noise)
@@ -107,6 +109,7 @@ def weave_styles(
     image = walk(branches, edit=edit, states=edit(network.plan[start - 1], states), start=start)[0].image
     cell, dimension = _cell(model), 3 if axis == "x" else 2
     length = strip.length * cell if pixels is None else pixels
+    finite(image, [Branch(network, styles)])
     return image.narrow(dimension, strip.halo * cell, length)
 
 
