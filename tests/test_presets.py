@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -103,3 +104,33 @@ def test_r1_of_stylegan3_quadruples_with_the_resolution(size: int, gamma: float)
 
 def test_growing_networks_have_a_schedule_and_others_none() -> None:
     assert all((row.train.growth is not None) == row.model.synthesis.growing for row in PRESETS.values())
+
+
+@pytest.mark.parametrize("batch", [8, 32, 64])
+@pytest.mark.parametrize("name", ["stylegan3-t", "stylegan3-r"])
+def test_averages_of_stylegan3_follow_the_batch(name: str, batch: int) -> None:
+    """NVIDIA's train.py: ``0.5 ** (batch / 20e3)``, ``batch * 10 / 32`` and ``batch * 200 / 32``."""
+    row = preset(name, batch=batch)
+    alias_free = row.model.synthesis.alias_free
+    assert alias_free is not None
+    assert row.train.batch == batch
+    assert alias_free.magnitude_ema_beta == 0.5 ** (batch / 20e3)
+    assert (row.train.ema_kimg, row.train.d_blur_kimg) == (batch * 10 / 32, batch * 200 / 32)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if not name.startswith("stylegan3")])
+def test_nothing_else_follows_the_batch(name: str) -> None:
+    row = preset(name, batch=48)
+    assert row == replace(PRESETS[name], train=replace(PRESETS[name].train, batch=48))
+
+
+@pytest.mark.parametrize(
+    ("names", "beta"),
+    [
+        ([f"stylegan1-{letter}" for letter in "cdef"], 0.995),
+        ([name for name in PRESETS if name.startswith(("stylegan2-", "ada-"))], 0.995),
+        (["stylegan3-t", "stylegan3-r"], 0.998),
+    ],
+)
+def test_the_mean_of_w_decays_as_in_the_official_code(names: list[str], beta: float) -> None:
+    assert {PRESETS[name].model.mapping.w_avg_beta for name in names} == {beta}

@@ -102,10 +102,16 @@ class TrainConfig(Config):
     d_lr: float = 0.002
     adam_betas: tuple[float, float] = (0.0, 0.99)
     adam_eps: float = 1e-8
+    lazy_scaling: Literal["applied", "always"] = "applied"
+    """Which optimizers get the learning rate and betas of lazy regularization (StyleGAN2, appendix B): those whose
+    network is regularized (``applied``), or both, whatever the weights (``always``: NVIDIA's StyleGAN2, ADA and
+    StyleGAN3). An interval of 1 is never lazy."""
     ema_kimg: float = 10.0
     """Half-life of the generator's moving average."""
     ema_rampup: float | None = None
     """Limit the half-life to this fraction of the images shown so far; ``None``: no ramp."""
+    ema_decay: float | None = None
+    """Decay of the moving average in every step, in place of a half-life (ProGAN: 0.999); ``None``: by half-life."""
 
     freeze_d: int = 0
     """So many layers of D, counted from the image, keep their weights (Freeze-D, Mo et al. 2020)."""
@@ -165,6 +171,8 @@ class TrainConfig(Config):
         ):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         require(0 <= self.style_mixing_prob <= 1, "style_mixing_prob", self.style_mixing_prob, "between 0 and 1")
+        decay = self.ema_decay
+        require(decay is None or 0 <= decay <= 1, "ema_decay", decay, "between 0 and 1, or none")
         for name in ("micro_batch", "reduced_resolutions"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "1 or more, or none")

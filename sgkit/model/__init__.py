@@ -16,7 +16,7 @@ from sgkit.model.noise import (
     hashed_normal,
     noise_source,
 )
-from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_plan
+from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_plan, used_ws
 from sgkit.model.spec import LayerSpec, Plan, plan_difference
 from sgkit.model.synthesis import Synthesis
 from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, steps, walk
@@ -57,5 +57,6 @@ __all__ = [
     "steps",
     "synthesis_plan",
     "truncate",
+    "used_ws",
     "walk",
 ]

@@ -15,7 +15,7 @@ from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, DiscriminatorConfig, 
 from sgkit.errors import ConfigError, UsageError
 from sgkit.model.spec import AliasFreeSpec, Kind, LayerSpec, Plan
 
-__all__ = ["all_layers", "discriminator_plan", "grown_size", "num_ws", "synthesis_plan"]
+__all__ = ["all_layers", "discriminator_plan", "grown_size", "num_ws", "synthesis_plan", "used_ws"]
 
 PlanFunction = Callable[..., Plan]
 
@@ -29,8 +29,12 @@ _OPERATORS = {
 
 def num_ws(config: ModelConfig) -> int:
     """Length of w+: how many w the synthesis network takes."""
-    indices = [spec.style_index for spec in synthesis_plan(config) if spec.style_index is not None]
-    return max(indices) + 1
+    return used_ws(synthesis_plan(config))
+
+
+def used_ws(plan: Plan) -> int:
+    """How many w of w+, from the first on, the layers of ``plan`` use: fewer than all while a network still grows."""
+    return max(spec.style_index for spec in plan if spec.style_index is not None) + 1
 
 
 def all_layers(plan: PlanFunction, config: ModelConfig) -> dict[str, LayerSpec]:

@@ -80,7 +80,9 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
     recipes = metric_recipes(config.metrics)
     with distributed(config.device) as context:
         data, images = _open_sides(config, recipes, context)
-        summarizer = Summarizer.of(recipes, context, batch=config.batch, cache=config.cache, on_progress=on_progress)
+        notes: list[str] = []
+        options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
+        summarizer = Summarizer.of(recipes, context, on_progress=on_progress, **options)
         data_side, from_cache = summarizer.of_data(data)
         images_side = summarizer.summaries(images, stage="images")
     on_progress(Progress(done=0, total=len(recipes), unit="metrics", stage="comparing"))
@@ -93,7 +95,7 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
         images=images.info(),
         data=data.info(),
         extractors={want.extractor.name: want.extractor.content_id for want in summarizer.wanted},
-        warnings=tuple(_warnings(recipes, images.info(), data.info())),
+        warnings=(*_warnings(recipes, images.info(), data.info()), *notes),
         data_from_cache=from_cache,
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sgkit.errors import SgkitError
+from sgkit.faults import explain
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.features import load_extractor
 from sgkit.metrics.registry import MetricRecipe, statistics_needed
@@ -28,6 +30,8 @@ class Summarizer:
     cache: bool = True
     """Keep the statistics of the data between runs."""
     on_progress: OnProgress = ignore_progress
+    on_warning: Callable[[str], object] = str
+    """Told why statistics could not be kept; what was measured is right all the same. The default tells nobody."""
 
     @classmethod
     def of(cls, recipes: Iterable[MetricRecipe], context: DistributedContext, **options: Any) -> Summarizer:
@@ -59,10 +63,22 @@ class Summarizer:
             return found, True
         found = self.summaries(data, stage="data")
         if self.context.is_main:
-            for want in self.wanted:
-                cache.save(_key(content, want), found[want.extractor.name])
+            self._keep(cache, {want.extractor.name: _key(content, want) for want in self.wanted}, found)
         self.context.barrier()
         return found, False
+
+    def _keep(self, cache: StatisticsCache, keys: dict[str, dict[str, Any]], found: dict[str, FeatureSummary]) -> None:
+        """Put summaries into the cache, or say why that is not possible."""
+        try:
+            for name, key in keys.items():
+                cache.save(key, found[name])
+        except (OSError, SgkitError) as error:
+            fault = explain(error)
+            reason = fault.text if fault else str(error).rstrip(".")
+            self.on_warning(
+                f"The statistics of the data could not be kept in {cache.folder}: {reason}. They are computed again "
+                "next time. Set the environment variable SGKIT_CACHE to a folder that can be written to keep them."
+            )
 
     def summaries(self, pile: Pile, *, stage: str) -> dict[str, FeatureSummary]:
         """Extractor name -> summary of ``pile``: each process looks at a stretch of it, then all are put together."""

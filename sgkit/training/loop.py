@@ -163,8 +163,9 @@ def _check_whole(config: TrainConfig, world_size: int) -> None:
 
 
 def _check_stage(batch: int, config: TrainConfig, group: int, world_size: int) -> None:
-    for given, name in [(batch, "batch"), (config.micro_batch, "micro_batch")]:
-        if given is not None and given % min(group, batch):
+    # A micro batch of at least the whole batch splits nothing.
+    for given, name in [(batch, "batch"), (min(config.micro_batch or batch, batch), "micro_batch")]:
+        if given % min(group, batch):
             raise ConfigError(
                 f"{name} is {given}; the minibatch standard deviation needs groups of {group} "
                 f"(discriminator.mbstd_group_size), so give a multiple of {group}."
@@ -173,7 +174,7 @@ def _check_stage(batch: int, config: TrainConfig, group: int, world_size: int) -
     if min(shares) == 0:
         raise ConfigError(
             f"batch is {batch}, in groups of {group}: too few for {world_size} processes. Give a batch of "
-            f"{group * world_size} or more, or start fewer processes."
+            f"{group * world_size} or more, a smaller discriminator.mbstd_group_size, or start fewer processes."
         )
     if config.pl_weight > 0 and min(shares) < config.pl_batch_shrink:
         raise ConfigError(

@@ -101,6 +101,8 @@ def average_beta(images: int, stage: Stage, model: ModelConfig, train: TrainConf
 
     Where networks grow, the average of layers that have just come would otherwise be mostly what they began with.
     """
+    if train.ema_decay is not None:
+        return train.ema_decay
     beta = ema_beta(batch=stage.batch, images=images, ema_kimg=train.ema_kimg, ema_rampup=train.ema_rampup)
     if train.growth is None or train.growth.ema_rampup is None:
         return beta

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sgkit.config import TrainConfig
 from sgkit.errors import NonFiniteError
-from sgkit.model import MapNoise
+from sgkit.model import MapNoise, used_ws
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 from sgkit.training.augment import Augmentation
@@ -232,7 +232,9 @@ class Steps:
         labels = None if shard.labels is None else shard.labels.repeat(2, 1)
         ws, other = generator.mapping(z.transpose(0, 1).reshape(2 * count, z_dim), labels).chunk(2)
         uniform = self.draws.uniform(f"{purpose}.mixing", shard.numbers, [2])
-        cutoffs = mixing_cutoffs(uniform, num_ws=ws.shape[1], probability=config.style_mixing_prob)
+        # Of the layers that there are so far: a cutoff among those still to come would mix nothing.
+        used = used_ws(generator.synthesis.plan)
+        cutoffs = mixing_cutoffs(uniform, num_ws=used, probability=config.style_mixing_prob)
         return mix_styles(ws, other, cutoffs), ws[:, 0]
 
     @torch.no_grad()

@@ -74,7 +74,7 @@ class TensorBoardTracker:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_COUNT)}"
-        self._file = (self._folder / f"events.out.tfevents.{name}").open("wb", buffering=0)
+        self._file = (self._folder / f"events.out.tfevents.{name}").open("wb")
         self._records = RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
         if images is not None:
@@ -84,6 +84,7 @@ class TensorBoardTracker:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self._records.write(Event(wall_time=time.time(), **event).SerializeToString())
+        self._file.flush()
 
 
 def _summaries() -> Any:

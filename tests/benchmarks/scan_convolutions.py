@@ -105,6 +105,7 @@ def recorded(config: ModelConfig, batch: int) -> dict[str, Call]:
         (slope,) = torch.autograd.grad(discriminator(images, label).sum(), images, create_graph=True)
         slope.square().sum().backward()
         ws = generator.mapping(torch.randn(batch, config.z_dim), label)
+        ws = ws if ws.requires_grad else ws.requires_grad_()
         images = generator.synthesis(ws, noise="random")
         path_lengths(images, ws, torch.randn_like(images)).sum().backward()
     return recorder.calls

@@ -185,6 +185,7 @@ def test_a_complete_run_resumed_does_nothing(store: Path, tmp_path: Path) -> Non
             "Unknown configuration key 'train.bach'. Did you mean 'train.batch'?",
         ),
         (["--preset", "stylegan2-32", "--batch", "6"], 2, "give a multiple of 4."),
+        (["--preset", "stylegan1-f", "--batch", "8"], 2, "at every resolution: --set train.growth.batches=8"),
         (
             ["--preset", "stylegan2-32", "--set", "model.image_channels=1"],
             2,

@@ -17,6 +17,7 @@ from sgkit.config import AugmentConfig, DiscriminatorConfig, MappingConfig, Mode
 from sgkit.errors import ConfigError, NonFiniteError
 from sgkit.model import build
 from sgkit.ops import filter2d
+from sgkit.presets import PRESETS
 from sgkit.runtime.distributed import distributed
 from sgkit.training.judging import blurred
 from sgkit.training.loop import TrainReport, train
@@ -81,6 +82,39 @@ def test_a_penalty_in_each_step_is_a_part_of_its_loss(start: Any, reals: Any, tr
     state = start(lazy)
     run(state, lazy, reals)
     assert {int(value["step"]) for value in state.players["d"].optimizer.state.values()} == {2}
+
+
+OFFICIAL_RATES = [  # preset, learning rates of G and D as NVIDIA's code scales them: by c = interval / (interval + 1)
+    ("stylegan2-a", 1, 1),
+    ("stylegan2-b", 1, 1),
+    ("stylegan2-c", 4 / 5, 16 / 17),
+    ("stylegan2-d", 4 / 5, 16 / 17),
+    ("stylegan2-f", 4 / 5, 16 / 17),
+    ("ada-cifar", 4 / 5, 16 / 17),
+    ("ada-paper256", 4 / 5, 16 / 17),
+    ("stylegan3-r", 1, 16 / 17),
+]
+
+
+@pytest.mark.parametrize("regularized", [True, False])
+@pytest.mark.parametrize(("name", "g", "d"), OFFICIAL_RATES)
+def test_lazy_regularization_scales_optimizers_as_the_official_code_does(
+    tiny_config: Any, name: str, g: float, d: float, regularized: bool
+) -> None:
+    """Also where path lengths or R1 are off: TensorFlow's and PyTorch's code scale by the interval alone."""
+    recipe = PRESETS[name].train
+    recipe = recipe if regularized or name == "stylegan2-b" else replace(recipe, pl_weight=0.0, r1_gamma=0.0)
+    state = TrainState.start(build(tiny_config(name), seed=1), recipe)
+    for player, lr, share in (("g", recipe.g_lr, g), ("d", recipe.d_lr, d)):
+        group = state.players[player].optimizer.param_groups[0]
+        assert group["lr"] == pytest.approx(lr * share)
+        assert group["betas"] == pytest.approx((0.0, 0.99**share))
+
+
+def test_runs_of_earlier_versions_scale_only_what_is_regularized(start: Any) -> None:
+    config = TrainConfig.from_dict({"pl_weight": 0.0, "pl_interval": 4, "r1_gamma": 0.0})
+    rates = [player.optimizer.param_groups[0]["lr"] for player in start(config).players.values()]
+    assert rates == [config.g_lr, config.d_lr]
 
 
 def test_classes_of_an_auxiliary_discriminator_are_learned(tiny_config: Any) -> None:

@@ -83,3 +83,9 @@ def test_without_regularization_adam_stays() -> None:
 )
 def test_crossed(before: int, now: int, kimg: float, expected: bool) -> None:
     assert crossed(before, now, kimg=kimg) is expected
+
+
+def test_a_fixed_decay_takes_the_place_of_the_half_life() -> None:
+    growth = GrowthConfig(start_resolution=8)
+    train, model = TrainConfig(growth=growth, ema_rampup=0.05, ema_decay=0.999), ModelConfig(image_size=(32, 32))
+    assert {average_beta(images, stage_at(images, model, train), model, train) for images in (0, 10**6)} == {0.999}

@@ -9,7 +9,7 @@ from typing import Any
 
 import sgkit
 from sgkit import checkpoint, presets
-from sgkit.config import GrowthConfig, ModelConfig, differences, override
+from sgkit.config import GrowthConfig, ModelConfig, TrainConfig, differences, override
 from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError, UsageError
 from sgkit.store import StoreDataset
 from sgkit.store.header import size_text
@@ -48,7 +48,7 @@ def new_config(
         raise UsageError(f"Name a preset with --preset: {', '.join(presets.PRESETS)}.")
     changes.pop("preset", None)
     name = name or INIT_PRESET
-    row = presets.preset(name, **_images(dataset), num_processes=num_processes)
+    row = presets.preset(name, **_images(dataset), num_processes=num_processes, batch=_batch(name, changes))
     if init is not None:
         row = _begun_from(checkpoint.load(init).config, row, dataset)
     header = dataset.header
@@ -64,18 +64,42 @@ def new_config(
     return _clamped(config) if config.train.precision == "fp16" else config
 
 
-def _begun_from(source: ModelConfig, row: presets.Preset, dataset: StoreDataset) -> presets.Preset:
-    """The row's recipe for the networks of another model, fitted to the images.
+def _batch(name: str, changes: Mapping[str, Any]) -> int | None:
+    """Return the batch that ``changes`` ask for, on which other constants of a preset may depend; ``None``: its own.
 
-    Average and augmentation react faster than in a run from nothing, as ADA has it for transfer; networks that grew are
-    trained at full size.
+    Raises:
+        ConfigError: the preset's batch follows the resolution, so one number would do nothing.
+    """
+    if "train.batch" not in changes:
+        return None
+    batch = override(TrainConfig(), {"batch": changes["train.batch"]}).batch
+    growth = presets.PRESETS[name].train.growth if name in presets.PRESETS else None
+    if growth is not None and growth.batches and not {"train.growth", "train.growth.batches"} & changes.keys():
+        raise ConfigError(
+            f"train.batch is {batch}, but the batch of preset {name!r} follows the resolution: "
+            f"{', '.join(map(str, growth.batches))} at 4, 8, 16 ... pixels. To use {batch} at every resolution: "
+            f"--set train.growth.batches={batch}"
+        )
+    return batch
+
+
+def _begun_from(source: ModelConfig, row: presets.Preset, dataset: StoreDataset) -> presets.Preset:
+    """Return the row's recipe for the networks of another model, fitted to the images.
+
+    Average and augmentation react faster than in a run from nothing and nothing is blurred before D, as ADA and
+    StyleGAN3 do it for transfer learning; networks that grew are trained at full size.
     """
     model = fitted_config(source, **_images(dataset))
     augment = replace(row.train.augment, kimg=min(row.train.augment.kimg, 100.0))
+    alias_free = model.synthesis.alias_free
+    if alias_free is not None:  # its running magnitudes follow this run's batch, not that of the source
+        alias_free = replace(alias_free, magnitude_ema_beta=presets.magnitude_ema_beta(row.train.batch))
+        model = replace(model, synthesis=replace(model.synthesis, alias_free=alias_free))
     growth = None
     if model.synthesis.growing:
         growth = replace(row.train.growth or GrowthConfig(), start_resolution=model.resolution)
-    return replace(row, model=model, train=replace(row.train, augment=augment, ema_rampup=None, growth=growth))
+    train = replace(row.train, augment=augment, ema_rampup=None, d_blur_sigma=0.0, growth=growth)
+    return replace(row, model=model, train=train)
 
 
 def _images(dataset: StoreDataset) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,7 +36,12 @@ class Measuring:
 
     @classmethod
     def start(
-        cls, config: MetricsConfig, dataset: StoreDataset, context: DistributedContext, on_progress: OnProgress
+        cls,
+        config: MetricsConfig,
+        dataset: StoreDataset,
+        context: DistributedContext,
+        on_progress: OnProgress,
+        on_warning: Callable[[str], None],
     ) -> Measuring | None:
         """The metrics of ``config``, of which nothing is computed yet; ``None``: it names none.
 
@@ -49,7 +54,7 @@ class Measuring:
             return None
         recipes = metric_recipes(config.names)
         with _random_state_kept(context):
-            summarizer = Summarizer.of(recipes, context, on_progress=on_progress)
+            summarizer = Summarizer.of(recipes, context, on_progress=on_progress, on_warning=on_warning)
         return cls(
             recipes=recipes,
             num_images=config.num_images or max(recipe.num_images for recipe in recipes),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sgkit.config import ModelConfig
+from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError
 from sgkit.model import Discriminator, Generator
 from sgkit.presets import PRESETS, preset
@@ -22,6 +22,7 @@ from sgkit.tasks.train.configure import new_config
 from sgkit.tasks.train.probe import Cost, measure_cost
 from sgkit.training.loop import check_batch, share
 from sgkit.training.run import RunConfig, RunFolder
+from sgkit.training.schedules import stages
 
 __all__ = ["PresetRow", "TrainPlan", "bounded", "introduction", "parameter_counts", "plan", "preset_rows"]
 
@@ -89,7 +90,7 @@ def preset_rows(image_size: tuple[int, int] | None = None) -> list[PresetRow]:
                 size=f"{width}x{height}",
                 generator=counts["generator"],
                 discriminator=counts["discriminator"],
-                batch=train.batch,
+                batch=full_size_batch(row.model, train),
                 lr=train.g_lr,
                 r1_gamma=train.r1_gamma,
                 pl_weight=train.pl_weight,
@@ -176,9 +177,14 @@ def bounded(
     return replace(config, train=replace(train, micro_batch=fitting[-1])), cost
 
 
+def full_size_batch(model: ModelConfig, train: TrainConfig) -> int:
+    """Images per step at full size: what costs most where networks grow and the batch shrinks as they do."""
+    return stages(model, train)[-1].batch
+
+
 def held_images(config: RunConfig, context: DistributedContext) -> int:
-    """Images that a process has in memory at once."""
-    part = len(share(config.train.batch, rank=0, world_size=context.world_size))
+    """Images that a process holds in memory at once, at full size."""
+    part = len(share(full_size_batch(config.model, config.train), rank=0, world_size=context.world_size))
     return min(config.train.micro_batch or part, part)
 
 

@@ -69,7 +69,9 @@ class Run:
         if context.is_main:
             text = introduction(folder, config, dataset.header, context, precision)
             on_event(Event(name=START, images=self.state.images, text=text))
-        self.measuring = Measuring.start(config.metrics, dataset, context, self._progress_of_measuring)
+        self.measuring = Measuring.start(
+            config.metrics, dataset, context, self._progress_of_measuring, self._warn_of_measuring
+        )
         self.grids = Grids(dataset, context.device)
         self.watch = self._new_watch()
         self.log: RunLog | None = None
@@ -348,6 +350,9 @@ class Run:
         reason = self.should_stop() if self.context.world_size == 1 else None
         if reason is not None:
             raise _StopRequestedError(reason)
+
+    def _warn_of_measuring(self, text: str) -> None:
+        self._tell(Event(name="statistics not kept", images=self.state.images, text=text))
 
     def _progress(self, report: TrainReport) -> Progress:
         tally = self.tally

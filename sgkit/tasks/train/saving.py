@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from safetensors import SafetensorError
 
 from sgkit import checkpoint
 from sgkit.errors import TrainingError
+from sgkit.faults import explain
 from sgkit.model import ModelInfo, build
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.training.logs import read_log
@@ -22,6 +25,7 @@ from sgkit.training.transfer import Transfer, transfer
 
 __all__ = ["ROLLBACK", "StartingPoint", "save_snapshot", "starting_point", "state_at", "writing"]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROLLBACK = "rollback"
 """Name of the event that tells of going back to a snapshot."""
 
@@ -133,8 +137,13 @@ def writing(what: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)
+        fault = explain(OSError(number, os.strerror(number)) if number else error)
+        reason = fault.text.rstrip(".") if fault else str(error)
+        advice = (
+            "Make room (--keep N holds only the newest N and the best snapshot)" if number in _FULL else "Correct this"
+        )
         raise TrainingError(
-            f"Cannot write {what} into {folder}: {reason}. Earlier snapshots are untouched: make room (--keep N holds "
-            "only the newest N and the best snapshot), then go on with --resume."
+            f"Cannot write {what} into {folder}: {reason}. Earlier snapshots are complete. {advice}, then continue "
+            "with --resume."
         ) from error

@@ -100,3 +100,24 @@ def test_mistakes_are_found_before_anything_begins(
     assert new_run(tmp_path / "run", *options) == 2
     assert message in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_cache_that_cannot_be_written_loses_nothing(
+    store: Path,
+    tmp_path: Path,
+    new_run: Callable[..., int],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    assert new_run(run, "--kimg", "0.008", *MEASURED) == 0
+    sentence = f"The statistics of the data could not be kept in {tmp_path / 'cache' / 'statistics'}: "
+    assert capfd.readouterr().err.count(sentence) == 1
+    assert list(measured(RunFolder(run).snapshots()[-1])) == ["fd_effnet", "kd_effnet"]
+    command = ["metrics", str(run), "--data", str(store), "--num-images", "12", "--device", "cpu"]
+    assert main(command) == 0
+    said = capfd.readouterr()
+    assert "fd_effnet" in said.out
+    assert sentence in said.err
