@@ -43,6 +43,7 @@ SIDEWAYS = {  # within a level, package -> packages of the same level it may imp
     "config": {"errors", "text"},  # the roots of level 0
     "presets": {"errors", "config"},  # a preset is a configuration
     "store": {"runtime", "unpickle"},  # whole files and progress
+    "unpickle": {"runtime"},  # bounded reading
     "weights": {"runtime"},  # whole files and progress
 }
 COMPOSED = {"demo"}  # the one task that is made of the others
@@ -172,6 +173,73 @@ def test_only_one_module_writes_to_the_terminal(path: Path) -> None:
             assert called not in ("print", "sys.exit", "sys.stdout.write", "sys.stderr.write", "typer.echo") or (
                 called == "sys.exit" and path.name == "__main__.py"
             ), f"{name_of(path)}:{node.lineno} calls {called}"
+
+
+PICKLE_READERS = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "jsonpickle"}
+LOADERS = {"torch": {"load"}, "numpy": {"load"}, "pandas": {"read_pickle"}, "torch.serialization": {"load"}}
+"""Functions that unpickle, or do so when they are asked to, by module."""
+
+
+def readers_of_pickles(source: str) -> list[str]:
+    """What of a source could unpickle: modules imported for it, and functions under whatever name."""
+    tree = ast.parse(source)
+    modules: dict[str, str] = {}  # name in this file -> module
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                modules[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
+                found += [alias.name] * (alias.name.split(".")[0] in PICKLE_READERS)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            found += [module] * (module.split(".")[0] in PICKLE_READERS)
+            for alias in node.names:
+                modules[alias.asname or alias.name] = f"{module}.{alias.name}"
+                found += [f"{module}.{alias.name}"] * (alias.name in LOADERS.get(module, ()))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            base, *rest = ast.unparse(node.value).split(".")
+            module = ".".join([modules.get(base, ""), *rest])
+            found += [f"{module}.{node.attr}"] * (node.attr in LOADERS.get(module, ()))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+            "__import__",
+            "import_module",
+        ):
+            found += [ast.unparse(name) for name in node.args if getattr(name, "value", None) in PICKLE_READERS]
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+            found.append("allow_pickle")
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "import pickle as p",
+        "def f():\n    from _pickle import loads as decode",
+        "import marshal, os",
+        "import shelve",
+        "import torch\ntorch.load('x', weights_only=True)",
+        "import torch as t\nread = t.load",
+        "from torch import load as read",
+        "import torch.serialization\ntorch.serialization.load('x')",
+        "import numpy as np\nnp.load('x')",
+        "from numpy import load",
+        "f(allow_pickle=True)",
+        "__import__('pickle')",
+        "importlib.import_module('dill')",
+    ],
+)
+def test_a_reader_of_pickles_is_found_under_every_name(source: str) -> None:
+    assert readers_of_pickles(source)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_only_the_safe_reader_reads_pickles(path: Path) -> None:
+    """sgkit.unpickle reads their opcodes; nothing needs Python's own unpickler, which runs what it reads."""
+    assert not readers_of_pickles(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -6,27 +6,29 @@ description into a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sgkit.checkpoint.description import Array, ForeignFile, ForeignNetwork
 from sgkit.checkpoint.dicts import describe_state_dicts
 from sgkit.errors import CheckpointError, InputError
+from sgkit.unpickle import load
 from sgkit.unpickle.allowed import Namespace, PersistentObject, TfNetwork
 from sgkit.unpickle.arrays import ArrayRecord, TensorView, as_array
-from sgkit.unpickle.inert import Budget, shown
-from sgkit.unpickle.mapped import mapped_file
-from sgkit.unpickle.torch_files import LEGACY_START, read_legacy, read_pickle, read_zip
+from sgkit.unpickle.budget import MAX_STEPS, Budget
+from sgkit.unpickle.inert import shown
 
-__all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream", "refusal"]
+__all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream"]
 
 MAX_DEPTH = 24
-MAX_ENTRIES = 50_000
+DESCRIBING_STEPS = MAX_STEPS // 4
+"""Entries of tables that are looked at; a file may name the same table often."""
 MAX_TEXT = 4096
+PLAIN_BYTES = 100
 SCALARS = (bool, int, float, str, type(None))
-ZIP_START = b"PK\x03\x04"
 
 
 def read_foreign(path: str | Path) -> ForeignFile:
@@ -39,7 +41,8 @@ def read_foreign(path: str | Path) -> ForeignFile:
     path = Path(path)
     try:
         loaded = read_stream(path)
-        return replace(_describe(loaded), file_name=path.name)
+        budget = Budget(path.stat().st_size, DESCRIBING_STEPS)
+        return replace(_describe(loaded, budget), file_name=path.name)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read checkpoint {str(path)!r}: {error}") from error
 
@@ -53,72 +56,39 @@ def read_stream(path: Path) -> Any:
     """
     if not path.is_file():
         raise InputError(f"There is no checkpoint {str(path)!r}. Give a file, or a run directory that holds snapshots.")
-    budget = Budget()
-    with path.open("rb") as file:
-        data = mapped_file(file)
-        try:
-            loaded = _reader(data)(file, data, budget)
-        except CheckpointError as error:
-            if not budget.refused:
-                raise
-            raise refusal(budget) from error
-    if budget.refused:
-        raise refusal(budget)
-    return loaded
-
-
-def refusal(budget: Budget) -> CheckpointError:
-    """The error that says everything that a file tried to reach."""
-    return CheckpointError(
-        f"refused, and nothing of it was run. It tries to reach {', '.join(budget.refused)}, which no known checkpoint "
-        "format needs. Do not open this file with other tools; get the checkpoint from a source you trust."
-    )
-
-
-def _reader(data: memoryview) -> Callable[[Any, memoryview, Budget], Any]:
-    start = bytes(data[: len(LEGACY_START)])
-    if start.startswith(ZIP_START):
-        return read_zip
-    if start == LEGACY_START:
-        return lambda _file, view, budget: read_legacy(view, budget)
-    if start[:1] == b"\x80" or start[:1] in (b"c", b"("):
-        return lambda _file, view, budget: read_pickle(view, budget)
-    raise CheckpointError(
-        f"its first bytes are {shown(start[:8].hex(' '))}, which starts neither a pickle, a torch file, nor a "
-        ".safetensors file."
-    )
+    return load(path)
 
 
 # ------------------------------------------------------------------------------------------ descriptions
 
 
-def _describe(loaded: Any) -> ForeignFile:
+def _describe(loaded: Any, budget: Budget) -> ForeignFile:
     if isinstance(loaded, PersistentObject):
-        loaded = {"G_ema" if "Generator" in _text(_meta(loaded).get("class_name")) else "D": loaded}
+        loaded = {"G_ema" if "Generator" in _text(_meta(loaded, budget).get("class_name")) else "D": loaded}
     if isinstance(loaded, TfNetwork):
         loaded = (loaded,)
     if isinstance(loaded, (tuple, list)) and loaded and all(isinstance(n, TfNetwork) for n in loaded):
-        return _describe_tf(loaded)
+        return _describe_tf(loaded, budget)
     if not isinstance(loaded, dict):
         raise CheckpointError(f"it holds a value of type {type(loaded).__name__} where networks are expected.")
     if any(isinstance(value, PersistentObject) for value in loaded.values()):
-        return _describe_nvidia(loaded)
-    return describe_state_dicts(loaded, plain)
+        return _describe_nvidia(loaded, budget)
+    return describe_state_dicts(loaded, partial(plain, budget=budget))
 
 
-def _describe_nvidia(loaded: dict[Any, Any]) -> ForeignFile:
+def _describe_nvidia(loaded: dict[Any, Any], budget: Budget) -> ForeignFile:
     networks: dict[str, ForeignNetwork] = {}
     extras: dict[str, Any] = {}
     for key, value in loaded.items():
         if not isinstance(value, PersistentObject):
-            extras[str(key)] = plain(value)
+            extras[str(key)] = plain(value, budget)
             continue
-        network = _persistent_network(str(key), value)
+        network = _persistent_network(str(key), value, budget)
         if key == "augment_pipe":
             extras["augment_pipe"] = {
                 "class_name": network.builder,
                 **network.options,
-                **{name: plain(ArrayRecord(array)) for name, array in network.tensors.items() if array.size == 1},
+                **{name: _plain_array(array, budget) for name, array in network.tensors.items() if array.size == 1},
             }
         else:
             networks[network.name] = network
@@ -132,19 +102,19 @@ def _is_stylegan3(network: ForeignNetwork) -> bool:
     return "synthesis.input.freqs" in network.tensors or (flat and "channel_base" in network.options)
 
 
-def _persistent_network(name: str, value: PersistentObject) -> ForeignNetwork:
-    meta = _meta(value)
-    state = _table(meta.get("state"), f"the state of {name}")
-    options = plain(state.get("_init_kwargs", {}))
+def _persistent_network(name: str, value: PersistentObject, budget: Budget) -> ForeignNetwork:
+    meta = _meta(value, budget)
+    state = _table(meta.get("state"), f"the state of {name}", budget)
+    options = plain(state.get("_init_kwargs", {}), budget)
     if state.get("_init_args"):
         raise CheckpointError(f"{name} was built with positional arguments; NVIDIA's tools write named ones.")
     tensors: dict[str, Array] = {}
     absent: set[str] = set()
     attributes: dict[str, dict[str, Any]] = {}
-    for path, module in _modules(state, name):
-        attributes[path] = {str(key): plain(item) for key, item in module.items() if isinstance(item, SCALARS)}
+    for path, module in _modules(state, name, budget):
+        attributes[path] = {str(key): plain(item, budget) for key, item in module.items() if isinstance(item, SCALARS)}
         for group in ("_parameters", "_buffers"):
-            for key, entry in _table(module.get(group) or {}, f"{group} of {name}").items():
+            for key, entry in _table(module.get(group) or {}, f"{group} of {name}", budget).items():
                 full = f"{path}.{key}" if path else str(key)
                 array = as_array(entry)
                 if array is None:
@@ -155,8 +125,8 @@ def _persistent_network(name: str, value: PersistentObject) -> ForeignNetwork:
     return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, frozenset(absent), attributes, source)
 
 
-def _meta(value: PersistentObject) -> dict[Any, Any]:
-    meta = _table(value.meta, "a module")
+def _meta(value: PersistentObject, budget: Budget) -> dict[Any, Any]:
+    meta = _table(value.meta, "a module", budget)
     if meta.get("type") != "class" or type(meta.get("version")) is not int:
         raise CheckpointError("a module in it is not of the layout that NVIDIA's tools write.")
     if meta["version"] != 6:
@@ -164,31 +134,31 @@ def _meta(value: PersistentObject) -> dict[Any, Any]:
     return meta
 
 
-def _modules(state: dict[Any, Any], name: str) -> Iterator[tuple[str, dict[Any, Any]]]:
+def _modules(state: dict[Any, Any], name: str, budget: Budget) -> Iterator[tuple[str, dict[Any, Any]]]:
     """Every module of a network with its path, parents first; a module that contains itself is an error."""
     pending = [("", state, 0)]
-    seen = 0
     while pending:
         path, module, depth = pending.pop()
         yield path, module
-        seen += 1
-        if depth > MAX_DEPTH or seen > MAX_ENTRIES:
+        if depth > MAX_DEPTH:
             raise CheckpointError(f"the modules of {name} contain each other without end.")
-        children = _table(module.get("_modules") or {}, f"the modules of {name}")
+        children = _table(module.get("_modules") or {}, f"the modules of {name}", budget)
         for key, child in reversed(children.items()):
             if child is None:
                 continue
             full = f"{path}.{key}" if path else str(key)
             if not isinstance(child, PersistentObject):
                 raise CheckpointError(f"module {shown(full)} of {name} is not of the layout that NVIDIA's tools write.")
-            pending.append((full, _table(_meta(child).get("state"), f"module {shown(full)} of {name}"), depth + 1))
+            pending.append(
+                (full, _table(_meta(child, budget).get("state"), f"module {shown(full)} of {name}", budget), depth + 1)
+            )
 
 
-def _describe_tf(loaded: tuple[Any, ...] | list[Any]) -> ForeignFile:
+def _describe_tf(loaded: tuple[Any, ...] | list[Any], budget: Budget) -> ForeignFile:
     names = {1: ("Gs",), 3: ("G", "D", "Gs")}.get(len(loaded))
     if names is None:
         raise CheckpointError(f"it holds {len(loaded)} TensorFlow networks; three (G, D, Gs) or one are expected.")
-    networks = {name: _tf_network(name, network) for name, network in zip(names, loaded, strict=True)}
+    networks = {name: _tf_network(name, network, budget) for name, network in zip(names, loaded, strict=True)}
     functions = {network.builder for network in networks.values()}
     if len(networks) == 1 and functions & {"D_stylegan2", "D_stylegan", "D_basic", "D_paper"}:
         networks = {"D": networks["Gs"]}
@@ -204,8 +174,8 @@ def _describe_tf(loaded: tuple[Any, ...] | list[Any]) -> ForeignFile:
     return ForeignFile(kind, networks, {})
 
 
-def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
-    state = _table(network.state, f"network {name}")
+def _tf_network(name: str, network: TfNetwork, budget: Budget) -> ForeignNetwork:
+    state = _table(network.state, f"network {name}", budget)
     if state.get("version") not in (2, 3, 4):
         raise CheckpointError(f"network {name} has version {shown(state.get('version'))}; versions 2 to 4 are known.")
     tensors: dict[str, Array] = {}
@@ -213,24 +183,25 @@ def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
     pending: list[tuple[str, dict[Any, Any], int]] = [("", state, 0)]
     while pending:
         prefix, table, depth = pending.pop()
-        attributes[prefix] = {"build_func_name": plain(table.get("build_func_name"))}
-        attributes[prefix]["static_kwargs"] = plain(table.get("static_kwargs") or {})
+        attributes[prefix] = {"build_func_name": plain(table.get("build_func_name"), budget)}
+        attributes[prefix]["static_kwargs"] = plain(table.get("static_kwargs") or {}, budget)
         variables = table.get("variables") or ()
         if not isinstance(variables, (tuple, list)):
             raise CheckpointError(f"the variables of network {name} are damaged.")
+        budget.step(len(variables))
         for entry in variables:
             array = as_array(entry[1]) if isinstance(entry, (tuple, list)) and len(entry) == 2 else None
             if array is None or not isinstance(entry[0], str):
                 raise CheckpointError(f"a variable of network {name} is damaged.")
             tensors[prefix + entry[0]] = array
-        components = _table(table.get("components") or {}, f"the parts of network {name}")
+        components = _table(table.get("components") or {}, f"the parts of network {name}", budget)
         if depth and components:
             raise CheckpointError(f"the parts of network {name} have parts of their own; true files have none.")
         for key, part in components.items():
             if not isinstance(part, TfNetwork):
                 raise CheckpointError(f"part {shown(key)} of network {name} is no network.")
-            pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}"), depth + 1))
-    options = plain(state.get("static_kwargs") or {})
+            pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}", budget), depth + 1))
+    options = plain(state.get("static_kwargs") or {}, budget)
     builder, source = _text(state.get("build_func_name")), _text(state.get("build_module_src"))
     return ForeignNetwork(name, builder, options, tensors, frozenset(), attributes, source)
 
@@ -238,47 +209,52 @@ def _tf_network(name: str, network: TfNetwork) -> ForeignNetwork:
 # ------------------------------------------------------------------------------------------ plain values
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, budget: Budget) -> Any:
     """A copy of a value made of numbers, text and containers; what is nothing of these is left out.
 
     Raises:
         CheckpointError: it is nested without end, or far too large.
     """
-    return _plain(value, 0, [MAX_ENTRIES])
+    return _plain(value, 0, budget)
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _plain(value: Any, depth: int, left: list[int]) -> Any:
-    left[0] -= 1
-    if depth > MAX_DEPTH or left[0] < 0:
-        raise CheckpointError("the options in it are nested without end, or far too large.")
+def _plain(value: Any, depth: int, budget: Budget) -> Any:
+    budget.step()
+    budget.make(PLAIN_BYTES)
+    if depth > MAX_DEPTH:
+        raise CheckpointError("the options in it are nested without end.")
     if isinstance(value, Namespace):
         value = value.state
     if isinstance(value, str):
+        budget.make(min(len(value), MAX_TEXT))
         return value[:MAX_TEXT]
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (ArrayRecord, TensorView)):
-        return _plain_array(as_array(value))
+        return _plain_array(as_array(value), budget)
     if isinstance(value, dict):
-        return {str(key): _plain(item, depth + 1, left) for key, item in value.items()}
+        return {str(key)[:MAX_TEXT]: _plain(item, depth + 1, budget) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1, left) for item in value]
+        return [_plain(item, depth + 1, budget) for item in value]
     if isinstance(value, set):
-        return sorted(map(str, value))
+        budget.step(len(value))
+        return sorted(str(item)[:MAX_TEXT] for item in value)
     return None
 
 
-def _plain_array(array: Array | None) -> Any:
+def _plain_array(array: Array | None, budget: Budget) -> Any:
     if array is None or array.size > MAX_TEXT:
         return None
+    budget.step(array.size)
     return array.item() if array.ndim == 0 else array.tolist()
 
 
-def _table(value: Any, what: str) -> dict[Any, Any]:
+def _table(value: Any, what: str, budget: Budget) -> dict[Any, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{what} is damaged: a table is expected there.")
+    budget.step(len(value))
     return value

@@ -8,7 +8,6 @@ of NVIDIA's tools holds ``w`` alone.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgkit.errors import InputError, UsageError, did_you_mean
+from sgkit.errors import CheckpointError, InputError, UsageError, did_you_mean
 from sgkit.model import Model
 from sgkit.runtime.files import atomic_path
+from sgkit.runtime.limits import NotAFileError
+from sgkit.unpickle.npz import read_npz
 
 __all__ = ["SPACES", "Latents", "Space", "convert", "join", "load_latents", "save_latents", "to_styles", "to_ws"]
 
@@ -231,16 +232,12 @@ def load_latents(path: str | Path) -> Latents:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise InputError(f"{path} holds one bare array; a latent file is an .npz with named arrays.")
-        with loaded as file:
-            return dict(file)
+        return read_npz(path)
     except FileNotFoundError:
         raise InputError(f"There is no latent file {path}.") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give a latent file (.npz).") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except NotAFileError as error:
+        raise InputError(f"{error}: give a latent file (.npz).") from None
+    except CheckpointError as error:
         raise InputError(f"{path} cannot be read as a latent file (.npz of plain arrays): {error}") from None
 
 

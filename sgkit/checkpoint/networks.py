@@ -25,6 +25,7 @@ Array = np.ndarray[Any, Any]
 MAX_DEPTH = 12
 MAX_TENSORS = 50_000
 MAX_NAME = 1024
+MAX_NETWORKS = 64
 OPTIMIZER = re.compile(r"optim|optimizer|scheduler|scaler", re.IGNORECASE)
 AVERAGE = re.compile(
     r"(?:^|[._])(?:ema[a-z]*|[a-z]*(?<!sch)ema|smooth|running|shadow|avg|averaged?|gs|ge)(?=$|[._])", re.IGNORECASE
@@ -168,6 +169,8 @@ def find_networks(tensors: Mapping[str, Array]) -> tuple[list[FoundNetwork], lis
         for dialect, anchor, is_discriminator in _anchors():
             if name == anchor or name.endswith("." + anchor):
                 places.setdefault((name[: len(name) - len(anchor)], is_discriminator), dialect)
+        if len(places) > MAX_NETWORKS:
+            raise CheckpointError(f"it holds more than {MAX_NETWORKS} networks; no checkpoint does.")
     prefixes = sorted({prefix for prefix, _ in places}, key=len, reverse=True)
     members: dict[str, dict[str, Array]] = {prefix: {} for prefix in prefixes}
     rest: list[str] = []

@@ -6,25 +6,23 @@ Such a file cannot say how its networks compute, so sgkit's ones carry their con
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
 from sgkit.checkpoint.assign import assemble
-from sgkit.checkpoint.foreign import ForeignNetwork, refusal
+from sgkit.checkpoint.foreign import ForeignNetwork
 from sgkit.checkpoint.native import is_native, raw_header, raw_metadata
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
 from sgkit.model import Model, ModelInfo
-from sgkit.unpickle.arrays import DTYPES, num_elements
-from sgkit.unpickle.inert import Budget, shown
+from sgkit.unpickle.arrays import num_elements
+from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
-from sgkit.unpickle.torch_files import read_pickle, stored_members
+from sgkit.unpickle.npz import read_npz
 
 __all__ = ["ARRAY_KEY", "METADATA_KEY", "is_state_dict", "load_state_dicts"]
 
@@ -114,41 +112,6 @@ def _read_entry(name: str, entry: object, body: memoryview) -> Array:
 
 
 def _read_npz(path: Path) -> tuple[str | None, dict[str, Array]]:
-    with path.open("rb") as file:
-        members = stored_members(file, mapped_file(file))
-    arrays = {name.removesuffix(".npy"): _read_npy(name, data) for name, data in members.items()}
+    arrays = read_npz(path, verify=False)  # weights: not all of them are read
     header = arrays.pop(ARRAY_KEY, None)
     return None if header is None else str(header), arrays
-
-
-def _read_npy(name: str, data: memoryview) -> Array:
-    """One array of an ``.npz``, a view of the file; NumPy parses its header and evaluates literals only."""
-    stream = io.BytesIO(bytes(data[:16384]))
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = reader(stream)
-    except (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"array {shown(name)} is damaged ({type(error).__name__}).") from error
-    body = data[stream.tell() :]
-    if dtype.hasobject:
-        raise _object_array(name, body)
-    if dtype.str.lstrip("<>|=") not in DTYPES and dtype.kind != "U":
-        raise CheckpointError(f"array {shown(name)} is of type {dtype}; state dicts hold plain numbers.")
-    count = num_elements(shape)
-    if count * dtype.itemsize != len(body):
-        raise CheckpointError(
-            f"array {shown(name)} claims shape {list(shape)} of {dtype}, but {len(body)} bytes are there."
-        )
-    flat = np.frombuffer(body, dtype) if count else np.zeros(0, dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def _object_array(name: str, body: memoryview) -> CheckpointError:
-    """Refuse an array of Python objects, saying what its pickle would reach."""
-    budget = Budget()
-    with contextlib.suppress(CheckpointError):  # what it reached before that is remembered
-        read_pickle(body, budget)
-    if not budget.refused:
-        budget.refuse(f"a NumPy array of Python objects (member {shown(name)})")
-    return refusal(budget)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from sgkit.errors import CheckpointError
 from sgkit.metrics.summary import FeatureSummary, Statistic
 from sgkit.runtime.files import atomic_path
+from sgkit.unpickle.npz import read_npz
 
 __all__ = ["StatisticsCache"]
 
@@ -38,11 +38,10 @@ class StatisticsCache:
         for statistic in statistics:
             text = _key_text(key, statistic)
             try:
-                with self._path(text).open("rb") as stream, NpzFile(stream, allow_pickle=False) as file:
-                    arrays[statistic] = {name: file[name] for name in file.files}
+                arrays[statistic] = read_npz(self._path(text))
                 if str(arrays[statistic]["key"]) != text:
                     return None
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            except (OSError, KeyError, CheckpointError):
                 return None
         try:
             return FeatureSummary.from_arrays(dim, arrays)

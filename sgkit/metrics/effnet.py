@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgkit.errors import CheckpointError, MissingDependencyError
-from sgkit.metrics.networks import ConvSpec, FoldedConv, to_rgb
+from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
 
 __all__ = ["EFFNET_DIM", "EfficientNetLite0", "EffnetExtractor", "effnet_weights_path"]
 
@@ -149,7 +149,7 @@ class EffnetExtractor:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        state = torch.load(effnet_weights_path(), map_location="cpu", weights_only=True)
+        state = load_state(effnet_weights_path())
         self._network = EfficientNetLite0(state).eval().to(self.device)
 
     @torch.inference_mode()

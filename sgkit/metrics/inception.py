@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgkit.metrics.networks import ConvSpec, FoldedConv, to_rgb
+from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import WEIGHTS, fetch_weights
 
@@ -272,7 +272,7 @@ class InceptionExtractor:
     ) -> None:
         self.device = torch.device(device)
         file = path or fetch_weights(INCEPTION_WEIGHTS, on_progress=on_progress)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_state(file)
         self._network = FidInception(state).eval().to(self.device)
 
     @torch.inference_mode()

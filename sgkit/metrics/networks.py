@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgkit.errors import CheckpointError, InputError
+from sgkit.unpickle import load_tensors
 
-__all__ = ["BATCH_NORM_EPS", "ConvSpec", "FoldedConv", "to_rgb"]
+__all__ = ["BATCH_NORM_EPS", "ConvSpec", "FoldedConv", "load_state", "to_rgb"]
 
 BATCH_NORM_EPS = 1e-3
 """Of both networks: TensorFlow's default, not torch's."""
@@ -46,6 +49,18 @@ class ConvSpec:
         kernel = (self.out_channels, self.in_channels // self.groups, *self.kernel)
         norms = ("weight", "bias", "running_mean", "running_var")
         return {f"{self.conv}.weight": kernel} | {f"{self.norm}.{name}": (self.out_channels,) for name in norms}
+
+
+def load_state(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a torch file by name; nothing in it is executed.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds other things.
+    """
+    try:
+        return {name: torch.from_numpy(np.array(array)) for name, array in load_tensors(path).items()}
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot read the weights in {path}: {error}") from error
 
 
 class FoldedConv(nn.Module):

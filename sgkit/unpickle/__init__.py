@@ -2,3 +2,7 @@
 
 No other module reads a pickle. torch is never imported here, and what reading costs is bounded by the size of the file.
 """
+
+from sgkit.unpickle.torch_files import load, load_tensors, loads
+
+__all__ = ["load", "load_tensors", "loads"]

@@ -12,7 +12,8 @@ from typing import Any
 
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecord, Storage, TensorView, array_of
-from sgkit.unpickle.inert import Allowed, Budget, Buildable, Refused, shown
+from sgkit.unpickle.budget import Budget
+from sgkit.unpickle.inert import Allowed, Buildable, Refused, shown, table_key
 
 __all__ = ["AllowList", "Namespace", "PersistentObject", "TfNetwork"]
 
@@ -67,7 +68,7 @@ def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, 
         ("collections", "OrderedDict"): _ordered_dict,
         ("builtins", "set"): _set,
         ("__builtin__", "set"): _set,
-        ("_codecs", "encode"): lambda text, coding="latin1": _encode(budget, text, coding),
+        ("_codecs", "encode"): _encode,
         ("numpy", "ndarray"): None,
         ("numpy", "dtype"): lambda code, *_: _dtype(budget, code),
         ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
@@ -82,8 +83,8 @@ def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, 
         ("argparse", "Namespace"): Namespace,
     }
     for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        makers[core, "_reconstruct"] = _reconstruct
-        makers[core, "scalar"] = _scalar
+        makers[core, "_reconstruct"] = lambda *parts: _reconstruct(budget, *parts)
+        makers[core, "scalar"] = lambda *parts: _scalar(budget, *parts)
     for storage in STORAGE_TYPES:
         makers["torch", storage] = None
     return {key: Allowed(".".join(key), make) for key, make in makers.items()}
@@ -92,15 +93,13 @@ def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, 
 def _ordered_dict(pairs: Any = ()) -> OrderedDict[Any, Any]:
     if not isinstance(pairs, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
         raise CheckpointError("an ordered table in it is damaged.")
-    if not all(isinstance(key, (str, int)) for key, _ in pairs):
-        raise CheckpointError("an ordered table in it has keys that are neither text nor numbers.")
-    return OrderedDict(pairs)
+    return OrderedDict((table_key(key), value) for key, value in pairs)
 
 
 def _set(items: Any = ()) -> set[Any]:
-    if not isinstance(items, (list, tuple)) or not all(isinstance(item, (str, int)) for item in items):
-        raise CheckpointError("a set in it holds something else than text and numbers.")
-    return set(items)
+    if not isinstance(items, (list, tuple)):
+        raise CheckpointError("a set in it is damaged.")
+    return {table_key(item) for item in items}
 
 
 def _easy_dict() -> dict[Any, Any]:
@@ -113,11 +112,10 @@ def _size(items: Any = ()) -> tuple[Any, ...]:
     return tuple(items)
 
 
-def _encode(budget: Budget, text: Any, coding: Any) -> bytes:
+def _encode(text: Any, coding: Any = "latin1") -> bytes:
     """How Python 3 spells byte strings in protocol 2."""
     if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
         raise CheckpointError(f"it wants text encoded as {shown(coding)}; byte strings are spelled with latin1.")
-    budget.copy(len(text))
     return text.encode("latin-1")
 
 
@@ -129,14 +127,14 @@ def _dtype(budget: Budget, code: Any) -> DtypeRecord | Refused:
     return budget.refuse(f"{what} (type {shown(code)})")
 
 
-def _reconstruct(array_class: Any, *_: Any) -> ArrayRecord:
+def _reconstruct(budget: Budget, array_class: Any, *_: Any) -> ArrayRecord:
     if not isinstance(array_class, Allowed) or array_class.name != "numpy.ndarray":
         raise CheckpointError("it holds a NumPy array of an unknown class.")
-    return ArrayRecord()
+    return ArrayRecord(budget)
 
 
-def _scalar(dtype: Any, data: Any = b"") -> ArrayRecord:
-    return ArrayRecord(array_of(data, dtype, ()))
+def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> ArrayRecord:
+    return ArrayRecord(budget, array_of(data, dtype, (), budget=budget))
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Any:

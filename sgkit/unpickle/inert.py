@@ -1,17 +1,19 @@
-"""What a foreign file becomes while it is read: objects that do nothing, and the budget they count against."""
+"""What the objects of a foreign file become while it is read: things that do nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sgkit.errors import CheckpointError
 
-__all__ = ["MAX_OPERATIONS", "Allowed", "Budget", "Buildable", "Refused", "shown"]
+__all__ = ["Allowed", "Buildable", "Refused", "shown", "table_key"]
 
-MAX_OPERATIONS = 4_000_000
-"""Pickled items in one file, all of its nested streams together."""
+MAX_SHOWN = 100
+"""Characters of one text in a message."""
+MAX_KEY = 1 << 60
+"""Whole numbers up to here are their own hashes."""
 
 
 def shown(value: object, *, limit: int = 80) -> str:
@@ -27,34 +29,24 @@ def shown(value: object, *, limit: int = 80) -> str:
 
 def _part(item: object) -> str:
     """Numbers and text as they are; of all else the type: a few bytes can nest more text than any memory holds."""
-    return repr(item) if item is None or isinstance(item, (bool, int, float, str)) else type(item).__name__
+    if isinstance(item, str):
+        return repr(item[:MAX_SHOWN])
+    return repr(item) if item is None or isinstance(item, (bool, int, float)) else type(item).__name__
 
 
-@dataclass
-class Budget:
-    """What one file may spend, all of its nested streams together."""
+def table_key(key: Any) -> Any:
+    """``key`` where a table or a set may have it: text and small whole numbers, and short byte strings as text.
 
-    operations: int = MAX_OPERATIONS
-    copied_bytes: int = 1 << 26
-    """Bytes that builders may copy; weights are not copied while reading."""
-    refused: dict[str, None] = field(default_factory=dict)
-    """What the file tried to reach, in order and without repetition."""
+    All others are refused, so that no crafted hash can make a table slow.
 
-    def refuse(self, what: str) -> Refused:
-        """Remember one thing that the file must not have; the object that stands for it."""
-        if len(self.refused) < 16:
-            self.refused[what] = None
-        return Refused()
-
-    def copy(self, num_bytes: int) -> None:
-        """Count bytes that a builder is about to copy.
-
-        Raises:
-            CheckpointError: the file has spent its allowance.
-        """
-        self.copied_bytes -= num_bytes
-        if self.copied_bytes < 0:
-            raise CheckpointError("it unfolds to far more text than its size can justify.")
+    Raises:
+        CheckpointError: the key is of another type.
+    """
+    if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < MAX_KEY):
+        return key
+    if isinstance(key, (bytes, memoryview)) and len(key) <= MAX_SHOWN:
+        return str(key, "latin-1")
+    raise CheckpointError(f"a table has a key of type {type(key).__name__}; checkpoints have text and whole numbers.")
 
 
 class Refused:

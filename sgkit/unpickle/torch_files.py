@@ -2,23 +2,76 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sgkit.errors import CheckpointError
+from sgkit.runtime import limits
 from sgkit.unpickle.allowed import AllowList
-from sgkit.unpickle.arrays import STORAGE_TYPES, Storage
-from sgkit.unpickle.inert import Allowed, Budget, Refused, shown
+from sgkit.unpickle.arrays import STORAGE_TYPES, Storage, as_array
+from sgkit.unpickle.budget import Budget
+from sgkit.unpickle.inert import Allowed, Refused, shown
+from sgkit.unpickle.mapped import mapped_file
 from sgkit.unpickle.unpickler import Machine
+from sgkit.unpickle.zips import ZIP_START, stored_members
 
-__all__ = ["LEGACY_START", "read_legacy", "read_pickle", "read_zip", "stored_members"]
+__all__ = ["LEGACY_START", "load", "load_tensors", "loads", "read_legacy", "read_pickle", "read_zip"]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little") + b"."
 LEGACY_PROTOCOL = 1001
-MAX_MEMBERS = 20_000
-LOCAL_HEADER = 30
+
+
+def loads(data: bytes | memoryview) -> Any:
+    """What a plain pickle holds, made of numbers, text, containers and the inert objects of this package.
+
+    Raises:
+        CheckpointError: it is damaged, breaks a limit, or tries to reach something, which the message names.
+    """
+    budget = Budget(len(data))
+    with budget.guarding():
+        return read_pickle(memoryview(data), budget)
+
+
+def load(path: str | Path) -> Any:
+    """The objects of a pickle or torch file, inert, with arrays as views of the mapped file.
+
+    Raises:
+        CheckpointError: the file is damaged or hostile; the message says everything that it tried to reach.
+        OSError: it cannot be read.
+    """
+    with limits.open_regular(path) as file:
+        data = mapped_file(file)
+        budget = Budget(len(data))
+        with budget.guarding():
+            start = bytes(data[: len(LEGACY_START)])
+            if start.startswith(ZIP_START):
+                return read_zip(data, budget)
+            if start == LEGACY_START:
+                return read_legacy(data, budget)
+            if start[:1] == b"\x80" or start[:1] in (b"c", b"("):
+                return read_pickle(data, budget)
+    raise CheckpointError(
+        f"its first bytes are {shown(start[:8].hex(' '))}, which starts neither a pickle, a torch file, nor a "
+        ".safetensors file."
+    )
+
+
+def load_tensors(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The state dict of a torch file that holds nothing else: name -> array, a view of the mapped file.
+
+    Raises:
+        CheckpointError: the file is damaged or hostile, or holds something else.
+        OSError: it cannot be read.
+    """
+    loaded = load(path)
+    arrays = {key: as_array(value) for key, value in loaded.items()} if isinstance(loaded, dict) else {}
+    tensors = {str(key): array for key, array in arrays.items() if array is not None}
+    if not tensors or len(tensors) != len(arrays):
+        raise CheckpointError("it holds other things than tensors by name.")
+    return tensors
 
 
 def read_pickle(data: memoryview, budget: Budget) -> Any:
@@ -86,7 +139,7 @@ def _storage(pid: Any, storages: dict[str, Storage], budget: Budget) -> Storage 
         return budget.refuse(f"a torch storage of unknown type {shown(name)}")
     if view not in ((), (None,)):
         raise CheckpointError("it holds a view of a torch storage; true files hold whole storages.")
-    known = storages.setdefault(key, Storage(name, count))
+    known = storages.setdefault(key, Storage(name, count, budget))
     if (known.kind, known.count) != (name, count):
         raise CheckpointError(f"torch storage {shown(key)} is described in two ways.")
     return known
@@ -95,13 +148,13 @@ def _storage(pid: Any, storages: dict[str, Storage], budget: Budget) -> Storage 
 # ---------------------------------------------------------------------------------------------- archives
 
 
-def read_zip(file: IO[bytes], data: memoryview, budget: Budget) -> Any:
+def read_zip(data: memoryview, budget: Budget) -> Any:
     """What a zip torch file holds.
 
     Raises:
         CheckpointError: it is damaged, compressed, or breaks a limit.
     """
-    members = stored_members(file, data)
+    members = stored_members(data)
     root = _root(members)
     order = members.get(root + "byteorder")
     if order is not None and bytes(order[:16]).strip() != b"little":
@@ -127,46 +180,3 @@ def _root(members: dict[str, memoryview]) -> str:
     if len(roots) != 1:
         raise CheckpointError(f"the archive is no torch file: {len(roots)} members are named data.pkl, not one.")
     return roots[0]
-
-
-def stored_members(file: IO[bytes], data: memoryview) -> dict[str, memoryview]:
-    """The members of an archive by name, as views of ``data``; nothing is unpacked.
-
-    Raises:
-        CheckpointError: a member is compressed or encrypted (checkpoints are neither, so no zip bomb gets further),
-            lies outside the file, has an unsafe or repeated name, or the archive is damaged.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            infos = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OverflowError, EOFError) as error:
-        raise CheckpointError(f"the archive is damaged or cut short ({error}).") from error
-    if len(infos) > MAX_MEMBERS:
-        raise CheckpointError(f"the archive has {len(infos)} members; at most {MAX_MEMBERS} are allowed.")
-    members: dict[str, memoryview] = {}
-    for info in infos:
-        if info.is_dir():
-            continue
-        if info.filename in members:
-            raise CheckpointError(f"the archive holds {shown(info.filename)} twice.")
-        members[info.filename] = _member(info, data)
-    return members
-
-
-def _member(info: zipfile.ZipInfo, data: memoryview) -> memoryview:
-    name = shown(info.filename)
-    parts = info.filename.split("/")
-    if info.filename.startswith("/") or ".." in parts or "\\" in info.filename or ":" in info.filename:
-        raise CheckpointError(f"the archive has a member with an unsafe name: {name}.")
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.compress_size != info.file_size:
-        raise CheckpointError(
-            f"the archive's member {name} is compressed or encrypted ({info.compress_size} bytes claim to be "
-            f"{info.file_size}); checkpoints are stored plain."
-        )
-    header = bytes(data[info.header_offset : info.header_offset + LOCAL_HEADER]) if info.header_offset >= 0 else b""
-    if len(header) < LOCAL_HEADER or header[:4] != b"PK\x03\x04":
-        raise CheckpointError(f"the archive's member {name} is not where its index says.")
-    start = info.header_offset + LOCAL_HEADER + sum(struct.unpack("<HH", header[26:30]))
-    if start + info.file_size > len(data):
-        raise CheckpointError(f"the archive's member {name} reaches past the end of the file: it is cut short.")
-    return data[start : start + info.file_size]

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sgkit.errors import CheckpointError
-from sgkit.unpickle.inert import MAX_OPERATIONS, Allowed, Budget, Buildable, Refused, shown
+from sgkit.unpickle.budget import BAD_DATA, Budget
+from sgkit.unpickle.inert import Allowed, Buildable, Refused, shown, table_key
 
 __all__ = ["OPERATIONS", "Machine", "Operation"]
 
@@ -23,6 +24,11 @@ MAX_MARKS = 256
 MAX_STACK = 200_000
 MAX_LONG_BYTES = 32
 MAX_NAME_BYTES = 512
+CONTAINERS = (list, tuple, dict, set)
+SLOT_BYTES = 9
+"""A reference in a list or on the stack, with room to grow."""
+ENTRY_BYTES = 100
+"""An entry of a table, a set or the memo."""
 
 
 class Machine:
@@ -62,7 +68,7 @@ class Machine:
             return self._run()
         except CheckpointError:
             raise
-        except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+        except BAD_DATA as error:
             raise CheckpointError(
                 f"the pickle that starts at byte {start} is damaged near byte {self.position} ({type(error).__name__})."
             ) from error
@@ -76,9 +82,7 @@ class Machine:
             self.position += 1
             if code == STOP:
                 return self.stack.pop()
-            budget.operations -= 1
-            if budget.operations < 0:
-                raise CheckpointError(f"it holds more than {MAX_OPERATIONS} pickled items; no checkpoint needs that.")
+            budget.step()
             operation = operations.get(code)
             if operation is None:
                 raise CheckpointError(
@@ -87,6 +91,21 @@ class Machine:
             operation(self)
             if len(self.stack) > MAX_STACK:
                 raise CheckpointError(f"more than {MAX_STACK} pickled items are left open at byte {self.position}.")
+
+    def push(self, value: Any, *, made_by_call: bool = False) -> None:
+        """Put a new object on the stack. Everything that is made of a stream goes through here, and is counted."""
+        self.budget.count(value, made_by_call=made_by_call)
+        self.stack.append(value)
+
+    def remember(self, index: int) -> None:
+        """Keep the object on top of the stack in the memo."""
+        self.budget.make(ENTRY_BYTES)
+        self.memo[index] = self.stack[-1]
+
+    def recall(self, index: int) -> None:
+        """Put an object of the memo on the stack: a reference, no copy."""
+        self.budget.make(SLOT_BYTES)
+        self.stack.append(self.memo[index])
 
     def take(self, count: int) -> memoryview:
         """The next ``count`` bytes, not copied."""
@@ -139,7 +158,7 @@ def _on(code: bytes) -> Callable[[Operation], Operation]:
 def _push(code: bytes, make: Callable[[Machine], Any]) -> None:
     def operation(machine: Machine) -> None:
         value = make(machine)  # first: it may change which stack is the current one
-        machine.stack.append(value)
+        machine.push(value)
 
     OPERATIONS[code[0]] = operation
 
@@ -183,8 +202,6 @@ _push(b"t", lambda m: tuple(m.items()))
 _push(b"\x85", lambda m: (m.stack.pop(),))
 _push(b"\x86", lambda m: tuple(_pop(m, 2)))
 _push(b"\x87", lambda m: tuple(_pop(m, 3)))
-_push(b"h", lambda m: m.memo[m.number(1)])
-_push(b"j", lambda m: m.memo[m.number(4)])
 
 
 def _pop(machine: Machine, count: int) -> list[Any]:
@@ -228,17 +245,27 @@ def _pop_mark(machine: Machine) -> None:
 
 @_on(b"q")
 def _binput(machine: Machine) -> None:
-    machine.memo[machine.number(1)] = machine.stack[-1]
+    machine.remember(machine.number(1))
 
 
 @_on(b"r")
 def _long_binput(machine: Machine) -> None:
-    machine.memo[machine.number(4)] = machine.stack[-1]
+    machine.remember(machine.number(4))
 
 
 @_on(b"\x94")
 def _memoize(machine: Machine) -> None:
-    machine.memo[len(machine.memo)] = machine.stack[-1]
+    machine.remember(len(machine.memo))
+
+
+@_on(b"h")
+def _binget(machine: Machine) -> None:
+    machine.recall(machine.number(1))
+
+
+@_on(b"j")
+def _long_binget(machine: Machine) -> None:
+    machine.recall(machine.number(4))
 
 
 @_on(b"a")
@@ -254,6 +281,7 @@ def _appends(machine: Machine) -> None:
 def _extend(machine: Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     if isinstance(target, list):
+        machine.budget.make(SLOT_BYTES * len(items))
         target.extend(items)
     elif not isinstance(target, Refused):
         raise CheckpointError(f"the pickle is damaged: items are appended to no list at byte {machine.position}.")
@@ -275,8 +303,9 @@ def _set_items(machine: Machine, items: list[Any]) -> None:
         return
     if not isinstance(target, dict) or len(items) % 2:
         raise CheckpointError(f"the pickle is damaged: entries are set in no table at byte {machine.position}.")
+    machine.budget.make(ENTRY_BYTES * len(items) // 2)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[_key(key)] = value
+        target[table_key(key)] = value
 
 
 @_on(b"\x90")
@@ -284,20 +313,14 @@ def _additems(machine: Machine) -> None:
     items, target = machine.items(), machine.stack[-1]
     if not isinstance(target, set):
         raise CheckpointError(f"the pickle is damaged: items are added to no set at byte {machine.position}.")
-    target.update(_key(item) for item in items)
-
-
-def _key(key: Any) -> Any:
-    """Keys of tables: text and small numbers only, so that no crafted hash can make a table slow."""
-    if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < 1 << 63):
-        return key
-    raise CheckpointError(f"a table has a key of type {type(key).__name__}; checkpoints have text and whole numbers.")
+    machine.budget.make(ENTRY_BYTES * len(items))
+    target.update(table_key(item) for item in items)
 
 
 @_on(b"c")
 def _global(machine: Machine) -> None:
     module, name = machine.line(), machine.line()
-    machine.stack.append(machine.find(module, name))
+    machine.push(machine.find(module, name))
 
 
 @_on(b"\x93")
@@ -305,26 +328,26 @@ def _stack_global(machine: Machine) -> None:
     module, name = _pop(machine, 2)
     if not isinstance(module, str) or not isinstance(name, str):
         raise CheckpointError(f"the pickle is damaged: a global's name is no text at byte {machine.position}.")
-    machine.stack.append(machine.find(module, name))
+    machine.push(machine.find(module, name))
 
 
 @_on(b"i")
 def _inst(machine: Machine) -> None:
     machine.find(machine.line(), machine.line())
     machine.items()
-    machine.stack.append(machine.budget.refuse("a class through the pickle opcode INST"))
+    machine.push(machine.budget.refuse("a class through the pickle opcode INST"))
 
 
 @_on(b"R")
 def _reduce(machine: Machine) -> None:
     called, arguments = _pop(machine, 2)
-    machine.stack.append(_make(machine, called, arguments))
+    machine.push(_make(machine, called, arguments), made_by_call=True)
 
 
 @_on(b"\x81")
 def _newobj(machine: Machine) -> None:
     called, arguments = _pop(machine, 2)
-    machine.stack.append(_make(machine, called, arguments))
+    machine.push(_make(machine, called, arguments), made_by_call=True)
 
 
 def _make(machine: Machine, called: Any, arguments: Any) -> Any:
@@ -334,6 +357,7 @@ def _make(machine: Machine, called: Any, arguments: Any) -> Any:
         raise CheckpointError(f"the pickle is damaged: a plain value is called at byte {machine.position}.")
     if called.make is None:
         return machine.budget.refuse(f"{called.name}, called as a function")
+    machine.budget.step(sum(len(argument) for argument in arguments if isinstance(argument, CONTAINERS)))
     return called.make(*arguments)
 
 
@@ -351,4 +375,4 @@ def _binpersid(machine: Machine) -> None:
     pid = machine.stack.pop()
     if machine.persistent is None:
         raise CheckpointError("it refers to data outside itself (a persistent id), which only torch files may.")
-    machine.stack.append(machine.persistent(pid))
+    machine.push(machine.persistent(pid), made_by_call=True)

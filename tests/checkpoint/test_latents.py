@@ -116,7 +116,7 @@ def test_join_keeps_noise_that_all_have(z: Latents) -> None:
     ("arrays", "message"),
     [
         ({"image": np.zeros(3)}, r"holds no latents: neither 'space' nor 'w' is among its arrays \(image\)"),
-        ({"space": np.array("x")}, r"unknown space 'x'.*Allowed: s, w, w\+, z"),
+        ({"space": np.array("x")}, r"unknown space 'x'.*Allowed: z, w, w\+, s"),
         (
             {"space": np.array("w+"), "w": np.zeros((2, 3))},
             r"space w\+, but its arrays do not fit that: \{'w': \[2, 3\]\}",

@@ -63,7 +63,7 @@ LIES = {
         {"shape": [10**9]},
         r"'G_ema\.mapping\.w_avg' claims shape \[1000000000\] of float32 in bytes",
     ),
-    "sides whose product overflows": ({"shape": [2**40, 2**40]}, "claims shape"),
+    "sides whose product overflows": ({"shape": [2**40, 2**40]}, "is not the shape of an array"),
     "a negative side": ({"shape": [-1]}, "is not the shape of an array"),
     "a side that is no number": ({"shape": ["x"]}, "is not the shape of an array"),
     "no shape": ({"shape": None}, "is damaged"),

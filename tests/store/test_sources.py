@@ -18,6 +18,7 @@ from sgkit.store.header import LabelSchema
 from sgkit.store.images import BadImageError
 from sgkit.store.labels import Labeller, make_labeller
 from sgkit.store.sources import Item, Label, Source, open_source
+from tests.unpickle import pickles as p
 
 SIZE = (8, 8)
 
@@ -212,9 +213,83 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(pickle.dumps({b"data": _Evil(), b"labels": []}))
-    with pytest.raises(InputError, match="arrays do not need"):
+    with pytest.raises(InputError, match=r"nothing of it was run\. It tries to reach .*pathlib.*touch"):
         open_source(str(folder), size=SIZE)
     assert not (tmp_path / "evil").exists()
+
+
+NUMPY = p.named("numpy.core.multiarray", "_reconstruct"), p.named("numpy", "ndarray")
+POINTERS = p.call(NUMPY[0], NUMPY[1], p.tuple_of(p.number(0)), p.raw(b"b")) + p.tuple_of(
+    p.number(1),
+    p.tuple_of(p.number(3072)),
+    p.call(p.named("numpy", "dtype"), p.text("O"), b"\x89", b"\x88")
+    + p.tuple_of(p.number(3), p.text("|"), p.NONE, p.NONE, p.NONE, p.number(-1), p.number(-1), p.number(0))
+    + p.BUILD,
+    b"\x89",
+    p.raw(b"A" * 8 * 3072),
+)
+PIXELS, LABEL = p.array((1, 3072), bytes(3072), code="u1"), p.EMPTY_LIST + p.number(3) + p.APPEND
+BATCHES = {
+    "an array of pointers": (p.dict_of(data=POINTERS + p.BUILD, labels=LABEL), "a NumPy array of Python objects"),
+    "an array of floats": (p.dict_of(data=p.array((768,), bytes(3072)), labels=LABEL), "no array 'data' of bytes"),
+    "half an image": (p.dict_of(data=p.array((9,), bytes(9), code="u1"), labels=LABEL), "no array 'data' of bytes"),
+    "lists for arrays": (p.dict_of(data=LABEL, labels=LABEL), "no array 'data' of bytes"),
+    "no labels": (p.dict_of(data=PIXELS), "no list 'labels'"),
+    "a label of text": (p.dict_of(data=PIXELS, labels=p.EMPTY_LIST + p.text("3") + p.APPEND), "from 0 to 9"),
+    "a class that is not": (p.dict_of(data=PIXELS, labels=p.EMPTY_LIST + p.number(10) + p.APPEND), "from 0 to 9"),
+    "two labels": (p.dict_of(data=PIXELS, labels=LABEL + p.number(1) + p.APPEND), "1 images and 2 labels"),
+    "a list in itself": (p.EMPTY_LIST + p.put(0) + p.get(0) + p.APPEND, "no array 'data'"),
+    "deep nesting": (p.EMPTY_LIST * 1000, "no array 'data'"),
+    "a number": (p.number(2**40), "no array 'data'"),
+    "half a pickle": (p.MARK, "damaged"),
+}
+
+
+@pytest.mark.parametrize("case", BATCHES)
+def test_a_batch_that_is_none_of_cifar_is_refused(case: str, tmp_path: Path) -> None:
+    body, message = BATCHES[case]
+    (tmp_path / "data_batch_1").write_bytes(p.pickled(body))
+    with pytest.raises(InputError, match=f"data_batch_1 in .*{message}"):
+        open_source(str(tmp_path), size=SIZE)
+
+
+def test_a_cifar_archive_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
+    header.size = 8 << 30
+    with gzip.open(tmp_path / "cifar-10-python.tar.gz", "wb") as file:
+        file.write(header.tobuf() + bytes(4096))
+    with pytest.raises(InputError, match=r"unpacks to more than 1\.0 GiB"):
+        open_source(str(tmp_path / "cifar-10-python.tar.gz"), size=SIZE)
+
+
+def test_an_extended_header_of_a_tar_file_is_bounded(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 5 << 30
+    with gzip.open(tmp_path / "cifar-10-python.tar.gz", "wb") as file:
+        file.write(tarfile.TarInfo("a").tobuf() + header.tobuf() + bytes(1 << 20))
+    with pytest.raises(InputError, match="a header in it claims 5368709120 bytes"):
+        open_source(str(tmp_path / "cifar-10-python.tar.gz"), size=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ((3, 28), "shape"),
+        ((0, 28, 28), "shape"),
+        ((3, 2**31, 2**31), "are there"),
+        ((4, 28, 28), "cut short|are there"),
+        ((1,) * 255, "shape"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_idx_file_of_other_lengths_is_refused(
+    lengths: tuple[int, ...], message: str, zipped: bool, tmp_path: Path
+) -> None:
+    data = bytes([0, 0, 8, len(lengths)]) + np.array(lengths, ">u4").tobytes() + bytes(3 * 28 * 28)
+    path = tmp_path / ("train-images-idx3-ubyte" + ".gz" * zipped)
+    path.write_bytes(gzip.compress(data) if zipped else data)
+    with pytest.raises(InputError, match=message):
+        open_source(str(path), size=SIZE)
 
 
 @pytest.mark.parametrize("zipped", [False, True])

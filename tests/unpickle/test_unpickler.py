@@ -13,7 +13,7 @@ import sgkit
 from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import read_foreign, read_stream
 from sgkit.errors import CheckpointError, InputError
-from sgkit.unpickle.inert import Budget
+from sgkit.unpickle.budget import Budget
 from sgkit.unpickle.torch_files import read_pickle
 from sgkit.unpickle.unpickler import Machine
 from tests.unpickle import pickles as p
@@ -145,7 +145,7 @@ LIMITS = {
     ),
     "a tensor with a negative stride": (
         p.legacy(p.tensor((2,), (-1,), count=4, offset=3), {"0": b"\0" * 16}),
-        "is not the shape of an array",
+        "is not the stride of a tensor",
     ),
     "a tensor of ten axes": (
         p.legacy(p.tensor((1,) * 10, (1,) * 10, count=4), {"0": b"\0" * 16}),
@@ -168,7 +168,7 @@ LIMITS = {
         p.pickled(p.array((10**9,), b"\0" * 16)),
         r"claims shape \[1000000000\] of float32, but 16 bytes are there",
     ),
-    "an array whose size overflows": (p.pickled(p.array((2**62, 4), b"")), "bytes are there"),
+    "an array whose size overflows": (p.pickled(p.array((2**62, 4), b"")), "is not the shape of an array"),
     "an array of records": (p.pickled(p.array((1,), b"\0" * 8, code="V8")), "a NumPy array of an odd type"),
     "a byte string longer than the file": (b"\x80\x04\x8e" + (2**62).to_bytes(8, "little") + b"." * 8, "cut short"),
     "a text longer than the file": (b"\x80\x04\x8d" + (2**62).to_bytes(8, "little") + b"." * 8, "cut short"),
@@ -214,15 +214,8 @@ def test_a_memo_index_of_four_billion_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_the_number_of_items_is_limited() -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint needs that"):
-        read_pickle(memoryview(p.pickled(b"N0" * 600 + p.NONE)), Budget(operations=1000))
-
-
-def test_text_that_unfolds_is_limited() -> None:
-    repeated = p.put(0) + p.named("_codecs", "encode") + p.put(1)
-    calls = b"".join(p.call(p.get(1), p.get(0), p.text("latin1")) for _ in range(20))
-    with pytest.raises(CheckpointError, match="unfolds to far more text"):
-        read_pickle(memoryview(p.pickled(p.text("x" * 1000) + repeated + calls)), Budget(copied_bytes=10_000))
+    with pytest.raises(CheckpointError, match="more than 1,000 items; no checkpoint needs so many"):
+        read_pickle(memoryview(p.pickled(b"N0" * 600 + p.NONE)), Budget(steps=1000))
 
 
 def persistent(state: bytes, *, name: str = "Generator", version: int = 6) -> bytes:
@@ -252,7 +245,7 @@ def test_options_that_double_at_every_level_are_refused(tmp_path: Path) -> None:
         body += b"0" + p.EMPTY_LIST + (p.get(level) + p.APPEND) * 2 + p.put(level + 1)
     body += b"0" + persistent(p.dict_of(_init_kwargs=p.dict_of(a=p.get(22))))
     (tmp_path / "file.pkl").write_bytes(p.pickled(body))
-    with pytest.raises(CheckpointError, match="far too large"):
+    with pytest.raises(CheckpointError, match="more than 125,000 items"):
         read_foreign(tmp_path / "file.pkl")
 
 
@@ -314,7 +307,7 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     bomb = {"a/data.pkl": p.pickled(p.NONE), "a/data/0": b"\0" * 10_000_000}
     path = p.archive(tmp_path / "file.pt", bomb, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000
-    with pytest.raises(CheckpointError, match=r"is compressed or encrypted \(\d+ bytes claim to be"):
+    with pytest.raises(CheckpointError, match=r"is compressed \(\d+ bytes claim to be 18\)"):
         read_stream(path)
 
 

@@ -1,23 +1,29 @@
 """CIFAR-10 and MNIST: thousands of tiny images in a few files of their own formats.
 
-CIFAR's Python version is a pickle. It is read by an unpickler that knows arrays only: nothing in it is executed.
+CIFAR's Python version is a pickle. It is read by :mod:`sgkit.unpickle`: nothing in it is executed.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import pickle
+import math
+import os
 import tarfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from sgkit.errors import InputError
+from sgkit.errors import CheckpointError, InputError
+from sgkit.runtime import limits
 from sgkit.store.header import LabelSchema
 from sgkit.store.sources.base import Item, Reader, Source
+from sgkit.store.sources.tars import DAMAGED_ARCHIVE, open_tar
+from sgkit.unpickle import loads
+from sgkit.unpickle.arrays import ArrayRecord
 
 __all__ = ["CifarSource", "MnistSource", "cifar_members", "mnist_files"]
 
@@ -65,55 +71,78 @@ class _CifarReader:
 
 
 def cifar_members(path: Path) -> list[str]:
-    """The files of CIFAR-10's training set in a folder or tar file, in order; none when it is something else."""
+    """The files of CIFAR-10's training set in a folder or tar file, in order; none when it is something else.
+
+    Raises:
+        InputError: the archive is named like CIFAR-10, but is damaged or much larger.
+    """
     if path.is_dir():
-        names = [name for name in _CIFAR_FILES if (path / name).is_file()]
-    elif path.name.startswith("cifar-10") and tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            names = sorted(m.name for m in archive if m.name.rsplit("/", 1)[-1] in _CIFAR_FILES)
-    else:
-        names = []
-    return names
+        return [name for name in _CIFAR_FILES if (path / name).is_file()]
+    if not path.name.startswith("cifar-10") or not tarfile.is_tarfile(path):
+        return []
+    names = []
+    try:
+        with open_tar(path) as archive:
+            while (member := archive.next()) is not None:
+                if member.offset_data + member.size > MAX_UNPACKED:
+                    raise InputError(
+                        f"{path} unpacks to more than {limits.size_of(MAX_UNPACKED)}; CIFAR-10 has 178 MiB. Unpack it "
+                        "yourself, and give the folder."
+                    )
+                if member.isfile() and member.name.rsplit("/", 1)[-1] in _CIFAR_FILES:
+                    names.append(member.name)
+    except DAMAGED_ARCHIVE as error:
+        raise InputError(f"{path} is damaged or cut short ({error}). Download it again.") from error
+    return sorted(names)
+
+
+MAX_UNPACKED = 1 << 30
+CIFAR_ROW = 3 * 32 * 32
 
 
 @lru_cache(maxsize=1)
 def _load_cifar(path: str, member: str) -> tuple[np.ndarray, list[int]]:
-    data = _bytes_of(Path(path), member)
-    if member.endswith(".bin"):
-        rows = np.frombuffer(data, np.uint8).reshape(-1, 3073)
-        return rows[:, 1:], rows[:, 0].tolist()
     try:
-        values = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
-        return np.asarray(values[b"data"], np.uint8).reshape(-1, 3072), [int(v) for v in values[b"labels"]]
-    except (pickle.UnpicklingError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise InputError(f"{member} in {path} is no batch of CIFAR-10: {error}") from error
+        data = _bytes_of(Path(path), member)
+        pixels, labels = _binary_batch(data) if member.endswith(".bin") else _pickled_batch(data)
+    except CheckpointError as error:
+        raise InputError(f"{member} in {path} is not a batch of CIFAR-10: {error}") from error
+    except DAMAGED_ARCHIVE as error:
+        raise InputError(f"{member} in {path} cannot be read ({error}). Download it again.") from error
+    wrong = next((label for label in labels if type(label) is not int or not 0 <= label < len(CIFAR_NAMES)), None)
+    if wrong is not None or len(pixels) != len(labels):
+        found = f"{len(pixels)} images and {len(labels)} labels"
+        raise InputError(
+            f"{member} in {path} is not a batch of CIFAR-10: it has {found}"
+            + (", not all of them whole numbers from 0 to 9." if wrong is not None else ".")
+        )
+    return pixels, labels
+
+
+def _binary_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
+    if len(data) % (CIFAR_ROW + 1):
+        raise CheckpointError(f"its {len(data)} bytes are not rows of {CIFAR_ROW + 1}.")
+    rows = np.frombuffer(data, np.uint8).reshape(-1, CIFAR_ROW + 1)
+    return rows[:, 1:], rows[:, 0].tolist()
+
+
+def _pickled_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
+    batch = loads(data)
+    record, labels = (batch.get("data"), batch.get("labels")) if isinstance(batch, dict) else (None, None)
+    pixels = record.value if isinstance(record, ArrayRecord) else None
+    if pixels is None or pixels.dtype != np.uint8 or pixels.size % CIFAR_ROW or not isinstance(labels, list):
+        raise CheckpointError("it has no array 'data' of bytes, 3072 for each image, and no list 'labels'.")
+    return pixels.reshape(-1, CIFAR_ROW), labels
 
 
 def _bytes_of(path: Path, member: str) -> bytes:
     if path.is_dir():
-        return (path / member).read_bytes()
-    with tarfile.open(path) as archive:
-        file = archive.extractfile(member)
-        assert file is not None
-        return file.read()
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds containers, numbers and NumPy arrays; refuses every other name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0, np.uint8).__reduce__()[0]
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1
-        raise pickle.UnpicklingError(f"the file asks for {module}.{name}, which arrays do not need")
-
-
-def _latin1(text: str, _encoding: str) -> bytes:
-    """How pickles of Python 2's protocol carry bytes."""
-    return text.encode("latin1")
+        return limits.read_file(path / member, kind="image")
+    with open_tar(path) as archive:
+        info = archive.getmember(member)
+        file = archive.extractfile(info)
+        assert file is not None, "a regular file"
+        return limits.read_stream(cast(BinaryIO, file), name=f"{member} in {path}", kind="image", declared=info.size)
 
 
 class MnistSource(Source):
@@ -124,12 +153,12 @@ class MnistSource(Source):
     def __init__(self, given: str, images: Path, labels: Path | None) -> None:
         super().__init__(given)
         self._images = images
-        self._count = int(_load_idx(str(images)).shape[0])
-        self._labels = _load_idx(str(labels)) if labels else None
+        self._count = int(_load_idx(str(images), 3).shape[0])
+        self._labels = _load_idx(str(labels), 1) if labels else None
         if self._labels is not None:
-            self.labels = LabelSchema(kind="class", names=tuple(map(str, range(int(self._labels.max()) + 1))))
             if len(self._labels) != self._count:
                 raise InputError(f"{images} has {self._count} images, but {labels} has {len(self._labels)} labels.")
+            self.labels = LabelSchema(kind="class", names=tuple(map(str, range(int(self._labels.max()) + 1))))
 
     def __len__(self) -> int:
         return self._count
@@ -147,7 +176,7 @@ class _IdxReader:
         self.path = path
 
     def read(self, item: Item) -> np.ndarray:
-        return np.ascontiguousarray(_load_idx(self.path)[item.locator])
+        return np.ascontiguousarray(_load_idx(self.path, 3)[item.locator])
 
 
 def mnist_files(path: Path) -> tuple[Path, Path | None] | None:
@@ -163,13 +192,32 @@ def mnist_files(path: Path) -> tuple[Path, Path | None] | None:
 
 
 @lru_cache(maxsize=2)
-def _load_idx(path: str) -> np.ndarray:
-    data = Path(path).read_bytes()
+def _load_idx(path: str, dimensions: int) -> np.ndarray:
+    """The array of an IDX file; no more is read than its header announces."""
     try:
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        if data[:3] != b"\0\0\x08":
-            raise ValueError("it does not begin like an IDX file of bytes")
-        shape = np.frombuffer(data, ">u4", count=data[3], offset=4)
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape([int(n) for n in shape])
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read as an IDX file: {error}") from error
+        with limits.open_regular(path) as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+            size = os.fstat(file.fileno()).st_size
+            file.seek(0)
+            return _read_idx(gzip.open(file) if zipped else file, MAX_UNPACKED if zipped else size, dimensions)
+    except (ValueError, EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as an IDX file: {error}. Download it again.") from error
+
+
+def _read_idx(file: gzip.GzipFile | BinaryIO, most: int, dimensions: int) -> np.ndarray:
+    start = file.read(4)
+    if start[:3] != b"\0\0\x08" or len(start) < 4:
+        raise ValueError("it does not begin like an IDX file of bytes")
+    lengths = file.read(4 * start[3])
+    shape = [int(n) for n in np.frombuffer(lengths, ">u4")]
+    count = math.prod(shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise ValueError(f"it has the shape {shape[:8]}; {dimensions} lengths above 0 are expected")
+    if count > most:
+        raise ValueError(f"it claims {' x '.join(map(str, shape))} bytes; at most {limits.size_of(most)} are there")
+    made = io.BytesIO()
+    while chunk := file.read(min(1 << 20, count - made.tell())):
+        made.write(chunk)
+    if made.tell() != count:
+        raise ValueError(f"it is cut short: {made.tell()} of {count} bytes are there")
+    return np.frombuffer(made.getbuffer(), np.uint8).reshape(shape)

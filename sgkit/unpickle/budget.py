@@ -1,0 +1,124 @@
+"""What reading one file may cost. Everything that a reader makes of a file is counted here, in bytes and in steps.
+
+The bytes are bounded by the size of the file, so a small file cannot take the memory of the machine however it is
+folded; the steps bound the time.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sgkit.errors import CheckpointError
+from sgkit.unpickle.inert import Refused
+
+__all__ = ["BAD_DATA", "FREE_BYTES", "MAX_STEPS", "Budget"]
+
+MAX_STEPS = 500_000
+"""Pickled items, and entries of containers looked at, in one file; StyleGAN3 pickles use about 50,000."""
+FREE_BYTES = 1 << 26
+BYTES_PER_BYTE = 4
+"""A pickle of Python 2 holds an array as text: the text, its bytes and the array are each as large as the file."""
+OBJECT_BYTES = 400
+"""An object that a builder makes, with what hangs on it: an array's header, an instance's table."""
+
+BAD_DATA = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,  # with RecursionError and NotImplementedError
+    SyntaxError,
+    TypeError,
+    ValueError,  # with UnicodeError
+    struct.error,
+    zlib.error,
+)
+"""What code that parses bytes raises when the bytes are not what they should be: caught at the boundary of a reader."""
+
+
+@dataclass
+class Budget:
+    """What one file may cost, all of its nested streams together, and what it tried to reach.
+
+    Args:
+        file_bytes: size of the file.
+        steps: how many steps are allowed.
+    """
+
+    file_bytes: int = 0
+    steps: int = MAX_STEPS
+    refused: dict[str, None] = field(default_factory=dict)
+    """What the file tried to reach, in order and without repetition."""
+
+    def __post_init__(self) -> None:
+        self.max_steps = self.steps
+        self.bytes_left = FREE_BYTES + BYTES_PER_BYTE * self.file_bytes
+
+    def refuse(self, what: str) -> Refused:
+        """Remember one thing that the file must not have; the object that stands for it."""
+        if len(self.refused) < 16:
+            self.refused[what] = None
+        return Refused()
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Read a file in this block: what the file tried to reach is said whatever else is wrong with it.
+
+        Raises:
+            CheckpointError: the file tried to reach something, or whatever the block raises.
+        """
+        try:
+            yield
+        except CheckpointError as error:
+            if not self.refused:
+                raise
+            raise self.refusal() from error
+        if self.refused:
+            raise self.refusal()
+
+    def refusal(self) -> CheckpointError:
+        """The error that says everything that the file tried to reach."""
+        return CheckpointError(
+            f"refused, and nothing of it was run. It tries to reach {', '.join(self.refused)}, which no known file of "
+            "this kind needs. Do not open this file with other tools; get it again from a source you trust."
+        )
+
+    def make(self, num_bytes: int) -> None:
+        """Count bytes that are made of the file, or could be made of what is made.
+
+        Raises:
+            CheckpointError: that is far more than the size of the file justifies.
+        """
+        self.bytes_left -= num_bytes
+        if self.bytes_left < 0:
+            raise CheckpointError(
+                f"it unfolds to more than {FREE_BYTES + BYTES_PER_BYTE * self.file_bytes:,} bytes, "
+                f"far more than its {self.file_bytes:,} bytes can justify."
+            )
+
+    def step(self, count: int = 1) -> None:
+        """Count steps of work.
+
+        Raises:
+            CheckpointError: no checkpoint needs so many.
+        """
+        self.steps -= count
+        if self.steps < 0:
+            raise CheckpointError(f"it holds more than {self.max_steps:,} items; no checkpoint needs so many.")
+
+    def count(self, value: Any, *, made_by_call: bool = False) -> None:
+        """Count an object that was just made.
+
+        Raises:
+            CheckpointError: see :meth:`make`.
+        """
+        self.make(sys.getsizeof(value) + (OBJECT_BYTES if made_by_call else 0))
