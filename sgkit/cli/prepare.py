@@ -54,6 +54,14 @@ _Background = Annotated[
 _Encoding = Annotated[
     str, typer.Option(metavar="NAME", help="png, webp, raw, or jpeg (lossy).", rich_help_panel=_PICTURE)
 ]
+_Bits = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Bits that 16-bit images use, 8 to 16; 0 finds it from their largest value.",
+        rich_help_panel=_PICTURE,
+    ),
+]
 _Pyramid = Annotated[
     bool, typer.Option("--pyramid", help="Keep all halves of the size down to 4, too.", rich_help_panel=_PICTURE)
 ]
@@ -130,6 +138,7 @@ def prepare(
     filter_name: _FilterName = "lanczos",
     channels: _Channels = 3,
     background: _Background = "0,0,0",
+    bits: _Bits = 0,
     encoding: _Encoding = "png",
     pyramid: _Pyramid = False,
     exact_decoding: _ExactDecoding = False,

@@ -276,7 +276,7 @@ def _leave_out(
 def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
     faces = job.plan.options.parsed_crop.kind == "face"
     landmarker = make_landmarker(job.plan.options.landmarks) if faces else None
-    setup = _Setup([source.reader() for source in job.plan.sources], job.plan.options, landmarker)
+    setup = _Setup([source.reader() for source in job.plan.sources], job.plan.image_options, landmarker)
     results = map_in_order(_process_chunk, setup, _chunks(job, start), workers=job.workers)
     try:
         for chunk in results:

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from sgkit.store.encoding import halved
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header, size_text
 from sgkit.store.images import BadImageError
 from sgkit.store.process import ImageOptions, pixels_of
+from sgkit.store.ranges import find_range
 from sgkit.store.records import StoreReader
 from sgkit.store.sources import open_source
 
@@ -122,10 +123,11 @@ class ImageFiles(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.source = open_source(path, size=size or (256, 256))
         self._reader = self.source.reader()
         self.resize = size is not None
-        options = ImageOptions(size=size or (1, 1), channels=channels or 3, exact_decoding=True)
+        bits = find_range([self.source]).bits
+        options = ImageOptions(size=size or (1, 1), channels=channels or 3, exact_decoding=True, bits=bits)
         self.image_channels = options.channels
         self.image_size = size or self._first_size(options)
-        self._options = ImageOptions(size=self.image_size, channels=options.channels, exact_decoding=True)
+        self._options = replace(options, size=self.image_size)
 
     def __len__(self) -> int:
         return len(self.source)

@@ -5,6 +5,7 @@ Pure: bytes in, a Pillow image out. What cannot be used raises :class:`BadImageE
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from collections.abc import Callable
@@ -13,40 +14,17 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-__all__ = ["MODE_OF_CHANNELS", "REASONS", "BadImageError", "Payload", "decode_image", "open_picture"]
+from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
+from sgkit.store.bad_images import NEEDS_HEIF, BadImageError
+from sgkit.store.deep import FULL_BITS, is_deep, second_bytes, to_8_bits
+
+__all__ = ["MODE_OF_CHANNELS", "BadImageError", "Payload", "decode_image", "open_picture"]
 
 Payload = bytes | np.ndarray
 """What a source gives for an image: the bytes of a file, or uint8 pixels [height, width(, channels)]."""
 
-REASONS = {
-    "empty": "the file has no bytes",
-    "not an image": "the bytes are of no known image format",
-    "unsupported": "an image, but of a kind that cannot be read here",
-    "truncated": "the file ends early or its data are damaged",
-    "decompression bomb": "more pixels than --max-pixels",
-    "animated": "more than one frame, and --animated refuse was given",
-    "too small": "the short side is under --min-size, no tile fits, or --no-enlarge was given",
-    "too large": "the file has more bytes than are read",
-    "too long": "the sides differ by more than --max-aspect",
-    "duplicate": "the same picture came before",
-    "near duplicate": "nearly the same picture came before",
-    "no label": "the label file does not name it",
-    "no face": "no face was found, or the landmark file does not name it",
-    "unreadable": "the operating system could not read the file",
-}
-"""Reason -> what it means."""
-
-_SIGNATURES = {b"ftypheic": "HEIC", b"ftypheix": "HEIC", b"ftypmif1": "HEIC", b"ftypavif": "AVIF", b"jP  ": "JPEG 2000"}
+_SIGNATURES = {"avif": "AVIF", "jp2": "JPEG 2000"}
 MODE_OF_CHANNELS: dict[int, Literal["L", "RGB", "RGBA"]] = {1: "L", 3: "RGB", 4: "RGBA"}
-
-
-class BadImageError(Exception):
-    """An image that cannot be used: ``reason`` is a key of :data:`REASONS`, ``detail`` says more."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 def open_picture(payload: Payload, *, max_pixels: int, refuse_animated: bool = False) -> Image.Image:
@@ -62,11 +40,13 @@ def open_picture(payload: Payload, *, max_pixels: int, refuse_animated: bool = F
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning: max_pixels decides
-            image = Image.open(io.BytesIO(payload))
+            image = _open(payload)
     except UnidentifiedImageError:
         raise _unidentified(payload) from None
     except Image.DecompressionBombError as error:
         raise BadImageError("decompression bomb", str(error)) from None
+    except BadImageError:
+        raise
     except Exception as error:  # a damaged header: Pillow's plugins raise what they like
         raise BadImageError("truncated", f"{type(error).__name__}: {error}") from None
     width, height = image.size
@@ -77,17 +57,33 @@ def open_picture(payload: Payload, *, max_pixels: int, refuse_animated: bool = F
     return image
 
 
+def _open(payload: bytes) -> Image.Image:
+    """The image, by Pillow's own plugins, or by pillow-heif's where the file is a HEIC image and that is installed."""
+    try:
+        return Image.open(io.BytesIO(payload))
+    except UnidentifiedImageError:
+        if sniff_bytes(payload[:START]) != "heic":
+            raise
+        try:
+            importlib.import_module("pillow_heif").register_heif_opener()
+        except ModuleNotFoundError:
+            raise BadImageError(NEEDS_HEIF, "pip install 'stylegan-sgkit[heic]'") from None
+        return Image.open(io.BytesIO(payload))
+
+
 def decode_image(
     image: Image.Image,
     *,
     channels: int,
     background: tuple[int, int, int] = (0, 0, 0),
     shrink: Callable[[tuple[int, int]], float] | None = None,
+    bits: int = FULL_BITS,
 ) -> Image.Image:
     """The upright picture in mode ``L``, ``RGB`` or ``RGBA``, of the first frame: sRGB, alpha kept or composited.
 
     ``shrink`` gets the (width, height) of an upright JPEG and says down to what fraction its decoder may scale it
-    (by 1/2, 1/4 or 1/8, in the frequency domain); ``None`` decodes every pixel.
+    (by 1/2, 1/4 or 1/8, in the frequency domain); ``None`` decodes every pixel. Of images with more than 8 bits a
+    channel, ``2**bits - 1`` is white.
 
     Raises:
         BadImageError: the data are damaged or of an unsupported kind.
@@ -96,6 +92,7 @@ def decode_image(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            deep, second = is_deep(image), second_bytes(image)  # first: to look for EXIF decodes a PNG
             orientation = image.getexif().get(0x0112, 1)
             if shrink is not None and image.format == "JPEG":
                 upright = image.size if orientation < 5 else image.size[::-1]
@@ -104,20 +101,25 @@ def decode_image(
             image.load()
             if orientation != 1:
                 image = ImageOps.exif_transpose(image)
+                second = None if second is None else ImageOps.exif_transpose(second)
+            if deep:
+                image = to_8_bits(image, second, bits=bits)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, AttributeError, KeyError) as error:
         raise _undecodable(error) from None
-    return _to_mode(_to_srgb(_to_8_bits(image)), mode, background)
+    return _to_mode(_to_srgb(_without_fractions(image)), mode, background)
 
 
 def _unidentified(payload: bytes) -> BadImageError:
-    for signature, name in _SIGNATURES.items():
-        if signature in payload[:32]:
-            return BadImageError("unsupported", f"{name} is not built into this Pillow")
-    if payload[:3] == b"\xff\xd8\xff" or payload[:8] == b"\x89PNG\r\n\x1a\n":
+    kind = sniff_bytes(payload[:START])
+    if kind in ("jpeg", "png"):
         if jpeg_precision(payload) not in (None, 8):
             return BadImageError("unsupported", f"JPEG with {jpeg_precision(payload)} bits per sample; 8 are supported")
         return BadImageError("truncated", "the header is damaged")
-    return BadImageError("not an image", f"starts with {payload[:8]!r}")
+    if kind in _SIGNATURES:
+        return BadImageError("unsupported", f"{_SIGNATURES[kind]} that this Pillow cannot read, or a damaged header")
+    if kind in IMAGES:
+        return BadImageError("truncated", "the header is damaged")
+    return BadImageError("not an image", KINDS[kind])
 
 
 def jpeg_precision(payload: bytes) -> int | None:
@@ -139,15 +141,7 @@ def _undecodable(error: Exception) -> BadImageError:
     return BadImageError("unsupported" if unsupported else "truncated", text)
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image).astype(np.int64)
-        if values.size and (values.min() < 0 or values.max() > 65535):
-            raise BadImageError("unsupported", f"whole numbers outside 0..65535 (mode {image.mode})")
-        eight = ((values * 255 + 32767) // 65535).astype(np.uint8)
-        result = Image.fromarray(eight)
-        result.info = {k: v for k, v in image.info.items() if k == "icc_profile"}
-        return result
+def _without_fractions(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise BadImageError(
             "unsupported", "floating-point pixels have no fixed range; convert them to 8 or 16 bits first"
@@ -158,19 +152,30 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 def _to_srgb(image: Image.Image) -> Image.Image:
     """The picture with its embedded colour profile applied; unchanged without one, or where the profile is unusable."""
     data = image.info.get("icc_profile")
-    if not data or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+    if not data:
         return image
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         if image.mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(profile).lower():
             return image
-        if image.mode == "RGBA":
-            colour = _convert_profile(image.convert("RGB"), profile)
-            colour.putalpha(image.getchannel("A"))
-            return colour
-        return _convert_profile(image, profile)
+        colour, alpha = _colour_and_alpha(image)
+        result = _convert_profile(colour, profile)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image
+    if alpha is not None:
+        result.putalpha(alpha)
+    return result
+
+
+def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The channels that a profile is for: of palettes their colours, of what has alpha those without it."""
+    if image.mode in ("P", "PA", "LA", "La", "RGBa", "RGBA") or "transparency" in image.info:
+        grey = image.mode in ("L", "LA", "La")
+        if image.mode in ("RGBA", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
+            whole = image.convert("RGBA")
+            return whole.convert("L" if grey else "RGB"), whole.getchannel("A")
+        return image.convert("RGB"), None
+    return (image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")), None
 
 
 def _convert_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:

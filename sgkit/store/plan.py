@@ -15,9 +15,11 @@ import numpy as np
 
 import sgkit
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
+from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo
 from sgkit.store.labels import Labeller, make_labeller
 from sgkit.store.process import ImageOptions
+from sgkit.store.ranges import SampleRange, find_range
 from sgkit.store.records import PartWriter
 from sgkit.store.selection import Candidates, choose, parse_split
 from sgkit.store.sources import Source, open_sources
@@ -26,6 +28,10 @@ from sgkit.text import printable
 
 __all__ = ["PrepareOptions", "PreparePlan", "check_same", "make_plan", "read_parts"]
 
+HEIF_HINT = (
+    "{:,} HEIC images were left out. To read them, install pillow-heif with: pip install 'stylegan-sgkit[heic]', and "
+    "prepare again."
+)
 MOST_SHOWN = 20
 """Sources that the command of an unfinished store names."""
 
@@ -68,11 +74,19 @@ class PreparePlan:
     sources: tuple[Source, ...]
     labeller: Labeller
     candidates: Candidates
+    sample_range: SampleRange
+    """The range of images with 16 bits a channel."""
+
+    @property
+    def image_options(self) -> PrepareOptions:
+        """The options with everything found that the data decide."""
+        return replace(self.options, bits=self.sample_range.bits)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about how sources and labels were read."""
         own = [note for source in self.sources for note in source.notes]
+        own += [self.sample_range.note] if self.sample_range.note else []
         return (*own, *self.labeller.notes, *_hints(self.options, self.sources, self.labeller))
 
     def report_unused(self) -> str:
@@ -129,11 +143,13 @@ class PreparePlan:
         """
         num_images = sum(part.num_images for part in parts)
         skipped = _add_up([part.skipped for part in parts])
+        hints = [HEIF_HINT.format(skipped[NEEDS_HEIF])] if NEEDS_HEIF in skipped else []
         if num_images == 0:
             reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+            what = " ".join([*hints, f"Remove {folder} and try again with other files or options."])
             raise StoreError(
                 f"None of the {sum(part.num_items for part in parts)} files could be used ({reasons}). "
-                f"Remove {folder} and try again with other files or options."
+                f"{_first_reported(folder)}{what}"
             )
         digest, counts = read_parts(folder, parts, self.labeller.schema)
         return Header(
@@ -152,7 +168,7 @@ class PreparePlan:
             unused=dict(sorted(Counter(file.reason for source in self.sources for file in source.unused).items())),
             enlarged=sum(part.enlarged for part in parts),
             label_counts=counts,
-            notes=tuple(map(printable, self.notes)),
+            notes=tuple(map(printable, (*self.notes, *hints))),
             settings=self.options.to_dict(),
             sgkit=sgkit.__version__,
         )
@@ -184,7 +200,15 @@ def make_plan(given: Sequence[str], options: PrepareOptions) -> PreparePlan:
         )
     labeller = make_labeller(options.labels, sources, columns=options.label_columns, kind=options.label_kind)
     _mark_labels(sources, options.labels)
-    return PreparePlan(options=options, given=tuple(given), sources=sources, labeller=labeller, candidates=candidates)
+    found = SampleRange(options.bits) if options.bits else find_range(sources, max_pixels=options.max_pixels)
+    return PreparePlan(
+        options=options,
+        given=tuple(given),
+        sources=sources,
+        labeller=labeller,
+        candidates=candidates,
+        sample_range=found,
+    )
 
 
 def _mark_labels(sources: Sequence[Source], labels: str) -> None:
@@ -253,6 +277,16 @@ def _difference(key: str, planned: Any, found: Any) -> str:
         old, new = [s["given"] for s in found], [s["given"] for s in planned]
         return f"sources were {old} and are now {new}" if old != new else "files of a source have changed since"
     return f"{key} was {found!r} and is now {planned!r}"
+
+
+def _first_reported(folder: Path) -> str:
+    """The first file that was left out, with its reason in full."""
+    for file in sorted(folder.glob("part-*.jsonl")):
+        for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            entry = json.loads(line)
+            why = ", ".join(filter(None, (entry["reason"], entry["detail"])))
+            return f"The first one: {entry['name']}: {why}. "
+    return ""
 
 
 def _add_up(counts: Sequence[dict[str, int]]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from PIL import Image
 from sgkit.config import Config
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
+from sgkit.store.deep import FULL_BITS, SMALLEST_BITS
 from sgkit.store.duplicates import perceptual_hash
 from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
 from sgkit.store.faces import Landmarker, cut_face, face_side
@@ -46,6 +47,8 @@ class ImageOptions(Config):
     """Pictures with a shorter short side are left out."""
     max_aspect: float = 0.0
     """Pictures whose sides differ by more than this factor are left out; 0: any."""
+    bits: int = 0
+    """White of images with 16 bits a channel is ``2**bits - 1``; 0: as the largest values of all of them suggest."""
     enlarge: bool = True
     """Enlarge pictures with fewer pixels than the size; otherwise they are left out."""
     animated: Literal["first", "refuse"] = "first"
@@ -60,6 +63,8 @@ class ImageOptions(Config):
         check_image_size(self.size)
         if self.channels not in (1, 3, 4):
             raise ConfigError(f"channels is {self.channels}; it must be 1 (grey), 3 (RGB) or 4 (RGBA).")
+        if self.bits and not SMALLEST_BITS <= self.bits <= FULL_BITS:
+            raise ConfigError(f"bits is {self.bits}; it must be 8 to 16, or 0 to find it from the images.")
         if self.filter not in FILTERS:
             raise ConfigError(f"Unknown filter {self.filter!r}. {did_you_mean(self.filter, FILTERS)}")
         check_encoding(self.encoding, self.channels)
@@ -117,6 +122,7 @@ def process(
         channels=options.channels,
         background=options.background,
         shrink=None if options.exact_decoding or landmarker else shrink,
+        bits=options.bits or FULL_BITS,
     )
     if landmarker is not None:
         cuts = _cut_faces(name, upright, options, landmarker)
@@ -168,7 +174,8 @@ def pixels_of(name: str, payload: Payload, options: ImageOptions, *, resize: boo
     Raises:
         BadImageError: it cannot be used.
     """
-    upright = decode_image(open_picture(payload, max_pixels=options.max_pixels), channels=options.channels)
+    picture = open_picture(payload, max_pixels=options.max_pixels)
+    upright = decode_image(picture, channels=options.channels, bits=options.bits or FULL_BITS)
     if resize:
         (box,) = crop_boxes(parse_crop("center"), upright.size, options.size, key=name)
         upright = cut(upright, box, options.size, filter_name=options.filter)

@@ -77,6 +77,7 @@ _OPTIONAL_PACKAGES = (
         "Run: pip install 'stylegan-sgkit[offline]'",
     ),
     ("dlib-bin", "prepare --crop face", "Run: pip install 'stylegan-sgkit[faces]'; --landmarks FILE needs nothing."),
+    ("pillow_heif", "prepare from HEIC photos", "Run: pip install 'stylegan-sgkit[heic]'"),
     ("pyarrow", "prepare from Parquet and Arrow files", "Run: pip install 'stylegan-sgkit[tables]'"),
 )
 

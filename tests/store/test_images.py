@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image, features
 
-from sgkit.store.images import REASONS, BadImageError, decode_image, jpeg_precision, open_picture
+from sgkit.store.bad_images import NEEDS_HEIF, REASONS, BadImageError
+from sgkit.store.images import decode_image, jpeg_precision, open_picture
 
 MAX = 10_000
 
@@ -91,12 +93,18 @@ def swapping_profile() -> bytes:
     return head + bytes(128 - len(head)) + table + body
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "transparent P"])
 def test_colour_profiles_are_converted_to_srgb(mode: str) -> None:
-    image = Image.new(mode, (4, 4), (200, 40, 90, 128)[: len(mode)])
-    found = decoded(file_of(image, "PNG", icc_profile=swapping_profile()), channels=len(mode))
+    alpha = mode != "RGB" and mode != "P"
+    image = Image.new("RGBA" if alpha else "RGB", (4, 4), (200, 40, 90, 128)[: 4 if alpha else 3])
+    options: dict[str, object] = {}
+    if mode.endswith("P"):
+        image = image.convert("RGB").quantize(2)
+        options = {"transparency": bytes([128, 128])} if alpha else {}
+    data = file_of(image, "PNG", icc_profile=swapping_profile(), **options)
+    found = decoded(data, channels=4 if alpha else 3)
     assert found[0, 0, :3].tolist() == pytest.approx([40, 200, 90], abs=8)
-    assert mode == "RGB" or found[0, 0, 3] == 128
+    assert not alpha or found[0, 0, 3] == 128
 
 
 def test_an_unusable_profile_is_ignored() -> None:
@@ -159,7 +167,7 @@ def animation() -> bytes:
 
 BAD = [
     (b"", "empty", ""),
-    (b"these are words", "not an image", "these"),
+    (b"these are words", "not an image", "a text file"),
     (file_of(picture(), "JPEG")[:-60], "truncated", ""),
     (file_of(picture(), "PNG")[:-30], "truncated", ""),
     (b"\x89PNG\r\n\x1a\n" + bytes(20), "truncated", ""),
@@ -167,7 +175,7 @@ BAD = [
     (twelve_bit_jpeg(), "unsupported", "12"),
     (file_of(Image.new("L", (101, 100)), "PNG"), "decompression bomb", "101x100"),
     (file_of(Image.new("F", (4, 4)), "TIFF"), "unsupported", "floating"),
-    (b"\0\0\0\x18ftypheic" + bytes(30), "unsupported", "HEIC"),
+    (b"<!DOCTYPE html><html>404</html>", "not an image", "web page"),
 ]
 
 
@@ -178,6 +186,30 @@ def test_bad_files_say_why(data: bytes, reason: str, detail: str) -> None:
     assert caught.value.reason == reason
     assert reason in REASONS
     assert detail in caught.value.detail
+
+
+def heic() -> bytes:
+    heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 30, 60))).save(buffer, quality=-1)
+    return buffer.getvalue()
+
+
+def test_heic_is_read_with_pillow_heif_and_names_it_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = heic()
+    for name in ("ID", "OPEN"):  # as they are before the plugin is registered
+        known = getattr(Image, name)
+        monkeypatch.setattr(Image, name, type(known)(known) if name == "ID" else dict(known))
+    Image.ID[:] = [form for form in Image.ID if form != "HEIF"]
+    Image.OPEN.pop("HEIF", None)
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "pillow_heif", None)
+        with pytest.raises(BadImageError, match=r"stylegan-sgkit\[heic\]") as caught:
+            decoded(data)
+    assert caught.value.reason == NEEDS_HEIF
+    found = decoded(data)
+    assert found.shape == (48, 64, 3)
+    assert found.mean(axis=(0, 1)) == pytest.approx((200, 30, 60), abs=4)
 
 
 def test_of_an_animation_the_first_frame_is_taken_or_all_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from PIL import Image
 
 from sgkit.errors import InputError
 from sgkit.store import StoreReader
+from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.tasks.data import export, verify
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
@@ -46,6 +48,7 @@ def flat(size: tuple[int, int]) -> bytes:
 
 
 LONG = "n" * 230
+HEIC = "truncated" if importlib.util.find_spec("pillow_heif") else NEEDS_HEIF
 DIRT: dict[str, tuple[bytes, str | None]] = {
     "animated.gif": (frames(), None),
     "bomb.png": (flat((300, 300)), "decompression bomb"),
@@ -56,7 +59,7 @@ DIRT: dict[str, tuple[bytes, str | None]] = {
     "grey.jpeg": (file_of(picture("L"), "JPEG"), None),
     "long.png": (flat((200, 20)), "too long"),
     "palette.png": (file_of(picture("P"), "PNG", transparency=3), None),
-    "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(40), "unsupported"),
+    "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(40), HEIC),
     "small.png": (flat((9, 40)), "too small"),
     "truncated.jpg": (file_of(picture(), "JPEG", quality=95)[:700], "truncated"),
     "words.jpg": (b"These are words.", "not an image"),

@@ -6,13 +6,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from sgkit.store.header import LabelSchema
 from sgkit.store.images import Payload
 from sgkit.store.label_files import LabelFile
 
-__all__ = ["Item", "Label", "Reader", "Source", "Unused"]
+__all__ = ["Item", "Label", "QuickReader", "Reader", "Source", "Unused"]
 
 Label = int | tuple[float, ...] | None
 """A class index, the numbers of a multi-label or float label, or none."""
@@ -52,6 +52,19 @@ class Reader(Protocol):
 
     def read(self, item: Item) -> Payload:
         """The bytes of the item's file, or its pixels.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class QuickReader(Reader, Protocol):
+    """A reader that can fetch the beginning of a file alone."""
+
+    def start(self, item: Item) -> bytes:
+        """The first bytes of the item's file.
 
         Raises:
             OSError: it cannot be read.

@@ -30,6 +30,10 @@ class FolderReader:
         """The bytes of the file."""
         return read_file(Path(self.path, item.locator), kind="image", name=item.name)
 
+    def start(self, item: Item) -> bytes:
+        """The first bytes of the file."""
+        return file_start(Path(self.path, item.locator))
+
 
 class FolderSource(Source):
     """All images below a folder, links followed, in sorted order of their paths."""
@@ -126,14 +130,26 @@ class ZipReader:
 
     def read(self, item: Item) -> bytes:
         """The bytes of the member."""
-        if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), zipfile.ZipFile(self.path))
-        archive = self._open[1]
+        archive = self._archive()
         try:
             with archive.open(item.locator) as file:
-                return read_stream(file, name=item.name, kind="image", declared=archive.getinfo(item.locator).file_size)
+                declared = archive.getinfo(item.locator).file_size
+                return read_stream(file, name=item.name, kind="image", declared=declared)
         except _ZIP_ERRORS as error:
             raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def start(self, item: Item) -> bytes:
+        """The first bytes of the member."""
+        try:
+            with self._archive().open(item.locator) as file:
+                return file.read(START)
+        except _ZIP_ERRORS as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    def _archive(self) -> zipfile.ZipFile:
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), zipfile.ZipFile(self.path))
+        return self._open[1]
 
 
 class ZipSource(Source):
