@@ -81,8 +81,7 @@ def _show(result: MeasureResult) -> None:
 
 
 def _describe(info: PileInfo) -> str:
-    height, width = info.image_size
-    words = [f"{info.path} ({info.kind}), {width}x{height}"]
+    words = [f"{info.path} ({info.kind}), {info.size_text}"]
     if info.resize_filter is not None:
         words.append(f"resized by {info.resize_filter}")
     if info.kimg is not None:

@@ -127,7 +127,18 @@ def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo)
                 "the value is too high. Compare it only with values at the same numbers of images, or use "
                 f"{_kernel_twin(recipe)}, which has no such bias."
             )
-    if images.image_size != data.image_size:
+    for info in (images, data):
+        if info.num_sizes > 1:
+            yield (
+                f"{info.path} has images of {info.size_text} (WxH). Metrics scale each of them, so sharpness differs "
+                "between them. For comparable values, make a store of one size: sgkit prepare."
+            )
+        if info.sample_bits < 16:
+            yield (
+                f"16-bit images of {info.path} use {info.sample_bits} bits and were scaled by these. To decide "
+                "otherwise, make a store: sgkit prepare --bits."
+            )
+    if max(images.num_sizes, data.num_sizes) == 1 and images.image_size != data.image_size:
         sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
         yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH): the metrics see that one side is sharper."
     filters = (images.resize_filter, data.resize_filter)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +19,24 @@ from sgkit.checkpoint.origins import LabelChoice, label_vector
 from sgkit.errors import InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.noise import SeededNoise
+from sgkit.runtime.sniff import COMPRESSED, IMAGES, sniff
 from sgkit.store import StoreDataset, iterate
-from sgkit.store.header import HEADER_NAME, PLAN_NAME
-from sgkit.store.images import BadImageError, Payload
+from sgkit.store.bad_images import BadImageError
+from sgkit.store.deep import FULL_BITS
+from sgkit.store.header import HEADER_NAME, PLAN_NAME, size_text
+from sgkit.store.images import Payload, open_picture
 from sgkit.store.pictures import to_pixels
 from sgkit.store.process import ImageOptions, pixels_of
+from sgkit.store.ranges import find_range
 from sgkit.store.sources import open_source
 
 __all__ = ["FilePile", "ModelPile", "Pile", "PileInfo", "StorePile", "open_pile"]
 
 SUBSET_SEED = 0
-IMAGE_SOURCES = (".zip", ".txt", ".lst", ".tar")
-"""Files with these endings are piles of images; other files are models."""
+MOST_SIZES = 20
+IMAGE_SOURCES = (".zip", ".txt", ".lst", ".tar", ".mdb", ".parquet", ".arrow")
+"""Files with these endings are piles of images, as are files with such content; other files are models."""
+IMAGE_KINDS = frozenset({*IMAGES, *COMPRESSED, "zip of images", "tar", "lmdb file", "parquet"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,15 @@ class PileInfo:
     num_images: int
     """Images that were used."""
     image_size: tuple[int, int]
-    """Height and width; of the first image where files differ."""
+    """Height and width; the most frequent ones where files differ."""
+    image_sizes: dict[str, int] = field(default_factory=dict)
+    """``WxH`` -> number of images of the most frequent sizes; empty where all are alike."""
+    num_sizes: int = 1
+    smallest: tuple[int, int] | None = None
+    """Height and width of the image with the fewest pixels, where sizes differ."""
+    largest: tuple[int, int] | None = None
+    sample_bits: int = 16
+    """Bits that images with 16 bits a channel were read with."""
     content_hash: str | None = None
     """Of a store's images, or of a model's generator."""
     resize_filter: str | None = None
@@ -49,6 +64,16 @@ class PileInfo:
     truncation_psi: float | None = None
     kimg: float | None = None
     """Thousands of images that a model was trained for."""
+
+    @property
+    def size_text(self) -> str:
+        """``64x64``, or ``8 sizes, 32x40 to 88x40, most often 40x40``."""
+        if self.smallest is None or self.largest is None:
+            return size_text(self.image_size)
+        ends = f"{size_text(self.smallest)} to {size_text(self.largest)}"
+        most = max(self.image_sizes.values(), default=1)
+        often = f", most often {size_text(self.image_size)}" if most > 1 else ""
+        return f"{self.num_sizes:,} sizes, {ends}{often}"
 
 
 class Pile(ABC):
@@ -131,10 +156,17 @@ class FilePile(Pile):
     def __init__(self, path: str, *, num: int | None = None) -> None:
         self.path = path
         self.source = open_source(path, size=(256, 256))
+        if self.source.streamed:
+            raise InputError(
+                f"{path} is compressed, so its images cannot be read one by one. Unpack it, or make a store: sgkit "
+                f"prepare {path} --out STORE --size SIZE."
+            )
         self.chosen = _choose(len(self.source), num, path)
         self.num = len(self.chosen)
         self._reader = self.source.reader()
-        self._options = ImageOptions(size=(1, 1), channels=3, exact_decoding=True)
+        bits = find_range([self.source]).bits
+        self._options = ImageOptions(size=(1, 1), channels=3, exact_decoding=True, bits=bits)
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As of :class:`Pile`; a batch ends where the size changes."""
@@ -154,12 +186,40 @@ class FilePile(Pile):
         for position in range(self.num):
             payload = self._payload(position)
             digest.update(hashlib.sha256(payload if isinstance(payload, bytes) else payload.tobytes()).digest())
-        return {"files": digest.hexdigest(), "num": self.num}
+        found: dict[str, Any] = {"files": digest.hexdigest(), "num": self.num}
+        return found if self._options.bits == FULL_BITS else {**found, "bits": self._options.bits}
 
     def info(self) -> PileInfo:
         """As of :class:`Pile`."""
-        height, width = self._read(0).shape[1:]
-        return PileInfo(path=self.path, kind="files", num_images=self.num, image_size=(height, width))
+        counts = Counter(self._size(position) for position in range(self.num))
+        ordered = [size for size, _ in counts.most_common()]
+        differ: dict[str, Any] = {}
+        if len(counts) > 1:
+            shown = {size_text(size): count for size, count in counts.most_common(MOST_SIZES)}
+            by_pixels = sorted(counts, key=lambda size: (size[0] * size[1], size))
+            differ = {"image_sizes": shown, "smallest": by_pixels[0], "largest": by_pixels[-1]}
+        return PileInfo(
+            path=self.path,
+            kind="files",
+            num_images=self.num,
+            image_size=ordered[0],
+            num_sizes=len(counts),
+            sample_bits=self._options.bits,
+            **differ,
+        )
+
+    def _size(self, position: int) -> tuple[int, int]:
+        """Height and width of an image as it is used; of one that was not decoded, by its header."""
+        if position not in self._sizes:
+            try:
+                picture = open_picture(self._payload(position), max_pixels=self._options.max_pixels)
+                width, height = picture.size
+                has_exif = picture.format != "PNG" or "exif" in picture.info  # to look for EXIF decodes other PNGs
+                turned = has_exif and picture.getexif().get(0x0112, 1) >= 5
+                self._sizes[position] = (width, height) if turned else (height, width)
+            except BadImageError:
+                self._read(position)  # which says what is wrong
+        return self._sizes[position]
 
     def _payload(self, position: int) -> Payload:
         item = self.source[self.chosen[position]]
@@ -171,7 +231,9 @@ class FilePile(Pile):
     def _read(self, position: int) -> Tensor:
         name = self.source[self.chosen[position]].name
         try:
-            return torch.from_numpy(pixels_of(name, self._payload(position), self._options, resize=False))
+            pixels = pixels_of(name, self._payload(position), self._options, resize=False)
+            self._sizes[position] = (pixels.shape[1], pixels.shape[2])
+            return torch.from_numpy(pixels)
         except BadImageError as error:
             raise InputError(
                 f"{name} in {self.path} cannot be used: {' '.join(map(str, error.args))}. Remove it, or make a store: "
@@ -261,7 +323,7 @@ def open_pile(
 def _is_model(path: Path) -> bool:
     if path.is_dir():
         return (path / "snapshots").is_dir() or next(path.glob("[!.]*.safetensors"), None) is not None
-    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES
+    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES and sniff(path).kind not in IMAGE_KINDS
 
 
 def _choose(available: int, num: int | None, path: str) -> list[int]:

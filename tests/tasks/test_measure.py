@@ -232,7 +232,24 @@ def test_files_of_unlike_size(tmp_path: Path) -> None:
         Image.new("RGB", (size, 8)).save(tmp_path / f"{index}.png")
     pile = FilePile(str(tmp_path))
     assert [tuple(images.shape) for images in pile.batches(range(4), 10)] == [(2, 3, 8, 8), (1, 3, 8, 12), (1, 3, 8, 8)]
-    assert pile.info().image_size == (8, 8)
+    info = pile.info()
+    assert (info.image_size, info.num_sizes, info.smallest, info.largest) == ((8, 8), 2, (8, 8), (8, 12))
+    assert info.image_sizes == {"8x8": 3, "12x8": 1}
+    assert FilePile(str(tmp_path)).info() == info  # from the headers, without decoding
+
+
+def test_sizes_and_bits_of_files_are_told(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for index, size in enumerate((8, 8, 12, 8)):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (size, 16)).save(folder / f"{index}.jpg", exif=exif)
+    Image.fromarray(np.full((8, 16), 4000, np.uint16)).save(folder / "z.png")
+    warnings = " ".join(run(folder, data).warnings)
+    assert "images of 2 sizes, 16x8 to 16x12, most often 16x8 (WxH)" in warnings
+    assert "use 12 bits" in warnings
+    assert "sharper" not in warnings
 
 
 def test_bad_file_is_named(data: Path) -> None:
