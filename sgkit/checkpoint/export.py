@@ -19,9 +19,9 @@ from sgkit.checkpoint.adapters.tables import Array, written
 from sgkit.checkpoint.native import save
 from sgkit.checkpoint.state_dicts import ARRAY_KEY, METADATA_KEY
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
-from sgkit.errors import InputError, UsageError, did_you_mean
+from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, check_new
 
 __all__ = ["FORMS", "check_target", "export"]
 
@@ -33,7 +33,7 @@ FORMS: dict[str, tuple[str, ...]] = {
 """Form -> the endings that its files may have; of several forms with an ending, the first is meant by it."""
 
 
-def export(model: Model, path: str | Path, *, form: str | None = None) -> str:
+def export(model: Model, path: str | Path, *, form: str | None = None, overwrite: bool = False) -> str:
     """The form in which ``model`` was written to ``path``.
 
     Args:
@@ -41,6 +41,7 @@ def export(model: Model, path: str | Path, *, form: str | None = None) -> str:
         path: the file to make; its ending chooses the form when none is named.
         form: ``native`` (.safetensors), ``nvidia`` (a state dict with NVIDIA's names: .npz or .safetensors) or
             ``rosinality`` (.pt).
+        overwrite: replace the file if it exists.
 
     Raises:
         InputError: the path exists.
@@ -48,7 +49,7 @@ def export(model: Model, path: str | Path, *, form: str | None = None) -> str:
             not fit is named.
     """
     path = Path(path)
-    form = check_target(path, form)
+    form = check_target(path, form, overwrite=overwrite)
     if form == "native":
         save(model, path)
     elif form == "nvidia":
@@ -58,19 +59,21 @@ def export(model: Model, path: str | Path, *, form: str | None = None) -> str:
     return form
 
 
-def check_target(path: Path, form: str | None = None) -> str:
+def check_target(path: Path, form: str | None = None, *, overwrite: bool = False) -> str:
     """The form that :func:`export` would write to ``path``; it raises what that would raise, before a model is read."""
-    if path.exists():
-        raise InputError(f"{path} exists already. Remove it or choose another name; nothing was touched.")
+    check_new(path, overwrite=overwrite)
     if form is None:
         form = next((name for name, endings in FORMS.items() if path.suffix in endings), None)
     if form is None:
         endings = sorted({ending for endings in FORMS.values() for ending in endings})
-        raise UsageError(f"A model is written to {', '.join(endings)}; {path.name!r} ends otherwise.")
+        raise UsageError(f"Unsupported extension {path.suffix or '(none)'} of {path.name}. Use {', '.join(endings)}.")
     if form not in FORMS:
         raise UsageError(f"Unknown form {form!r}. {did_you_mean(form, FORMS)}")
     if path.suffix not in FORMS[form]:
-        raise UsageError(f"Form {form!r} is written to {' or '.join(FORMS[form])}; {path.name!r} ends otherwise.")
+        raise UsageError(
+            f"Unsupported extension {path.suffix or '(none)'} of {path.name} for --form {form}. "
+            f"Use {' or '.join(FORMS[form])}."
+        )
     return form
 
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +48,9 @@ __all__ = [
 Source = int | str | Path | Latents
 """A seed, a latent file, or latents; the last two may stand for several pictures."""
 LabelChoice = int | str | Sequence[float]
-"""A class number; a label vector; or either of them, or the name of a class, as text."""
+"""A class number; a label vector; either of them, or the name of a class, as text; for seeds also ``random``."""
+RANDOM_CLASS = "random"
+"""Stands for a class that depends on the seed."""
 NoiseName = Literal["const", "random", "none"]
 """``const``: the model's maps, or a latent's own; ``random``: other noise for each seed; ``none``: no noise."""
 
@@ -116,11 +119,19 @@ def origin_latents(model: Model, origin: Origin, settings: DrawSettings) -> Late
     """
     if origin.latents is None:
         assert origin.seed is not None
-        label = label_vector(model, settings.label)
+        label = _label_of_seed(model, settings.label, origin.seed)
         return Latents(space="z", values={"z": model.sample_z([origin.seed])}, label=label, names=(origin.name,))
     if origin.space == "z" and origin.latents.label is None:
         return replace(origin.latents, label=label_vector(model, settings.label))
     return origin.latents
+
+
+def _label_of_seed(model: Model, label: LabelChoice | None, seed: int) -> Tensor | None:
+    """As :func:`label_vector`; ``random`` is a class that the seed chooses."""
+    if label != RANDOM_CLASS or model.config.label_dim == 0 or RANDOM_CLASS in model.class_names:
+        return label_vector(model, label)
+    generator = np.random.RandomState([seed, 1])  # independent of z, which RandomState(seed) draws
+    return model.one_hot(int(generator.randint(model.config.label_dim)), count=1)
 
 
 def label_vector(model: Model, label: LabelChoice | None) -> Tensor | None:
@@ -132,18 +143,17 @@ def label_vector(model: Model, label: LabelChoice | None) -> Tensor | None:
     length = model.config.label_dim
     if label is None:
         if length > 0:
-            raise UsageError(
-                f"The model is conditional: give a class from 0 to {length - 1}, or a label vector of length {length}."
-                + _known_names(model)
-            )
+            raise UsageError(f"This model is conditional: choose a class with --class. {_allowed_labels(model)}")
         return None
     if length == 0:
-        raise UsageError("The model takes no label; leave it out.")
+        raise UsageError("This model is unconditional: remove --class (in Python: label).")
     chosen = _parsed_label(model, label) if isinstance(label, str) else label
     if isinstance(chosen, int):
         return model.one_hot([chosen])
     if len(chosen) != length:
-        raise UsageError(f"A label of length {len(chosen)} was given; the model takes one of length {length}.")
+        raise UsageError(f"A label of length {len(chosen)} was given. {_allowed_labels(model)}")
+    if not all(math.isfinite(value) for value in chosen):
+        raise UsageError(f"The label {list(chosen)} is not finite. {_allowed_labels(model)}")
     return torch.tensor([list(chosen)], dtype=torch.float32, device=model.device)
 
 
@@ -161,16 +171,18 @@ def _parsed_label(model: Model, text: str) -> int | Sequence[float]:
         or not all(math.isfinite(value) for value in values)
         or (is_class and not (values[0] >= 0 and values[0].is_integer()))
     ):
-        raise UsageError(
-            f"{text!r} is no label. Give a class number (3), a class name, or a vector of numbers (0.2,0.8)."
-            + _known_names(model)
-        )
+        known = "" if model.class_names or not any(map(str.isalpha, text)) else ": its file has no class names"
+        raise UsageError(f"{text!r} is not a class of this model{known}. {_allowed_labels(model)}")
     return int(values[0]) if is_class else values
 
 
-def _known_names(model: Model) -> str:
-    names = model.class_names
-    return f" Its classes are: {name_list(names)}." if names else ""
+def _allowed_labels(model: Model) -> str:
+    names, length = model.class_names, model.config.label_dim
+    if length == 1:
+        return "Allowed: one number."
+    named = f" ({name_list(names)})" if names else ""
+    vector = f"a label vector of {length} numbers (0.2,0.8,...)"
+    return f"Allowed: a class number from 0 to {length - 1}{named}, {vector}, or for seeds: {RANDOM_CLASS}."
 
 
 def origin_styles(model: Model, origins: Sequence[Origin], settings: DrawSettings) -> dict[str, Tensor]:

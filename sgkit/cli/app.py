@@ -22,6 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import sgkit
 from sgkit.cli import report, terminal
+from sgkit.cli.options import refuse_infinite
 from sgkit.errors import SgkitError, did_you_mean
 from sgkit.faults import explain
 
@@ -60,37 +61,37 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "generate",
         "sgkit.cli.generate:generate",
-        "Draw pictures from seeds or latent files: a folder of them, or one grid.",
+        "Generate images from seeds or latent files: a folder of them, or one grid.",
         _IMAGES,
     ),
     CommandRow(
         "mix",
         "sgkit.cli.mix:mix",
-        "Mix styles: every row's picture with the coarse, middle or fine styles of every column's.",
+        "Mix styles: each row's image with the coarse, middle or fine styles of each column's.",
         _IMAGES,
     ),
     CommandRow(
         "interpolate",
         "sgkit.cli.interpolate:interpolate",
-        "Walk from picture to picture: an animation, or a folder of frames.",
+        "Interpolate between images: an animation, or a folder of frames.",
         _IMAGES,
     ),
     CommandRow(
         "project",
         "sgkit.cli.project:project",
-        "Find the latents and noise maps of given pictures, to generate, mix and edit them like the model's own.",
+        "Find the latents and noise maps of given images, so you can mix and edit them like generated ones.",
         _IMAGES,
     ),
     CommandRow(
         "panorama",
         "sgkit.cli.panorama:panorama",
-        "Weave many styles into one picture of any length, in a single walk: no cuts, no seams.",
+        "Blend many images into one panorama of any length, without visible seams.",
         _IMAGES,
     ),
     CommandRow(
         "metrics",
         "sgkit.cli.metrics:metrics",
-        "Measure how far images are from data: FID, KID and their EfficientNet kin.",
+        "Compare images with a dataset: FID, KID, and the same distances on EfficientNet features.",
         _MEASURING,
     ),
     CommandRow(
@@ -99,7 +100,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "demo",
         "sgkit.cli.demo:demo",
-        "Do the whole main job on sample images, in about five minutes, and show it on one page.",
+        "Run every step on sample images (about five minutes) and show the results on one page.",
         _OTHER,
     ),
     CommandRow(
@@ -111,11 +112,14 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "convert",
         "sgkit.cli.convert:convert",
-        "Write a model in another form; every tensor stays the same bit for bit.",
+        "Convert a model to a different file format; every tensor stays the same bit for bit.",
         _OTHER,
     ),
     CommandRow(
-        "doctor", "sgkit.cli.doctor:doctor", "Show what this machine offers, and what is missing for what.", _OTHER
+        "doctor",
+        "sgkit.cli.doctor:doctor",
+        "Check this machine: versions, devices, and which optional features are available.",
+        _OTHER,
     ),
 )
 """Every command, in the order of the help page."""
@@ -192,10 +196,10 @@ def load_command(name: str) -> Any:
     if isinstance(target, typer.Typer):
         group = typer.main.get_group(target)
         group.name = name
-        return group
+        return refuse_infinite(group)
     single = typer.Typer(add_completion=False)
     single.command(name)(target)
-    return typer.main.get_command(single)
+    return refuse_infinite(typer.main.get_command(single))
 
 
 app = typer.Typer(
@@ -280,4 +284,4 @@ def _usage_message(error: typer.TyperException) -> str:
     option, known = getattr(error, "option_name", None), getattr(error, "possibilities", None)
     if option and known:
         return f"No such option: {option}. {did_you_mean(option, known)}"
-    return error.format_message().replace("Value error, ", "")  # how pydantic introduces what a choice refuses
+    return error.format_message().replace("Value error, ", "").replace("Input should be", "it must be")

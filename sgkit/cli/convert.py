@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption
+from sgkit.cli.options import ForceOption, JsonOption, parse_model
 
 if TYPE_CHECKING:
     from sgkit.tasks.convert import ConvertResult
@@ -18,33 +18,46 @@ __all__ = ["convert"]
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="A model file, a run directory, or another project's checkpoint.")
+        Path,
+        typer.Argument(
+            metavar="IN", parser=parse_model, help="A model file, a run folder, or a checkpoint of another tool."
+        ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to make: .safetensors, .pt or .npz.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .safetensors, .pt or .npz.")],
     form: Annotated[
         str | None,
         typer.Option(
             "--form",
             metavar="FORM",
             help="native (.safetensors), rosinality (.pt), or nvidia: a state dict with NVIDIA's tensor names (.npz, "
-            ".safetensors). By default as the ending of OUT says.",
+            ".safetensors).",
+            show_default="chosen by the extension of OUT",
         ),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="N", help="Side of images, where files do not say it (rosinality's StyleGAN1)."),
+        typer.Option(
+            "--size",
+            metavar="N",
+            min=1,
+            help="Image size, if the checkpoint does not record it (rosinality's StyleGAN1).",
+        ),
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Write a model in another form; every tensor stays the same bit for bit.
+    """Convert a model to a different file format; every tensor stays the same bit for bit.
 
     Reads checkpoints of stylegan2-ada-pytorch, stylegan3, TensorFlow's StyleGAN2, StyleGAN and ProGAN, and rosinality's
     StyleGAN2 and StyleGAN. Nothing in a file is executed.
     """
+    from sgkit.runtime.files import check_new
+
+    check_new(out, overwrite=force)
     with report.progress_bar("Converting") as on_progress:
         from sgkit.tasks.convert import convert as task
 
-        result = task(source, out, form=form, image_size=size, on_progress=on_progress)
+        result = task(source, out, form=form, image_size=size, overwrite=force, on_progress=on_progress)
     report.emit(result, json=json, show=_show)
 
 

@@ -54,21 +54,21 @@ class Record:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Gets everything, index.html first.")] = Path(
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Output folder; open index.html in it.")] = Path(
         "demo"
     ),
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0.05, metavar="N", help="Longest time to train.")
+        float, typer.Option("--minutes", min=0.05, metavar="N", help="Maximum training time, in minutes.")
     ] = DemoScale.minutes,
     kimg: Annotated[
-        float, typer.Option("--kimg", min=0.032, metavar="N", help="Most thousands of images to train on.")
+        float, typer.Option("--kimg", min=0.032, metavar="N", help="Maximum training length, in thousands of images.")
     ] = DemoScale.kimg,
     json: JsonOption = False,
 ) -> None:
-    """Do the whole main job on sample images, in about five minutes, and show it on one page.
+    """Run every step on sample images (about five minutes) and show the results on one page.
 
-    Paints landscapes, prepares and trains on them, generates, mixes, interpolates, projects, weaves a panorama and
-    measures. Stopped midway, the same command goes on.
+    Paints landscapes, prepares and trains on them, generates, mixes, interpolates, projects, makes a panorama and
+    measures. If it is stopped, the same command continues.
     """
     facts = run_demo(out, DemoScale(minutes=minutes, kimg=kimg))
     report.emit(facts, json=json, show=_show)

@@ -14,10 +14,10 @@ __all__ = ["doctor"]
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Show what this machine offers, and what is missing for what.
+    """Check this machine: versions, devices, and which optional features are available.
 
-    Prints versions, devices and the precision each is fast in, and the optional programs and packages with the commands
-    that need them. Changes nothing.
+    Lists versions, devices with the precision that each is fast in, and optional programs and packages with the
+    commands that need them. Changes nothing.
     """
     from sgkit.tasks.doctor import examine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,10 +12,10 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import parse_seeds, parse_size
-from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.checkpoint.origins import DrawSettings
+    from sgkit.cli.options import Given
     from sgkit.config import Precision
     from sgkit.model import Model
 
@@ -25,6 +26,7 @@ __all__ = [
     "GapOption",
     "Grid",
     "GridOption",
+    "LatentOption",
     "NoiseOption",
     "Psi",
     "PsiOption",
@@ -32,6 +34,8 @@ __all__ = [
     "check_model_hashes",
     "draw_settings",
     "parse_grid",
+    "parse_latent",
+    "parse_png",
     "parse_psi",
     "parse_sources",
 ]
@@ -44,6 +48,8 @@ class Psi(tuple[float, ...]):
 
 
 DEFAULT_PSI = Psi((1.0,))
+MOST_PSI = 1.5
+"""Truncation further out than this mostly gives garbage, which is warned of."""
 
 
 class Grid(tuple[int, int]):
@@ -67,11 +73,14 @@ def parse_psi(text: str | Psi) -> Psi:
     if isinstance(text, Psi):
         return text
     try:
-        return Psi(float(word) for word in text.split(","))
+        psi = Psi(float(word) for word in text.split(","))
     except ValueError:
+        psi = Psi((math.nan,))
+    if not all(map(math.isfinite, psi)):
         raise typer.BadParameter(
-            f"{text!r} is no truncation psi. Give one number (0.7), or one for each layer of w+ (1,1,0.7,0.5)."
-        ) from None
+            f"Not a truncation psi: {text!r}. Use one number (0.7), or one for each layer of w+ (1,1,0.7,0.5)."
+        )
+    return psi
 
 
 def parse_grid(text: str | Grid) -> Grid:
@@ -85,60 +94,102 @@ def parse_grid(text: str | Grid) -> Grid:
     try:
         size = parse_size(text)
     except typer.BadParameter:
-        raise typer.BadParameter(f"{text!r} is no grid. Give COLUMNSxROWS (4x3).") from None
+        raise typer.BadParameter(f"Not a grid: {text!r}. Use COLUMNSxROWS, for example 4x3.") from None
     return Grid((size.width, size.height))
 
 
 def parse_sources(text: str | Sources) -> Sources:
-    """Seeds and latent files from ``0,3,7-12,face.npz``, in that order.
+    """Seeds and latent files from ``0,3,7-12,face.npz``, in that order; a projection's folder stands for its latents.
 
     Raises:
-        typer.BadParameter: a word is neither a list of seeds nor the name of an ``.npz`` file.
+        InputError: a file is not there, or is no latent file.
+        typer.BadParameter: a word is neither a list of seeds nor the name of a file.
     """
     if isinstance(text, Sources):
         return text
+    from sgkit.runtime.mistaken import latent_files
+
+    if Path(text).exists():  # a name may contain commas
+        return Sources(latent_files(text))
     found: list[int | Path] = []
     for word in (part.strip() for part in text.split(",")):
-        if word.lower().endswith(".npz"):
-            found.append(Path(word))
-        elif re.fullmatch(r"[\d\s-]+", word):
+        if re.fullmatch(r"[\d\s-]+", word):
             found.extend(parse_seeds(word))
+        elif re.search(r"[./\\]", word) or Path(word).exists():
+            found.extend(latent_files(word))
         else:
             raise typer.BadParameter(
-                f"{word!r} is neither a seed, a range of seeds, nor a latent file (.npz). Write them such as "
+                f"Not a seed or latent file: {word!r}. Use numbers, ranges and .npz files, for example "
                 "0,3,7-12,face.npz."
             )
     return Sources(found)
 
 
+def parse_latent(text: str | Path) -> Sources:
+    """A latent file, or the latent files in a folder of projections.
+
+    Raises:
+        InputError: it is not there, or is no latent file.
+    """
+    from sgkit.runtime.mistaken import latent_files
+
+    return Sources(latent_files(text))
+
+
+def parse_png(text: str | Path) -> Path:
+    """The name of a PNG file to write.
+
+    Raises:
+        typer.BadParameter: it does not end in .png.
+    """
+    path = Path(text)
+    if path.suffix.lower() != ".png":
+        better = path.with_suffix(".png") if path.name else "image.png"
+        raise typer.BadParameter(f"The image is written as PNG, and {str(path)!r} does not end in .png. Use {better}.")
+    return path
+
+
+LatentOption = Annotated[
+    list[Sources] | None,
+    typer.Option(
+        "--latent",
+        parser=parse_latent,
+        metavar="FILE.npz",
+        help="Also render this latent file (or folder of projections), after the seeds. Can be repeated.",
+    ),
+]
 PsiOption = Annotated[
     Psi,
     typer.Option(
         "--psi",
         parser=parse_psi,
         metavar="PSI",
-        help="Truncation: 1 keeps variety, 0.5 to 0.8 gives better, more alike pictures. One number, or one per layer.",
+        help="Truncation psi: 1 keeps full variety; 0.5-0.8 gives cleaner but more similar images. One number, or one "
+        "per layer of w+.",
     ),
 ]
 CutoffOption = Annotated[
     int | None,
-    typer.Option("--psi-cutoff", min=0, metavar="N", help="Truncate only the first N layers of w+."),
+    typer.Option("--psi-cutoff", min=1, metavar="N", help="Apply --psi only to the first N layers of w+."),
 ]
 NoiseOption = Annotated[
     Literal["const", "random", "none"],
-    typer.Option("--noise", help="const: the model's own; random: other for each seed; none: without."),
+    typer.Option(
+        "--noise", help="Noise inputs: const (stored in the model), random (different for each seed), or none."
+    ),
 ]
 GridOption = Annotated[
     Grid | None,
-    typer.Option("--grid", parser=parse_grid, metavar="COLSxROWS", help="Shape of the grid, such as 4x3."),
+    typer.Option("--grid", parser=parse_grid, metavar="COLSxROWS", help="Shape of the grid, for example 4x3."),
 ]
-GapOption = Annotated[int, typer.Option("--gap", min=0, metavar="PIXELS", help="Space between the pictures of a grid.")]
-BatchOption = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures drawn at a time.")]
+GapOption = Annotated[int, typer.Option("--gap", min=0, metavar="PIXELS", help="Space between the images of a grid.")]
+BatchOption = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images generated at a time.")]
 
 
 def draw_settings(
     model: Model,
     sources: Iterable[int | Path],
+    given: Given,
     *,
     psi: Psi,
     cutoff: int | None,
@@ -146,14 +197,16 @@ def draw_settings(
     noise: Literal["const", "random", "none"],
     precision: Precision,
 ) -> DrawSettings:
-    """The settings that options stand for, checked against what is drawn.
+    """The settings that options stand for, checked against the model and what is drawn.
 
     Raises:
-        UsageError: truncation was asked for, but nothing is truncated: all latents are of w, w+ or s.
+        UsageError: an option would change nothing: the model has no noise inputs or no average w, or all latents are
+            of w, w+ or s.
     """
     from sgkit.checkpoint.origins import DrawSettings, read_origins
     from sgkit.runtime.precision import resolve_precision
 
+    origins = list(read_origins(sources))
     settings = DrawSettings(
         label=label,
         truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
@@ -161,16 +214,38 @@ def draw_settings(
         noise=noise,
         precision=resolve_precision(precision, model.device),
     )
-    if settings.truncates and all(origin.space != "z" for origin in read_origins(sources)):
-        raise UsageError(
-            "--psi truncates seeds and latents of the space z, and none was given: w, w+ and s are drawn as they are. "
-            "Leave --psi out."
+    mapped = any(origin.space == "z" for origin in origins)
+    unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
+    given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
+    given.refuse("psi_cutoff", when=cutoff == model.num_ws, because=f"all {model.num_ws} layers are truncated anyway")
+    for name in ("psi", "psi_cutoff"):
+        given.refuse(name, when=settings.truncates and not mapped, because=unmapped)
+        average = model.generator.mapping.tracks_average
+        given.refuse(
+            name, when=settings.truncates and not average, because="this model has no average w to truncate to"
         )
+    takes_label = any(
+        origin.latents is None or (origin.space == "z" and origin.latents.label is None) for origin in origins
+    )
+    because = "the given latents have their own labels" if mapped else unmapped
+    given.refuse("label", when=model.config.label_dim > 0 and not takes_label, because=because)
+    has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
+    given.refuse("noise", when=noise != "const" and not has_noise, because="this model has no noise inputs")
+    _warn_of_psi(settings)
     return settings
 
 
+def _warn_of_psi(settings: DrawSettings) -> None:
+    psi = settings.truncation_psi
+    far = [value for value in (psi if isinstance(psi, Sequence) else [psi]) if not abs(value) <= MOST_PSI]
+    if far:
+        report.warning(
+            f"--psi {far[0]:g} is outside -{MOST_PSI} to {MOST_PSI}: expect distorted images. 0.5-1 is usual."
+        )
+
+
 def check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
-    """Warn of latent files that were written for another model."""
+    """Warn of latent files that were written for a different model."""
     files = [source for source in sources if isinstance(source, Path)]
     if not files:
         return
@@ -179,4 +254,4 @@ def check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
     own = model.content_hash()
     for file in files:
         if load_latents(file).model_hash not in (None, own):
-            report.warning(f"{file} holds latents of another model; the picture may be quite another.")
+            report.warning(f"{file} was made with a different model. The image may look different.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,12 +14,23 @@ from sgkit.cli.drawing import (
     CutoffOption,
     GapOption,
     GridOption,
+    LatentOption,
     NoiseOption,
     PsiOption,
     check_model_hashes,
     draw_settings,
 )
-from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, ModelArgument, PrecisionOption, Seeds, SeedsOption
+from sgkit.cli.options import (
+    DeviceOption,
+    ForceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+    Seeds,
+    parse_seeds,
+)
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,53 +39,70 @@ if TYPE_CHECKING:
 __all__ = ["generate"]
 
 
+DEFAULT_SEEDS = range(16)
+
+
 def generate(
+    context: typer.Context,
     model: ModelArgument,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER|FILE.png", help="A folder for one file each, or one picture.")
+        Path,
+        typer.Option(
+            "--out", metavar="FOLDER|FILE.png", help="A folder for separate images, or a .png file for a grid."
+        ),
     ],
-    seeds: SeedsOption = Seeds(),  # noqa: B008
-    latent: Annotated[
-        list[Path] | None,
-        typer.Option("--latent", metavar="FILE.npz", help="Draw a latent file, behind the seeds; may be repeated."),
-    ] = None,
+    seeds: Annotated[
+        Seeds,
+        typer.Option(
+            "--seeds",
+            parser=parse_seeds,
+            metavar="LIST",
+            help="Seeds, for example 0,3,7-12 (both ends included).",
+            show_default="0-15, or none with --latent",
+        ),
+    ] = Seeds(),  # noqa: B008
+    latent: LatentOption = None,
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
     grid: GridOption = None,
     gap: GapOption = 0,
-    latents: Annotated[bool, typer.Option("--latents", help="Also write the pictures' latents, as .npz.")] = False,
+    latents: Annotated[bool, typer.Option("--latents", help="Also write the latents, as .npz files.")] = False,
     space: Annotated[
-        str, typer.Option("--space", metavar="z|w|w+|s", help="The space in which --latents writes them.")
+        Literal["z", "w", "w+", "s"], typer.Option("--space", help="Latent space that --latents writes.")
     ] = "w+",
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Draw pictures from seeds or latent files: a folder of them, or one grid.
+    """Generate images from seeds or latent files: a folder of them, or one grid.
 
-    Every PNG says inside how it was made, and a folder has a manifest.json. Under torchrun, processes share the files.
+    Every PNG records how it was made, and a folder has a manifest.json. Under torchrun, processes share the files.
     """
+    single = out.suffix.lower() == ".png"
+    given, sources = Given(context), [*seeds, *(file for files in latent or [] for file in files)] or [*DEFAULT_SEEDS]
+    _check(given, out, single=single, latents=latents)
+    from sgkit.runtime.files import check_new
+
+    seeded = (out / f"seed{source:04d}.png" for source in sources if isinstance(source, int))
+    for path in [out, *([out.with_suffix(".npz")] if latents else [])] if single else seeded:
+        check_new(path, overwrite=force)
     import sgkit
-    from sgkit.checkpoint.latents import SPACES, Space
     from sgkit.runtime.distributed import distributed
     from sgkit.tasks.generate import generate_files, generate_grid
 
-    single = out.suffix.lower() == ".png"
-    written: Space | None = next((known for known in SPACES if known == space), None)
-    _check(out, space if written is None else None, grid_without_file=grid is not None and not single)
-    sources = [*seeds, *(latent or [])] or [*range(16)]
-    with distributed(device) as context, report.progress_bar("Generating") as on_progress:
-        if single and context.world_size > 1:
-            raise UsageError("A grid is drawn by one process. Run it without torchrun, or give a folder as --out.")
-        opened = sgkit.load(model, device=context.device)
+    with distributed(device) as processes, report.progress_bar("Generating") as on_progress:
+        if single and processes.world_size > 1:
+            raise UsageError("A grid is made by one process. Run it without torchrun, or give a folder as --out.")
+        opened = sgkit.load(model, device=processes.device)
         check_model_hashes(opened, sources)
         settings = draw_settings(
-            opened, sources, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+            opened, sources, given, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
         )
-        kept = written if latents else None
+        kept = space if latents else None
         if single:
             result = generate_grid(
                 opened,
@@ -85,27 +113,41 @@ def generate(
                 gap=gap,
                 latents=kept,
                 batch=batch,
+                overwrite=force,
                 on_progress=on_progress,
             )
         else:
             result = generate_files(
-                opened, sources, out, settings, latents=kept, batch=batch, context=context, on_progress=on_progress
+                opened,
+                sources,
+                out,
+                settings,
+                latents=kept,
+                batch=batch,
+                overwrite=force,
+                context=processes,
+                on_progress=on_progress,
             )
     report.emit(result, json=json, show=_show)
 
 
-def _check(out: Path, unknown_space: str | None, *, grid_without_file: bool) -> None:
-    if unknown_space is not None:
-        raise UsageError(f"Unknown space {unknown_space!r}. Allowed: z, w, w+, s.")
-    if grid_without_file:
-        raise UsageError(f"--grid makes one picture, but --out {out} is a folder. Give --out a name that ends in .png.")
+def _check(given: Given, out: Path, *, single: bool, latents: bool) -> None:
+    """Refuse options that do not go together, before anything is loaded.
+
+    Raises:
+        UsageError: naming the option.
+    """
     if out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
-        raise UsageError(f"Pictures are written as PNG. Give --out {out.with_suffix('.png')}, or a folder.")
+        raise UsageError(f"Images are written as PNG. Use --out {out.with_suffix('.png')}, or a folder.")
+    for name in ("grid", "gap"):
+        because = f"--out {out} is a folder, where each image is a separate file; a grid needs a name that ends in .png"
+        given.refuse(name, when=not single, because=because)
+    given.refuse("space", when=not latents, because="it is the space that --latents writes, and --latents is not given")
 
 
 def _show(result: GenerateResult) -> None:
     where = result.manifest.parent if result.manifest else result.files[0]
-    pictures = f"{result.count} picture{'s' * (result.count != 1)}"
+    images = f"{result.count} image{'s' * (result.count != 1)}"
     others = [file.name for file in result.files if file.suffix == ".npz"]
     latents = "" if not others else f", latents in {others[0] if len(others) == 1 else '*.npz'}"
-    report.out(f"{pictures} in {where}{latents} ({report.duration(result.seconds)})")
+    report.out(f"{images} in {where}{latents} ({report.duration(result.seconds)})")

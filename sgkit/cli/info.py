@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption
+from sgkit.cli.options import JsonOption, parse_existing
 
 if TYPE_CHECKING:
     from sgkit.tasks.info import LayerSummary, ModelSummary
@@ -21,12 +21,20 @@ MOST_TEXT = 100
 
 def info(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A model file, a run directory, or another project's checkpoint.")
+        Path,
+        typer.Argument(
+            metavar="FILE", parser=parse_existing, help="A model file, a run folder, or a checkpoint of another tool."
+        ),
     ],
     layers: Annotated[bool, typer.Option("--layers/--no-layers", help="List the layers of every network.")] = True,
     size: Annotated[
         int | None,
-        typer.Option("--size", metavar="N", help="Side of images, where files do not say it (rosinality's StyleGAN1)."),
+        typer.Option(
+            "--size",
+            metavar="N",
+            min=1,
+            help="Image size, if the checkpoint does not record it (rosinality's StyleGAN1).",
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

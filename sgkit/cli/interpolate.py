@@ -22,39 +22,59 @@ from sgkit.cli.drawing import (
     parse_grid,
     parse_sources,
 )
-from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, ModelArgument, PrecisionOption
+from sgkit.cli.options import (
+    DeviceOption,
+    ForceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+)
 
 if TYPE_CHECKING:
     from sgkit.tasks.interpolate import InterpolateResult
 
 __all__ = ["interpolate"]
 
+FILMS = (".gif", ".webp", ".mp4")
+
 
 def interpolate(
+    context: typer.Context,
     model: ModelArgument,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE|FOLDER", help="A .gif, .webp or .mp4 (by ffmpeg), or a folder of frames."),
+        typer.Option(
+            "--out", metavar="FILE|FOLDER", help="A .gif, .webp or .mp4 file (needs ffmpeg), or a folder of frames."
+        ),
     ],
     seeds: Annotated[
         Sources,
-        typer.Option("--seeds", parser=parse_sources, metavar="LIST", help="Keyframes: seeds and latent files (.npz)."),
+        typer.Option(
+            "--seeds", parser=parse_sources, metavar="LIST", help="Keyframes, 2 or more: seeds and latent files (.npz)."
+        ),
     ] = Sources((0, 1, 2, 3)),  # noqa: B008
-    space: Annotated[Literal["z", "w"], typer.Option("--space", help="The space to walk in.")] = "w",
+    space: Annotated[Literal["z", "w"], typer.Option("--space", help="Latent space to interpolate in.")] = "w",
     path: Annotated[
         Literal["linear", "spherical"],
-        typer.Option("--path", help="Straight, or at an even distance from the centre."),
+        typer.Option("--path", help="Straight lines, or arcs that keep the distance from the centre."),
     ] = "linear",
     smooth: Annotated[
-        Literal["none", "cubic"], typer.Option("--smooth", help="cubic: pass the keyframes without a jerk.")
+        Literal["none", "cubic"],
+        typer.Option("--smooth", help="cubic passes the keyframes at steady speed, without corners."),
     ] = "none",
-    frames: Annotated[int, typer.Option("--frames", min=2, metavar="N", help="Frames of the whole walk.")] = 120,
-    fps: Annotated[float, typer.Option("--fps", metavar="N", help="Frames per second.")] = 30.0,
-    loop: Annotated[bool, typer.Option("--loop", help="Come back to the first keyframe without a seam.")] = False,
+    frames: Annotated[int, typer.Option("--frames", min=2, metavar="N", help="Total number of frames.")] = 120,
+    fps: Annotated[float, typer.Option("--fps", metavar="N", help="Frames per second, in a film.")] = 30.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Return to the first keyframe, for a seamless loop.")] = False,
     grid: Annotated[
         Grid,
         typer.Option(
-            "--grid", parser=parse_grid, metavar="COLSxROWS", help="Several walks side by side.", show_default="1x1"
+            "--grid",
+            parser=parse_grid,
+            metavar="COLSxROWS",
+            help="Several interpolations side by side.",
+            show_default="1x1",
         ),
     ] = Grid((1, 1)),  # noqa: B008
     gap: GapOption = 0,
@@ -65,23 +85,34 @@ def interpolate(
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Walk from picture to picture: an animation, or a folder of frames.
+    """Interpolate between images: an animation, or a folder of frames.
 
-    With --grid, the keyframes are shared out: --seeds 0-11 --grid 2x2 makes four walks of three keyframes each.
+    With --grid, the keyframes are divided: --seeds 0-11 --grid 2x2 makes four interpolations of three keyframes each.
     """
+    from sgkit.runtime.files import check_new
+
+    given = Given(context)
+    given.refuse(
+        "fps",
+        when=out.suffix.lower() not in FILMS,
+        because=f"--out {out} is a folder of frames, which has no frame rate",
+    )
+    given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
+    check_new(out, overwrite=force)
     import sgkit
     from sgkit.runtime.device import resolve_device
     from sgkit.store.animations import check_animation
     from sgkit.tasks.interpolate import Curve, interpolate_file
 
     check_animation(out, fps=fps)
-    with report.progress_bar("Walking") as on_progress:
+    with report.progress_bar("Interpolating") as on_progress:
         opened = sgkit.load(model, device=resolve_device(device))
         check_model_hashes(opened, seeds)
         settings = draw_settings(
-            opened, seeds, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+            opened, seeds, given, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
         )
         result = interpolate_file(
             opened,
@@ -94,6 +125,7 @@ def interpolate(
             grid=grid,
             gap=gap,
             batch=batch,
+            overwrite=force,
             on_progress=on_progress,
         )
     report.emit(result, json=json, show=_show)

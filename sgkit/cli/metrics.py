@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption
+from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image
 
 if TYPE_CHECKING:
     from sgkit.tasks.measure import MeasureResult
@@ -19,35 +19,56 @@ __all__ = ["metrics"]
 def metrics(
     images: Annotated[
         str,
-        typer.Argument(metavar="MODEL|IMAGES|STORE", help="What to measure: a model, store, folder, zip or list."),
+        typer.Argument(
+            metavar="MODEL|IMAGES|STORE",
+            parser=parse_image,
+            help="Images to measure: a model, store, folder, zip file or list.",
+        ),
     ],
     data: Annotated[
-        str, typer.Option("--data", metavar="STORE|IMAGES", help="What to hold it against: usually the training data.")
+        str,
+        typer.Option(
+            "--data", parser=parse_image, metavar="STORE|IMAGES", help="Reference images, usually the training data."
+        ),
     ],
     names: Annotated[
-        str, typer.Option("--metrics", metavar="NAMES", help="Any of fd_effnet, kd_effnet, fid, kid, with commas.")
+        str,
+        typer.Option(
+            "--metrics", metavar="NAMES", help="One or more of fd_effnet, kd_effnet, fid, kid, separated by commas."
+        ),
     ] = "fd_effnet,kd_effnet",
     num_images: Annotated[
         int | None,
-        typer.Option("--num-images", min=2, metavar="N", help="Images to measure; a model makes as many as is usual."),
+        typer.Option(
+            "--num-images",
+            min=2,
+            metavar="N",
+            help="Number of images to generate or read.",
+            show_default="all, or for a model the metric's standard, for example 50,000 for FID",
+        ),
     ] = None,
     num_data: Annotated[
-        int | None, typer.Option("--num-data", min=2, metavar="N", help="Images of the data; all of them if left out.")
+        int | None,
+        typer.Option("--num-data", min=2, metavar="N", help="Number of reference images to use.", show_default="all"),
     ] = None,
     psi: Annotated[
-        float, typer.Option("--psi", metavar="PSI", help="Truncation of a model's images; 1 is none.")
+        float, typer.Option("--psi", metavar="PSI", help="Truncation psi of a model's images; 1 turns it off.")
     ] = 1.0,
     label: LabelOption = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images at a time.")] = 32,
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images per batch.")] = 32,
     seed: SeedOption = 0,
-    workers: Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Processes that read a store.")] = 0,
-    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep the statistics of the data.")] = True,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, metavar="N", help="Processes that read a store; 0 reads in this process.")
+    ] = 0,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep the statistics of the data for later runs.")
+    ] = True,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Measure how far images are from data: FID, KID and their EfficientNet kin.
+    """Compare images with a dataset: FID, KID, and the same distances on EfficientNet features.
 
-    Images of a model come from the seeds 0, 1, 2 ..., so a number can be had again. Under torchrun, processes share the
+    Images of a model come from the seeds 0, 1, 2 ..., so results are reproducible. Under torchrun, processes share the
     work.
     """
     from sgkit.tasks.measure import MeasureConfig, measure

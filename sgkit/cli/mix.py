@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,10 +20,13 @@ from sgkit.cli.drawing import (
     Sources,
     check_model_hashes,
     draw_settings,
+    parse_png,
     parse_sources,
 )
 from sgkit.cli.options import (
     DeviceOption,
+    ForceOption,
+    Given,
     JsonOption,
     LabelOption,
     Layers,
@@ -30,33 +34,52 @@ from sgkit.cli.options import (
     PrecisionOption,
     parse_layers,
 )
-from sgkit.errors import UsageError
+from sgkit.errors import did_you_mean
 
 __all__ = ["mix"]
 
 _GROUPS = ("coarse", "middle", "fine")
 
 
-def _parse(text: str | Layers) -> str | Layers:
-    """The name of a group of layers, or numbers."""
-    return text if text in _GROUPS else parse_layers(text)
+def _parse(text: str | Layers) -> Any:
+    """The name of a group of layers, or numbers.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    if isinstance(text, str) and re.search(r"[^\W\d_]", text):
+        if text.strip().lower() in _GROUPS:
+            return text.strip().lower()
+        raise typer.BadParameter(
+            f"Unknown layers {text!r}. {did_you_mean(text, _GROUPS)} Numbers are allowed, too, for example 0-3,6."
+        )
+    return parse_layers(text, groups=_GROUPS)
 
 
 def mix(
+    context: typer.Context,
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture to write.")],
+    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
     rows: Annotated[
-        Sources, typer.Option("--rows", parser=parse_sources, metavar="LIST", help="Seeds and latent files: 0-3,a.npz.")
+        Sources,
+        typer.Option(
+            "--rows", parser=parse_sources, metavar="LIST", help="Seeds and latent files, for example 0-3,a.npz."
+        ),
     ],
     cols: Annotated[
-        Sources, typer.Option("--cols", parser=parse_sources, metavar="LIST", help="Seeds and latent files: 4-8,b.npz.")
+        Sources,
+        typer.Option(
+            "--cols", parser=parse_sources, metavar="LIST", help="Seeds and latent files, for example 4-8,b.npz."
+        ),
     ],
     layers: Annotated[
-        str,
+        Any,
         typer.Option(
             "--layers",
+            parser=_parse,
             metavar="coarse|middle|fine|LIST",
-            help="What the columns give: layers 0-3, 4-7, 8 and up, or numbers such as 0-3,6.",
+            help="Layers of w+ taken from the columns: coarse (0-3), middle (4-7), fine (8 and up), or numbers such as "
+            "0-3,6.",
         ),
     ] = "coarse",
     psi: PsiOption = DEFAULT_PSI,
@@ -67,30 +90,31 @@ def mix(
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Mix styles: every row's picture with the coarse, middle or fine styles of every column's.
+    """Mix styles: each row's image with the coarse, middle or fine styles of each column's.
 
-    The grid has the columns' pictures at the top and the rows' on the left. Coarse styles carry pose and shape, middle
-    ones features, fine ones colours and texture.
+    The grid shows the columns' images at the top and the rows' images on the left. Coarse styles control pose and
+    shape, middle styles features, fine styles colours and texture.
     """
+    from sgkit.runtime.files import check_new
+
+    check_new(out, overwrite=force)
     import sgkit
     from sgkit.runtime.device import resolve_device
     from sgkit.tasks.mix import mix as run
     from sgkit.tasks.mix import mix_picture
 
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"The mixture is written as PNG. Give --out {out.with_suffix('.png')}.")
-    numbers = _parse(layers)
     sources = [*rows, *cols]
     with report.progress_bar("Mixing") as on_progress:
         opened = sgkit.load(model, device=resolve_device(device))
         check_model_hashes(opened, sources)
         settings = draw_settings(
-            opened, sources, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+            opened, sources, Given(context), psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
         )
-        mixture = run(opened, rows, cols, settings, layers=numbers, batch=batch, on_progress=on_progress)
-        mix_picture(mixture, out, gap=gap)
+        mixture = run(opened, rows, cols, settings, layers=layers, batch=batch, on_progress=on_progress)
+        mix_picture(mixture, out, gap=gap, overwrite=force)
     facts = {
         "path": out,
         "rows": mixture.row_names,

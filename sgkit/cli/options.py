@@ -5,19 +5,26 @@ A command writes ``seeds: SeedsOption = Seeds((0,))``; the value that arrives is
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from sgkit.config import Precision
 from sgkit.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "ConfigOption",
     "DeviceOption",
+    "ForceOption",
+    "Given",
     "JsonOption",
     "LabelOption",
     "Layers",
@@ -32,11 +39,16 @@ __all__ = [
     "SizeOption",
     "overrides",
     "parse_duration",
+    "parse_existing",
     "parse_gib",
+    "parse_image",
     "parse_kimg",
     "parse_layers",
+    "parse_model",
     "parse_seeds",
     "parse_size",
+    "parse_store",
+    "refuse_infinite",
 ]
 
 MAX_SEED = 2**32 - 1
@@ -84,13 +96,16 @@ def parse_seeds(text: str | Seeds) -> Seeds:
     return seeds
 
 
-def parse_layers(text: str | Layers) -> Layers:
-    """Layer numbers from ``0-3,6``, sorted, each once.
+def parse_layers(text: str | Layers, *, groups: Sequence[str] = ()) -> Layers:
+    """Layer numbers from ``0-3,6``, sorted, each once; ``groups`` are words that the option takes as well.
 
     Raises:
         typer.BadParameter: the text is no such list.
     """
-    return text if isinstance(text, Layers) else Layers(sorted(set(_parse_ranges(text, "layers", "0-3,6"))))
+    if isinstance(text, Layers):
+        return text
+    other = f", or a name: {', '.join(groups)}" if groups else ""
+    return Layers(sorted(set(_parse_ranges(text, "layers", "0-3,6", other=other))))
 
 
 def parse_size(text: str | Size) -> Size:
@@ -104,7 +119,7 @@ def parse_size(text: str | Size) -> Size:
     match = re.fullmatch(r"\s*(\d{1,6})\s*(?:[xX\u00d7]\s*(\d{1,6})\s*)?", text)
     width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if width < 1 or height < 1:
-        raise typer.BadParameter(f"{text!r} is no size. Give the side of a square (64) or WIDTHxHEIGHT (448x256).")
+        raise typer.BadParameter(f"Not a size: {text!r}. Use the side of a square (64) or WIDTHxHEIGHT (448x256).")
     return Size(height, width)
 
 
@@ -115,7 +130,7 @@ def parse_duration(text: str | float) -> float:
         typer.BadParameter: the text is no such time, or none at all.
     """
     units = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-    return _quantity(text, units, "time", "11.5h, 30m or 90s")
+    return _quantity(text, units, "a time", "11.5h, 30m or 90s")
 
 
 def parse_kimg(text: str | float) -> float:
@@ -124,7 +139,7 @@ def parse_kimg(text: str | float) -> float:
     Raises:
         typer.BadParameter: the text is no such number.
     """
-    return _quantity(text, {"": 1.0, "kimg": 1.0}, "number of thousand images", "50 or 50kimg")
+    return _quantity(text, {"": 1.0, "kimg": 1.0}, "a number of thousand images", "50 or 50kimg")
 
 
 def parse_gib(text: str | float) -> float:
@@ -134,14 +149,17 @@ def parse_gib(text: str | float) -> float:
         typer.BadParameter: the text is no such amount.
     """
     units = {"": 1.0, "gib": 1.0, "g": 1.0, "gb": 1e9 / 2**30, "mib": 2**-10, "m": 2**-10, "mb": 1e6 / 2**30}
-    return _quantity(text, units, "amount of memory", "8GiB or 512MiB")
+    return _quantity(text, units, "an amount of memory", "8GiB or 512MiB")
 
 
 def _quantity(text: str | float, units: Mapping[str, float], what: str, examples: str) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
     if not match or match[2] not in units or float(match[1]) == 0:
-        raise typer.BadParameter(f"{text!r} is no {what}. Write it like {examples}.")
-    return float(match[1]) * units[match[2]]
+        raise typer.BadParameter(f"Not {what}: {text!r}. Write it like {examples}.")
+    value = float(match[1]) * units[match[2]]
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"Too large: {text!r}. Write it like {examples}.")
+    return value
 
 
 def overrides(config: Path | None, settings: Sequence[str]) -> dict[str, Any]:
@@ -165,17 +183,19 @@ def overrides(config: Path | None, settings: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _parse_ranges(text: str, what: str, example: str) -> list[int]:
+def _parse_ranges(text: str, what: str, example: str, *, other: str = "") -> list[int]:
     numbers: list[int] = []
     for word in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", word)
         if not match:
-            raise typer.BadParameter(f"{text!r} is no list of {what}. Write numbers and ranges, such as {example}.")
+            raise typer.BadParameter(
+                f"Not a list of {what}: {text!r}. Use numbers and ranges, for example {example}{other}."
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise typer.BadParameter(f"Range {word.strip()!r} runs backwards. Write it {last}-{first}.")
+            raise typer.BadParameter(f"The range {word.strip()!r} is reversed. Write it {last}-{first}.")
         if len(numbers) + last - first >= MAX_NUMBERS:
-            raise typer.BadParameter(f"{text!r} stands for more than {MAX_NUMBERS:,} {what}. Ask for fewer at a time.")
+            raise typer.BadParameter(f"{text!r} is more than {MAX_NUMBERS:,} {what}. Use fewer at a time.")
         numbers.extend(range(first, last + 1))
     return numbers
 
@@ -187,22 +207,118 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+# ------------------------------------------------------------------------------------------------- paths
+#
+# Parsers look at paths while options are read, which is before a command imports torch.
+
+
+def parse_existing(text: str | Path) -> Path:
+    """A path where something is; what is wrong with it is said by :mod:`sgkit.runtime.mistaken`."""
+    from sgkit.runtime.mistaken import check_exists
+
+    return check_exists(text, "file or folder", "Check the spelling.").path
+
+
+def parse_model(text: str | Path) -> Path:
+    """A path where a model may be."""
+    from sgkit.runtime.mistaken import check_model
+
+    return check_model(text).path
+
+
+def parse_store(text: str | Path) -> Path:
+    """A path where a store may be."""
+    from sgkit.runtime.mistaken import check_store
+
+    return check_store(text)
+
+
+def parse_image(text: str | Path) -> str:
+    """A source of images."""
+    from sgkit.runtime.mistaken import check_images
+
+    return check_images(text)
+
+
+# ------------------------------------------------------------------------------------- what was really given
+
+
+class Given:
+    """The parameters that stand on the command line, to refuse those that would change nothing."""
+
+    def __init__(self, context: typer.Context) -> None:
+        sources = {
+            str(parameter.name): context.get_parameter_source(str(parameter.name))
+            for parameter in context.command.params
+        }
+        self._names = {
+            str(parameter.name): _written(parameter, context.params.get(str(parameter.name)))
+            for parameter in context.command.params
+            if getattr(sources[str(parameter.name)], "name", "") == "COMMANDLINE"
+        }
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def refuse(self, name: str, *, when: bool, because: str) -> None:
+        """Refuse the parameter ``name`` if it was given ``when`` it has no effect.
+
+        Raises:
+            UsageError: names the option and says why it has none.
+        """
+        if when and name in self:
+            raise UsageError(f"{self._names[name]} has no effect here: {because}. Remove {self._names[name]}.")
+
+
+def _written(parameter: Any, value: object) -> str:
+    """How an option is written: ``--noise``, or ``--no-noise`` when that was given."""
+    off = [*parameter.secondary_opts] if value is False else []
+    return str([*off, *parameter.opts][0])
+
+
+def refuse_infinite(command: Any) -> Any:
+    """``command`` (or every command of a group), made to refuse numbers that are NaN or infinite."""
+    if command.callback is not None:
+        command.callback = _finite(command.callback, {str(one.name): one for one in command.params})
+    for child in getattr(command, "commands", {}).values():
+        refuse_infinite(child)
+    return command
+
+
+def _finite(callback: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    @functools.wraps(callback)
+    def checked(**values: Any) -> Any:
+        for name, value in values.items():
+            numbers = value if isinstance(value, (tuple, list)) else [value]
+            wrong = [one for one in numbers if isinstance(one, float) and not math.isfinite(one)]
+            if wrong:
+                raise UsageError(f"Invalid value for '{_written(parameters[name], value)}': {wrong[0]} is not finite.")
+        return callback(**values)
+
+    return checked
+
+
 # ----------------------------------------------------------------------------------------------- options
 
 ModelArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", help="A model file, a run folder (its best snapshot), or a checkpoint of another tool."
+        metavar="MODEL",
+        parser=parse_model,
+        help="A model file, a run folder (its best snapshot), or a checkpoint of another tool.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="Number format; auto is bf16 where the device is fast in it, else fp32."),
+    typer.Option("--precision", help="Number format; auto selects bf16 if the device is fast in it, else fp32."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of everything random.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed.")]
 SeedsOption = Annotated[
-    Seeds, typer.Option("--seeds", parser=parse_seeds, metavar="LIST", help="Seeds, such as 0,3,7-12; both ends count.")
+    Seeds,
+    typer.Option(
+        "--seeds", parser=parse_seeds, metavar="LIST", help="Seeds, for example 0,3,7-12 (both ends included)."
+    ),
 ]
 SizeOption = Annotated[
     Size | None,
@@ -214,18 +330,22 @@ LabelOption = Annotated[
         "--class",
         "--label",
         metavar="LABEL",
-        help="Class number (3), class name, or label vector (0.2,0.8).",
+        help="For conditional models: class number (3), class name, label vector (0.2,0.8), or random.",
         show_default=False,
     ),
 ]
 LayersOption = Annotated[
     Layers | None,
-    typer.Option("--layers", parser=parse_layers, metavar="LIST", help="Layers of w+, such as 0-3,6; both ends count."),
+    typer.Option(
+        "--layers", parser=parse_layers, metavar="LIST", help="Layers of w+, for example 0-3,6 (both ends included)."
+    ),
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write the result to standard output as JSON.")]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="TOML file with configuration keys.")
+    Path | None,
+    typer.Option("--config", metavar="FILE", parser=parse_existing, help="TOML file with configuration keys."),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one configuration key; may be repeated.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one configuration key. Can be repeated.")
 ]

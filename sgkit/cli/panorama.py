@@ -11,22 +11,25 @@ from sgkit.cli import report
 from sgkit.cli.drawing import (
     DEFAULT_PSI,
     CutoffOption,
+    LatentOption,
     NoiseOption,
     PsiOption,
     check_model_hashes,
     draw_settings,
+    parse_png,
 )
 from sgkit.cli.options import (
+    MAX_SEED,
     DeviceOption,
+    ForceOption,
+    Given,
     JsonOption,
     LabelOption,
     ModelArgument,
     PrecisionOption,
-    SeedOption,
     Seeds,
-    SeedsOption,
+    parse_seeds,
 )
-from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.tasks.panorama import PanoramaResult
@@ -34,57 +37,95 @@ if TYPE_CHECKING:
 __all__ = ["panorama"]
 
 
+DEFAULT_SEEDS = range(5)
+
+
 def panorama(
+    context: typer.Context,
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture to write.")],
-    seeds: SeedsOption = Seeds(),  # noqa: B008
-    latent: Annotated[
-        list[Path] | None,
-        typer.Option("--latent", metavar="FILE.npz", help="Weave a latent file, behind the seeds; may be repeated."),
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
+    seeds: Annotated[
+        Seeds,
+        typer.Option(
+            "--seeds",
+            parser=parse_seeds,
+            metavar="LIST",
+            help="Seeds, for example 0,3,7-12 (both ends included).",
+            show_default="0-4, or none with --latent",
+        ),
+    ] = Seeds(),  # noqa: B008
+    latent: LatentOption = None,
     width: Annotated[
         int | None,
-        typer.Option("--width", min=1, metavar="PIXELS", help="Any width; by default one picture's for each style."),
+        typer.Option(
+            "--width",
+            min=1,
+            metavar="PIXELS",
+            help="Total width.",
+            show_default="number of seeds x the model's width",
+        ),
     ] = None,
     height: Annotated[
-        int | None, typer.Option("--height", min=1, metavar="PIXELS", help="The same, of a --vertical panorama.")
+        int | None, typer.Option("--height", min=1, metavar="PIXELS", help="Total height, of a --vertical panorama.")
     ] = None,
-    vertical: Annotated[bool, typer.Option("--vertical", help="Weave from top to bottom.")] = False,
-    wrap: Annotated[bool, typer.Option("--wrap", help="Let the ends meet: 360 degrees.")] = False,
+    vertical: Annotated[bool, typer.Option("--vertical", help="Run from top to bottom.")] = False,
+    wrap: Annotated[bool, typer.Option("--wrap", help="Make the ends join, for a 360-degree panorama.")] = False,
     overlap: Annotated[
         float,
         typer.Option(
-            "--overlap", min=0.0, max=1.0, metavar="PART", help="How much of its part a style shares around a join."
+            "--overlap",
+            min=0.0,
+            max=1.0,
+            metavar="FRACTION",
+            help="Width of the blend between neighbours, as a fraction of each image's width.",
         ),
     ] = 0.5,
     smooth: Annotated[
         float,
-        typer.Option("--smooth", min=0.0, metavar="PLACES", help="Average z with its neighbours': 0.7 calms a strip."),
+        typer.Option(
+            "--smooth",
+            min=0.0,
+            metavar="WIDTH",
+            help="Smooth the sequence of z by a Gaussian of this width; 0.7 gives calmer panoramas.",
+        ),
     ] = 0.0,
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
+    ] = 0,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Weave many styles into one picture of any length, in a single walk: no cuts, no seams.
+    """Blend many images into one panorama of any length, without visible seams.
 
-    Styles stand side by side in the order given. --seed draws the noise of --noise random.
+    Images appear in the order of the seeds.
     """
-    if (width if vertical else height) is not None:
-        given, needed = ("--width", "--height") if vertical else ("--height", "--width")
-        raise UsageError(f"{given} is fixed by the model in a panorama of this direction; give {needed}.")
+    given, sources = Given(context), [*seeds, *(file for files in latent or [] for file in files)] or [*DEFAULT_SEEDS]
+    fixed, side = ("width", "--height") if vertical else ("height", "--width")
+    direction = "vertical" if vertical else "horizontal"
+    given.refuse(fixed, when=True, because=f"the model fixes it in a {direction} panorama, whose length is {side}")
+    given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
+    from sgkit.runtime.files import check_new
+
+    check_new(out, overwrite=force)
     import sgkit
+    from sgkit.checkpoint.origins import read_origins
     from sgkit.runtime.device import resolve_device
     from sgkit.tasks.panorama import WeaveSettings, panorama_file
 
-    sources = [*seeds, *(latent or [])] or [*range(5)]
     opened = sgkit.load(model, device=resolve_device(device))
     check_model_hashes(opened, sources)
-    settings = draw_settings(opened, sources, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision)
+    settings = draw_settings(
+        opened, sources, given, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+    )
+    alone = sum(1 for _ in read_origins(sources)) == 1
+    for name in ("overlap", "smooth"):
+        given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
     weaving = WeaveSettings(
         pixels=height if vertical else width,
         overlap=overlap,
@@ -93,11 +134,12 @@ def panorama(
         smoothing=smooth,
         noise_seed=seed,
     )
-    report.emit(panorama_file(opened, sources, out, settings, weaving), json=json, show=_show)
+    result = panorama_file(opened, sources, out, settings, weaving, overwrite=force)
+    report.emit(result, json=json, show=_show)
 
 
 def _show(result: PanoramaResult) -> None:
-    woven = f"{result.width}x{result.height}, {len(result.styles)} style{'s' * (len(result.styles) != 1)}"
-    report.out(f"{woven} in {result.file} ({report.duration(result.seconds)})")
+    size = f"{result.width}x{result.height}, {len(result.styles)} image{'s' * (len(result.styles) != 1)}"
+    report.out(f"{size} in {result.file} ({report.duration(result.seconds)})")
     if result.seam_ratio is not None:
-        report.facts({"step at the joins": f"{result.seam_ratio:.2f} times that elsewhere"})
+        report.facts({"seam visibility": f"{result.seam_ratio:.2f} (1.0 = no visible seam)"})

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, ModelArgument, PrecisionOption, SeedOption
+from sgkit.cli.options import (
+    DeviceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+    SeedOption,
+    parse_image,
+)
 
 if TYPE_CHECKING:
     from sgkit.tasks.project import ProjectResult
@@ -17,40 +26,59 @@ __all__ = ["project"]
 
 
 def project(
+    context: typer.Context,
     model: ModelArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files; folders, archives or stores of images.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", parser=parse_image, help="Image files; folders, archives or stores of images."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets a folder for each picture.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder for the results; each image gets a subfolder.")
+    ],
     space: Annotated[
         Literal["w", "w+"],
-        typer.Option("--space", help="w: one w for all layers, good to edit; w+: one for each layer, comes closer."),
+        typer.Option("--space", help="w (one w for all layers; easy to edit) or w+ (one per layer; more accurate)."),
     ] = "w",
     loss: Annotated[
         Literal["features", "pixels", "both"],
-        typer.Option("--loss", help="What likeness is: features of the model's own discriminator, pixels, or both."),
+        typer.Option("--loss", help="Similarity measure: discriminator features, pixels, or both."),
     ] = "both",
     pixel_weight: Annotated[
         float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")
     ] = 10.0,
-    steps: Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of the search.")] = 1000,
-    lr: Annotated[float, typer.Option("--lr", min=0.0, metavar="X", help="Highest learning rate.")] = 0.1,
-    noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Also search the noise maps of the layers.")] = True,
+    steps: Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Number of optimisation steps.")] = 1000,
+    lr: Annotated[float, typer.Option("--lr", min=0.0, metavar="X", help="Maximum learning rate.")] = 0.1,
+    noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise/--no-noise",
+            help="Also optimise the noise maps of the layers.",
+            show_default="--noise, if the model has noise inputs",
+        ),
+    ] = None,
     noise_weight: Annotated[
-        float, typer.Option("--noise-weight", min=0.0, metavar="X", help="Weight that keeps noise maps noise.")
+        float,
+        typer.Option(
+            "--noise-weight", min=0.0, metavar="X", help="Strength of the noise regulariser (StyleGAN2, appendix D)."
+        ),
     ] = 1e5,
     label: LabelOption = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures searched at a time.")] = 4,
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images optimised at a time.")] = 4,
     seed: SeedOption = 0,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Find the latents and noise maps of given pictures, to generate, mix and edit them like the model's own.
+    """Find the latents and noise maps of given images, so you can mix and edit them like generated ones.
 
-    Writes a folder for each picture; run again, finished ones are skipped. A latent.npz is taken wherever a command
-    takes latents.
+    Writes a folder for each image, and continues an existing --out: finished images are skipped. Its latent.npz is
+    accepted wherever a command takes latents.
     """
+    given = Given(context)
+    given.refuse("pixel_weight", when=loss != "both", because=f"it weighs the pixels in --loss both, not in {loss}")
+    given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     import sgkit
     from sgkit.runtime.device import resolve_device
     from sgkit.runtime.precision import resolve_precision
@@ -62,11 +90,16 @@ def project(
         pixel_weight=pixel_weight,
         steps=steps,
         lr=lr,
-        optimize_noise=noise,
+        optimize_noise=noise is not False,
         noise_weight=noise_weight,
         seed=seed,
     )
     opened = sgkit.load(model, device=resolve_device(device))
+    has_noise = any(spec.has_noise for spec in opened.generator.synthesis.plan)
+    for name in ("noise", "noise_weight"):
+        given.refuse(name, when=not has_noise, because="this model has no noise inputs")
+    one_w = "this model has one w for all layers, so w+ is the same as w"
+    given.refuse("space", when=space == "w+" and opened.num_ws == 1, because=one_w)
     with report.progress_bar("Projecting") as on_progress:
         result = project_files(
             opened,
@@ -84,7 +117,7 @@ def project(
 
 
 def _adaptations(result: ProjectResult) -> list[str]:
-    """How pictures were fitted to the model: a line for each way, not for each picture."""
+    """How images were fitted to the model: a line for each way, not for each image."""
     ways: dict[str, list[str]] = {}
     for image in result.images:
         if image.adapted:
@@ -100,7 +133,7 @@ def _show(result: ProjectResult) -> None:
         (image.name, image.start_distance, image.distance, round(image.psnr, 2), image.best_step)
         for image in result.images
     ]
-    report.table(("picture", "mean w", "distance", "PSNR dB", "best step"), rows)
+    report.table(("image", "mean w", "distance", "PSNR dB", "best step"), rows)
     skipped = f", {result.num_skipped} finished before" if result.num_skipped else ""
-    count = f"{len(rows)} picture{'s' * (len(rows) != 1)}"
+    count = f"{len(rows)} image{'s' * (len(rows) != 1)}"
     report.out(f"{count} in {result.folder}{skipped} ({report.duration(result.seconds)})")

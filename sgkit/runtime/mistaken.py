@@ -5,18 +5,38 @@ Nothing heavy is imported, so a wrong path is found before torch is loaded.
 
 from __future__ import annotations
 
+import difflib
+import itertools
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from sgkit.errors import InputError
 from sgkit.runtime.sniff import IMAGES, MODELS, Sniffed, is_url, sniff
 from sgkit.text import printable, shell_word
 
-__all__ = ["PACKED", "advice", "check_latents", "check_model", "described"]
+__all__ = [
+    "PACKED",
+    "advice",
+    "check_exists",
+    "check_images",
+    "check_latents",
+    "check_model",
+    "check_store",
+    "described",
+    "latent_files",
+]
 
 PACKED = frozenset({"gzip", "bzip2", "xz", "zip of a checkpoint"})
 """Kinds from which a checkpoint is unpacked within bounds."""
 MODEL_FOLDERS = frozenset({"run", "snapshots"})
 LATENT_KINDS = frozenset({"npz", "npy", "torch zip", "torch legacy", "pickle", "projection", "projections"})
+
+IMAGE_FOLDERS = frozenset({"images", "images in subfolders", "zip of images"})
+BROKEN = frozenset({"html", "lfs pointer", "annex pointer", "empty", "special"})
+"""Kinds that nothing can be read from, whatever is wanted."""
+LATENT = "latent.npz"
+"""The latent file in the folder of a projection."""
 
 DOWNLOAD = "The download did not bring the file but a page about it (a login, a virus-scan warning, an error). "
 PREPARE = "Prepare a store from it: sgkit prepare {path} --out STORE --size 256."
@@ -80,7 +100,7 @@ def check_model(path: str | Path) -> Sniffed:
     Raises:
         InputError: it is missing, a web address, or of another kind; the message says which and what to do with it.
     """
-    found = _existing(path, "model", "Give a model file (.safetensors, .pkl, .pt), or the folder of a training run.")
+    found = check_exists(path, "model", "Give a model file (.safetensors, .pkl, .pt), or the folder of a training run.")
     if found.kind in MODELS | PACKED | MODEL_FOLDERS or found.kind == "unknown":
         return found
     raise _refused(found, "a model")
@@ -92,7 +112,7 @@ def check_latents(path: str | Path) -> Sniffed:
     Raises:
         InputError: it is missing, a web address, or of another kind; the message says which and what to do with it.
     """
-    found = _existing(
+    found = check_exists(
         path, "latent file", "Give a latent file (.npz, .npy, .pt), or a folder that 'sgkit project' made."
     )
     if found.kind in LATENT_KINDS or found.kind == "unknown":
@@ -105,7 +125,49 @@ def check_latents(path: str | Path) -> Sniffed:
     raise _refused(found, "a latent file")
 
 
-def _existing(path: str | Path, what: str, allowed: str) -> Sniffed:
+def latent_files(path: str | Path) -> list[Path]:
+    """The latent files that ``path`` stands for: itself, or those in a folder of projections, by name.
+
+    Raises:
+        InputError: as :func:`check_latents`.
+    """
+    found = check_latents(path)
+    pattern = {"projection": LATENT, "projections": f"*/{LATENT}"}.get(found.kind)
+    return [found.path] if pattern is None else sorted(found.path.glob(pattern))
+
+
+def check_store(path: str | Path) -> Path:
+    """``path``, where a store may be.
+
+    Raises:
+        InputError: it is missing, a web address, or certainly something else.
+    """
+    found = check_exists(path, "store", "Make one with: sgkit prepare IMAGES --out STORE --size 64")
+    if found.kind in IMAGES | MODELS | MODEL_FOLDERS | IMAGE_FOLDERS | BROKEN:
+        raise _refused(found, "a store")
+    return found.path
+
+
+def check_images(path: str | Path) -> str:
+    """``path``, where images may be: files, folders, archives, data sets; or ``sample:`` ones.
+
+    Raises:
+        InputError: it is missing, a web address, or a download that went wrong.
+    """
+    if str(path).startswith("sample:"):
+        return str(path)
+    found = check_exists(path, "file or folder", "Check the spelling.")
+    if found.kind in BROKEN:
+        raise _refused(found, "a source of images")
+    return str(path)
+
+
+def check_exists(path: str | Path, what: str, allowed: str) -> Sniffed:
+    """What is at ``path``, whatever it is; ``what`` names in messages what was expected, and ``allowed`` what to give.
+
+    Raises:
+        InputError: it is missing, or a web address.
+    """
     if is_url(path):
         scheme, _, rest = str(path).partition(":")
         url = f"{scheme}://{rest.lstrip('/')}"
@@ -115,8 +177,26 @@ def _existing(path: str | Path, what: str, allowed: str) -> Sniffed:
         )
     found = sniff(path)
     if found.kind == "missing":
-        raise InputError(f"There is no {what} {path}. {allowed}")
+        raise InputError(f"There is no {what} {path}.{_similar(Path(path))} {allowed}")
     return found
+
+
+def _similar(path: Path) -> str:
+    """A sentence about what is at or beside ``path`` instead; empty where there is nothing to say."""
+    with suppress(OSError, ValueError):
+        if path.is_symlink():
+            return f" It is a link to {path.readlink()}, which does not exist."
+        if not path.parent.is_dir():
+            return f" There is no folder {path.parent} either."
+        near = difflib.get_close_matches(path.name, _entries(path.parent), n=3, cutoff=0.75)
+        if near:
+            return f" Did you mean {' or '.join(str(path.with_name(name)) for name in near)}?"
+    return ""
+
+
+def _entries(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in itertools.islice(entries, 1000))
 
 
 def _refused(found: Sniffed, what: str) -> InputError:

@@ -7,6 +7,7 @@ put into the container at once, so that an animation may be of any length.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import struct
 import subprocess
@@ -20,11 +21,19 @@ from PIL import Image
 from sgkit.errors import InputError, MissingDependencyError, UsageError
 from sgkit.store.pictures import Pixels, opaque, to_picture, write_png
 
-__all__ = ["check_animation", "write_animation"]
+__all__ = ["FRAMES", "check_animation", "is_frame_folder", "write_animation"]
+
+FRAMES = re.compile(r"frame\d{5,}\.png")
+"""Names of the files in a folder of frames."""
 
 WEBP_QUALITY = 90
 MP4_CRF = "16"
 """x264's constant rate factor: lower is better and larger; 16 looks like the source."""
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether :func:`write_animation` makes a folder of frames at ``path``, by its suffix."""
+    return path.suffix.lower() not in _WRITERS
 
 
 def check_animation(path: Path, *, fps: float) -> None:
@@ -37,11 +46,11 @@ def check_animation(path: Path, *, fps: float) -> None:
     if path.suffix and path.suffix.lower() not in _WRITERS and not path.is_dir():
         allowed = ", ".join(_WRITERS)
         raise UsageError(
-            f"Cannot write an animation as {path.name!r}. Give a name that ends in {allowed}, "
-            "or one without a suffix for a folder of PNG files."
+            f"Unsupported extension {path.suffix} of --out {path.name}. Use {allowed}, or a name without extension for "
+            "a folder of PNG files."
         )
     if not 0 < fps <= 100:
-        raise UsageError(f"{fps:g} frames per second is out of range; give a rate above 0, up to 100.")
+        raise UsageError(f"{fps:g} frames per second is out of range. Use --fps above 0 and up to 100.")
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise MissingDependencyError(
             "MP4 needs the program ffmpeg, which is not on the PATH. Install it (https://ffmpeg.org), "
@@ -189,7 +198,7 @@ def _write_mp4(frames: Iterator[Pixels], path: Path, fps: float, repeat: bool) -
         *("ffmpeg", "-y", "-loglevel", "error"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"),
         *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", MP4_CRF, "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", str(path)),
+        *("-movflags", "+faststart", f"file:{path}"),  # a name may begin with a dash, or have a colon
     ]
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as process:
         assert process.stdin is not None

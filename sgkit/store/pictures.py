@@ -84,5 +84,5 @@ def write_png(pixels: Pixels, path: Path, *, text: Mapping[str, str] | None = No
     """Write ``pixels`` [H, W, C] as PNG with ``text`` in it: keywords and values that image viewers show."""
     info = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
-        info.add_text(key, value)
+        info.add_text(key, value.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode())
     to_picture(pixels).save(path, "PNG", pnginfo=info)

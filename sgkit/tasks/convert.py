@@ -34,6 +34,7 @@ def convert(
     *,
     form: str | None = None,
     image_size: int | None = None,
+    overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> ConvertResult:
     """The model at ``source`` written to ``out``; see :func:`sgkit.load` and :func:`sgkit.checkpoint.export`.
@@ -43,6 +44,7 @@ def convert(
         out: the file to make; its ending chooses the form when none is named.
         form: ``native``, ``nvidia`` or ``rosinality``.
         image_size: for foreign files that do not say it.
+        overwrite: replace ``out`` if it exists.
         on_progress: told at every stage.
 
     Raises:
@@ -51,12 +53,12 @@ def convert(
         UsageError: the form is unknown, or cannot hold the model.
     """
     out = Path(out)
-    form = check_target(out, form)
+    form = check_target(out, form, overwrite=overwrite)
     file = model_file(source)
     on_progress(Progress(done=0, total=2, unit="steps", stage="reading"))
     model = load(file, image_size=image_size)
     on_progress(Progress(done=1, total=2, unit="steps", stage="writing"))
-    export(model, out, form=form)
+    export(model, out, form=form, overwrite=overwrite)
     on_progress(Progress(done=2, total=2, unit="steps", stage="writing"))
     notes = {key: model.info.provenance[key] for key in MADE_UP if key in model.info.provenance}
     return ConvertResult(

@@ -16,7 +16,7 @@ from sgkit.checkpoint.origins import DrawSettings, Origin, Source, draw, origin_
 from sgkit.errors import InputError, UsageError
 from sgkit.model import Model
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.pictures import Pixels, arrange, grid_shape, to_pixels, write_png
 
@@ -71,24 +71,30 @@ def generate_files(
     *,
     latents: Space | None = None,
     batch: int = 8,
+    overwrite: bool = False,
     context: DistributedContext | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> GenerateResult:
-    """Write one PNG for each picture into ``folder``, and ``manifest.json``, which says how each was made.
+    """Write one PNG for each image into ``folder``, and ``manifest.json``, which records how each was made.
 
-    A folder may be filled by several calls: files of the same name are replaced, the manifest keeps the others' rows.
-    Every PNG holds its own row, too, as text. Several processes share the pictures.
+    A folder may be filled by several calls: the manifest keeps the others' rows. Every PNG also holds its own row, as
+    text. Several processes share the images.
 
     Args:
-        latents: also write each picture's latents, of this space, beside it.
+        latents: also write each image's latents, of this space, beside it.
+        overwrite: replace files of the same name; otherwise they are refused before anything is written.
 
     Raises:
-        UsageError, InputError: as :func:`generate`; or the folder's manifest cannot be read.
+        UsageError, InputError: as :func:`generate`; or a file exists, or the folder's manifest cannot be read.
     """
     settings, folder, context = settings or DrawSettings(), Path(folder), context or DistributedContext()
     began, model_hash = time.perf_counter(), model.content_hash()
     entries = _read_manifest(folder / MANIFEST)
     named = _with_file_names(read_origins(sources))
+    for name in named:
+        for suffix in (".png", *(() if latents is None else (".npz",))):
+            check_new(folder / f"{name}{suffix}", overwrite=overwrite)
+    context.barrier()  # nobody writes before all have looked
     mine = dict(list(named.items())[context.rank :: context.world_size])
     files, images = [], _drawn(model, mine.values(), settings, batch)
     for done, (name, (origin, image)) in enumerate(zip(mine, images, strict=True), start=1):
@@ -123,19 +129,23 @@ def generate_grid(
     gap: int = 0,
     latents: Space | None = None,
     batch: int = 8,
+    overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> GenerateResult:
-    """Write one PNG with all pictures in a grid, row by row; how it was made is in it as text.
+    """Write one PNG with all images in a grid, row by row; how it was made is in it as text.
 
     Args:
         shape: (columns, rows); ``None``: about square.
         gap: pixels between neighbours.
         latents: also write all latents, of this space, to one file of the same name that ends in ``.npz``.
+        overwrite: replace these files if they exist.
 
     Raises:
-        UsageError, InputError: as :func:`generate`; or the grid is too small.
+        UsageError, InputError: as :func:`generate`; or the grid is too small, or a file exists.
     """
     settings, path = settings or DrawSettings(), Path(path)
+    for file in (path, *(() if latents is None else (path.with_suffix(".npz"),))):
+        check_new(file, overwrite=overwrite)
     began, model_hash = time.perf_counter(), model.content_hash()
     origins = list(read_origins(sources))
     shape = grid_shape(len(origins), shape)

@@ -17,9 +17,9 @@ from sgkit.checkpoint.latents import join, to_ws
 from sgkit.checkpoint.origins import DrawSettings, Origin, Source, draw_styles, origin_latents, read_origins
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model, NoiseSource, SeededNoise, noise_source
-from sgkit.runtime.files import atomic_directory, atomic_path
+from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
-from sgkit.store.animations import check_animation, write_animation
+from sgkit.store.animations import FRAMES, check_animation, is_frame_folder, write_animation
 from sgkit.store.pictures import Pixels, arrange, to_pixels
 
 __all__ = ["Curve", "InterpolateResult", "PathName", "SmoothName", "WalkSpace", "interpolate", "interpolate_file"]
@@ -165,15 +165,19 @@ def interpolate_file(
     grid: tuple[int, int] = (1, 1),
     gap: int = 0,
     batch: int = 8,
+    overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> InterpolateResult:
     """Write a walk to ``path``: by its suffix ``.gif``, ``.webp`` or ``.mp4``, else a new folder of PNG frames.
 
-    Frames are drawn, encoded and written one after another, so a walk may be of any length. Arguments and errors:
-    :func:`interpolate` and :func:`sgkit.store.animations.write_animation`.
+    Frames are drawn, encoded and written one after another, so a walk may be of any length. ``overwrite`` replaces an
+    older film, or a folder that holds nothing but older frames. Other arguments and errors: :func:`interpolate` and
+    :func:`sgkit.store.animations.write_animation`.
     """
     began, path = time.perf_counter(), Path(path)
     check_animation(path, fps=fps)
+    check_new(path, overwrite=overwrite)
+    is_folder = is_frame_folder(path)
     sources = list(sources)
     pictures = interpolate(model, sources, settings, curve=curve, frames=frames, grid=grid, gap=gap, batch=batch)
 
@@ -182,20 +186,27 @@ def interpolate_file(
             yield picture
             on_progress(Progress(done=done, total=frames, unit="frames"))
 
-    with atomic_path(path) if path.suffix else atomic_directory(path) as aside:
+    target = atomic_directory(path, overwrite=overwrite, own=FRAMES) if is_folder else atomic_path(path)
+    with target as aside:
         write_animation(watched(), aside, fps=fps, repeat=True)
     names = tuple(origin.name for origin in read_origins(sources))
     return InterpolateResult(path=path, frames=frames, keyframes=names, seconds=time.perf_counter() - began)
 
 
 def _check(keys: int, walks: int, frames: int, batch: int) -> None:
-    if walks < 1 or keys % max(walks, 1) or keys < 2 * walks:
+    if walks < 1 or keys < 2 * walks:
+        each = f", so a grid of {walks} needs {2 * walks}" if walks > 1 else ""
         raise UsageError(
-            f"{keys} keyframe{'s' * (keys != 1)} for {walks} walk{'s' * (walks != 1)}; a walk needs 2 or more, "
-            "and all walks equally many."
+            f"Interpolation needs at least 2 seeds or latents{each}; {keys} {'was' if keys == 1 else 'were'} given. "
+            f"Give more, for example --seeds 0-{2 * max(walks, 1) - 1}."
+        )
+    if keys % walks:
+        raise UsageError(
+            f"{keys} seeds or latents cannot be divided evenly over a grid of {walks}. "
+            f"Give {keys - keys % walks} or {keys - keys % walks + walks}."
         )
     if frames < 2 or batch < 1:
-        raise UsageError(f"{frames} frames in batches of {batch} were asked for; give 2 frames or more, and 1 or more.")
+        raise UsageError(f"frames is {frames} and batch is {batch}; they must be at least 2 and 1.")
 
 
 def _keyframes(

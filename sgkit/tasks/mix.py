@@ -23,7 +23,7 @@ from sgkit.checkpoint.origins import (
 )
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.pictures import Pixels, arrange, to_pixels, write_png
 
@@ -61,23 +61,36 @@ def layer_numbers(layers: str | Sequence[int], num_ws: int) -> tuple[int, ...]:
     """Layers of w+, rising, for ``coarse``, ``middle`` or ``fine``, or for numbers.
 
     Raises:
-        UsageError: the model has no such layers.
+        UsageError: the model has no such layers, or they are all that it has.
     """
+    if num_ws == 1:
+        raise UsageError(
+            "This model has one w for the whole image, so there are no styles to mix. To go from one image to another, "
+            "use 'sgkit interpolate'."
+        )
+    groups = [name for name in LAYER_GROUPS if 0 < len(range(num_ws)[slice(*LAYER_GROUPS[name])]) < num_ws]
+    allowed = f"Allowed: {', '.join([*groups, f'numbers from 0 to {num_ws - 1}'])}."
     if isinstance(layers, str):
         if layers not in LAYER_GROUPS:
             raise UsageError(f"Unknown layers {layers!r}. {did_you_mean(layers, LAYER_GROUPS)}")
         found = tuple(range(num_ws)[slice(*LAYER_GROUPS[layers])])
         if not found:
+            start = LAYER_GROUPS[layers][0]
             raise UsageError(
-                f"The model has no {layers} layers: those start at layer {LAYER_GROUPS[layers][0]} of w+; its own are "
-                f"0 to {num_ws - 1}. Give coarse, middle, or numbers."
+                f"--layers {layers} starts at layer {start}; the model has {num_ws} layers of w+. {allowed}"
             )
-        return found
-    wrong = [layer for layer in layers if not 0 <= layer < num_ws]
-    if wrong or not layers:
-        given = f"Layer {wrong[0]} is out of range" if wrong else "No layers were given"
-        raise UsageError(f"{given}; the model's layers of w+ are 0 to {num_ws - 1}.")
-    return tuple(sorted(set(layers)))
+        if len(found) == num_ws:
+            raise UsageError(
+                f"--layers {layers} means all {num_ws} layers of this model: each mixture would be a copy of its "
+                f"column. {allowed}"
+            )
+    else:
+        found = tuple(sorted(set(layers)))
+        wrong = [layer for layer in found if not 0 <= layer < num_ws]
+        if wrong or not found:
+            given = f"Layer {wrong[0]} of --layers is out of range" if wrong else "No layers were given"
+            raise UsageError(f"{given}; the model has {num_ws} layers of w+. {allowed}")
+    return found
 
 
 def mix(
@@ -124,8 +137,13 @@ def mix(
     )
 
 
-def mix_picture(mixture: Mixture, path: str | Path, *, gap: int = 0) -> None:
-    """Write the mixture's picture as PNG; sources and layers are in it as text."""
+def mix_picture(mixture: Mixture, path: str | Path, *, gap: int = 0, overwrite: bool = False) -> None:
+    """Write the mixture's image as PNG; sources and layers are in it as text.
+
+    Raises:
+        InputError: ``path`` exists, and is not to be overwritten.
+    """
+    check_new(path, overwrite=overwrite)
     text = {
         "Software": "sgkit",
         "rows": ", ".join(mixture.row_names),

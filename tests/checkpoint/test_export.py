@@ -137,9 +137,11 @@ def test_an_existing_file_is_never_replaced(tiny: Model, tmp_path: Path) -> None
 
 
 def test_endings_and_forms_must_agree(tiny: Model, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"written to \.npz, \.pt, \.safetensors; 'model\.ckpt' ends otherwise"):
+    with pytest.raises(
+        UsageError, match=r"Unsupported extension \.ckpt of model\.ckpt\. Use \.npz, \.pt, \.safetensors"
+    ):
         export(tiny, tmp_path / "model.ckpt")
-    with pytest.raises(UsageError, match=r"'rosinality' is written to \.pt"):
+    with pytest.raises(UsageError, match=r"for --form rosinality\. Use \.pt"):
         export(tiny, tmp_path / "model.npz", form="rosinality")
     with pytest.raises(UsageError, match=r"Unknown form 'nvdia'\. Did you mean 'nvidia'"):
         export(tiny, tmp_path / "model.npz", form="nvdia")

@@ -124,7 +124,10 @@ def test_files_say_how_they_were_made(model: Model, tmp_path: Path) -> None:
 
 def test_a_second_call_adds_to_the_manifest(model: Model, tmp_path: Path) -> None:
     generate_files(model, [0, 1], tmp_path)
-    generate_files(model, [1, 2], tmp_path, DrawSettings(truncation_psi=0.5))
+    with pytest.raises(InputError, match=r"seed0001\.png exists already; nothing was changed"):
+        generate_files(model, [2, 1], tmp_path)
+    assert not (tmp_path / "seed0002.png").exists()
+    generate_files(model, [1, 2], tmp_path, DrawSettings(truncation_psi=0.5), overwrite=True)
     rows = json.loads((tmp_path / "manifest.json").read_text())["pictures"]
     assert {name: row["truncation_psi"] for name, row in rows.items()} == {
         "seed0000.png": 1.0,
@@ -145,7 +148,10 @@ def test_processes_share_the_pictures(model: Model, tmp_path: Path) -> None:
         def barrier(self) -> None:
             """Nobody to wait for."""
 
-    parts = [generate_files(model, range(5), tmp_path, context=Alone(rank=rank, world_size=2)).files for rank in (1, 0)]
+    parts = [
+        generate_files(model, range(5), tmp_path, overwrite=True, context=Alone(rank=rank, world_size=2)).files
+        for rank in (1, 0)
+    ]
     assert [[path.name for path in part] for part in parts] == [
         ["seed0001.png", "seed0003.png"],
         ["seed0000.png", "seed0002.png", "seed0004.png"],
@@ -197,14 +203,17 @@ def test_a_grid_holds_every_picture(model: Model, tmp_path: Path) -> None:
 
 def test_conditional_models_need_their_label(tmp_path: Path) -> None:
     model = tiny(label_dim=3)
-    with pytest.raises(UsageError, match=r"conditional: give a class from 0 to 2, or a label vector of length 3"):
+    with pytest.raises(
+        UsageError,
+        match=r"conditional: choose a class with --class\. Allowed: a class number from 0 to 2, a label vector of 3",
+    ):
         images(model, [0])
     by_class, by_vector = (images(model, [0], DrawSettings(label=label)) for label in (1, (0.0, 1.0, 0.0)))
     assert np.array_equal(by_class, by_vector)
     assert not np.array_equal(by_class, images(model, [0], DrawSettings(label=2)))
     with pytest.raises(UsageError, match="Class 3 is out of range"):
         images(model, [0], DrawSettings(label=3))
-    with pytest.raises(UsageError, match=r"label of length 2 was given; the model takes one of length 3"):
+    with pytest.raises(UsageError, match=r"label of length 2 was given\. Allowed: a class"):
         images(model, [0], DrawSettings(label=(1.0, 2.0)))
     generate_files(model, [0], tmp_path, DrawSettings(label=1), latents="z")
     assert np.array_equal(images(model, [tmp_path / "seed0000.npz"]), by_class)
@@ -222,26 +231,31 @@ def test_labels_as_text_are_names_first_then_numbers_then_vectors() -> None:
         assert torch.equal(label_vector(model, text), model.one_hot([number])), text
     assert torch.equal(label_vector(model, "0.5,0,-1"), torch.tensor([[0.5, 0.0, -1.0]]))
     assert torch.equal(label_vector(tiny(label_dim=1), "3"), torch.tensor([[3.0]]))  # a float label, not a class
+    with pytest.raises(UsageError, match=r"'tulip' is not a class of this model: its file has no class names\."):
+        label_vector(tiny(label_dim=3), "tulip")
     assert tiny(label_dim=3).class_names == named_classes("only", "two").class_names == ()
 
 
 @pytest.mark.parametrize("text", ["", "cat", "1.5", "-1", "nan", "inf,0,0", "0.1,x"])
 def test_texts_that_are_no_label_are_told_what_is(text: str) -> None:
-    with pytest.raises(UsageError, match=r"is no label. Give a class number \(3\), a class name, or a vector"):
+    with pytest.raises(
+        UsageError,
+        match=r"is not a class of this model.*\. Allowed: a class number from 0 to 2, a label vector of 3",
+    ):
         label_vector(tiny(label_dim=3), text)
-    with pytest.raises(UsageError, match=r"Its classes are: rose, tulip, lily\."):
+    with pytest.raises(UsageError, match=r"0 to 2 \(rose, tulip, lily\), a label"):
         label_vector(named_classes("rose", "tulip", "lily"), text)
-    with pytest.raises(UsageError, match=r"takes no label; leave it out\."):
+    with pytest.raises(UsageError, match=r"unconditional: remove --class"):
         label_vector(tiny(), text)
 
 
 def test_a_missing_label_names_the_classes() -> None:
-    with pytest.raises(UsageError, match=r"a label vector of length 3\. Its classes are: rose, tulip, lily\."):
+    with pytest.raises(UsageError, match=r"a class number from 0 to 2 \(rose, tulip, lily\)"):
         label_vector(named_classes("rose", "tulip", "lily"), None)
 
 
 def test_a_model_without_labels_takes_none(model: Model) -> None:
-    with pytest.raises(UsageError, match="takes no label; leave it out"):
+    with pytest.raises(UsageError, match="unconditional: remove --class"):
         images(model, [0], DrawSettings(label=(1.0, 2.0)))
 
 
@@ -251,7 +265,7 @@ def test_a_model_without_labels_takes_none(model: Model) -> None:
 def test_the_command_writes_a_folder(file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["generate", file, "--seeds", "0-2,9", "--psi", "0.7", "--out", str(out), "--latents"]) == 0
-    assert "4 pictures in" in capsys.readouterr().out
+    assert "4 images in" in capsys.readouterr().out
     assert sorted(path.suffix for path in out.iterdir()) == [".json", *[".npz"] * 4, *[".png"] * 4]
 
 
@@ -280,24 +294,24 @@ def test_the_command_draws_latent_files(
         assert np.array_equal(np.asarray(image), images(model, [3])[0])
     capsys.readouterr()
     assert main(["generate", file, "--latent", latent, "--psi", "0.5", "--out", str(tmp_path / "b.png")]) == 2
-    assert "w, w+ and s are drawn as they are. Leave --psi out." in capsys.readouterr().err
+    assert "--psi has no effect here: it applies to seeds and latents of z" in capsys.readouterr().err
     save_latents(replace(load_latents(latent), model_hash="another"), latent)
     assert main(["generate", file, "--latent", latent, "--out", str(tmp_path / "b.png")]) == 0
-    assert "holds latents of another model" in capsys.readouterr().err
+    assert "was made with a different model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "a.jpg"], "Pictures are written as PNG. Give --out a.png, or a folder."),
-        (["--out", "a", "--grid", "2x2"], "--grid makes one picture, but --out a is a folder."),
+        (["--out", "a.jpg"], "Images are written as PNG. Use --out a.png, or a folder."),
+        (["--out", "a", "--grid", "2x2"], "--grid has no effect here: --out a is a folder"),
         (["--out", "a.png", "--grid", "2x2"], "A grid of 2x2 has room for 4 pictures, not for 16."),
-        (["--out", "a.png", "--grid", "two"], "'two' is no grid. Give COLUMNSxROWS (4x3)."),
-        (["--out", "a.png", "--psi", "half"], "'half' is no truncation psi."),
+        (["--out", "a.png", "--grid", "two"], "Not a grid: 'two'. Use COLUMNSxROWS, for example 4x3."),
+        (["--out", "a.png", "--psi", "half"], "Not a truncation psi: 'half'."),
         (["--out", "a.png", "--psi", "1,0.5"], "2 values of truncation psi were given"),
         (["--out", "a.png", "--psi", "0.5", "--psi-cutoff", "99"], "Truncation cutoff 99 is out of range"),
-        (["--out", "a.png", "--space", "x"], "Unknown space 'x'. Allowed: z, w, w+, s."),
-        (["--out", "a.png", "--class", "1"], "takes no label"),
+        (["--out", "a.png", "--space", "x"], "'--space': 'x' is not one of"),
+        (["--out", "a.png", "--class", "1"], "unconditional: remove --class"),
         (["--out", "a.png", "--latent", "none.npz"], "There is no latent file none.npz."),
     ],
 )

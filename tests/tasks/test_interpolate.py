@@ -158,10 +158,10 @@ def test_labels() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"frames": 1}, "give 2 frames or more"),
-        ({"grid": (3, 1)}, "4 keyframes for 3 walks; a walk needs 2 or more, and all walks equally many"),
-        ({"grid": (4, 1)}, "4 keyframes for 4 walks"),
-        ({"batch": 0}, "and 1 or more"),
+        ({"frames": 1}, "frames is 1 and batch is"),
+        ({"grid": (3, 1)}, "Interpolation needs at least 2 seeds or latents, so a grid of 3 needs 6; 4 were given"),
+        ({"grid": (4, 1)}, "a grid of 4 needs 8; 4 were given"),
+        ({"batch": 0}, "they must be at least 2 and 1"),
     ],
 )
 def test_what_cannot_be_walked(model: Model, options: dict, message: str) -> None:
@@ -232,10 +232,10 @@ def test_the_command_writes_frames_from_files(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--out", "a.avi"], 2, "Cannot write an animation as 'a.avi'"),
+        (["--out", "a.avi"], 2, "Unsupported extension .avi of --out a.avi"),
         (["--out", "a.gif", "--fps", "0"], 2, "0 frames per second is out of range"),
         (["--out", "a.mp4"], 1, "MP4 needs the program ffmpeg"),
-        (["--out", "a.gif", "--seeds", "3"], 2, "1 keyframe for 1 walk; a walk needs 2 or more"),
+        (["--out", "a.gif", "--seeds", "3"], 2, "Interpolation needs at least 2 seeds or latents; 1 was given"),
         (["--out", "a.gif", "--frames", "1"], 2, "frames"),
     ],
 )

@@ -44,11 +44,14 @@ def test_layers_by_name_and_number(layers: str | list[int], numbers: tuple[int, 
 
 
 def test_layers_that_are_not_there_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"no fine layers: those start at layer 8 of w\+; its own are 0 to 7"):
+    with pytest.raises(
+        UsageError,
+        match=r"fine starts at layer 8; the model has 8 layers of w\+\. Allowed: coarse, middle, numbers from 0 to 7",
+    ):
         layer_numbers("fine", 8)
     with pytest.raises(UsageError, match=r"Unknown layers 'corse'\. Did you mean 'coarse'\?"):
         layer_numbers("corse", 8)
-    with pytest.raises(UsageError, match=r"Layer 8 is out of range; the model's layers of w\+ are 0 to 7"):
+    with pytest.raises(UsageError, match=r"Layer 8 of --layers is out of range; the model has 8 layers of w\+"):
         layer_numbers([1, 8], 8)
     with pytest.raises(UsageError, match="No layers were given"):
         layer_numbers([], 8)
@@ -139,18 +142,23 @@ def test_the_command_mixes_seeds_and_files(
         assert image.size == (128, 128)
         assert image.info["layers"] == "0, 1, 2, 6"
         assert image.info["columns"] == "seed0003, a, b"
-    assert main(["mix", file, "--out", str(out), *sides, "--json"]) == 0
+    assert main(["mix", file, "--out", str(out), *sides]) == 1
+    assert "mix.png exists already; nothing was changed" in capsys.readouterr().err
+    assert main(["mix", file, "--out", str(out), *sides, "--force", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layers"] == [0, 1, 2, 6]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--layers", "fine"], "The model has no fine layers"),
-        (["--layers", "corse"], "'corse' is no list of layers"),
-        (["--rows", "0,face.png"], "'face.png' is neither a seed, a range of seeds, nor a latent file (.npz)"),
-        (["--out", "a.jpg"], "The mixture is written as PNG. Give --out a.png."),
-        (["--rows", "5-2"], "Range '5-2' runs backwards"),
+        (["--layers", "fine"], "--layers fine starts at layer 8"),
+        (
+            ["--layers", "corse"],
+            "'--layers': Unknown layers 'corse'. Did you mean 'coarse'? Allowed: coarse, middle, fine.",
+        ),
+        (["--rows", "0,face"], "'--rows': Not a seed or latent file: 'face'"),
+        (["--out", "a.jpg"], "'a.jpg' does not end in .png. Use a.png."),
+        (["--rows", "5-2"], "The range '5-2' is reversed"),
     ],
 )
 def test_the_command_refuses(

@@ -91,7 +91,7 @@ def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
 def test_the_command_weaves_any_width(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "wide.png"
     assert main(["panorama", str(file), "--seeds", "0-6", "--width", "90", "--psi", "0.7", "--out", str(out)]) == 0
-    assert "90x16, 7 styles in" in capsys.readouterr().out
+    assert "90x16, 7 images in" in capsys.readouterr().out
     with Image.open(out) as picture:
         assert picture.size == (90, 16)
 
@@ -110,11 +110,11 @@ def test_the_command_reports_as_json(file: Path, tmp_path: Path, capsys: pytest.
     ("options", "message"),
     [
         (["--wrap", "--width", "90"], "The nearest are 88 and 92"),
-        (["--height", "90"], "--height is fixed by the model"),
-        (["--vertical", "--width", "90"], "give --height"),
+        (["--height", "90"], "--height has no effect here: the model fixes it"),
+        (["--vertical", "--width", "90"], "whose length is --height"),
         (["--overlap", "2"], "--overlap"),
         (["--latent", "missing.npz"], "There is no latent file"),
-        (["--class", "3"], "takes no label"),
+        (["--class", "3"], "unconditional: remove --class"),
     ],
 )
 def test_the_command_says_what_cannot_be(

@@ -229,7 +229,7 @@ def test_the_command_projects_reports_and_skips(
     out = tmp_path / "out"
     command = ["project", str(file), str(pictures / "p0.png"), str(pictures / "p1.png"), "--out", str(out)]
     assert main([*command, "--steps", "2"]) == 0
-    assert "2 pictures in" in capsys.readouterr().out
+    assert "2 images in" in capsys.readouterr().out
     assert main([*command, "--steps", "2", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["num_skipped"] == 2

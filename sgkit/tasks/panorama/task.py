@@ -16,7 +16,7 @@ from sgkit.checkpoint.origins import DrawSettings, Origin, Source, origin_latent
 from sgkit.edits import Axis
 from sgkit.errors import UsageError
 from sgkit.model import Model
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, check_new
 from sgkit.runtime.precision import autocast
 from sgkit.store.pictures import Pixels, to_pixels, write_png
 from sgkit.tasks.panorama.strips import Strip
@@ -128,16 +128,19 @@ def panorama_file(
     path: str | Path,
     settings: DrawSettings | None = None,
     weaving: WeaveSettings | None = None,
+    *,
+    overwrite: bool = False,
 ) -> PanoramaResult:
     """Write a panorama as PNG; how it was made is in it as text.
 
     Raises:
         UsageError: as :func:`panorama`, or ``path`` does not end in ``.png``.
-        InputError: a latent file cannot be read, or ``path`` cannot be written.
+        InputError: a latent file cannot be read, or ``path`` exists or cannot be written.
     """
     path, settings, weaving = Path(path), settings or DrawSettings(), weaving or WeaveSettings()
     if path.suffix.lower() != ".png":
         raise UsageError(f"Panoramas are written as PNG; {path.name!r} does not end in .png.")
+    check_new(path, overwrite=overwrite)
     began, model_hash = time.perf_counter(), model.content_hash()
     woven = panorama(model, sources, settings, weaving)
     text = {
