@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sgkit.store.bad_images import BadImageError
+from sgkit.store.bands import bands
 
 __all__ = ["FULL_BITS", "SMALLEST_BITS", "is_deep", "largest_value", "second_bytes", "to_8_bits"]
 
@@ -52,7 +53,7 @@ def second_bytes(image: Image.Image) -> Image.Image | None:
         return None
     mode, _, order = raw.partition(";")
     wanted = "RGBA" if raw == _GREY_ALPHA else f"{mode};{_OTHER_BYTE[order]}"
-    other: Any = Image.open(io.BytesIO(file.getvalue()))
+    other: Any = Image.open(io.BytesIO(file.getvalue()), formats=[image.format or ""])
     other.tile = [tile._replace(args=_with_raw_mode(tile.args, wanted)) for tile in other.tile]
     other.info["sgkit raw mode"] = raw
     return other  # type: ignore[no-any-return]
@@ -83,8 +84,8 @@ def largest_value(image: Image.Image) -> int:
     """
     second = second_bytes(image)
     image.load()
-    colours, _ = _samples(image, second)
-    return int(colours.max()) if colours.size else 0
+    boxes = bands(image.size)
+    return max((int(_samples(image.crop(box), second and second.crop(box))[0].max()) for box in boxes), default=0)
 
 
 def to_8_bits(image: Image.Image, second: Image.Image | None, *, bits: int = FULL_BITS) -> Image.Image:

@@ -66,9 +66,8 @@ def decode(record: bytes | memoryview, encoding: str, *, channels: int, size: tu
     try:
         with Image.open(io.BytesIO(record), formats=[_FORMATS[encoding]]) as image:
             if image.size != size[::-1]:  # before anything is decoded: a damaged record may claim any size
-                raise StoreError(
-                    f"A record holds an image of {image.size[0]}x{image.size[1]}; {size[1]}x{size[0]} was expected (WxH)."
-                )
+                found = f"{image.size[0]}x{image.size[1]}"
+                raise StoreError(f"A record holds an image of {found}; {size[1]}x{size[0]} was expected (WxH).")
             # WebP keeps grey as three equal channels, and drops an alpha channel that is opaque everywhere.
             mode = MODE_OF_CHANNELS[channels]
             pixels = np.asarray(image if image.mode == mode or encoding != "webp" else image.convert(mode))

@@ -1,28 +1,59 @@
-"""One image file to an upright picture of 8 bits and known channels: decoding, orientation, colour, alpha.
+"""One image file to an upright image of 8 bits and known channels: decoding, orientation, colour, alpha.
 
-Pure: bytes in, a Pillow image out. What cannot be used raises :class:`BadImageError`, counted by reason.
+Pure: bytes in, a Pillow image out. What cannot be used raises :class:`BadImageError`, counted by reason. Only the
+formats in :data:`FORMATS` are decoded: none of their decoders starts a program. Memory is bounded by design: beside the
+file's own bytes, no more than :data:`BYTES_PER_PIXEL` for each pixel that ``max_pixels`` allows.
 """
 
 from __future__ import annotations
 
 import importlib
 import io
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
+from sgkit.runtime.limits import size_of
 from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
 from sgkit.store.bad_images import NEEDS_HEIF, BadImageError
+from sgkit.store.bands import bands
 from sgkit.store.deep import FULL_BITS, is_deep, second_bytes, to_8_bits
+from sgkit.store.truncation import missing_rows
 
-__all__ = ["MODE_OF_CHANNELS", "BadImageError", "Payload", "decode_image", "open_picture"]
+__all__ = ["FORMATS", "MODE_OF_CHANNELS", "BadImageError", "Payload", "decode_image", "open_picture"]
 
 Payload = bytes | np.ndarray
 """What a source gives for an image: the bytes of a file, or uint8 pixels [height, width(, channels)]."""
 
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO"),
+    "TGA",  # the last one: it has no signature, so that it is tried on what is nothing else
+)
+"""Pillow's names of the formats that are read. Others stay closed: EPS, for one, would start Ghostscript."""
+
+BYTES_PER_PIXEL = 8
+"""Most bytes held for each pixel, from decoding to the final mode: an RGB pixel takes 4 in Pillow, before and after."""
+_DECODER_BYTES = {"WEBP": 17, "AVIF": 17, "HEIF": 17, "JPEG2000": 21}
+_PROGRESSIVE_BYTES, _DEEP_BYTES = 11, 12
+"""Bytes per pixel that a decoder takes, where it is more than that; measured with Pillow 13."""
+_PIXELS_PER_BYTE = {"PNG": 8 * 1032, "GIF": 2731, "JPEG": 512, "MPO": 512}
+"""Format -> most pixels that one byte can encode: deflate repeats up to 258 bytes with 2 bits; LZW in GIF has words of
+up to 4095 pixels and codes of 12 bits; JPEG takes a bit or more for each block of 8x8."""
+_CLOSED = {
+    b"8BPS": "Photoshop",
+    b"%!PS": "EPS",
+    b"\xc5\xd0\xd3\xc6": "EPS",
+    b"\xd7\xcd\xc6\x9a": "WMF",
+    b"icns": "ICNS",
+    b"DDS ": "DDS",
+    b"SIMPLE  =": "FITS",
+}
+"""First bytes -> name of a format that is not read."""
 _SIGNATURES = {"avif": "AVIF", "jp2": "JPEG 2000"}
 MODE_OF_CHANNELS: dict[int, Literal["L", "RGB", "RGBA"]] = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -38,29 +69,27 @@ def open_picture(payload: Payload, *, max_pixels: int, refuse_animated: bool = F
     if not payload:
         raise BadImageError("empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size warning: max_pixels decides
+        with _pillow_limit(None):  # the size is compared below, before anything is decoded
             image = _open(payload)
+            animated = refuse_animated and getattr(image, "is_animated", False)
     except UnidentifiedImageError:
         raise _unidentified(payload) from None
-    except Image.DecompressionBombError as error:
-        raise BadImageError("decompression bomb", str(error)) from None
     except BadImageError:
         raise
     except Exception as error:  # a damaged header: Pillow's plugins raise what they like
-        raise BadImageError("truncated", f"{type(error).__name__}: {error}") from None
-    width, height = image.size
-    if width * height > max_pixels:
-        raise BadImageError("decompression bomb", f"{width}x{height} is over {max_pixels} pixels")
-    if refuse_animated and getattr(image, "is_animated", False):
-        raise BadImageError("animated", f"{getattr(image, 'n_frames', '?')} frames")
+        raise _undecodable(error) from None
+    _check_size(image, len(payload), max_pixels)
+    _refuse_fractions(image)
+    if animated:
+        raise BadImageError("animated", "it has several frames")
+    image.info[_ORIGIN] = payload, max_pixels
     return image
 
 
 def _open(payload: bytes) -> Image.Image:
     """The image, by Pillow's own plugins, or by pillow-heif's where the file is a HEIC image and that is installed."""
     try:
-        return Image.open(io.BytesIO(payload))
+        return Image.open(io.BytesIO(payload), formats=_formats())
     except UnidentifiedImageError:
         if sniff_bytes(payload[:START]) != "heic":
             raise
@@ -68,7 +97,59 @@ def _open(payload: bytes) -> Image.Image:
             importlib.import_module("pillow_heif").register_heif_opener()
         except ModuleNotFoundError:
             raise BadImageError(NEEDS_HEIF, "pip install 'stylegan-sgkit[heic]'") from None
-        return Image.open(io.BytesIO(payload))
+        return Image.open(io.BytesIO(payload), formats=_formats())
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # Pillow may be built without some
+
+
+_ORIGIN = "sgkit origin"
+"""Key of an opened picture's ``info``: the bytes it comes from, and the limit it was opened with."""
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int | None) -> Iterator[None]:
+    """Pillow's own limit at ``max_pixels``, in this block only: what exceeds it is an error; no warning is shown.
+
+    Pillow applies it to what a file holds inside: icons, tiles and frames. Both the limit and the filters of warnings
+    are global, so that one thread at a time decodes.
+    """
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = kept
+
+
+_decoding = threading.RLock()
+
+
+def _check_size(image: Image.Image, num_bytes: int, max_pixels: int) -> None:
+    """Raises:
+    BadImageError: decoding takes more memory than ``max_pixels`` allows, or the file cannot hold so many pixels.
+    """
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadImageError("decompression bomb", f"{width}x{height} is over {max_pixels} pixels")
+    if width * height > num_bytes * _PIXELS_PER_BYTE.get(image.format or "", 1 << 40):
+        raise BadImageError("truncated", f"{num_bytes:,} bytes cannot hold {width}x{height} pixels")
+    progressive = image.format in ("JPEG", "MPO") and "progressive" in image.info
+    each = _PROGRESSIVE_BYTES if progressive else _DECODER_BYTES.get(image.format or "", BYTES_PER_PIXEL)
+    if image.mode in ("RGB", "RGBA") and is_deep(image):  # read twice, once for each byte
+        each = max(each, _DEEP_BYTES)
+    if width * height * each > max_pixels * BYTES_PER_PIXEL:
+        needed = -(-width * height * each // BYTES_PER_PIXEL)
+        kind = f"{'progressive ' if progressive else ''}{image.format}"
+        raise BadImageError(
+            "decompression bomb",
+            f"{width}x{height} pixels as {kind} take {size_of(width * height * each)} to decode; --max-pixels "
+            f"{max_pixels} allows {size_of(max_pixels * BYTES_PER_PIXEL)}. Use --max-pixels {needed} if it is genuine",
+        )
 
 
 def decode_image(
@@ -83,33 +164,79 @@ def decode_image(
 
     ``shrink`` gets the (width, height) of an upright JPEG and says down to what fraction its decoder may scale it
     (by 1/2, 1/4 or 1/8, in the frequency domain); ``None`` decodes every pixel. Of images with more than 8 bits a
-    channel, ``2**bits - 1`` is white.
+    channel, ``2**bits - 1`` is white. ``image`` is used up: its memory is freed as soon as possible.
 
     Raises:
         BadImageError: the data are damaged or of an unsupported kind.
     """
     mode = MODE_OF_CHANNELS[channels]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            deep, second = is_deep(image), second_bytes(image)  # first: to look for EXIF decodes a PNG
+        payload, max_pixels = image.info.pop(_ORIGIN, (b"", None))
+        with _pillow_limit(max_pixels):
+            second = second_bytes(image)  # first: to look for EXIF decodes a PNG
+            deep = is_deep(image)
             orientation = image.getexif().get(0x0112, 1)
             if shrink is not None and image.format == "JPEG":
                 upright = image.size if orientation < 5 else image.size[::-1]
                 fraction = shrink(upright)
                 image.draft(None, (max(int(image.width * fraction), 1), max(int(image.height * fraction), 1)))
             image.load()
-            if orientation != 1:
-                image = ImageOps.exif_transpose(image)
-                second = None if second is None else ImageOps.exif_transpose(second)
-            if deep:
-                image = to_8_bits(image, second, bits=bits)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, AttributeError, KeyError) as error:
+            if missing := missing_rows(image, payload):
+                raise BadImageError("truncated", missing)
+            del payload
+
+            def finished(box: tuple[int, int, int, int]) -> Image.Image:
+                band = image.crop(box)
+                if deep:
+                    band = to_8_bits(band, second and second.crop(box), bits=bits)
+                return _to_mode(_to_srgb(band), mode, background)
+
+            plain = not (deep or image.info.get("icc_profile") or "transparency" in image.info)
+            result = image if image.mode == mode and plain else _join(image, mode, finished)
+            return _turned(result, orientation)
+    except BadImageError:
+        raise
+    except Image.DecompressionBombWarning as error:
+        raise BadImageError("decompression bomb", str(error)) from None
+    except Exception as error:  # Pillow's decoders raise errors of many types for damaged data
         raise _undecodable(error) from None
-    return _to_mode(_to_srgb(_without_fractions(image)), mode, background)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    if orientation not in _TURNS:
+        return image
+    turned = image.transpose(_TURNS[orientation])
+    image.close()
+    return turned
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes it upright."""
+
+
+def _join(
+    image: Image.Image, mode: Literal["L", "RGB", "RGBA"], finished: Callable[[tuple[int, int, int, int]], Image.Image]
+) -> Image.Image:
+    """A picture of the same size in another mode, made band by band; ``image`` is closed."""
+    result = Image.new(mode, image.size)
+    for box in bands(image.size):
+        result.paste(finished(box), box[:2])
+    image.close()
+    return result
 
 
 def _unidentified(payload: bytes) -> BadImageError:
+    closed = next((name for start, name in _CLOSED.items() if payload.startswith(start)), None)
+    if closed:
+        return BadImageError("unsupported", f"{closed} files are not read here; convert them to PNG or JPEG first")
     kind = sniff_bytes(payload[:START])
     if kind in ("jpeg", "png"):
         if jpeg_precision(payload) not in (None, 8):
@@ -134,6 +261,8 @@ def jpeg_precision(payload: bytes) -> int | None:
 
 
 def _undecodable(error: Exception) -> BadImageError:
+    if isinstance(error, MemoryError):
+        return BadImageError("decompression bomb", "there is not enough memory to decode it")
     text = f"{type(error).__name__}: {error}"
     unsupported = any(
         word in str(error).lower() for word in ("unsupported", "not supported", "not available", "unknown")
@@ -141,12 +270,11 @@ def _undecodable(error: Exception) -> BadImageError:
     return BadImageError("unsupported" if unsupported else "truncated", text)
 
 
-def _without_fractions(image: Image.Image) -> Image.Image:
+def _refuse_fractions(image: Image.Image) -> None:
     if image.mode == "F":
         raise BadImageError(
             "unsupported", "floating-point pixels have no fixed range; convert them to 8 or 16 bits first"
         )
-    return image
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

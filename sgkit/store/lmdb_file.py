@@ -175,9 +175,7 @@ class LmdbFile:
         _, _, flags, _, _ = _page.unpack_from(data)
         magic, version, _, _ = _meta.unpack_from(data, PAGE_HEADER)
         if not flags & META or magic != MAGIC:
-            raise StoreError(
-                f"{self.path} is not an LMDB file, or its first page is damaged. Copy it again, or prepare the store again."
-            )
+            raise self._damaged("it does not begin like an LMDB file")
         if version != VERSION:
             raise StoreError(
                 f"{self.path} has LMDB format {version}; format {VERSION} is read. Export it with mdb_copy."

@@ -47,7 +47,7 @@ def change_header(store: Path, change: dict[str, Any]) -> None:
         ({"parts.0.file": "../../../etc/passwd"}, "must be a file name without folders"),
         ({"parts.0.file": "/dev/zero"}, "must be a file name without folders"),
         ({"parts.0.file": ".."}, "must be a file name without folders"),
-        ({"parts.0.file": "header.json"}, "is not an LMDB file|ends at byte"),
+        ({"parts.0.file": "header.json"}, "does not begin like an LMDB file|ends at byte"),
         ({"parts.0.file": "nothing.mdb"}, "cannot be opened"),
         ({"image_size": [2**30, 2**30]}, "has more than 268,435,456 pixels"),
         ({"image_size": [0, 8]}, "must be at least 1x1"),

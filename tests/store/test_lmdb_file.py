@@ -116,7 +116,7 @@ def test_the_library_writes_only_to_files_whose_structure_is_sound(tmp_path: Pat
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (16, b"\0\0\0\0", "not an LMDB file"),
+        (16, b"\0\0\0\0", "does not begin like an LMDB file"),
         (20, b"\2\0\0\0", "format 2; format 1 is read"),
         (16 + 24, struct.pack("<I", 12345), "meta page holds impossible values"),
         (16 + 24 + 48 + 4, struct.pack("<H", 0x04), "sorted duplicates"),
