@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +13,7 @@ from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import Discriminator, Generator, Model, ModelInfo
 
-__all__ = ["adopt", "assemble", "check_size", "misfits", "name_list", "weightless"]
+__all__ = ["adopt", "assemble", "check_shapes", "check_size", "misfits", "name_list", "weightless"]
 
 N = TypeVar("N", bound=nn.Module)
 MAX_NAMED = 12
@@ -58,15 +58,12 @@ def adopt(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what: str) -
             named.
     """
     network = weightless(build, what=what)
-    wanted = network.state_dict()
-    problems = [
-        *_each("missing", (name for name in wanted if name not in tensors)),
-        *_each("unknown", (name for name in tensors if name not in wanted)),
-        *_each("of another shape", _misfits(wanted, tensors)),
-        *_each("no floating-point numbers", (n for n, t in tensors.items() if not t.is_floating_point())),
-    ]
-    if problems:
-        raise CheckpointError(f"The file does not fit {what}. " + " ".join(problems))
+    check_shapes(
+        {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()},
+        {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        {name for name, tensor in tensors.items() if tensor.is_floating_point()},
+        what=what,
+    )
     network.load_state_dict(dict(tensors), assign=True)
     return network
 
@@ -141,10 +138,31 @@ def weightless(build: Callable[[], N], *, what: str) -> N:
         ) from error
 
 
-def _misfits(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Iterable[str]:
-    for name, tensor in wanted.items():
-        if name in tensors and tensors[name].shape != tensor.shape:
-            yield f"{name} (is {list(tensors[name].shape)}, must be {list(tensor.shape)})"
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def check_shapes(wanted: Shapes, given: Shapes, floats: Collection[str], *, what: str) -> None:
+    """Compare the tensors of a file with those of a network.
+
+    Args:
+        wanted: shapes of the network's tensors by name.
+        given: shapes of the file's.
+        floats: names of the file's tensors that are floating-point numbers.
+        what: how a message calls the network: ``"the generator"``.
+
+    Raises:
+        CheckpointError: tensors are missing, unknown, of another shape, or hold no floating-point numbers; each is
+            named.
+    """
+    other = (n for n, shape in wanted.items() if n in given and given[n] != shape)
+    problems = [
+        *_each("missing", (name for name in wanted if name not in given)),
+        *_each("unknown", (name for name in given if name not in wanted)),
+        *_each("of another shape", (f"{n} (is {list(given[n])}, must be {list(wanted[n])})" for n in other)),
+        *_each("no floating-point numbers", (name for name in given if name not in floats)),
+    ]
+    if problems:
+        raise CheckpointError(f"The file does not fit {what}. " + " ".join(problems))
 
 
 def _each(what: str, names: Iterable[str]) -> list[str]:

@@ -7,28 +7,35 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import sgkit
-from sgkit.checkpoint.assign import assemble, check_size, name_list
+from sgkit.checkpoint.assign import assemble, check_shapes, check_size, name_list, weightless
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError, UsageError
-from sgkit.model import Model, ModelInfo
+from sgkit.model import Discriminator, Generator, Model, ModelInfo
 from sgkit.runtime.files import atomic_path
+from sgkit.unpickle.budget import BAD_DATA
+from sgkit.unpickle.inert import shown
+from sgkit.unpickle.safetensors_header import SafetensorsHeader, read_safetensors_header
 
-__all__ = ["Header", "is_native", "load_native", "raw_header", "raw_metadata", "read_header", "save"]
+__all__ = ["Header", "check_tensors", "is_native", "load_native", "read_header", "save"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "sgkit"
 KEYS = frozenset({"format_version", "sgkit_version", "config", "kimg", "lod", "provenance", "content_hash"})
+FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
+T = TypeVar("T")
 NETWORKS = ("generator", "raw_generator", "discriminator")
-MAX_HEADER_BYTES = 1 << 25
+SNIFFED_HEADER_BYTES = 1 << 40
+"""Anything above cannot be the length of a header."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +95,7 @@ def is_native(path: Path) -> bool:
     """Whether a file starts like a ``.safetensors`` file."""
     with path.open("rb") as file:
         start = file.read(9)
-    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= SNIFFED_HEADER_BYTES
 
 
 def read_header(path: str | Path) -> Header:
@@ -99,8 +106,10 @@ def read_header(path: str | Path) -> Header:
         InputError: there is no such file.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no model file {str(path)!r}.")
     try:
-        return _header(raw_header(path))
+        return _header(read_safetensors_header(path))
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"Cannot read model file {str(path)!r}: {error}") from error
 
@@ -120,13 +129,73 @@ def load_native(path: str | Path, *, device: torch.device | str = "cpu") -> Mode
     except (SafetensorError, OSError, RuntimeError) as error:
         raise CheckpointError(f"Cannot read model file {str(path)!r}: it is damaged or cut short ({error}).") from error
     try:
-        return _model(header, tensors)
+        return assemble(header.config, _by_network(tensors), header.info)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot use model file {str(path)!r}: {error}") from error
 
 
-def _model(header: Header, tensors: dict[str, torch.Tensor]) -> Model:
-    parts: dict[str, dict[str, torch.Tensor]] = {}
+# ------------------------------------------------------------------------------------------------ header
+
+
+def _header(raw: SafetensorsHeader) -> Header:
+    text = raw.metadata.get(METADATA_KEY)
+    if text is None:
+        raise CheckpointError("sgkit did not write it: its header names no sgkit configuration.")
+    try:
+        values = json.loads(text)
+        version = values["format_version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"it has format version {str(version)[:20]}; this sgkit ({sgkit.__version__}) reads version "
+                f"{FORMAT_VERSION}. Update sgkit."
+            )
+        if set(values) != KEYS:
+            odd = sorted(set(values) ^ KEYS)
+            raise CheckpointError(f"its header has unknown or missing keys: {name_list(odd)}.")
+        config = ModelConfig.from_dict(values["config"])
+        check_size(config)
+        kimg, lod, provenance = float(values["kimg"]), float(values["lod"]), values["provenance"]
+        if not (math.isfinite(kimg) and kimg >= 0 and math.isfinite(lod) and isinstance(provenance, dict)):
+            raise CheckpointError(
+                f"its header is damaged: kimg {kimg} and lod {lod} must be finite numbers, and provenance a table."
+            )
+        return Header(
+            config=config,
+            info=ModelInfo(kimg=kimg, lod=lod, provenance=provenance),
+            sgkit_version=str(values["sgkit_version"]),
+            content_hash=str(values["content_hash"]),
+            tensors={name: (entry.dtype, entry.shape) for name, entry in raw.tensors.items()},
+        )
+    except (CheckpointError, ConfigError):
+        raise
+    except BAD_DATA as error:
+        raise CheckpointError(f"its header is damaged ({type(error).__name__}: {shown(str(error))}).") from error
+
+
+def check_tensors(header: Header) -> None:
+    """Compare the tensors that a header names with those that its configuration needs; no tensor is read.
+
+    Raises:
+        CheckpointError: they do not fit; each is named.
+    """
+    check_size(header.config)
+    parts = _by_network(header.tensors)
+    for network, entries in parts.items():
+        make = Discriminator if network == "discriminator" else Generator
+        what = f"the {network.replace('_', ' ')}"
+        built = weightless(lambda make=make: make(header.config), what=what)  # type: ignore[misc]
+        wanted = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
+        floats = {name for name, (dtype, _) in entries.items() if dtype in FLOATS}
+        check_shapes(wanted, {name: shape for name, (_, shape) in entries.items()}, floats, what=what)
+
+
+def _by_network(tensors: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """Tensors by their names within each network.
+
+    Raises:
+        CheckpointError: a network is unknown, or there is no generator.
+    """
+    parts: dict[str, dict[str, T]] = {}
     for name, tensor in tensors.items():
         network, _, rest = name.partition(".")
         parts.setdefault(network, {})[rest] = tensor
@@ -135,72 +204,4 @@ def _model(header: Header, tensors: dict[str, torch.Tensor]) -> Model:
         raise CheckpointError(f"it holds unknown networks: {name_list(unknown)}. Known are: {', '.join(NETWORKS)}.")
     if "generator" not in parts:
         raise CheckpointError("it holds no generator.")
-    return assemble(header.config, parts, header.info)
-
-
-# ------------------------------------------------------------------------------------------------ header
-
-
-def raw_header(path: Path) -> dict[str, Any]:
-    """The JSON at the start of a safetensors file: tensors by name, and ``__metadata__``.
-
-    Raises:
-        CheckpointError: it is damaged.
-        InputError: there is no such file.
-    """
-    if not path.is_file():
-        raise InputError(f"There is no model file {str(path)!r}.")
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size):
-            raise CheckpointError("it is no .safetensors file, or cut short.")
-        text = file.read(length)
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"its header is damaged ({type(error).__name__}).") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError("its header is damaged: a table is expected.")
-    return raw
-
-
-def raw_metadata(path: Path) -> dict[str, Any]:
-    """The entries of text in the header of a safetensors file.
-
-    Raises:
-        CheckpointError: the header is damaged.
-    """
-    metadata = raw_header(path).get("__metadata__", {})
-    if not isinstance(metadata, dict):
-        raise CheckpointError("its header is damaged: a table is expected.")
-    return metadata
-
-
-def _header(raw: dict[str, Any]) -> Header:
-    metadata = raw.pop("__metadata__", None)
-    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
-    if not isinstance(text, str):
-        raise CheckpointError("sgkit did not write it: its header names no sgkit configuration.")
-    try:
-        values = json.loads(text)
-        version = values["format_version"]
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"it has format version {version!r}; this sgkit ({sgkit.__version__}) reads version {FORMAT_VERSION}. "
-                "Update sgkit."
-            )
-        if set(values) != KEYS:
-            odd = sorted(set(values) ^ KEYS)
-            raise CheckpointError(f"its header has unknown or missing keys: {name_list(odd)}.")
-        config = ModelConfig.from_dict(values["config"])
-        check_size(config)
-        tensors = {name: (str(entry["dtype"]), tuple(map(int, entry["shape"]))) for name, entry in raw.items()}
-        return Header(
-            config=config,
-            info=ModelInfo(kimg=float(values["kimg"]), lod=float(values["lod"]), provenance=dict(values["provenance"])),
-            sgkit_version=str(values["sgkit_version"]),
-            content_hash=str(values["content_hash"]),
-            tensors=tensors,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise CheckpointError(f"its header is damaged ({type(error).__name__}: {error}).") from error
+    return parts

@@ -15,14 +15,14 @@ from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
 from sgkit.checkpoint.assign import assemble
 from sgkit.checkpoint.foreign import ForeignNetwork
-from sgkit.checkpoint.native import is_native, raw_header, raw_metadata
+from sgkit.checkpoint.native import is_native
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
 from sgkit.model import Model, ModelInfo
-from sgkit.unpickle.arrays import num_elements
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
 from sgkit.unpickle.npz import read_npz
+from sgkit.unpickle.safetensors_header import TensorEntry, read_safetensors_header
 
 __all__ = ["ARRAY_KEY", "METADATA_KEY", "is_state_dict", "load_state_dicts"]
 
@@ -39,7 +39,7 @@ def is_state_dict(path: Path) -> bool:
     if path.suffix == ".npz":
         return True
     with contextlib.suppress(CheckpointError):
-        return is_native(path) and METADATA_KEY in raw_metadata(path)
+        return is_native(path) and METADATA_KEY in read_safetensors_header(path).metadata
     return False
 
 
@@ -85,30 +85,22 @@ def _model(text: str | None, arrays: dict[str, Array]) -> Model:
 
 def _read_safetensors(path: Path) -> tuple[str | None, dict[str, Array]]:
     """Configuration and arrays, these as views of the file (safetensors' own reader copies all of them)."""
-    text, entries = raw_metadata(path).get(METADATA_KEY), raw_header(path)
-    entries.pop("__metadata__", None)
+    header = read_safetensors_header(path)
     with path.open("rb") as file:
-        data = mapped_file(file)
-    body = data[8 + int.from_bytes(data[:8], "little") :]
-    return text, {name: _read_entry(name, entry, body) for name, entry in entries.items()}
+        body = mapped_file(file)[header.start :]
+    return header.metadata.get(METADATA_KEY), {
+        name: _array(name, entry, body) for name, entry in header.tensors.items()
+    }
 
 
-def _read_entry(name: str, entry: object, body: memoryview) -> Array:
+def _array(name: str, entry: TensorEntry, body: memoryview) -> Array:
     """One tensor of a safetensors file, a view of the bytes behind its header."""
-    found = entry if isinstance(entry, dict) else {}
-    kind, shape, place = (found.get(key) for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(shape, list) or not isinstance(place, list) or [type(n) for n in place] != [int, int]:
-        raise CheckpointError(f"array {shown(name)} is damaged.")
-    if not isinstance(kind, str) or kind not in SAFETENSORS_TYPES:
-        raise CheckpointError(f"array {shown(name)} is of type {shown(kind)}; state dicts hold plain numbers.")
-    dtype, (first, last) = np.dtype(SAFETENSORS_TYPES[kind]), place
-    count = num_elements(tuple(shape))
-    if not 0 <= first <= last <= len(body) or last - first != count * dtype.itemsize:
-        raise CheckpointError(
-            f"array {shown(name)} claims shape {shape} of {dtype} in bytes {first} to {last} of {len(body)}: the file "
-            "is damaged or cut short."
-        )
-    return np.frombuffer(body[first:last], dtype).reshape(shape) if count else np.zeros(shape, dtype)
+    if entry.dtype not in SAFETENSORS_TYPES:
+        raise CheckpointError(f"array {shown(name)} is of type {entry.dtype}; state dicts hold plain numbers.")
+    dtype = np.dtype(SAFETENSORS_TYPES[entry.dtype])
+    if entry.first == entry.last:
+        return np.zeros(entry.shape, dtype)
+    return np.frombuffer(body[entry.first : entry.last], dtype).reshape(entry.shape)
 
 
 def _read_npz(path: Path) -> tuple[str | None, dict[str, Array]]:

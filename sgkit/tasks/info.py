@@ -11,7 +11,9 @@ from torch import nn
 from sgkit.checkpoint import load, model_file, read_header
 from sgkit.checkpoint.assign import weightless
 from sgkit.checkpoint.loading import form_of
+from sgkit.checkpoint.native import check_tensors
 from sgkit.config import ModelConfig
+from sgkit.errors import CheckpointError
 from sgkit.model import Discriminator, Generator, LayerSpec, ModelInfo, discriminator_plan, synthesis_plan
 from sgkit.model.plan import all_layers
 
@@ -77,6 +79,10 @@ def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary:
     file = model_file(path)
     if form_of(file) == "native" and image_size is None:
         header = read_header(file)
+        try:
+            check_tensors(header)
+        except CheckpointError as error:
+            raise CheckpointError(f"Cannot use model file {str(file)!r}: {error}") from error
         return _summary(
             file, NATIVE, header.config, header.info, header.content_hash, tuple(header.networks), header.sgkit_version
         )

@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sgkit.config import TrainConfig
-from sgkit.errors import TrainingError
+from sgkit.errors import CheckpointError, TrainingError
 from sgkit.model import Discriminator, Generator, Model
 from sgkit.runtime.files import atomic_path
 from sgkit.training.augment import Controller
 from sgkit.training.players import LossScale, Player, d_player, g_player
+from sgkit.unpickle.safetensors_header import read_safetensors_header
 
 __all__ = ["TrainState", "load_state", "save_state"]
 
@@ -159,9 +160,9 @@ def _like(value: Tensor | None, parameter: Tensor, name: str, path: Path) -> Ten
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
+        header = json.loads(read_safetensors_header(path).metadata.get("sgkit", "{}"))
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("sgkit", "{}"))
-            if header.get("format") != FORMAT:
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise TrainingError(f"{path} is no training state of sgkit.")
             if header.get("version") != VERSION:
                 raise TrainingError(
@@ -169,7 +170,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
                     f"{VERSION}. Use the sgkit that wrote it."
                 )
             return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError, CheckpointError) as error:
         raise TrainingError(
             f"{path} cannot be read ({error}). Remove its snapshot folder to resume from the one before it."
         ) from error

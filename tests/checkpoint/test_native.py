@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from sgkit.checkpoint import model_file, read_header, save
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model, ModelInfo, build
+from sgkit.tasks.info import info
 
 CONFIG = ModelConfig(
     image_size=(16, 32),
@@ -100,10 +103,13 @@ def test_the_header_tells_what_the_file_holds(model: Model, file: Path) -> None:
 def test_the_header_is_read_without_the_tensors(file: Path) -> None:
     whole = read_header(file)
     data = file.read_bytes()
-    file.write_bytes(data[: 8 + int.from_bytes(data[:8], "little")])
+    start = 8 + int.from_bytes(data[:8], "little")
+    file.write_bytes(data[:start] + b"\xff" * (len(data) - start))
     assert read_header(file) == whole
-    with pytest.raises(CheckpointError, match="damaged or cut short"):
-        sgkit.load(file)
+    file.write_bytes(data[:start])
+    for reader in (sgkit.load, read_header):
+        with pytest.raises(CheckpointError, match="is damaged or cut short: its tensors need"):
+            reader(file)
 
 
 def test_a_file_must_be_named_safetensors(model: Model, tmp_path: Path) -> None:
@@ -131,10 +137,10 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(file: Path) -> None
         ({"surprise": 1}, "unknown or missing keys: surprise"),
         ({"kimg": "many"}, "its header is damaged"),
         ({"config": {"z_dimm": 3}}, "Unknown configuration key 'z_dimm'. Did you mean 'z_dim'"),
-        ({"config": {"mapping": {"num_layers": 10**9}}}, "1000000000 layers in a network"),
-        ({"config": {"image_size": [2**20, 2**20]}}, "image side of 1048576"),
-        ({"config": {"w_dim": 2**60}}, "a width or image side of 1152921504606846976"),
-        ({"config": {"synthesis": {"resample_filter": [1] * 999}}}, "filters of 999 taps"),
+        ({"config": {"mapping": {"num_layers": 10**9}}}, "mapping.num_layers is 1000000000"),
+        ({"config": {"image_size": [2**20, 2**20]}}, r"image_size is \(1048576, 1048576\)"),
+        ({"config": {"w_dim": 2**60}}, "w_dim is 1152921504606846976"),
+        ({"config": {"synthesis": {"resample_filter": [1] * 999}}}, "resample_filter is .* 999"),
     ],
 )
 def test_a_header_that_says_nonsense_is_refused(file: Path, header: dict[str, object], message: str) -> None:
@@ -142,6 +148,87 @@ def test_a_header_that_says_nonsense_is_refused(file: Path, header: dict[str, ob
     for reader in (sgkit.load, read_header):
         with pytest.raises(CheckpointError, match=message):
             reader(file)
+
+
+def changed(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """``file`` with its header changed; the bytes behind it stay."""
+    data = file.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    text = change(header)
+    raw = text if isinstance(text, bytes) else json.dumps(header).encode()
+    file.write_bytes(len(raw).to_bytes(8, "little") + raw + data[start:])
+
+
+FIRST, SECOND = "generator.mapping.fc0.bias", "generator.mapping.fc0.weight"
+DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a shape of 2**60": (lambda h: h[FIRST].update(shape=[2**60]), "is not the shape of an array"),
+    "a shape of 2**80": (lambda h: h[FIRST].update(shape=[2**40, 2**40]), "is not the shape of an array"),
+    "a negative shape": (lambda h: h[FIRST].update(shape=[-10]), "is not the shape of an array"),
+    "a shape of a flag": (lambda h: h[FIRST].update(shape=[True, 10]), "is not the shape of an array"),
+    "a shape of fractions": (lambda h: h[FIRST].update(shape=[10.0]), "is not the shape of an array"),
+    "no sides and far too many": (lambda h: h[FIRST].update(shape=[0, 2**62]), "is not the shape of an array"),
+    "a text as shape": (lambda h: h[FIRST].update(shape="10"), "is damaged"),
+    "a list for an entry": (lambda h: h.update({FIRST: [1]}), "is damaged"),
+    "an unknown type": (lambda h: h[FIRST].update(dtype="F31"), "is of type 'F31'"),
+    "a type of other size": (lambda h: h[FIRST].update(dtype="F64"), "claims shape"),
+    "whole numbers": (lambda h: h[FIRST].update(dtype="I32"), "1 tensor is no floating-point numbers"),
+    "a place behind the end": (lambda h: h[FIRST].update(data_offsets=[2**40, 2**40 + 40]), "leaves a hole|overlaps"),
+    "a negative place": (lambda h: h[FIRST].update(data_offsets=[-40, 0]), "leaves a hole|overlaps"),
+    "two tensors in one place": (lambda h: h[FIRST].update(data_offsets=[0, 40]), "overlaps the tensor before it"),
+    "a tensor left out": (lambda h: h.pop(FIRST), "leaves a hole|belong to no tensor"),
+    "a name that stands twice": (
+        lambda h: json.dumps(h).replace(SECOND, FIRST).encode(),
+        "the key 'generator.mapping.fc0.bias' stands twice",
+    ),
+    "metadata that is no text": (lambda h: h.update(__metadata__={"sgkit": 3}), "is not a table of text"),
+    "deep nesting": (lambda h: b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+    "a number of a million digits": (lambda h: b'{"a": ' + b"9" * 1_000_000 + b"}", "its header is damaged"),
+    "half a header": (lambda h: json.dumps(h).encode()[:-9], "its header is damaged"),
+    "no text": (lambda h: b"{\xff\xfe\xff" * 9, "its header is damaged"),
+    "a header of blanks": (lambda h: b"{" + b" " * (1 << 24), "at most 8,388,608 are read"),
+    "tensors without end": (
+        lambda h: json.dumps(
+            {f"generator.x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(50_000)}
+        ).encode(),
+        "names 50,000 tensors; at most 10,000",
+    ),
+    "tensors without end, and no room": (
+        lambda h: json.dumps(
+            {f"generator.x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(300_000)}
+        ).encode(),
+        "at most 8,388,608 are read",
+    ),
+    "many empty tensors": (
+        lambda h: h.update(
+            {f"generator.x{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(9_000)}
+        ),
+        "9000 tensors are unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_header_is_refused_by_every_reader(damage: str, file: Path) -> None:
+    change, message = DAMAGE[damage]
+    changed(file, change)
+    for reader in (sgkit.load, info):
+        with pytest.raises(CheckpointError, match=message):
+            reader(file)
+
+
+@pytest.mark.parametrize("name", ["kimg", "lod"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_of_a_header_are_finite(name: str, value: float, file: Path) -> None:
+    rewritten(file, header={name: value})
+    with pytest.raises(CheckpointError, match="must be finite numbers"):
+        read_header(file)
+
+
+def test_info_names_what_does_not_fit_without_reading_it(file: Path) -> None:
+    rewritten(file, drop="generator.synthesis.b8_conv0.bias", add="generator.synthesis.b8_conv9.bias")
+    with pytest.raises(CheckpointError, match=r"Cannot use model .*1 tensor is missing: synthesis\.b8_conv0\.bias"):
+        info(file)
 
 
 def test_an_unknown_network_is_named(file: Path) -> None:

@@ -61,16 +61,16 @@ def test_an_npz_whose_arrays_are_not_what_they_claim_is_refused(tmp_path: Path, 
 LIES = {
     "a billion elements": (
         {"shape": [10**9]},
-        r"'G_ema\.mapping\.w_avg' claims shape \[1000000000\] of float32 in bytes",
+        r"'G_ema\.mapping\.w_avg' claims shape \[1000000000\] of F32 in bytes",
     ),
     "sides whose product overflows": ({"shape": [2**40, 2**40]}, "is not the shape of an array"),
     "a negative side": ({"shape": [-1]}, "is not the shape of an array"),
     "a side that is no number": ({"shape": ["x"]}, "is not the shape of an array"),
     "no shape": ({"shape": None}, "is damaged"),
-    "bytes behind the end": ({"data_offsets": [2**40, 2**40 + 4]}, "the file is damaged or cut short"),
-    "bytes before the start": ({"data_offsets": [-64, 0]}, "the file is damaged or cut short"),
+    "bytes behind the end": ({"data_offsets": [2**40, 2**40 + 4]}, "the file is damaged"),
+    "bytes before the start": ({"data_offsets": [-64, 0]}, "the file is damaged|overlaps|leaves a hole"),
     "bytes that are no numbers": ({"data_offsets": [0.5, True]}, "is damaged"),
-    "another size": ({"data_offsets": [0, 4]}, "the file is damaged or cut short"),
+    "another size": ({"data_offsets": [0, 4]}, "the file is damaged"),
     "an unknown type": ({"dtype": "OBJECT"}, "is of type 'OBJECT'"),
     "a type that is no text": ({"dtype": ["F32"]}, "is of type"),
 }
@@ -86,16 +86,13 @@ def test_a_header_that_lies_about_a_tensor_is_refused(file: Path, lie: str) -> N
 
 def test_a_file_cut_short_is_refused(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"Cannot read state dict .*is damaged or cut short"):
+    with pytest.raises(CheckpointError, match=r"Cannot read .*is damaged or cut short"):
         sgkit.load(file)
 
 
-def test_overlapping_tensors_are_read_as_copies(file: Path) -> None:
+def test_overlapping_tensors_are_refused(file: Path) -> None:
     data = file.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    place = header["G.mapping.w_avg"]["data_offsets"]
-    rewrite(file, data_offsets=place)
-    model = sgkit.load(file)
-    assert model.raw_generator is not None
-    model.generator.mapping.w_avg.add_(1)
-    assert not model.raw_generator.mapping.w_avg.equal(model.generator.mapping.w_avg)
+    rewrite(file, data_offsets=header["G.mapping.w_avg"]["data_offsets"])
+    with pytest.raises(CheckpointError, match="overlaps the tensor before it"):
+        sgkit.load(file)
