@@ -71,7 +71,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 
 
 def test_a_size_that_no_network_fits_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Image size 51x50 \(WxH\) halves only to .*A good size near: "):
+    with pytest.raises(ConfigError, match=r"Image size 51x50 \(WxH\) halves only to .*Good sizes near: "):
         preset("stylegan2-f", image_size=(50, 51))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,8 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import JsonOption, Size, parse_size
-from sgkit.errors import ConfigError
+from sgkit.config import base_size_of
+from sgkit.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from sgkit.store.header import LabelSchema
@@ -28,6 +29,12 @@ _Sources = Annotated[
 _Out = Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")]
 _Size = Annotated[
     Size, typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square, or WIDTHxHEIGHT.")
+]
+_AnySize = Annotated[
+    bool,
+    typer.Option(
+        "--any-size", help="Allow a --size that no network can be trained at, such as 60.", rich_help_panel=_PICTURE
+    ),
 ]
 _Crop = Annotated[
     str,
@@ -151,6 +158,7 @@ def prepare(
     max_aspect: _MaxAspect = 0.0,
     max_pixels: _MaxPixels = 178_956_970,
     enlarge: _Enlarge = True,
+    any_size: _AnySize = False,
     animated: _Animated = "first",
     seed: _Seed = 0,
     labels: _Labels = "auto",
@@ -162,10 +170,12 @@ def prepare(
     max_bad: _MaxBad = None,
     json: JsonOption = False,
 ) -> None:
-    """Turn folders and archives of images into a store for training; run again, it goes on where it stopped."""
+    """Turn folders and archives of images into a store for training; run it again to resume after an interruption."""
+    given = dict(locals())
+    _check_size(size, crop, any_size)
+    _refuse_idle(given)
     from sgkit.tasks import prepare as task
 
-    given = dict(locals())
     names = set(task.PrepareOptions.__dataclass_fields__) & given.keys()
     values: dict[str, Any] = {name: given[name] for name in names}
     values |= {"size": tuple(size), "filter": filter_name, "background": _colour(background)}
@@ -183,6 +193,45 @@ def prepare(
             return
         report.speak()
     report.emit(results if split else results[""], json=json, show=lambda _: _show_all(list(results.values())))
+
+
+def _check_size(size: Size, crop: str, any_size: bool) -> None:
+    """Refuse a size that ``train`` would refuse later.
+
+    Raises:
+        ConfigError: no network fits; or it does, and ``--any-size`` has no effect.
+    """
+    side = max(size) if crop == "wide" else 0  # bars make a square of it
+    try:
+        base_size_of((side, side) if side else (size.height, size.width))
+    except ConfigError as error:
+        if not any_size:
+            raise ConfigError(f"{error} To prepare images for other uses than training, add --any-size.") from None
+    else:
+        if any_size:
+            raise ConfigError(f"--any-size has no effect: networks fit --size {size}. Remove it.")
+
+
+def _refuse_idle(given: Mapping[str, Any]) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        UsageError: there is one.
+    """
+    crop = given["crop"].partition(":")[0]
+    idle = {
+        "--landmarks": (given["landmarks"] != "dlib" and crop != "face", "without --crop face"),
+        "--seed": (given["seed"] != 0 and crop != "random" and not given["split"], "without --crop random or --split"),
+        "--background": (
+            given["background"] != "0,0,0" and given["channels"] == 4,
+            "with --channels 4, which keeps alpha",
+        ),
+        "--part": (given["part"] is not None and bool(given["split"]), "with --split"),
+        "--max-bad": (given["max_bad"] is not None and given["on_error"] == "stop", "with --on-error stop"),
+    }
+    for option, (is_idle, situation) in idle.items():
+        if is_idle:
+            raise UsageError(f"{option} has no effect {situation}. Remove it.")
 
 
 def _colour(text: str) -> tuple[int, ...]:

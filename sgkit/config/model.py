@@ -371,16 +371,18 @@ def base_size_of(image_size: tuple[int, int]) -> tuple[int, int]:
     if not BASE_RESOLUTION <= min(base_height, base_width) <= LARGEST_BASE:
         raise ConfigError(
             f"Image size {width}x{height} (WxH) halves only to {base_width}x{base_height}; a network starts from a "
-            f"short side of {BASE_RESOLUTION} to {LARGEST_BASE}. A good size near: {_nearest_good_size(height, width)}."
+            f"short side of {BASE_RESOLUTION} to {LARGEST_BASE}. Good sizes near: {_nearest_good_sizes(height, width)}."
         )
     return base_height, base_width
 
 
-def _nearest_good_size(height: int, width: int) -> str:
+def _nearest_good_sizes(height: int, width: int) -> str:
+    """The sizes below and above that a network fits, ``WxH``."""
     doublings = max((max(min(height, width), BASE_RESOLUTION) // BASE_RESOLUTION).bit_length() - 1, 0)
     unit = 1 << doublings
-    good = [max(round(side / unit), BASE_RESOLUTION) * unit for side in (height, width)]
-    return f"{good[1]}x{good[0]}"
+    below = [max(side // unit, BASE_RESOLUTION) * unit for side in (width, height)]
+    above = [max(-(-side // unit), BASE_RESOLUTION) * unit for side in (width, height)]
+    return " and ".join(dict.fromkeys(f"{size[0]}x{size[1]}" for size in (below, above)))
 
 
 def _check_channels(channel_base: int, channel_max: int, channels: tuple[int, ...] | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 import sgkit
+from sgkit.config import base_size_of
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
 from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo
@@ -131,6 +132,10 @@ class PreparePlan:
             else:
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 words += [f"--{field.name.replace('_', '-')}", text]
+        try:
+            base_size_of(self.options.image_size)
+        except ConfigError:
+            words.append("--any-size")
         if num_parts > 1:
             words += ["--part", f"K/{num_parts}"]
         return shlex.join(words)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -230,3 +231,32 @@ def test_the_command_splits(folder: Path, tmp_path: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert main([*command, "--background", "white"]) == 2
     assert "three numbers from 0 to 255" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--size", "60"], "Image size 60x60 .* Good sizes near: 56x56 and 64x64. .* add --any-size"),
+        (["--size", "300x200"], "Good sizes near: 288x192 and 320x224"),
+        (["--size", "64", "--any-size"], "--any-size has no effect"),
+        (["--size", "8", "--crop", "middle"], "Allowed: center, wide, none, random:N"),
+        (["--size", "8", "--landmarks", "x.csv"], "--landmarks has no effect without --crop face"),
+        (["--size", "8", "--seed", "3"], "--seed has no effect without --crop random or --split"),
+        (["--size", "8", "--background", "1,2,3", "--channels", "4"], "--background has no effect"),
+        (["--size", "8", "--part", "1/2", "--split", "a=0.5,b=0.5"], "--part has no effect with --split"),
+        (["--size", "8", "--max-bad", "3", "--on-error", "stop"], "--max-bad has no effect"),
+        (["--size", "8", "--bits", "7"], "bits is 7; it must be 8 to 16"),
+    ],
+)
+def test_what_could_not_work_is_said_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["prepare", "nowhere", "--out", str(tmp_path / "s"), *options]) == 2
+    assert re.search(message, " ".join(capsys.readouterr().err.split()))
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_size_for_other_uses_than_training(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["prepare", str(folder), "--out", str(tmp_path / "s"), "--size", "60", "--workers", "1"]
+    assert main([*command, "--any-size"]) == 0
+    assert "9 of 60x60x3, 9 of them enlarged" in capsys.readouterr().out
