@@ -17,13 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgkit.errors import CheckpointError, InputError, UsageError, did_you_mean
+from sgkit.errors import UsageError
 from sgkit.model import Model
 from sgkit.runtime.files import atomic_path
-from sgkit.runtime.limits import NotAFileError
-from sgkit.unpickle.npz import read_npz
 
-__all__ = ["SPACES", "Latents", "Space", "convert", "join", "load_latents", "save_latents", "to_styles", "to_ws"]
+__all__ = ["SPACES", "Latents", "Space", "convert", "join", "save_latents", "to_styles", "to_ws"]
 
 Space = Literal["z", "w", "w+", "s"]
 SPACES: tuple[Space, ...] = get_args(Space)
@@ -85,17 +83,13 @@ def to_ws(
     """
     if latents.space == "s":
         raise UsageError("Latents of the space s have no w. Use latents of the space z, w or w+.")
+    _check_fits(latents, model)
     values = latents.only.to(model.device, torch.float32)
     if latents.space == "z":
         label = None if latents.label is None else latents.label.to(model.device, torch.float32)
         return model.map(values, label, truncation_psi=psi, truncation_cutoff=cutoff)
     if latents.space == "w":
         values = values[:, None].expand(-1, model.num_ws, -1)
-    if values.shape[1:] != (model.num_ws, model.config.w_dim):
-        raise UsageError(
-            f"Latents {latents.space} of shape {list(latents.only.shape)} were given; the model has "
-            f"{model.num_ws} w of length {model.config.w_dim}. They belong to a model of another shape."
-        )
     return values
 
 
@@ -114,15 +108,42 @@ def to_styles(
     if latents.space != "s":
         ws = to_ws(latents, model, psi=psi, cutoff=cutoff)
         return model.styles(ws)
-    expected = {name: value.shape[1:] for name, value in model.styles(_average(model)).items()}
-    given = {name: value.shape[1:] for name, value in latents.values.items()}
-    wrong = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
-    if wrong:
-        raise UsageError(
-            f"Latents s do not fit the model at layer {wrong[0]!r}: {_shape(given.get(wrong[0]))} was given, the model "
-            f"has {_shape(expected.get(wrong[0]))}. They belong to a model of another shape."
+    _check_fits(latents, model)
+    return {name: latents.values[name].to(model.device, torch.float32) for name in model.styles(_average(model))}
+
+
+def _check_fits(latents: Latents, model: Model) -> None:
+    """Refuse latents of a model of another shape, saying in which number the two differ."""
+    reason = _misfit(latents, model)
+    if reason is None:
+        return
+    name = f"Latent {latents.names[0]!r} does" if len(latents.names) == 1 else "The latents do"
+    raise UsageError(
+        f"{name} not fit this model: {reason}. They belong to another model. Use that one, or project the image again "
+        "with this model: sgkit project MODEL IMAGE --out FOLDER"
+    )
+
+
+def _misfit(latents: Latents, model: Model) -> str | None:
+    """Where latents and model differ in shape; ``None``: nowhere."""
+    config, space = model.config, latents.space
+    if space == "s":
+        expected = {name: value.shape[1] for name, value in model.styles(_average(model)).items()}
+        given = {name: value.shape[1] for name, value in latents.values.items()}
+        wrong = next((name for name in {**expected, **given} if expected.get(name) != given.get(name)), None)
+        if wrong is None:
+            return None
+        held, needed = given.get(wrong, "no"), expected.get(wrong, "none")
+        return f"the style of layer {wrong} has {held} numbers, the model needs {needed}"
+    length, wanted = latents.only.shape[-1], config.z_dim if space == "z" else config.w_dim
+    if length != wanted:
+        return f"{'z' if space == 'z' else 'w'} has {length} numbers, the model needs {wanted}"
+    if space == "w+" and latents.only.shape[1] != model.num_ws:
+        height, width = model.image_size
+        return (
+            f"w+ has {latents.only.shape[1]} layers, the model needs {model.num_ws} (it makes {width}x{height} images)"
         )
-    return {name: latents.values[name].to(model.device, torch.float32) for name in expected}
+    return None
 
 
 def convert(
@@ -184,10 +205,6 @@ def _average(model: Model) -> Tensor:
     return model.generator.mapping.w_avg.expand(1, model.num_ws, -1)
 
 
-def _shape(shape: Sequence[int] | None) -> str:
-    return "none" if shape is None else f"length {shape[0]}"
-
-
 # ------------------------------------------------------------------------------------------------ files
 
 
@@ -206,77 +223,5 @@ def save_latents(latents: Latents, path: str | Path) -> None:
         cast(Any, np.savez)(file, space=np.array(latents.space), **arrays)
 
 
-def load_latents(path: str | Path) -> Latents:
-    """The latents in a file of sgkit's, or in a ``projected_w.npz`` of NVIDIA's tools.
-
-    Raises:
-        InputError: the file is missing, no ``.npz``, or holds no latents; the message says what it holds.
-    """
-    path = Path(path)
-    arrays = _read_arrays(path)
-    space = _space_of(arrays, path)
-    values = _values_of(arrays, space, path)
-    count = len(next(iter(values.values())))
-    noise = {name.removeprefix("noise_"): _tensor(arrays[name]) for name in arrays if name.startswith("noise_")}
-    if any(maps.ndim != 4 or len(maps) not in (1, count) or maps.shape[1] != 1 for maps in noise.values()):
-        raise InputError(f"{path} holds noise maps that are not of shape [{count} or 1, 1, height, width].")
-    label = _tensor(arrays["label"]) if arrays.get("label", np.empty(0)).size else None
-    if label is not None and (label.ndim != 2 or len(label) != count):
-        raise InputError(f"{path} holds {count} latents, but labels of shape {list(label.shape)}.")
-    names = tuple(str(name) for name in arrays["names"]) if "names" in arrays else ()
-    if len(names) != count:
-        names = (path.stem,) if count == 1 else tuple(f"{path.stem}-{index}" for index in range(count))
-    model_hash = str(arrays["model"]) if "model" in arrays else None
-    return Latents(space=space, values=values, label=label, noise=noise, model_hash=model_hash, names=names)
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    try:
-        return read_npz(path)
-    except FileNotFoundError:
-        raise InputError(f"There is no latent file {path}.") from None
-    except NotAFileError as error:
-        raise InputError(f"{error}: give a latent file (.npz).") from None
-    except CheckpointError as error:
-        raise InputError(f"{path} cannot be read as a latent file (.npz of plain arrays): {error}") from None
-
-
-def _space_of(arrays: Mapping[str, np.ndarray[Any, Any]], path: Path) -> Space:
-    if "space" in arrays:
-        space = str(arrays["space"])
-        if space not in SPACES:
-            raise InputError(f"{path} is of the unknown space {space!r}. {did_you_mean(space, SPACES)}")
-        return space
-    if "w" in arrays:
-        return "w+" if arrays["w"].ndim == 3 else "w"
-    held = ", ".join(sorted(arrays)) or "nothing"
-    raise InputError(f"{path} holds no latents: neither 'space' nor 'w' is among its arrays ({held}).")
-
-
-def _values_of(arrays: Mapping[str, np.ndarray[Any, Any]], space: Space, path: Path) -> dict[str, Tensor]:
-    if space == "s":
-        values = {name.removeprefix("s_"): _tensor(arrays[name]) for name in arrays if name.startswith("s_")}
-    else:
-        key = "z" if space == "z" else "w"
-        values = {key: _tensor(arrays[key])} if key in arrays else {}
-    ndim = 3 if space == "w+" else 2
-    shapes = {name: list(value.shape) for name, value in values.items()}
-    counts = {shape[0] for shape in shapes.values() if len(shape) == ndim}
-    if not values or len(counts) != 1 or 0 in counts or any(len(shape) != ndim for shape in shapes.values()):
-        raise InputError(
-            f"{path} says that it holds latents of the space {space}, but its arrays do not fit that: "
-            f"{shapes or 'there are none'}."
-        )
-    if not all(torch.isfinite(value).all() for value in values.values()):
-        raise InputError(f"{path} holds latents that are not finite numbers.")
-    return values
-
-
 def _array(value: Tensor) -> np.ndarray[Any, Any]:
     return value.detach().cpu().float().numpy()
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"A latent file holds an array of {array.dtype}; numbers were expected.")
-    return torch.from_numpy(array.astype(np.float32))

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from sgkit.checkpoint.assign import name_list
-from sgkit.checkpoint.latents import Latents, Space, join, load_latents, to_styles
+from sgkit.checkpoint.latent_files import LatentSpace, load_latents
+from sgkit.checkpoint.latents import Latents, Space, join, to_styles
 from sgkit.errors import UsageError
 from sgkit.model import (
     Branch,
@@ -28,6 +29,7 @@ from sgkit.model import (
     noise_source,
     walk,
 )
+from sgkit.runtime.mistaken import latent_files
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 
 __all__ = [
@@ -67,6 +69,8 @@ class DrawSettings:
     """Truncate only the first so many w; ``None``: all."""
     noise: NoiseName = "const"
     precision: ResolvedPrecision = "fp32"
+    latent_space: LatentSpace = "auto"
+    """What latents are whose file names no space."""
 
     @property
     def truncates(self) -> bool:
@@ -95,20 +99,30 @@ class Origin:
         return {} if self.latents is None else self.latents.noise
 
 
-def read_origins(sources: Iterable[Source]) -> Iterator[Origin]:
-    """One origin for each picture, in order; a file is read when its turn comes.
+def read_origins(
+    sources: Iterable[Source], model: Model | None = None, settings: DrawSettings | None = None
+) -> Iterator[Origin]:
+    """One origin for each image, in order; a file is read when its turn comes.
+
+    Args:
+        sources: seeds, latent files, folders of projections, and latents.
+        model: what the latents are for; its shape tells [num_ws, w_dim] in a file from many w.
+        settings: say how latents are meant whose file does not say it.
 
     Raises:
         InputError: a latent file cannot be read.
     """
+    space = settings.latent_space if settings else "auto"
     for source in sources:
         if isinstance(source, int):
             yield Origin(name=f"seed{source:04d}", seed=source)
             continue
-        several = source if isinstance(source, Latents) else load_latents(source)
-        for index in range(len(several)):
-            name = several.names[index] if several.names else f"latent{index:04d}"
-            yield Origin(name=name, latents=several[index])
+        files = [source] if isinstance(source, Latents) else latent_files(source)
+        for file in files:
+            several = file if isinstance(file, Latents) else load_latents(file, model=model, space=space)
+            for index in range(len(several)):
+                name = several.names[index] if several.names else f"latent{index:04d}"
+                yield Origin(name=name, latents=several[index])
 
 
 def origin_latents(model: Model, origin: Origin, settings: DrawSettings) -> Latents:

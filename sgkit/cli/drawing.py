@@ -27,6 +27,7 @@ __all__ = [
     "Grid",
     "GridOption",
     "LatentOption",
+    "LatentSpaceOption",
     "NoiseOption",
     "Psi",
     "PsiOption",
@@ -178,6 +179,13 @@ NoiseOption = Annotated[
         "--noise", help="Noise inputs: const (stored in the model), random (different for each seed), or none."
     ),
 ]
+LatentSpaceOption = Annotated[
+    Literal["auto", "z", "w", "w+"],
+    typer.Option(
+        "--latent-space",
+        help="Latent space of files that do not record it; auto chooses by the shape of the array and the model.",
+    ),
+]
 GridOption = Annotated[
     Grid | None,
     typer.Option("--grid", parser=parse_grid, metavar="COLSxROWS", help="Shape of the grid, for example 4x3."),
@@ -196,6 +204,7 @@ def draw_settings(
     label: str | None,
     noise: Literal["const", "random", "none"],
     precision: Precision,
+    latent_space: Literal["auto", "z", "w", "w+"] = "auto",
 ) -> DrawSettings:
     """The settings that options stand for, checked against the model and what is drawn.
 
@@ -206,14 +215,18 @@ def draw_settings(
     from sgkit.checkpoint.origins import DrawSettings, read_origins
     from sgkit.runtime.precision import resolve_precision
 
-    origins = list(read_origins(sources))
+    sources = list(sources)
+    is_read = any(isinstance(source, Path) for source in sources)
+    given.refuse("latent_space", when=not is_read, because="no latent file is given")
     settings = DrawSettings(
         label=label,
         truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
         truncation_cutoff=cutoff,
         noise=noise,
         precision=resolve_precision(precision, model.device),
+        latent_space=latent_space,
     )
+    origins = list(read_origins(sources, model, settings))
     mapped = any(origin.space == "z" for origin in origins)
     unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
     given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
@@ -249,7 +262,7 @@ def check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
     files = [source for source in sources if isinstance(source, Path)]
     if not files:
         return
-    from sgkit.checkpoint.latents import load_latents
+    from sgkit.checkpoint.latent_files import load_latents
 
     own = model.content_hash()
     for file in files:

@@ -15,6 +15,7 @@ from sgkit.cli.drawing import (
     GapOption,
     GridOption,
     LatentOption,
+    LatentSpaceOption,
     NoiseOption,
     PsiOption,
     check_model_hashes,
@@ -66,6 +67,7 @@ def generate(
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
     grid: GridOption = None,
     gap: GapOption = 0,
     latents: Annotated[bool, typer.Option("--latents", help="Also write the latents, as .npz files.")] = False,
@@ -100,7 +102,15 @@ def generate(
         opened = sgkit.load(model, device=processes.device)
         check_model_hashes(opened, sources)
         settings = draw_settings(
-            opened, sources, given, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+            opened,
+            sources,
+            given,
+            psi=psi,
+            cutoff=psi_cutoff,
+            label=label,
+            noise=noise,
+            precision=precision,
+            latent_space=latent_space,
         )
         kept = space if latents else None
         if single:

@@ -14,6 +14,7 @@ from sgkit.cli.drawing import (
     CutoffOption,
     GapOption,
     Grid,
+    LatentSpaceOption,
     NoiseOption,
     PsiOption,
     Sources,
@@ -82,6 +83,7 @@ def interpolate(
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
@@ -112,7 +114,15 @@ def interpolate(
         opened = sgkit.load(model, device=resolve_device(device))
         check_model_hashes(opened, seeds)
         settings = draw_settings(
-            opened, seeds, given, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+            opened,
+            seeds,
+            given,
+            psi=psi,
+            cutoff=psi_cutoff,
+            label=label,
+            noise=noise,
+            precision=precision,
+            latent_space=latent_space,
         )
         result = interpolate_file(
             opened,

@@ -15,6 +15,7 @@ from sgkit.cli.drawing import (
     BatchOption,
     CutoffOption,
     GapOption,
+    LatentSpaceOption,
     NoiseOption,
     PsiOption,
     Sources,
@@ -86,6 +87,7 @@ def mix(
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
     gap: GapOption = 2,
     batch: BatchOption = 8,
     precision: PrecisionOption = "fp32",
@@ -111,7 +113,15 @@ def mix(
         opened = sgkit.load(model, device=resolve_device(device))
         check_model_hashes(opened, sources)
         settings = draw_settings(
-            opened, sources, Given(context), psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+            opened,
+            sources,
+            Given(context),
+            psi=psi,
+            cutoff=psi_cutoff,
+            label=label,
+            noise=noise,
+            precision=precision,
+            latent_space=latent_space,
         )
         mixture = run(opened, rows, cols, settings, layers=layers, batch=batch, on_progress=on_progress)
         mix_picture(mixture, out, gap=gap, overwrite=force)

@@ -12,6 +12,7 @@ from sgkit.cli.drawing import (
     DEFAULT_PSI,
     CutoffOption,
     LatentOption,
+    LatentSpaceOption,
     NoiseOption,
     PsiOption,
     check_model_hashes,
@@ -93,6 +94,7 @@ def panorama(
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
     ] = 0,
@@ -121,9 +123,17 @@ def panorama(
     opened = sgkit.load(model, device=resolve_device(device))
     check_model_hashes(opened, sources)
     settings = draw_settings(
-        opened, sources, given, psi=psi, cutoff=psi_cutoff, label=label, noise=noise, precision=precision
+        opened,
+        sources,
+        given,
+        psi=psi,
+        cutoff=psi_cutoff,
+        label=label,
+        noise=noise,
+        precision=precision,
+        latent_space=latent_space,
     )
-    alone = sum(1 for _ in read_origins(sources)) == 1
+    alone = sum(1 for _ in read_origins(sources, opened, settings)) == 1
     for name in ("overlap", "smooth"):
         given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
     weaving = WeaveSettings(

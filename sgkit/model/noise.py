@@ -112,16 +112,14 @@ class MapNoise:
         """The layer's map.
 
         Raises:
-            UsageError: there is none for the layer, or it has another size than the canvas.
+            UsageError: there is none for the layer, or it has a size other than the canvas.
         """
-        if spec.name not in self.maps:
-            raise UsageError(f"No noise map for layer {spec.name!r}. {did_you_mean(spec.name, self.maps)}")
-        noise = self.maps[spec.name]
-        if tuple(noise.shape[-2:]) != size:
-            height, width = noise.shape[-2:]
+        noise = self.maps.get(spec.name)
+        if noise is None or tuple(noise.shape[-2:]) != size:
+            held = "they have none" if noise is None else f"theirs is {noise.shape[-1]}x{noise.shape[-2]}"
             raise UsageError(
-                f"The noise map of layer {spec.name!r} is {width}x{height} (WxH); "
-                f"the canvas there is {size[1]}x{size[0]}."
+                f"The noise maps belong to another model or size: layer {spec.name} needs one of {size[1]}x{size[0]} "
+                f"(WxH), {held}. Use the model that they were made with, or leave them out: --noise none or random."
             )
         return noise
 

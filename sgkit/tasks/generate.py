@@ -59,7 +59,8 @@ def generate(
         UsageError: label, truncation or latents do not fit the model.
         InputError: a latent file cannot be read.
     """
-    for origin, image in _drawn(model, read_origins(sources), settings or DrawSettings(), batch):
+    settings = settings or DrawSettings()
+    for origin, image in _drawn(model, read_origins(sources, model, settings), settings, batch):
         yield Sample(origin.seed, image)
 
 
@@ -90,7 +91,7 @@ def generate_files(
     settings, folder, context = settings or DrawSettings(), Path(folder), context or DistributedContext()
     began, model_hash = time.perf_counter(), model.content_hash()
     entries = _read_manifest(folder / MANIFEST)
-    named = _with_file_names(read_origins(sources))
+    named = _with_file_names(read_origins(sources, model, settings))
     for name in named:
         for suffix in (".png", *(() if latents is None else (".npz",))):
             check_new(folder / f"{name}{suffix}", overwrite=overwrite)
@@ -147,7 +148,7 @@ def generate_grid(
     for file in (path, *(() if latents is None else (path.with_suffix(".npz"),))):
         check_new(file, overwrite=overwrite)
     began, model_hash = time.perf_counter(), model.content_hash()
-    origins = list(read_origins(sources))
+    origins = list(read_origins(sources, model, settings))
     shape = grid_shape(len(origins), shape)
 
     def pictures() -> Iterator[Pixels]:

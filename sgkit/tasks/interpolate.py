@@ -130,7 +130,8 @@ def interpolate(
         UsageError: too few frames or keyframes, or settings or latents do not fit the model or the curve's space.
         InputError: a latent file cannot be read.
     """
-    origins, settings, curve = list(read_origins(sources)), settings or DrawSettings(), curve or Curve()
+    settings, curve = settings or DrawSettings(), curve or Curve()
+    origins = list(read_origins(sources, model, settings))
     walks = grid[0] * grid[1]
     _check(len(origins), walks, frames, batch)
     with torch.inference_mode():
@@ -189,7 +190,7 @@ def interpolate_file(
     target = atomic_directory(path, overwrite=overwrite, own=FRAMES) if is_folder else atomic_path(path)
     with target as aside:
         write_animation(watched(), aside, fps=fps, repeat=True)
-    names = tuple(origin.name for origin in read_origins(sources))
+    names = tuple(origin.name for origin in read_origins(sources, model, settings))
     return InterpolateResult(path=path, frames=frames, keyframes=names, seconds=time.perf_counter() - began)
 
 

@@ -117,7 +117,7 @@ def mix(
     """
     began, settings = time.perf_counter(), settings or DrawSettings()
     numbers = layer_numbers(layers, model.num_ws)
-    sides = [list(read_origins(side)) for side in (rows, cols)]
+    sides = [list(read_origins(side, model, settings)) for side in (rows, cols)]
     if not all(sides) or batch < 1:
         raise UsageError("Mixing needs at least one row, one column, and a batch of 1 or more.")
     drawer = _Drawer(model, settings, numbers, sides[0], sides[1])

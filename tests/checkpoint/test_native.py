@@ -260,7 +260,7 @@ def test_a_run_directory_stands_for_its_newest_snapshot(model: Model, tmp_path: 
 
 
 def test_a_directory_without_snapshots_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Not a model: .* is an empty folder"):
+    with pytest.raises(InputError, match=r"Not a model: .* is an empty folder"):
         sgkit.load(tmp_path)
 
 

@@ -207,9 +207,9 @@ def test_given_maps(layer: LayerSpec) -> None:
 
 
 def test_given_maps_must_fit(layer: LayerSpec) -> None:
-    with pytest.raises(UsageError, match=r"No noise map for layer 'b8_conv0'\. Did you mean 'b8_conv1'\?"):
+    with pytest.raises(UsageError, match=r"layer b8_conv0 needs one of 8x8 \(WxH\), they have none"):
         MapNoise({"b8_conv1": torch.zeros(1, 1, 8, 8)})(layer, torch.zeros(8, 8), batch=1, size=(8, 8))
-    message = "The noise map of layer 'b8_conv0' is 4x8 (WxH); the canvas there is 16x8."
+    message = "layer b8_conv0 needs one of 16x8 (WxH), theirs is 4x8."
     with pytest.raises(UsageError, match=re.escape(message)):
         MapNoise({"b8_conv0": torch.zeros(1, 1, 8, 4)})(layer, torch.zeros(8, 8), batch=1, size=(8, 16))
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 import sgkit
-from sgkit.checkpoint.latents import Latents, load_latents, save_latents
+from sgkit.checkpoint.latent_files import load_latents
+from sgkit.checkpoint.latents import Latents, save_latents
 from sgkit.checkpoint.origins import DrawSettings, label_vector
 from sgkit.cli.app import main
 from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig

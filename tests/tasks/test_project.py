@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from sgkit.checkpoint import save
-from sgkit.checkpoint.latents import load_latents
+from sgkit.checkpoint.latent_files import load_latents
 from sgkit.cli.app import main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import InputError, UsageError

@@ -89,7 +89,7 @@ def panorama(
         InputError: a latent file cannot be read.
     """
     settings, weaving = settings or DrawSettings(), weaving or WeaveSettings()
-    origins = list(read_origins(sources))
+    origins = list(read_origins(sources, model, settings))
     strip = layout(
         model,
         len(origins),
