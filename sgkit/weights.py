@@ -1,7 +1,8 @@
 """Weights of third-party networks: what they are, where they come from, under which licence, and where they are kept.
 
-Nothing is downloaded before something needs it. A file counts only once its sha256 is right, so it is whole and the
-expected one; loading it is the business of the network that wants it (tensors only, never code).
+Nothing is downloaded before something needs it. A file is used only if its sha256 is right, so it is whole and the
+expected one: it is hashed when it arrives, and on first use in every process. Loading it is the business of the network
+that wants it (tensors only, never code).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
     "Weights",
     "WeightsStatus",
     "cache_folder",
+    "check_file",
     "download",
     "fetch_weights",
     "import_weights",
@@ -55,7 +57,7 @@ class Weights:
     summary: str
     url: str
     sha256: str
-    """The whole hash, or its first digits where its publisher gives no more (torch's file names carry eight)."""
+    """Of the file, all 64 digits."""
     licence: str
     homepage: str
     used_by: tuple[str, ...]
@@ -75,7 +77,8 @@ WEIGHTS: dict[str, Weights] = {
             summary="Inception-v3 of FID and KID, TensorFlow's graph of 2015-12-05 ported to torch by pytorch-fid",
             url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
             "pt_inception-2015-12-05-6726825d.pth",
-            sha256="6726825d",
+            # Its publisher gives the first eight digits, in the name; the rest is what projects that use it pin.
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             licence="Apache-2.0",
             homepage="https://github.com/mseitzer/pytorch-fid",
             used_by=("fid", "kid"),
@@ -137,12 +140,12 @@ def weights_status(name: str) -> WeightsStatus:
     if not path.is_file():
         return WeightsStatus(weights=weights, path=path, state="missing")
     found = _sha256_of(path)
-    state: Literal["good", "damaged"] = "good" if found.startswith(weights.sha256) else "damaged"
+    state: Literal["good", "damaged"] = "good" if found == weights.sha256 else "damaged"
     return WeightsStatus(weights=weights, path=path, state=state, size=path.stat().st_size, sha256=found)
 
 
 def fetch_weights(name: str, *, on_progress: OnProgress = ignore_progress) -> Path:
-    """The file of ``name`` in the cache, downloaded first when it is not there.
+    """The file of ``name`` in the cache, downloaded first when it is not there, and checked in either case.
 
     Raises:
         UsageError: the name is unknown.
@@ -150,6 +153,7 @@ def fetch_weights(name: str, *, on_progress: OnProgress = ignore_progress) -> Pa
     """
     weights, path = weights_named(name), weights_path(name)
     if path.is_file():
+        check_file(path, weights.sha256, advice=f"Remove it, then run 'sgkit weights get {name}' to download it again.")
         return path
     try:
         return download(weights.url, path, sha256=weights.sha256, on_progress=on_progress)
@@ -172,8 +176,8 @@ def import_weights(name: str, file: str | Path) -> Path:
     if not given.is_file():
         raise InputError(f"{given} is not a file. Give the downloaded {weights.file_name}.")
     found = _sha256_of(given)
-    if not found.startswith(weights.sha256):
-        raise WeightsError(f"{given} is not {weights.file_name}: its sha256 is {found}, expected {weights.sha256}...")
+    if found != weights.sha256:
+        raise WeightsError(f"{given} is not {weights.file_name}: its sha256 is {found}, expected {weights.sha256}.")
     with atomic_path(path) as aside:
         shutil.copyfile(given, aside)
     return path
@@ -188,7 +192,7 @@ def download(
     timeout: float = 30.0,
     pause: float = 1.0,
 ) -> Path:
-    """``path``, downloaded from ``url`` and checked against ``sha256`` (all of its digits or the first ones).
+    """``path``, downloaded from ``url`` and checked against ``sha256``.
 
     What has arrived is kept in ``<path>.part``; a broken connection is taken up from there, a few times by itself
     and again at the next call. Processes that want the same file wait for the first one. Proxies are taken from the
@@ -205,7 +209,7 @@ def download(
                 return path
             _receive_all(url, part, on_progress, timeout=timeout, pause=pause)
             found = _sha256_of(part)
-            if not found.startswith(sha256):
+            if found != sha256:
                 part.unlink()
                 raise WeightsError(
                     f"What {url} sent is not the expected file: its sha256 is {found}, expected {sha256}. It was "
@@ -267,6 +271,28 @@ def _copy(
         have += len(chunk)
         on_progress(Progress(done=have, total=total, unit="bytes", stage="downloading"))
     return have
+
+
+_hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
+"""Files that this process has hashed: path -> (what tells that it is the same file, hash)."""
+
+
+def check_file(path: Path, sha256: str, *, advice: str) -> None:
+    """Compare a file with its hash: by reading it on first use in a process, by size and time stamp after that.
+
+    Raises:
+        WeightsError: it is another file; the message ends in ``advice``.
+    """
+    facts = path.stat()
+    state = (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    known = _hashes.get(path)
+    found = known[1] if known is not None and known[0] == state else _sha256_of(path)
+    if found != sha256:
+        raise WeightsError(
+            f"{path} is not the expected file: its sha256 is {found}, expected {sha256}. It is damaged, or was "
+            f"replaced, and was not used. {advice}"
+        )
+    _hashes[path] = (state, found)
 
 
 def _sha256_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -87,11 +88,10 @@ def get(server: Server, path: Path, *, sha256: str = SHA256) -> Path:
     return download(server.url, path, sha256=sha256, pause=0)
 
 
-@pytest.mark.parametrize("digits", [8, 64])
-def test_download(server: Server, tmp_path: Path, digits: int) -> None:
+def test_download(server: Server, tmp_path: Path) -> None:
     seen: list[Progress] = []
     path = tmp_path / "new" / "net.pth"
-    found = download(server.url, path, sha256=SHA256[:digits], on_progress=seen.append)
+    found = download(server.url, path, sha256=SHA256, on_progress=seen.append)
     assert found == path
     assert path.read_bytes() == CONTENT
     assert not path.with_name("net.pth.part").exists()
@@ -195,7 +195,7 @@ def entry(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> We
         name="net",
         summary="A test",
         url=server.url,
-        sha256=SHA256[:8],
+        sha256=SHA256,
         licence="MIT",
         homepage="",
         used_by=("fid",),
@@ -215,6 +215,31 @@ def test_fetch_and_status(entry: Weights, tmp_path: Path, server: Server) -> Non
     assert len(server.requests) == 1
     path.write_bytes(CONTENT[:-1])
     assert weights_status("net").state == "damaged"
+
+
+def test_a_file_is_checked_when_it_is_used(entry: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch_weights("net")
+    read: list[Path] = []
+    hashed = weights_module._sha256_of
+    monkeypatch.setattr(weights_module, "_sha256_of", lambda file: (read.append(file), hashed(file))[1])
+    for _ in range(3):
+        assert fetch_weights("net") == path
+    assert read == [path], "hashed on first use in the process, and not again while it stays the same"
+    path.write_bytes(CONTENT[:-1] + b"!")
+    os.utime(path, ns=(1, 1))
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=r"net.pth is not the expected.* Remove it, then run .sgkit weights"):
+            fetch_weights("net")
+    path.write_bytes(CONTENT)
+    assert fetch_weights("net") == path
+
+
+def test_eight_digits_are_not_enough(entry: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch_weights("net")
+    monkeypatch.setattr(weights_module, "_sha256_of", lambda file: SHA256[:8] + "0" * 56)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(WeightsError, match="is not the expected file"):
+        fetch_weights("net")
 
 
 def test_fetch_without_connection_tells_the_way_by_hand(entry: Weights, server: Server) -> None:
@@ -246,7 +271,7 @@ def test_entries_are_complete(name: str) -> None:
     found = weights_module.WEIGHTS[name]
     assert found.name == name
     assert found.url.startswith("https://")
-    assert len(found.sha256) >= 8
+    assert len(found.sha256) == 64
     assert set(found.sha256) <= set("0123456789abcdef")
     assert found.licence
     assert found.homepage

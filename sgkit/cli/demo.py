@@ -17,7 +17,7 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.app import load_command
 from sgkit.cli.options import JsonOption
-from sgkit.errors import CheckpointError, InputError, MissingDependencyError
+from sgkit.errors import InputError, MissingDependencyError, WeightsError
 
 __all__ = ["DemoFolder", "DemoScale", "Record", "demo", "has_offline_metrics", "run_demo", "run_step", "steps"]
 
@@ -155,7 +155,7 @@ def has_offline_metrics() -> bool:
 
     try:
         effnet_weights_path()
-    except (MissingDependencyError, CheckpointError):
+    except (MissingDependencyError, WeightsError):
         return False
     return True
 

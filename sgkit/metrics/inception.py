@@ -261,7 +261,7 @@ class InceptionExtractor:
     name = "inception"
     dim = INCEPTION_DIM
     needs = f"sgkit weights get {INCEPTION_WEIGHTS}"
-    content_id = f"{INCEPTION_WEIGHTS}/{WEIGHTS[INCEPTION_WEIGHTS].sha256}/{PREPROCESSING}"
+    content_id = f"{INCEPTION_WEIGHTS}/{WEIGHTS[INCEPTION_WEIGHTS].sha256[:8]}/{PREPROCESSING}"
 
     def __init__(
         self,

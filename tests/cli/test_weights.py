@@ -19,7 +19,7 @@ def _one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         name="net",
         summary="A test",
         url="http://127.0.0.1:1/net.pth",
-        sha256=hashlib.sha256(CONTENT).hexdigest()[:8],
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
         licence="Apache-2.0",
         homepage="http://127.0.0.1:1",
         used_by=("fid",),

