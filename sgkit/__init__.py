@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from sgkit.checkpoint import load as load
     from sgkit.checkpoint import save as save
     from sgkit.model import Model as Model
+    from sgkit.store.pictures import save_image as save_image
 
 __version__ = "0.1.0"
 
-_LAZY = {"load": "sgkit.checkpoint", "save": "sgkit.checkpoint", "Model": "sgkit.model"}
+_LAZY = {
+    "load": "sgkit.checkpoint",
+    "save": "sgkit.checkpoint",
+    "save_image": "sgkit.store.pictures",
+    "Model": "sgkit.model",
+}
 
-__all__ = ["Model", "__version__", "load", "save"]
+__all__ = ["Model", "__version__", "load", "save", "save_image"]
 
 
 def __getattr__(name: str) -> Any:

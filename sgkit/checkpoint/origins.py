@@ -16,6 +16,7 @@ from torch import Tensor
 from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.latent_files import LatentSpace, load_latents
 from sgkit.checkpoint.latents import Latents, Space, join, to_styles
+from sgkit.config import check_settings
 from sgkit.errors import UsageError
 from sgkit.model import (
     Branch,
@@ -29,8 +30,10 @@ from sgkit.model import (
     noise_source,
     walk,
 )
+from sgkit.model.inputs import as_psi
 from sgkit.runtime.mistaken import latent_files
 from sgkit.runtime.precision import ResolvedPrecision, autocast
+from sgkit.runtime.several import several
 
 __all__ = [
     "DrawSettings",
@@ -72,6 +75,10 @@ class DrawSettings:
     latent_space: LatentSpace = "auto"
     """What latents are whose file names no space."""
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+        object.__setattr__(self, "truncation_psi", as_psi(self.truncation_psi))
+
     @property
     def truncates(self) -> bool:
         """Whether any psi differs from 1."""
@@ -100,12 +107,12 @@ class Origin:
 
 
 def read_origins(
-    sources: Iterable[Source], model: Model | None = None, settings: DrawSettings | None = None
+    sources: Source | Iterable[Source], model: Model | None = None, settings: DrawSettings | None = None
 ) -> Iterator[Origin]:
     """One origin for each image, in order; a file is read when its turn comes.
 
     Args:
-        sources: seeds, latent files, folders of projections, and latents.
+        sources: seeds, latent files, folders of projections, and latents; or one of them.
         model: what the latents are for; its shape tells [num_ws, w_dim] in a file from many w.
         settings: say how latents are meant whose file does not say it.
 
@@ -113,16 +120,18 @@ def read_origins(
         InputError: a latent file cannot be read.
     """
     space = settings.latent_space if settings else "auto"
-    for source in sources:
-        if isinstance(source, int):
-            yield Origin(name=f"seed{source:04d}", seed=source)
+    for source in [sources] if isinstance(sources, Latents) else several(sources):
+        if isinstance(source, (int, np.integer)):
+            yield Origin(name=f"seed{source:04d}", seed=int(source))
             continue
+        if not isinstance(source, (str, Path, Latents)):
+            raise UsageError(f"{source!r} is not a source of images; give seeds, latent files or latents.")
         files = [source] if isinstance(source, Latents) else latent_files(source)
         for file in files:
-            several = file if isinstance(file, Latents) else load_latents(file, model=model, space=space)
-            for index in range(len(several)):
-                name = several.names[index] if several.names else f"latent{index:04d}"
-                yield Origin(name=name, latents=several[index])
+            latents = file if isinstance(file, Latents) else load_latents(file, model=model, space=space)
+            for index in range(len(latents)):
+                name = latents.names[index] if latents.names else f"latent{index:04d}"
+                yield Origin(name=name, latents=latents[index])
 
 
 def origin_latents(model: Model, origin: Origin, settings: DrawSettings) -> Latents:

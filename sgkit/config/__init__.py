@@ -5,7 +5,7 @@ Every field has one default, here. Configurations check themselves when made, tr
 """
 
 from sgkit.config.augment import AUGMENT_PARTS, AugmentConfig, AugmentKind
-from sgkit.config.base import Config, differences, override
+from sgkit.config.base import Config, check_settings, differences, override
 from sgkit.config.model import (
     ARCHITECTURES,
     BASE_RESOLUTION,
@@ -45,6 +45,7 @@ __all__ = [
     "SynthesisConfig",
     "TrainConfig",
     "base_size_of",
+    "check_settings",
     "differences",
     "override",
 ]

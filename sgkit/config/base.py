@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Union
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.text import printable
 
-__all__ = ["Config", "FieldError", "differences", "override", "require", "require_each"]
+__all__ = ["Config", "FieldError", "check_settings", "differences", "override", "require", "require_each"]
 
 C = TypeVar("C", bound="Config")
 LARGEST = 2**63 - 1
@@ -121,6 +121,29 @@ def require(ok: bool, name: str, given: object, allowed: str) -> None:
         raise FieldError(f"{name} is {_shown(given)}; it must be {allowed}.")
 
 
+def check_settings(settings: Any) -> None:
+    """Bring the fields of a frozen dataclass to their types; called from its ``__post_init__``.
+
+    Words are compared without regard to upper and lower case, numbers must be finite. Fields of other types than
+    numbers, words, true and false, and ``None`` stay as they are.
+
+    Raises:
+        ConfigError: a value does not fit its field; the message names both.
+    """
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        if _is_plain_type(hints[field.name]):
+            value = _convert(hints[field.name], getattr(settings, field.name), field.name)
+            object.__setattr__(settings, field.name, value)
+
+
+def _is_plain_type(kind: Any) -> bool:
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        kinds = [one for one in typing.get_args(kind) if one is not type(None)]
+        return len(kinds) == 1 and _is_plain_type(kinds[0])
+    return kind in (int, float, bool) or typing.get_origin(kind) is Literal
+
+
 def _nearest(key: str, node: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     """The whole name nearest to an unknown one: of its own group ``node``, or else of any group."""
     group, _, last = key.rpartition(".")
@@ -171,9 +194,10 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
             return None
         return _convert(next(a for a in args if a is not type(None)), value, name)
     if origin is Literal:
-        if value not in args:
+        same = [word for word in args if value == word or str(word).lower() == str(value).lower()]
+        if not same:
             raise ConfigError(f"{name} is {_shown(value)}. {did_you_mean(str(value)[:100], [str(a) for a in args])}")
-        return value
+        return same[0]
     if origin is tuple:
         items = _words(value) if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.errors import UsageError
+from sgkit.errors import UsageError, did_you_mean
+from sgkit.faults import explain
 from sgkit.model.discriminator import Discriminator
 from sgkit.model.finite import finite
 from sgkit.model.generator import Generator
+from sgkit.model.inputs import as_numbers, as_psi, as_tensor
 from sgkit.model.noise import NoiseSource, noise_source
 from sgkit.model.walk import Branch, walk
 
@@ -70,7 +73,16 @@ class Model:
         return {name: network for name, network in every.items() if network is not None}
 
     def to(self, device: torch.device | str) -> Model:
-        """This model, its networks moved to ``device``."""
+        """This model, its networks moved to ``device``.
+
+        Raises:
+            UsageError: this machine or this build of PyTorch has no such device.
+        """
+        try:
+            torch.empty(0, device=device)
+        except (AssertionError, RuntimeError) as error:
+            fault = explain(error)
+            raise UsageError(f"Cannot use the device {str(device)!r}. {fault.text if fault else error}") from error
         for network in self.networks().values():
             network.to(device)
         return self
@@ -90,17 +102,18 @@ class Model:
         """Height and width of the images."""
         return self.config.image_size
 
-    def sample_z(self, seeds: Sequence[int]) -> Tensor:
-        """z [len(seeds), z_dim]: the latent that each seed means in NVIDIA's tools too.
+    def sample_z(self, seeds: int | Iterable[int]) -> Tensor:
+        """z [N, z_dim] for one seed or N: the latents that NVIDIA's tools draw from these seeds, too.
 
         Raises:
-            UsageError: a seed is not within 0 to 2**32 - 1.
+            UsageError: a seed is not a whole number from 0 to 2**32 - 1.
         """
-        wrong = [seed for seed in seeds if not 0 <= seed < 2**32]
+        numbers = as_numbers(seeds, "seeds")
+        wrong = [seed for seed in numbers if not 0 <= seed < 2**32]
         if wrong:
             raise UsageError(f"Seed {wrong[0]} is out of range; seeds go from 0 to {2**32 - 1}.")
-        rows = [np.random.RandomState(seed).randn(self.config.z_dim) for seed in seeds]
-        return torch.tensor(np.array(rows), dtype=torch.float32, device=self.device)
+        rows = np.array([np.random.RandomState(seed).randn(self.config.z_dim) for seed in numbers])
+        return torch.tensor(rows.reshape(-1, self.config.z_dim), dtype=torch.float32, device=self.device)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -110,15 +123,17 @@ class Model:
             return ()
         return tuple(str(name) for name in names)
 
-    def one_hot(self, classes: int | Sequence[int], *, count: int | None = None) -> Tensor:
+    def one_hot(self, classes: int | Iterable[int], *, count: int | None = None) -> Tensor:
         """Label vectors [N, label_dim] for class numbers; one number is repeated ``count`` times.
 
         Raises:
             UsageError: the model takes no label, or a number is out of range.
         """
-        numbers = [classes] * (count or 1) if isinstance(classes, int) else list(classes)
+        numbers = as_numbers(classes, "classes")
+        if count is not None and len(numbers) == 1:
+            numbers *= count
         if self.config.label_dim == 0:
-            raise UsageError("The model takes no label; leave the class out.")
+            raise UsageError("This model is unconditional: leave the class out.")
         wrong = [number for number in numbers if not 0 <= number < self.config.label_dim]
         if wrong:
             raise UsageError(
@@ -128,39 +143,68 @@ class Model:
 
     def map(
         self,
-        z: Tensor | None,
-        label: Tensor | None = None,
+        z: Tensor | ArrayLike | None,
+        label: Tensor | ArrayLike | int | str | None = None,
         *,
         truncation_psi: float | Sequence[float] = 1.0,
         truncation_cutoff: int | None = None,
+        psi: float | Sequence[float] | None = None,
     ) -> Tensor:
-        """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim]; :class:`sgkit.model.Mapping`."""
-        mapping = self.generator.mapping
-        return mapping(z, label, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)  # type: ignore[no-any-return]
+        """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim]; see :class:`sgkit.model.Mapping`.
 
-    def styles(self, ws: Tensor) -> dict[str, Tensor]:
-        """s: layer name -> style [N, C], for ``ws`` [N, num_ws, w_dim]."""
-        return self.generator.synthesis.styles(ws)
-
-    def synthesize(self, ws: Tensor, *, noise: str | NoiseSource = "const") -> Tensor:
-        """Images [N, C, H, W], about -1 to 1, for ``ws`` [N, num_ws, w_dim].
+        Args:
+            z: a tensor or array.
+            label: label vectors; or one class for all, by number or name.
+            truncation_psi: 1 keeps w as it is, 0 gives the average; one number, or one for each w.
+            truncation_cutoff: truncate only the first so many w.
+            psi: the command line's short name of ``truncation_psi``.
 
         Raises:
+            UsageError: an argument does not fit the model.
+        """
+        if psi is not None and truncation_psi != 1.0:
+            raise UsageError("psi and truncation_psi are two names for one number; give one of them.")
+        factors = as_psi(truncation_psi if psi is None else psi)
+        latent = None if z is None else as_tensor(z, "z", self.device)
+        if isinstance(label, (int, np.integer, str)):
+            label = self.one_hot(self._class_number(label), count=1 if latent is None else len(latent))
+        vectors = None if label is None else as_tensor(label, "label", self.device)
+        return self.generator.mapping(latent, vectors, truncation_psi=factors, truncation_cutoff=truncation_cutoff)  # type: ignore[no-any-return]
+
+    def _class_number(self, label: int | np.integer[Any] | str) -> int:
+        if not isinstance(label, str):
+            return int(label)
+        if label in self.class_names:
+            return self.class_names.index(label)
+        known = (
+            did_you_mean(label, self.class_names) if self.class_names else "Its file has no class names: use a number."
+        )
+        raise UsageError(f"{label!r} is not a class of this model. {known}")
+
+    def styles(self, ws: Tensor | ArrayLike) -> dict[str, Tensor]:
+        """s: layer name -> style [N, C], for ``ws`` [N, num_ws, w_dim], a tensor or array."""
+        return self.generator.synthesis.styles(as_tensor(ws, "ws", self.device))
+
+    def synthesize(self, ws: Tensor | ArrayLike, *, noise: str | NoiseSource = "const") -> Tensor:
+        """Images [N, C, H, W], about -1 to 1, for ``ws`` [N, num_ws, w_dim], a tensor or array.
+
+        Raises:
+            UsageError: ``ws`` has another shape.
             NonFiniteImageError: an image holds NaN or infinity; the first layer that does is named.
         """
         synthesis = self.generator.synthesis
-        branches = [Branch(synthesis, synthesis.styles(ws), noise_source(noise))]
+        branches = [Branch(synthesis, self.styles(ws), noise_source(noise))]
         return finite(walk(branches)[0].image, branches)
 
-    def discriminate(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Logits [N, 1] for ``images`` [N, C, H, W].
+    def discriminate(self, images: Tensor | ArrayLike, label: Tensor | None = None) -> Tensor:
+        """Logits [N, 1] for ``images`` [N, C, H, W], -1 to 1.
 
         Raises:
             UsageError: the model's file holds no discriminator.
         """
         if self.discriminator is None:
             raise UsageError("This model's file holds no discriminator.")
-        return self.discriminator(images, label)  # type: ignore[no-any-return]
+        return self.discriminator(as_tensor(images, "images", self.device), label)  # type: ignore[no-any-return]
 
     def content_hash(self) -> str:
         """SHA-256 of the averaged generator's tensors: what latent files name their model by."""

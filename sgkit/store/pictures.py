@@ -12,8 +12,9 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from sgkit.errors import UsageError
+from sgkit.runtime.files import atomic_path
 
-__all__ = ["Pixels", "arrange", "grid_shape", "opaque", "to_picture", "to_pixels", "write_png"]
+__all__ = ["Pixels", "arrange", "grid_shape", "opaque", "save_image", "to_picture", "to_pixels", "write_png"]
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 [height, width, channels] of one picture, or [N, height, width, channels]; 1 channel is grey, 4 are RGBA."""
@@ -86,3 +87,50 @@ def write_png(pixels: Pixels, path: Path, *, text: Mapping[str, str] | None = No
     for key, value in (text or {}).items():
         info.add_text(key, value.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode())
     to_picture(pixels).save(path, "PNG", pnginfo=info)
+
+
+def save_image(images: Tensor | Pixels, path: str | Path, *, gap: int = 0) -> Path:
+    """Write one image, or a grid of several, to ``path``: .png, .jpg or .webp. An older file is replaced.
+
+    Args:
+        images: what a model gives, [C, H, W] or [N, C, H, W] from -1 to 1; or pixels, uint8 [H, W, C] or [N, H, W, C].
+        path: the file to write.
+        gap: pixels between the images of a grid.
+
+    Raises:
+        UsageError: the images are of another shape or type, or not finite; or the extension is not supported.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"Unsupported extension {path.suffix or '(none)'} of {path.name}. Use {', '.join(SUFFIXES)}.")
+    pixels = _pixels_of(images)
+    picture = to_picture(arrange(pixels, grid_shape(len(pixels)), gap=gap))
+    if picture.mode == "RGBA" and path.suffix.lower() in (".jpg", ".jpeg"):
+        picture = picture.convert("RGB")
+    with atomic_path(path) as temporary:
+        picture.save(temporary, quality=95)
+    return path
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def _pixels_of(images: Tensor | Pixels) -> Pixels:
+    """uint8 [N, H, W, C]."""
+    given: object = images
+    if isinstance(given, Tensor) and given.is_floating_point() and given.ndim in (3, 4):
+        if not bool(given.isfinite().all()):
+            raise UsageError("The image holds NaN or infinity, so it cannot be saved.")
+        given = to_pixels(given[None] if given.ndim == 3 else given)
+    elif isinstance(given, Tensor):
+        given = given.cpu().numpy()
+    if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim not in (3, 4) or not given.size:
+        shape = f"{getattr(given, 'dtype', '')} {list(getattr(given, 'shape', []))}".strip()
+        raise UsageError(
+            f"Not an image: {type(images).__name__} {shape}. Give a tensor [C, H, W] or [N, C, H, W] from -1 to 1, or "
+            "uint8 pixels [H, W, C] or [N, H, W, C]."
+        )
+    pixels = given[None] if given.ndim == 3 else given
+    if pixels.shape[-1] not in (1, 3, 4):
+        raise UsageError(f"An image of {pixels.shape[-1]} channels cannot be saved; images have 1, 3 or 4.")
+    return pixels

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sgkit.checkpoint.latents import join, to_ws
 from sgkit.checkpoint.origins import DrawSettings, Origin, Source, draw_styles, origin_latents, read_origins
-from sgkit.errors import UsageError, did_you_mean
+from sgkit.config import check_settings
+from sgkit.errors import UsageError
 from sgkit.model import Model, NoiseSource, SeededNoise, noise_source
 from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
@@ -45,10 +46,7 @@ class Curve:
     """Return to the first keyframe, so that the last frame leads on to the first."""
 
     def __post_init__(self) -> None:
-        for name, kind in (("space", WalkSpace), ("path", PathName), ("smooth", SmoothName)):
-            if getattr(self, name) not in get_args(kind):
-                given = getattr(self, name)
-                raise UsageError(f"Unknown {name} {given!r}. {did_you_mean(str(given), get_args(kind))}")
+        check_settings(self)
 
     def times(self, indices: range, *, frames: int, keys: int) -> Floats:
         """[len(indices)]: the times of those of ``frames`` frames, where keyframe k is passed at time k."""

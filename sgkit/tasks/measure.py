@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgkit.checkpoint.origins import LabelChoice
+from sgkit.config import check_settings
 from sgkit.errors import ConfigError
 from sgkit.metrics.features import EXTRACTORS
 from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
@@ -45,6 +46,9 @@ class MeasureConfig:
     """Keep the statistics of the data between runs."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
+        names = self.metrics.split(",") if isinstance(self.metrics, str) else self.metrics
+        object.__setattr__(self, "metrics", tuple(name.strip() for name in names))
         for name in ("num_images", "num_data"):
             value = getattr(self, name)
             if value is not None and value < 2:

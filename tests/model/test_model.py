@@ -33,7 +33,7 @@ def test_one_hot(tiny_config) -> None:
     for number in (3, -1):
         with pytest.raises(UsageError, match=rf"Class {number} is out of range; the model has classes 0 to 2\."):
             model.one_hot([0, number])
-    with pytest.raises(UsageError, match=r"The model takes no label; leave the class out\."):
+    with pytest.raises(UsageError, match=r"This model is unconditional: leave the class out\."):
         build(tiny_config()).one_hot(0)
 
 

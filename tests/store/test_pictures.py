@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import sgkit
 from sgkit.errors import UsageError
 from sgkit.store.pictures import arrange, grid_shape, opaque, to_picture, to_pixels, write_png
 
@@ -66,3 +70,42 @@ def test_png_text_is_read_back(tmp_path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         assert image.info["seed"] == "3"
         assert image.info["source"] == "Zürich 東"
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [
+        (torch.zeros(3, 8, 6), (6, 8)),
+        (torch.zeros(1, 1, 8, 6), (6, 8)),
+        (torch.zeros(4, 3, 8, 6, requires_grad=True), (13, 17)),
+        (np.zeros((8, 6, 4), np.uint8), (6, 8)),
+        (torch.zeros(2, 8, 6, 3, dtype=torch.uint8), (13, 8)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_tensors_and_pixels_are_saved(images: Any, size: tuple[int, int], suffix: str, tmp_path: Path) -> None:
+    path = sgkit.save_image(images, tmp_path / f"a{suffix}", gap=1)
+    with Image.open(path) as image:
+        assert image.size == size
+
+
+def test_a_saved_tensor_reads_back(tmp_path: Path) -> None:
+    images = torch.rand(1, 3, 8, 6) * 2 - 1
+    with Image.open(sgkit.save_image(images, tmp_path / "a.png")) as image:
+        assert np.array_equal(np.asarray(image), to_pixels(images)[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "message"),
+    [
+        (torch.full((3, 4, 4), float("nan")), "a.png", "NaN or infinity"),
+        (torch.zeros(4, 4), "a.png", r"Not an image: Tensor float32 \[4, 4\]"),
+        (np.zeros((3, 8, 8)), "a.png", r"Not an image: ndarray float64 \[3, 8, 8\]"),
+        ("a", "a.png", "Not an image: str"),
+        (torch.zeros(5, 4, 4), "a.png", "5 channels"),
+        (torch.zeros(3, 4, 4), "a.txt", r"Unsupported extension \.txt of a\.txt\. Use \.png"),
+    ],
+)
+def test_what_is_no_image_is_explained(images: Any, name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        sgkit.save_image(images, tmp_path / name)

@@ -170,7 +170,7 @@ def test_what_cannot_be_walked(model: Model, options: dict, message: str) -> Non
 
 
 def test_unknown_words_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"Unknown path 'linnear'\. Did you mean 'linear'\?"):
+    with pytest.raises(UsageError, match=r"path is 'linnear'\. Did you mean 'linear'\? Allowed: linear, spherical"):
         Curve(path="linnear")
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,3 +264,33 @@ def test_the_command_says_what_is_wrong(
     assert "none.png" in capsys.readouterr().err
     with pytest.raises(UsageError, match="batch of 0"):
         project_files(model, [picture], out, batch=0)
+
+
+def test_one_path_is_not_iterated_by_letters(model: Model, pictures: Path) -> None:
+    path = sorted(pictures.glob("*.png"))[0]
+    for given in (path, str(path)):
+        assert [target.name for target in read_targets(given, model)] == [path.stem]
+    with pytest.raises(InputError, match=r"There is no file or folder me\.jpg"):
+        project(model, "me.jpg")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"space": "v"}, r"space is 'v'\. Allowed: w, w\+"),
+        ({"loss": "pixel"}, r"loss is 'pixel'\. Did you mean 'pixels'\? Allowed: features, pixels, both"),
+        ({"lr": float("nan")}, "lr is nan; it must be a number"),
+        ({"noise_weight": float("inf")}, "noise_weight is inf; it must be a number"),
+        ({"steps": 2.5}, "steps is 2.5; it must be a whole number"),
+        ({"seed": "x"}, "seed is 'x'; it must be a whole number"),
+        ({"steps": 0}, "steps is 0; it must be 1 or more"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ProjectSettings(**values)
+
+
+def test_case_is_forgiven() -> None:
+    settings = ProjectSettings(space="W+", loss="Pixels")  # type: ignore[arg-type]
+    assert (settings.space, settings.loss) == ("w+", "pixels")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgkit.checkpoint.latents import join
 from sgkit.checkpoint.origins import DrawSettings, Origin, Source, origin_latents, origin_styles, read_origins
+from sgkit.config import check_settings
 from sgkit.edits import Axis
 from sgkit.errors import UsageError
 from sgkit.model import Model
@@ -40,7 +41,10 @@ class WeaveSettings:
     smoothing: float = 0.0
     """Neighbouring z are averaged with a Gaussian of this many places; 0: each stays its own. For seeds and z only."""
     noise_seed: int = 0
-    """Draws the noise of ``random``."""
+    """Seed of the noise of ``random``."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from sgkit.config import check_settings
 from sgkit.errors import UsageError
 
 __all__ = ["LossName", "ProjectSettings", "exploration", "learning_rate"]
@@ -44,6 +45,7 @@ class ProjectSettings:
     """Draws the first noise maps and the noise on w."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
         for name in ("steps", "w_samples"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be 1 or more.")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgkit.errors import InputError
 from sgkit.model import Model
+from sgkit.runtime.several import several
 from sgkit.store.crops import crop_boxes, cut, parse_crop
 from sgkit.store.encoding import pixel_hash
 from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
@@ -45,7 +46,9 @@ class Target:
         return pixel_hash(self.pixels.transpose(2, 0, 1))
 
 
-def read_targets(paths: Iterable[str | Path], model: Model, *, filter_name: str = "lanczos") -> Iterator[Target]:
+def read_targets(
+    paths: str | Path | Iterable[str | Path], model: Model, *, filter_name: str = "lanczos"
+) -> Iterator[Target]:
     """The pictures that ``paths`` name, in order: image files, or folders, archives and stores of images.
 
     A picture of another shape than the model's is cropped in the middle and resampled.
@@ -70,8 +73,8 @@ def target_images(targets: Iterable[Target], model: Model) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _payloads(paths: Iterable[str | Path], size: tuple[int, int]) -> Iterator[tuple[str, str, Payload]]:
-    for path in map(Path, paths):
+def _payloads(paths: str | Path | Iterable[str | Path], size: tuple[int, int]) -> Iterator[tuple[str, str, Payload]]:
+    for path in map(Path, several(paths)):
         if path.is_file() and is_image_name(path.name):
             yield str(path), path.stem, path.read_bytes()
             continue

@@ -72,7 +72,7 @@ class ProjectResult:
 
 def project(
     model: Model,
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     settings: ProjectSettings | None = None,
     *,
     label: LabelChoice | None = None,
@@ -97,7 +97,7 @@ def project(
 
 def project_files(
     model: Model,
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     folder: str | Path,
     settings: ProjectSettings | None = None,
     *,
