@@ -18,6 +18,7 @@ from sgkit.model.noise import (
 )
 from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_plan, used_ws
 from sgkit.model.spec import LayerSpec, Plan, plan_difference
+from sgkit.model.statistics import follow_statistics, observed_statistics, tracking
 from sgkit.model.synthesis import Synthesis
 from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, steps, walk
 
@@ -47,15 +48,18 @@ __all__ = [
     "content_hash",
     "discriminator_plan",
     "finite",
+    "follow_statistics",
     "grown_size",
     "hashed_normal",
     "keep",
     "noise_source",
     "not_finite",
     "num_ws",
+    "observed_statistics",
     "plan_difference",
     "steps",
     "synthesis_plan",
+    "tracking",
     "truncate",
     "used_ws",
     "walk",

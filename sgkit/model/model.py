@@ -19,10 +19,15 @@ from sgkit.model.discriminator import Discriminator
 from sgkit.model.finite import finite
 from sgkit.model.generator import Generator
 from sgkit.model.inputs import as_numbers, as_psi, as_tensor
+from sgkit.model.layers import SelfModulated
 from sgkit.model.noise import NoiseSource, noise_source
+from sgkit.model.statistics import tracking
 from sgkit.model.walk import Branch, walk
 
 __all__ = ["Model", "ModelInfo", "build", "content_hash"]
+
+_CALIBRATION = 16
+"""Images whose statistics a fresh network starts with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,13 +217,32 @@ class Model:
 
 
 def build(config: ModelConfig, *, seed: int = 0) -> Model:
-    """A model with fresh weights, the same for the same seed; the average starts as a copy of the generator."""
+    """Return a model with fresh weights, the same for the same seed; the average starts as a copy of the generator.
+
+    Layers that normalise by running statistics start with those of some images: untouched ones would saturate.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         raw, discriminator = Generator(config), Discriminator(config)
         averaged = Generator(config)
+        if config.synthesis.layer == "self_modulated":
+            _calibrate(raw)
     averaged.load_state_dict(raw.state_dict())
     return Model(config=config, generator=averaged, discriminator=discriminator, raw_generator=raw)
+
+
+@torch.no_grad()
+def _calibrate(generator: Generator) -> None:
+    """Set running statistics to those of a few generated images."""
+    config = generator.config
+    classes = torch.arange(_CALIBRATION) % max(config.label_dim, 1)
+    labels = torch.eye(max(config.label_dim, 1))[classes, : config.label_dim]
+    generator.train()
+    with tracking(generator.synthesis):
+        generator(torch.randn(_CALIBRATION, config.z_dim), labels, noise="none")
+    for layer in generator.synthesis.children():
+        if isinstance(layer, SelfModulated):
+            layer.start_from(layer.observed)
 
 
 def content_hash(network: nn.Module) -> str:

@@ -46,6 +46,13 @@ class DistributedContext:
             dist.all_reduce(tensor)
         return tensor
 
+    def differentiable_sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum of the processes' tensors, whose gradient of any order is the sum of the processes' gradients.
+
+        All processes must call it, and its backward pass, in the same order.
+        """
+        return _Sum.apply(tensor) if self.world_size > 1 else tensor  # type: ignore[no-untyped-call]
+
     def all_reduce_mean(self, tensor: torch.Tensor) -> torch.Tensor:
         """The mean of the processes' tensors, written into ``tensor`` (floating point) and returned."""
         return self.all_reduce_sum(tensor).div_(self.world_size)
@@ -63,6 +70,22 @@ class DistributedContext:
         gathered: list[Any] = [None] * self.world_size
         dist.all_gather_object(gathered, value)
         return gathered
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes is its own adjoint."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        """Return the sum, in a new tensor."""
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        """Return the sum of the gradients."""
+        return _Sum.apply(gradients[0])  # type: ignore[no-any-return,no-untyped-call]
 
 
 @contextmanager

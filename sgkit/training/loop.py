@@ -15,6 +15,7 @@ from torch import Tensor
 from sgkit.config import BASE_RESOLUTION, ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, TrainingError
 from sgkit.model import Execution
+from sgkit.model.layers import SelfModulated
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.training.draws import Draws
@@ -88,7 +89,7 @@ def train(
     context = context or DistributedContext(device=state.pl_mean.device)
     model = state.model.config
     check_batch(model, config, world_size=context.world_size)
-    _prepare_networks(state, config)
+    _prepare_networks(state, config, context)
     compiled = _compiled(state) if config.compile else Compiled()
     draws = Draws(seed=config.seed, device=context.device)
     asked: tuple[int, tuple[int, int]] | None = None
@@ -189,7 +190,7 @@ def _group(model: ModelConfig) -> int:
     return (discriminator.mbstd_group_size or 1) if discriminator.mbstd_num_channels > 0 else 1
 
 
-def _prepare_networks(state: TrainState, config: TrainConfig) -> None:
+def _prepare_networks(state: TrainState, config: TrainConfig, context: DistributedContext) -> None:
     """Tell the networks how to compute."""
     count, resolution = config.reduced_resolutions, state.model.config.resolution
     # ADA keeps 4x4 in full precision whatever the number.
@@ -197,6 +198,10 @@ def _prepare_networks(state: TrainState, config: TrainConfig) -> None:
     execution = Execution(reduced_from=reduced_from, recompute=config.recompute)
     for network in (state.generator.synthesis, state.discriminator):
         network.execution = execution
+    if context.world_size > 1:
+        for module in state.generator.synthesis.modules():
+            if isinstance(module, SelfModulated):
+                module.over_processes = torch.compiler.disable(context.differentiable_sum)  # type: ignore[no-untyped-call]
 
 
 def _compiled(state: TrainState) -> Compiled:

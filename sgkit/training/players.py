@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from sgkit.runtime.distributed import DistributedContext
 from sgkit.training.exchange import sum_over_processes
 from sgkit.training.schedules import lazy_adam
 
-__all__ = ["Descent", "LossScale", "Player", "Shard", "Sums", "Term", "d_player", "g_player"]
+__all__ = ["Descent", "LossScale", "Player", "Shard", "Sums", "Term", "Whole", "d_player", "g_player"]
 
 _STYLE_LAYERS = (".affine.", ".scale.", ".shift.")
 """What the modules are called that make styles from w."""
@@ -35,11 +36,31 @@ class Shard:
     numbers: Sequence[int]
     """Number of each image in the run; random draws hang on it."""
 
+    @classmethod
+    def joined(cls, shards: Sequence[Shard]) -> Shard:
+        """Return all images of some shards as one."""
+        labels = [shard.labels for shard in shards if shard.labels is not None]
+        return cls(
+            images=torch.cat([shard.images for shard in shards]),
+            labels=torch.cat(labels) if labels else None,
+            numbers=[number for shard in shards for number in shard.numbers],
+        )
+
     def every(self, stride: int) -> Shard:
         """The images whose number divides by ``stride``: the same ones however the batch is split."""
         rows = [row for row, number in enumerate(self.numbers) if number % stride == 0]
         labels = None if self.labels is None else self.labels[rows]
         return Shard(images=self.images[rows], labels=labels, numbers=[self.numbers[row] for row in rows])
+
+
+class Whole(Protocol):
+    """What all shards of a term share."""
+
+    def begin(self) -> None:
+        """Make it, before the first shard."""
+
+    def finish(self) -> None:
+        """Take its gradients back, after the last shard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +72,8 @@ class Term:
     count: int
     """Images that it is the mean over, in all processes together."""
     sums: Callable[[Shard], Sums]
+    whole: Whole | None = None
+    """What all shards share, made before the first one and led back after the last one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +160,16 @@ class Player:
     @staticmethod
     def _backward(term: Term, scale: float) -> Sums:
         totals: Sums = {}
+        if term.whole is not None:
+            term.whole.begin()
         for shard in term.shards:
             if not shard.numbers:
                 continue
             part = term.sums(shard)
             (part["loss"] * (scale / term.count)).backward()  # type: ignore[no-untyped-call]
             totals = {key: value.detach() + totals.get(key, 0.0) for key, value in part.items()}
+        if term.whole is not None:
+            term.whole.finish()
         return totals
 
 

@@ -7,19 +7,22 @@ are sums over images divided by the global count, so any split over shards and p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from sgkit.config import TrainConfig
 from sgkit.errors import NonFiniteError
-from sgkit.model import MapNoise, used_ws
+from sgkit.model import MapNoise, follow_statistics, observed_statistics, tracking, used_ws
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 from sgkit.training.augment import Augmentation
 from sgkit.training.draws import Draws
 from sgkit.training.ema import update_average
+from sgkit.training.fakes import Fakes, WholeBatch, mixes_batch
 from sgkit.training.judging import Judge, Verdict
 from sgkit.training.losses import (
     d_loss,
@@ -61,6 +64,8 @@ class Steps:
     compiled: Compiled = field(default_factory=Compiled)
     events: list[str] = field(default_factory=list)
     """What happened beside training."""
+    whole: dict[str, WholeBatch] = field(default_factory=dict)
+    """For each purpose, fakes that are made for all shards at once."""
 
     def run(self, shards: Sequence[Shard]) -> dict[str, float]:
         """Values to report after one whole step over ``shards``, this process's share of the global batch.
@@ -90,12 +95,15 @@ class Steps:
     def move_g(self, shards: Sequence[Shard], *, main: bool, path_length: bool) -> dict[str, float]:
         """One movement of G down its loss, its path length penalty, or both."""
         config, state, batch = self.config, self.state, self.stage.batch
-        terms = [Term(name="loss_g", shards=shards, count=batch, sums=self._g_sums)] if main else []
+        terms = []
+        if main:
+            terms = [Term(name="loss_g", shards=shards, count=batch, sums=self._g_sums, whole=self._whole("g", shards))]
         if path_length:
             stride = config.pl_batch_shrink
             first = state.images + -state.images % stride
             count = len(range(first, state.images + batch, stride))
             few = [shard.every(stride) for shard in shards]
+            few = [Shard.joined(few)] if mixes_batch(state.model.config) else few
             terms.append(Term(name="loss_pl", shards=few, count=count, sums=self._path_length_sums))
         descent = self._descend("g", terms)
         if descent is None:
@@ -114,8 +122,8 @@ class Steps:
         return values
 
     def _g_sums(self, shard: Shard) -> Sums:
-        ws, w = self._draw_ws("g", shard)
-        fake = self._judge(self._synthesize("g", ws, shard), shard, "g.augment")
+        images, w = self._fakes("g", shard)
+        fake = self._judge(images, shard, "g.augment")
         real = None
         if self.config.loss == "relativistic":
             with torch.no_grad():
@@ -146,11 +154,15 @@ class Steps:
         def sums(shard: Shard) -> Sums:
             return self._d_sums(shard, main=main, penalties=penalties)
 
-        term = Term(name="loss_d" if main else "loss_d's penalties", shards=shards, count=batch, sums=sums)
-        descent = self._descend("d", [term])
+        whole = self._whole("d", shards) if main or self._penalizes_fakes else None
+        term = Term(name="loss_d" if main else "loss_d's penalties", shards=shards, count=batch, sums=sums, whole=whole)
+        with tracking(self.state.generator.synthesis) if main else nullcontext():
+            descent = self._descend("d", [term])
         if descent is None:
             return {}
         (totals,) = descent.totals
+        if "statistics" in totals:
+            follow_statistics(self.state.generator.synthesis, totals["statistics"] / batch)
         names = {"d": "loss_d", "drift": "loss_drift", "r1": "loss_r1", "r2": "loss_r2", "gp": "loss_gp"}
         values = _shown(totals, batch, names | {"classes": "class_d"})
         if main:
@@ -168,8 +180,7 @@ class Steps:
         """D's loss and penalties over a shard; in one pass over the images where both are asked for."""
         config = self.config
         parts: Sums = {}
-        needs_fakes = main or config.r2_gamma > 0 or config.gp_weight > 0
-        fakes = self._draw_fakes(shard) if needs_fakes else shard.images
+        fakes = self._draw_fakes(shard) if main or self._penalizes_fakes else shard.images
         if main or config.r1_gamma > 0:
             images = shard.images.detach().requires_grad_(penalties and config.r1_gamma > 0)
             real = self._judge(images, shard, "d.real.augment", exact=penalties)
@@ -188,6 +199,9 @@ class Steps:
         if main:
             part, more = self._d_main(real, fake)
             loss, sums = loss + part, sums | more
+            statistics = observed_statistics(self.state.generator.synthesis)
+            if statistics is not None:
+                sums["statistics"] = statistics * len(shard.numbers)
         assert isinstance(loss, Tensor)
         return sums | {"loss": loss}
 
@@ -239,8 +253,28 @@ class Steps:
 
     @torch.no_grad()
     def _draw_fakes(self, shard: Shard) -> Tensor:
-        ws, _ = self._draw_ws("d", shard)
-        return self._synthesize("d", ws, shard)
+        return self._fakes("d", shard)[0]
+
+    def _fakes(self, purpose: str, shard: Shard) -> Fakes:
+        """Generated images of a shard, and the w [n, w_dim] before style mixing."""
+        whole = self.whole.get(purpose)
+        return self._make(purpose, shard) if whole is None else whole.of(shard)
+
+    def _make(self, purpose: str, shard: Shard) -> Fakes:
+        ws, w = self._draw_ws(purpose, shard)
+        return self._synthesize(purpose, ws, shard), w
+
+    def _whole(self, purpose: str, shards: Sequence[Shard]) -> WholeBatch | None:
+        """The fakes of all ``shards``, to be made together where the generator needs that."""
+        if not mixes_batch(self.state.model.config):
+            return None
+        make = partial(self._make, purpose)
+        self.whole[purpose] = WholeBatch(make if purpose == "g" else torch.no_grad()(make), shards)
+        return self.whole[purpose]
+
+    @property
+    def _penalizes_fakes(self) -> bool:
+        return self.config.r2_gamma > 0 or self.config.gp_weight > 0
 
     def _synthesize(self, purpose: str, ws: Tensor, shard: Shard) -> Tensor:
         compiled = self.compiled.synthesis

@@ -178,3 +178,14 @@ def test_names_of_tensors_in_a_model_file(tiny_config) -> None:
         *(f"b4_head.{part}" for part in ("weight", "bias", "fc.weight", "fc.bias", "out.weight", "out.bias")),
         *(f"mapping.{layer}.{part}" for layer in ("embed", "fc0", "fc1") for part in ("weight", "bias")),
     }
+
+
+@pytest.mark.parametrize("label_dim", [0, 3])
+def test_a_fresh_self_modulated_model_draws_as_in_training(tiny_config, label_dim: int) -> None:
+    """Its running statistics are those of some images; zeros and ones would saturate most of the first picture."""
+    model = build(tiny_config("self-modulated", size=(32, 32), label_dim=label_dim), seed=1)
+    label = torch.eye(3)[torch.arange(16) % 3] if label_dim else None
+    images = model.generator(model.sample_z(range(16)), label)
+    assert (images.abs() > 0.99).float().mean() < 0.3
+    by_batch = model.generator.train()(model.sample_z(range(16)), label)
+    assert float(images.std()) == pytest.approx(float(by_batch.std()), rel=0.2)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-import socket
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import multiprocessing
 
-from sgkit.config import AugmentConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, TrainConfig
+from sgkit.config import AugmentConfig, TrainConfig
 from sgkit.errors import ConfigError, NonFiniteError
 from sgkit.model import build
 from sgkit.ops import filter2d
 from sgkit.presets import PRESETS
-from sgkit.runtime.distributed import distributed
 from sgkit.training.judging import blurred
 from sgkit.training.loop import TrainReport, train
 from sgkit.training.players import LossScale
@@ -282,63 +277,3 @@ def test_updates_that_are_not_finite_are_left_out_by_name(start: Any, reals: Any
 
 def start_from(state: TrainState, config: TrainConfig) -> TrainState:
     return TrainState.start(state.model, config)
-
-
-# ------------------------------------------------------------------------------------------ many processes
-
-
-MODEL = ModelConfig(
-    image_size=(8, 8),
-    z_dim=6,
-    w_dim=5,
-    mapping=MappingConfig(num_layers=2),
-    synthesis=SynthesisConfig(channel_base=64, channel_max=8),
-    discriminator=DiscriminatorConfig(channel_base=64, channel_max=8, mbstd_group_size=2),
-)
-RECIPE = TrainConfig(
-    total_kimg=0.02,
-    batch=10,
-    r1_gamma=1.0,
-    d_reg_interval=1,
-    pl_interval=2,
-    ema_kimg=0.02,
-    augment=AugmentConfig(kind="fixed", p=0.5),
-)
-
-
-class Batch:
-    def __init__(self, numbers: range) -> None:
-        generators = [torch.Generator().manual_seed(number) for number in numbers]
-        self.images = torch.stack(
-            [torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8, generator=one) for one in generators]
-        )
-        self.labels = torch.zeros(len(numbers), 0)
-
-
-def supply(stage: Any, mine: range) -> list[Batch]:
-    return [Batch(range(first + mine.start, first + mine.stop)) for first in (0, 10)]
-
-
-def work(rank: int, folder: str, port: int, world_size: int) -> None:
-    import os
-
-    torch.set_num_threads(1)
-    os.environ.update(
-        WORLD_SIZE=str(world_size), RANK=str(rank), LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
-    with distributed("cpu") as context:
-        state = TrainState.start(build(MODEL, seed=1), RECIPE)
-        values = [report.values for report in train(state, supply, RECIPE, context=context)]
-        Path(folder, f"{rank}.json").write_text(json.dumps(values))
-
-
-def test_processes_with_unequal_shares_train_as_one(tmp_path: Path) -> None:
-    world_size = 3  # shares of 2, 4 and 4 images; two processes are tested through the command line
-    expected = [report.values for report in train(TrainState.start(build(MODEL, seed=1), RECIPE), supply, RECIPE)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(work, args=(str(tmp_path), port, world_size), nprocs=world_size)
-    for rank in range(world_size):
-        for got, wanted in zip(json.loads((tmp_path / f"{rank}.json").read_text()), expected, strict=True):
-            assert got == pytest.approx(wanted, rel=1e-3, abs=1e-4)

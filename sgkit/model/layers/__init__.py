@@ -14,11 +14,11 @@ from sgkit.model.layers.base import FullyConnected, Layer, compute_dtype, memory
 from sgkit.model.layers.discriminator import FilteredConv, Head, PooledConv
 from sgkit.model.layers.modulated import ConstantInput, ModulatedConv, ToRGB
 from sgkit.model.layers.rgb import FromRGB, PlainRGB
-from sgkit.model.layers.self_modulated import SelfModulatedConv, SelfModulatedDense
+from sgkit.model.layers.self_modulated import SelfModulated, SelfModulatedConv, SelfModulatedDense
 from sgkit.model.layers.styled import StyledConstant, StyledConv, StyledDense
 from sgkit.model.spec import LayerSpec
 
-__all__ = ["OPERATORS", "FullyConnected", "Layer", "compute_dtype", "memory_format"]
+__all__ = ["OPERATORS", "FullyConnected", "Layer", "SelfModulated", "compute_dtype", "memory_format"]
 
 OPERATORS: dict[str, Callable[[LayerSpec, ModelConfig], Layer]] = {
     "alias_free": AliasFreeConv,

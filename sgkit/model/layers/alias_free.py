@@ -88,6 +88,7 @@ class AliasFreeConv(StyledLayer):
     """Modulated convolution, then a nonlinearity between low-pass filters (StyleGAN3, figure 4b); or the image."""
 
     magnitude_ema: Tensor
+    keeps_statistics = True
     up_taps: Tensor
     down_taps: Tensor
 
@@ -102,6 +103,7 @@ class AliasFreeConv(StyledLayer):
         self.weight = conv_weight(spec)
         self.bias = nn.Parameter(torch.zeros(spec.out_channels))
         self.register_buffer("magnitude_ema", torch.ones([]))
+        self.register_buffer("observed", torch.ones([]), persistent=False)
         inner_rate = max(sampling.in_rate, sampling.out_rate) * (1 if self.is_rgb else settings.lrelu_upsampling)
         self.up, self.down = inner_rate // sampling.in_rate, inner_rate // sampling.out_rate
         up_taps = settings.filter_size * self.up if self.up > 1 and not self.is_rgb else 1
@@ -119,9 +121,8 @@ class AliasFreeConv(StyledLayer):
         """``x`` [N, in, H, W] to [N, out, H', W'], or the image."""
         assert style is not None
         x = state.features
-        if self.training:
-            with torch.no_grad():
-                self.magnitude_ema.copy_(x.detach().float().square().mean().lerp(self.magnitude_ema, self.ema_beta))
+        if self.tracks:
+            self.observed.copy_(x.detach().float().square().mean())
         x = modulated_conv2d(x, self.weight, style, demodulate=not self.is_rgb, padding=spec.kernel - 1)
         x = x * self.magnitude_ema.rsqrt().to(x.dtype) + self.bias.to(x.dtype)[:, None, None]
         x = upfirdn2d(x, self.up_taps, up=self.up, padding=self.padding, gain=float(self.up**2))
@@ -131,6 +132,10 @@ class AliasFreeConv(StyledLayer):
             image = x.to(torch.promote_types(x.dtype, torch.float32)) * self.output_scale
             return State(x=state.x, rgb=image)
         return State(x=x, rgb=state.rgb)
+
+    def follow(self, observed: Tensor) -> None:
+        """Move the running magnitude of the input towards ``observed``, a scalar."""
+        self.magnitude_ema.copy_(observed.lerp(self.magnitude_ema, self.ema_beta))
 
 
 def design_lowpass(numtaps: int, cutoff: float, width: float, rate: float, *, radial: bool = False) -> Tensor:

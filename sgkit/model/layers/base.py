@@ -62,6 +62,17 @@ class FullyConnected(nn.Module):
 class Layer(nn.Module):
     """Base of the operators: the part of a network behind one :class:`LayerSpec`."""
 
+    tracks: bool = False
+    """Whether a forward pass notes what the layer's running statistics are made of: in one pass of a training step."""
+    keeps_statistics: bool = False
+    """Whether the layer has running statistics."""
+    observed: Tensor
+    """What the last noted pass found, as means over its images: of layers that keep statistics."""
+
+    def follow(self, observed: Tensor) -> None:
+        """Move the running statistics towards what the images of a whole batch have shown."""
+        raise NotImplementedError
+
     def style(self, w: Tensor) -> Tensor:
         """The layer's style [N, S] for ``w`` [N, w_dim]: only layers with a ``style_index`` have one."""
         raise NotImplementedError

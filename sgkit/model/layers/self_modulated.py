@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import bias_act, conv2d, equalized_gain, fir_filter, per_pixel, upsampling_conv2d
 
-__all__ = ["SelfModulatedConv", "SelfModulatedDense"]
+__all__ = ["SelfModulated", "SelfModulatedConv", "SelfModulatedDense"]
 
 
 class _TwoLayer(nn.Module):
@@ -28,11 +30,16 @@ class _TwoLayer(nn.Module):
         return self.out(self.hidden(z))  # type: ignore[no-any-return]
 
 
-class _SelfModulated(Layer):
+class SelfModulated(Layer):
     """Normalisation over the batch, scale and shift from z, activation."""
 
     running_mean: Tensor
     running_var: Tensor
+    keeps_statistics = True
+    over_processes: Callable[[Tensor], Tensor] | None = None
+    """Differentiable sum over the processes that share a batch; ``None``: this one has the whole of it."""
+    momentum: float = 0.1
+    """Share of a step's batch in the running statistics."""
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__()
@@ -42,6 +49,7 @@ class _SelfModulated(Layer):
         self.shift = _TwoLayer(config.w_dim, synthesis.style_hidden_features, channels, bias_init=0.0)
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("observed", torch.cat([torch.zeros(channels), torch.ones(channels)]), persistent=False)
 
     def style(self, w: Tensor) -> Tensor:
         """Scales and shifts [N, 2C] for ``w`` [N, w_dim]."""
@@ -49,13 +57,42 @@ class _SelfModulated(Layer):
 
     def finish(self, x: Tensor, style: Tensor) -> Tensor:
         """``x`` [N, C, H, W] normalised (by the batch in training, by running statistics else), styled, activated."""
-        x = F.batch_norm(x, self.running_mean, self.running_var, training=self.training, eps=self.eps)
+        if self.training:
+            x = self._normalized_by_batch(x)
+        else:
+            x = F.batch_norm(x, self.running_mean, self.running_var, training=False, eps=self.eps)
         height, width = x.shape[2:]
         scale, shift = per_pixel(style, (height, width)).to(x.dtype).tensor_split([self.channels], dim=1)
         return bias_act(x * scale + shift, activation=self.activation)
 
+    def follow(self, observed: Tensor) -> None:
+        """Move the running mean and variance towards ``observed``, [2C]."""
+        for running, value in zip((self.running_mean, self.running_var), observed.chunk(2), strict=True):
+            running.lerp_(value, self.momentum)
 
-class SelfModulatedDense(_SelfModulated):
+    def start_from(self, observed: Tensor) -> None:
+        """Set the running mean and variance to ``observed``, [2C]."""
+        for running, value in zip((self.running_mean, self.running_var), observed.chunk(2), strict=True):
+            running.copy_(value)
+
+    def _normalized_by_batch(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` by all images of the batch, those of other processes included."""
+        if self.over_processes is None:
+            if self.tracks:
+                variance, mean = torch.var_mean(x.detach().float(), dim=(0, 2, 3))
+                self.observed.copy_(torch.cat([mean, variance]))
+            return F.batch_norm(x, None, None, training=True, eps=self.eps)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        count = self.over_processes(torch.full([], float(x.numel() // self.channels), device=x.device))
+        mean = self.over_processes(wide.sum(dim=(0, 2, 3))) / count
+        centred = wide - mean[:, None, None]
+        variance = self.over_processes(centred.square().sum(dim=(0, 2, 3))) / count
+        if self.tracks:
+            self.observed.copy_(torch.cat([mean, variance * (count / (count - 1))]).detach())
+        return (centred * (variance + self.eps).rsqrt()[:, None, None]).to(x.dtype)
+
+
+class SelfModulatedDense(SelfModulated):
     """First features as a linear function of z; their values are part of the layer's style."""
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
@@ -75,7 +112,7 @@ class SelfModulatedDense(_SelfModulated):
         return State(x=self.finish(x.contiguous(memory_format=memory_format(self)), rest), rgb=state.rgb)
 
 
-class SelfModulatedConv(_SelfModulated):
+class SelfModulatedConv(SelfModulated):
     """Convolution, behind doubled pixels where it enlarges."""
 
     box: Tensor
