@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sgkit.errors import InputError
+from sgkit.errors import InputError, MissingDependencyError
 from sgkit.runtime.sniff import IMAGES, is_url, sniff
 from sgkit.store.header import HEADER_NAME, PLAN_NAME
-from sgkit.store.names import has_image_suffix
+from sgkit.store.names import has_image_suffix, is_image_name, skip_reason
 from sgkit.store.sources.archives import TarSource
 from sgkit.store.sources.arrays import CifarSource, MnistSource, cifar_members, mnist_files
 from sgkit.store.sources.base import Item, Label, Reader, Source, Unused
 from sgkit.store.sources.databases import StoreSource, lmdb_source
 from sgkit.store.sources.files import FilesSource, FolderSource, ListSource, ZipSource
-from sgkit.store.sources.listing import described
+from sgkit.store.sources.listing import described, walk
 from sgkit.store.sources.samples import SampleSource
 from sgkit.store.sources.tables import TableSource, table_files
 
@@ -100,12 +100,34 @@ def _data_set(given: str, path: Path) -> Source | None:
     if path.suffix == ".mdb":
         return lmdb_source(given, path)
     if members := cifar_members(path):
-        return CifarSource(given, members)
+        return _alone(CifarSource(given, members), path, [path / member for member in members])
     if digits := mnist_files(path):
-        return MnistSource(given, *digits)
+        return _alone(MnistSource(given, *digits), path, [file for file in digits if file])
     if files := table_files(path):
-        return TableSource(given, files)
+        try:
+            return _alone(TableSource(given, files), path, files)
+        except (InputError, MissingDependencyError):
+            if path.is_dir() and len(FolderSource(given)):  # a table beside images
+                return None
+            raise
     return None
+
+
+def _alone(source: Source, path: Path, used: Sequence[Path]) -> Source:
+    """The source, which lists what else is in its folder."""
+    if path.is_dir():
+        known = {file.absolute() for file in used}
+        files, left = walk(str(path))
+        others = [name for name in sorted(files) if Path(path, name).absolute() not in known]
+        source.unused = [Unused(f"{name}", skip_reason(name) or "hidden", "a folder; not searched") for name in left]
+        source.unused += [Unused(name, skip_reason(name) or "not used", "") for name in others]
+        images = [name for name in others if is_image_name(name)]
+        if images:
+            source.notes.append(
+                f"{len(images):,} image files in {source.given} are not used, as the folder is read as {source.kind} "
+                f"data ({used[0].name}). Move them to a folder of their own to use them."
+            )
+    return source
 
 
 def _nearest_parent(path: Path) -> str:

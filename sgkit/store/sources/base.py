@@ -24,7 +24,7 @@ class Unused:
 
     name: str
     reason: str
-    """``system file``, ``hidden``, ``label file``, ``camera raw``, ``not an image`` or ``unreadable``."""
+    """``system file``, ``hidden``, ``label file``, ``camera raw``, ``not an image``, ``not used`` or ``unreadable``."""
     detail: str = ""
 
 
