@@ -77,7 +77,7 @@ def _build(file: ForeignFile, adapted: Adapted) -> Model:
         provenance["embedded_source"] = f"calls {calls}; sgkit never runs it, the project's own tools do"
     if "generator" not in parts:
         parts["generator"] = parts["raw_generator"]
-        provenance["generator"] = "the file holds no moving average; the generator as trained stands in for it"
+        provenance["generator"] = "the file holds no moving average; the generator as trained is used"
     for name, error in misfits(adapted.config, parts).items():
         del parts[name]
         provenance.setdefault("left_out", {})[name] = error
