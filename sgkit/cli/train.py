@@ -25,6 +25,8 @@ from sgkit.cli.options import (
     parse_duration,
     parse_gib,
     parse_kimg,
+    parse_model,
+    parse_store,
 )
 from sgkit.config import AugmentKind, Precision
 from sgkit.errors import UsageError
@@ -41,7 +43,10 @@ NOT_DONE = 75
 
 def train(
     store: Annotated[
-        Path | None, typer.Argument(metavar="STORE", help="Images, as 'sgkit prepare' makes them.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="STORE", parser=parse_store, help="Images, as 'sgkit prepare' makes them.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run: snapshots, report, pictures, log.")
@@ -52,7 +57,12 @@ def train(
     ] = None,
     init: Annotated[
         Path | None,
-        typer.Option("--init", metavar="MODEL", help="Begin from this model's networks; any checkpoint sgkit reads."),
+        typer.Option(
+            "--init",
+            metavar="MODEL",
+            parser=parse_model,
+            help="Begin from this model's networks; any checkpoint that sgkit reads.",
+        ),
     ] = None,
     augment: Annotated[
         AugmentKind | None,
