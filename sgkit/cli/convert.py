@@ -64,7 +64,11 @@ def convert(
 
 def _show(result: ConvertResult) -> None:
     report.out(f"{result.path} ({result.form}, {result.bytes / 2**20:.1f} MiB): {', '.join(result.networks)}")
+    from sgkit.tasks.convert import MADE_UP
+
     for name, text in result.notes.items():
+        if name in MADE_UP:
+            continue  # told when the source was read
         if name == "sizes":
             report.note(f"Load it with {text}.")
         else:

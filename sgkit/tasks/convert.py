@@ -10,7 +10,10 @@ from sgkit.checkpoint.export import check_target, export
 from sgkit.checkpoint.origins import LabelChoice
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
-__all__ = ["ConvertResult", "convert"]
+__all__ = ["MADE_UP", "ConvertResult", "convert"]
+
+MADE_UP = ("generator", "w_avg", "noise_maps")
+"""Entries of a provenance that tell what a foreign file lacked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,8 @@ class ConvertResult:
     """The networks that were carried over."""
     bytes: int
     notes: dict[str, str]
-    """What was changed or left out to fit the form: topic -> sentence."""
+    """What the source lacked and what is used for it; what was changed or left out to fit the form: topic -> sentence.
+    The former are also warned of when the source is loaded."""
 
 
 def convert(
@@ -62,11 +66,12 @@ def convert(
     on_progress(Progress(done=1, total=2, unit="steps", stage="writing"))
     exported = export(model, out, form=form, label=label, overwrite=overwrite)
     on_progress(Progress(done=2, total=2, unit="steps", stage="writing"))
+    lacked = {key: str(model.info.provenance[key]) for key in MADE_UP if key in model.info.provenance}
     return ConvertResult(
         source=file,
         path=out,
         form=form,
         networks=tuple(model.networks()),
         bytes=out.stat().st_size,
-        notes=exported.notes,
+        notes=lacked | exported.notes,
     )
