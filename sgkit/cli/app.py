@@ -55,7 +55,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "train",
         "sgkit.cli.train:train",
-        "Train a generator on a store of images; Ctrl-C or SIGTERM saves first, and --resume goes on.",
+        "Train a generator on a store of images; Ctrl-C or SIGTERM saves a snapshot first, and --resume continues.",
         _TRAINING,
     ),
     CommandRow(
@@ -112,7 +112,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "convert",
         "sgkit.cli.convert:convert",
-        "Convert a model to a different file format. Tensors stay the same bit for bit; what has to change is said.",
+        "Convert a model to a different file format; every tensor stays the same bit for bit.",
         _OTHER,
     ),
     CommandRow(

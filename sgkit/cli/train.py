@@ -25,11 +25,10 @@ from sgkit.cli.options import (
     parse_duration,
     parse_gib,
     parse_kimg,
-    parse_model,
-    parse_store,
 )
 from sgkit.config import AugmentKind, Precision
 from sgkit.errors import UsageError
+from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.tasks.train import Event, PresetRow, TrainPlan, TrainResult
@@ -42,84 +41,104 @@ NOT_DONE = 75
 
 
 def train(
+    context: typer.Context,
     store: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="STORE", parser=parse_store, help="Images, as 'sgkit prepare' makes them.", show_default=False
-        ),
+        Path | None, typer.Argument(metavar="STORE", help="Image store, made by sgkit prepare.", show_default=False)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run: snapshots, report, pictures, log.")
+        Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run: snapshots, report, images, log.")
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME", help="Model and recipe to begin with, such as stylegan2-32."),
+        typer.Option("--preset", metavar="NAME", help="Networks and recipe, for example stylegan2-32."),
     ] = None,
     init: Annotated[
         Path | None,
         typer.Option(
-            "--init",
-            metavar="MODEL",
-            parser=parse_model,
-            help="Begin from this model's networks; any checkpoint that sgkit reads.",
+            "--init", metavar="MODEL", help="Start from the weights of this model (any checkpoint that sgkit reads)."
         ),
     ] = None,
     augment: Annotated[
         AugmentKind | None,
-        typer.Option("--augment", help="What D sees images through: for small data, ada."),
+        typer.Option("--augment", help="Augmentation for the discriminator; use ada for small datasets."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last whole snapshot; begin where there is no run yet.")
+        bool,
+        typer.Option("--resume", help="Resume from the last complete snapshot, or start a new run if there is none."),
     ] = False,
     kimg: Annotated[
-        float | None, typer.Option("--kimg", metavar="N", help="Train until so many thousand images were shown.")
+        float | None,
+        typer.Option(
+            "--kimg", metavar="N", help="Total training length, in thousands of images shown to the discriminator."
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option("--batch", metavar="N", help="Images per step, over all processes.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Seed of all random numbers.")] = None,
     mirror: Annotated[
         bool | None,
         typer.Option("--mirror/--no-mirror", help="Flip half of the images left to right.", show_default=False),
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option("--precision", help="Number format; auto is bf16 where the device is fast in it."),
+        typer.Option(
+            "--precision", help="Number format; auto uses bf16 on devices that compute it fast, otherwise fp32."
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option("--metrics", metavar="NAMES", help="Measure snapshots by these; the first one ranks them."),
+        typer.Option(
+            "--metrics",
+            metavar="NAMES",
+            help="Metrics computed at each evaluation; the first one selects the best snapshot.",
+        ),
     ] = None,
     every: Annotated[
         float | None,
-        typer.Option("--every", parser=parse_kimg, metavar="KIMG", help="Measure each so many kimg, such as 50kimg."),
+        typer.Option(
+            "--every",
+            parser=parse_kimg,
+            metavar="KIMG",
+            help="Evaluate every N thousand images, for example 50 (default: at each snapshot).",
+        ),
     ] = None,
     keep: Annotated[
-        int | None, typer.Option("--keep", min=1, metavar="N", help="Keep the newest N snapshots, and the best.")
+        int | None,
+        typer.Option(
+            "--keep", min=1, metavar="N", help="Keep only the newest N snapshots, and the best one (default: all)."
+        ),
     ] = None,
+    new_data: Annotated[
+        bool,
+        typer.Option("--new-data", help="With --resume: continue on a different STORE, of the same size and labels."),
+    ] = False,
     max_time: Annotated[
         float | None,
         typer.Option(
             "--max-time",
             parser=parse_duration,
             metavar="TIME",
-            help="Save and end after 11.5h, 30m, 90s (exit code 75).",
+            help="Maximum training time, for example 11.5h, 30m or 90s; then save and exit with code 75.",
         ),
     ] = None,
     memory: Annotated[
         float | None,
         typer.Option(
-            "--memory", parser=parse_gib, metavar="SIZE", help="Hold so few images at once that 8GiB are enough."
+            "--memory",
+            parser=parse_gib,
+            metavar="SIZE",
+            help="Split batches so that training fits in this much memory, for example 8GiB.",
         ),
     ] = None,
     wandb: Annotated[
-        str | None, typer.Option("--wandb", metavar="PROJECT", help="Report to Weights & Biases, too.")
+        str | None, typer.Option("--wandb", metavar="PROJECT", help="Also report to this project of Weights & Biases.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show configuration, size, memory and time; write nothing.")
+        bool, typer.Option("--dry-run", help="Measure memory and time, show the configuration, and write nothing.")
     ] = False,
     list_presets: Annotated[
-        bool, typer.Option("--list-presets", help="Show all presets in numbers, for --size if given.")
+        bool, typer.Option("--list-presets", help="Show all presets and their numbers, for images of --size if given.")
     ] = False,
     size: SizeOption = None,
     device: DeviceOption = "auto",
@@ -127,16 +146,23 @@ def train(
     settings: SetOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train a generator on a store of images; Ctrl-C or SIGTERM saves first, and --resume goes on."""
+    """Train a generator on a store of images; Ctrl-C or SIGTERM saves a snapshot first, and --resume continues."""
     if list_presets:
+        _refuse_beside_list(context)
         _list_presets(size, json=json)
         return
+    if size is not None:
+        raise UsageError(
+            "--size has no effect here: it needs --list-presets. The store decides the size of the images; for another "
+            f"one: sgkit prepare IMAGES --out STORE --size {_side(str(size))}. Remove it."
+        )
     if store is None or (out is None and not dry_run):
         raise UsageError(
             f"{'Name the STORE' if store is None else 'Name the folder of the run with --out'}: "
             "sgkit train STORE --out RUN --preset NAME. See also: sgkit train --list-presets."
         )
-    changes: dict[str, Any] = overrides(config, settings or [])
+    if new_data and not resume:
+        raise UsageError("--new-data has no effect here: it needs --resume. Remove it, or add that.")
     given = {
         "init": None if init is None else str(init),
         "train.augment.kind": augment,
@@ -150,47 +176,58 @@ def train(
         "keep.last": keep,
         "wandb": wandb,
     }
-    changes |= {key: value for key, value in given.items() if value is not None}
+    run: dict[str, Any] = {
+        "preset": preset,
+        "config": overrides(config, []),
+        "settings": _merged({key: value for key, value in given.items() if value is not None}, settings or [], preset),
+        "resume": resume,
+        "new_data": new_data,
+        "memory_gib": memory,
+        "device": device,
+    }
     if dry_run:
-        _dry_run(store, preset, changes, memory, device, json=json)
+        _dry_run(store, out, run, max_time, json=json)
     elif out is not None:
-        _train(store, out, preset, changes, resume=resume, memory=memory, max_time=max_time, device=device, json=json)
+        _train(store, out, run, max_time, json=json)
 
 
-def _train(
-    store: Path,
-    out: Path,
-    preset: str | None,
-    changes: dict[str, Any],
-    *,
-    resume: bool,
-    memory: float | None,
-    max_time: float | None,
-    device: str,
-    json: bool,
-) -> None:
+def _refuse_beside_list(context: typer.Context) -> None:
+    """Refuse what has no effect beside ``--list-presets``.
+
+    Raises:
+        UsageError: something else is given.
+    """
+    for parameter in context.command.params:
+        name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.opts[0].upper()
+        source = getattr(context.get_parameter_source(str(parameter.name)), "name", "")
+        if source == "COMMANDLINE" and name not in ("--list-presets", "--size", "--json"):
+            raise UsageError(f"{name} has no effect here: --list-presets only shows the presets. Remove it.")
+
+
+def _merged(flags: dict[str, Any], settings: list[str], preset: str | None) -> dict[str, Any]:
+    """Dotted keys of flags and of ``--set``, which must not name the same ones.
+
+    Raises:
+        UsageError: they do, so that one of them would do nothing.
+    """
+    values = overrides(None, settings)
+    for key in values.keys() & {*flags, *(["preset"] if preset else [])}:
+        raise UsageError(f"--set {key}=... is given beside the option that sets the same. Remove one of them.")
+    return values | flags
+
+
+def _train(store: Path, out: Path, run: dict[str, Any], max_time: float | None, *, json: bool) -> None:
     deadline = None if max_time is None else time.monotonic() + max_time
-    if resume and not (out / "config.toml").exists():
+    if run["resume"] and not (out / "config.toml").exists():
         report.note(f"{out} holds no run yet: starting one.")
     with report.live_table("Training") as on_progress, _stop_requests(deadline) as should_stop:
-        from sgkit.tasks.train import train as run
+        from sgkit.tasks.train import train
 
-        result = run(
-            store,
-            out,
-            preset=preset,
-            settings=changes,
-            resume=resume,
-            memory_gib=memory,
-            device=device,
-            should_stop=should_stop,
-            on_progress=on_progress,
-            on_event=_tell,
-        )
+        result = train(store, out, **run, should_stop=should_stop, on_progress=on_progress, on_event=_tell)
     report.emit(result, json=json, show=_show)
     if result.stopped_by is not None:
-        again = f"sgkit train {store} --out {out} --resume"
-        report.note(f"Stopped by {result.stopped_by} after saving. Go on with: {again}")
+        again = f"sgkit train {shell_word(store)} --out {shell_word(out)} --resume"
+        report.note(f"Stopped by {result.stopped_by} after saving. Continue with: {again}")
         raise typer.Exit(_exit_code(result.stopped_by))
 
 
@@ -207,8 +244,10 @@ def _tell(event: Event) -> None:
 
 
 def _show(result: TrainResult) -> None:
+    from sgkit.tasks.train.result import kimg_of
+
     facts: dict[str, object] = {
-        "trained": f"{result.kimg:g} of {result.total_kimg:g} kimg",
+        "trained": kimg_of(result.kimg, result.total_kimg),
         "model": result.snapshot / "model.safetensors",
     }
     if result.best is not None:
@@ -217,17 +256,18 @@ def _show(result: TrainResult) -> None:
     report.facts(facts | {"report": result.run / "report.html", "log": result.run / "log.jsonl"})
 
 
-def _dry_run(
-    store: Path, preset: str | None, changes: dict[str, Any], memory: float | None, device: str, *, json: bool
-) -> None:
-    with report.progress_bar("Trying a few steps"):
+def _dry_run(store: Path, out: Path | None, run: dict[str, Any], max_time: float | None, *, json: bool) -> None:
+    report.note(
+        "Measuring a few training steps in a separate process; nothing is written. Large networks take minutes."
+    )
+    with report.progress_bar("Dry run", every=2.0) as on_progress:
         from sgkit.tasks.train import plan
 
-        found = plan(store, preset=preset, settings=changes, memory_gib=memory, device=device)
-    report.emit(found, json=json, show=_show_plan)
+        found = plan(store, out, **run, on_progress=on_progress)
+    report.emit(found, json=json, show=lambda found: _show_plan(found, max_time))
 
 
-def _show_plan(plan: TrainPlan) -> None:
+def _show_plan(plan: TrainPlan, max_time: float | None) -> None:
     from sgkit.runtime.toml import to_toml
 
     report.block(to_toml(plan.config.to_dict()))
@@ -240,7 +280,8 @@ def _show_plan(plan: TrainPlan) -> None:
             "images": f"{train.batch} per step, {plan.held_images} in memory at once",
             "memory": f"about {plan.memory_gib:.2f} GiB per process",
             "speed": f"about {plan.sec_per_kimg:.2f} s/kimg, from steps of {plan.probed_images} images",
-            "time": f"about {report.duration(plan.hours * 3600)} for {train.total_kimg:g} kimg",
+            "time": f"about {report.duration(plan.hours * 3600)} for {train.total_kimg - plan.done_kimg:g} kimg",
+            **({} if max_time is None else {"--max-time": f"about {max_time / plan.sec_per_kimg:.3g} kimg"}),
             "disk": f"about {plan.num_snapshots} snapshots of {plan.snapshot_mib:.0f} MiB: "
             f"{plan.num_snapshots * plan.snapshot_mib / 1024:.2f} GiB (--keep N keeps fewer)",
         },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption, parse_existing
+from sgkit.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from sgkit.weights import WeightsStatus
@@ -32,8 +32,7 @@ def list_weights(json: JsonOption = False) -> None:
 def get(
     name: NameArgument,
     file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="FILE", parser=parse_existing, help="Import this file, downloaded by hand."),
+        Path | None, typer.Option("--file", metavar="FILE", help="Import this file, downloaded by hand.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -52,7 +51,7 @@ def get(
 
 @app.command()
 def path(name: NameArgument) -> None:
-    """Print the cache path of the file."""
+    """Print where the file lies in the cache, or would lie."""
     from sgkit.weights import weights_path
 
     report.out(str(weights_path(name)))

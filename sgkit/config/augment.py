@@ -43,8 +43,9 @@ class AugmentConfig(Config):
     pipe: str = "bgc"
     """Transforms of ``ada`` and ``fixed``: names from :data:`AUGMENT_PARTS` joined by ``+``, such as ``bgc`` or
     ``blit+color+cutout``."""
-    p: float = 0.2
-    """Probability of each transform where it is ``fixed``; ``ada`` starts at 0."""
+    p: float | None = None
+    """Probability of each transform: the one of ``fixed`` (``None``: 0.2), or the one that ``ada`` starts from
+    (``None``: 0, or what the model of ``--init`` was trained with last)."""
     target: float = 0.6
     """Mean sign of D's logits on real images that ``ada`` steers to."""
     interval: int = 4
@@ -61,7 +62,7 @@ class AugmentConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.p <= 1, "p", self.p, "a probability between 0 and 1")
+        require(self.p is None or 0 <= self.p <= 1, "p", self.p, "a probability between 0 and 1, or none")
         require(-1 < self.target < 1, "target", self.target, "a mean of signs, between -1 and 1")
         require(self.interval >= 1, "interval", self.interval, "1 or more")
         require(self.kimg > 0, "kimg", self.kimg, "above 0")
@@ -78,7 +79,8 @@ class AugmentConfig(Config):
     @property
     def start_p(self) -> float:
         """The probability that a run starts with."""
-        return {"none": 0.0, "ada": 0.0, "fixed": self.p, "diffaugment": 1.0}[self.kind]
+        default = {"none": 0.0, "ada": 0.0, "fixed": 0.2, "diffaugment": 1.0}[self.kind]
+        return self.p if self.kind in ("ada", "fixed") and self.p is not None else default
 
 
 def augment_transforms(pipe: str) -> tuple[str, ...]:

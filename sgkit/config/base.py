@@ -56,10 +56,11 @@ class Config:
         return _build(cls, values, "")
 
 
-def override(config: C, changes: Mapping[str, Any]) -> C:
+def override(config: C, changes: Mapping[str, Any], *, synonyms: Mapping[str, str] | None = None) -> C:
     """A copy of ``config`` with dotted keys replaced, as given by ``--set key=value``.
 
     ``changes`` maps names such as ``"synthesis.channel_base"`` to values or to text that is read as the field's type.
+    ``synonyms`` maps what other tools call a key to what it is here, in words, for the message on an unknown one.
 
     Raises:
         ConfigError: a key is unknown or a value does not fit.
@@ -67,6 +68,7 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
     values = config.to_dict()
     for key, value in changes.items():
         *parents, last = key.split(".")
+        known_as = (synonyms or {}).get(last.lower().replace("-", "_"))
         node = values
         for depth, parent in enumerate(parents):
             if not isinstance(node.get(parent), dict):
@@ -78,10 +80,12 @@ def override(config: C, changes: Mapping[str, Any]) -> C:
                             f"There is no {where!r} with this preset, so {key!r} cannot be set. Leave it out."
                         )
                     raise ConfigError(f"{where!r} is {node[parent]!r}, one value, so it has no key {last!r}.")
-                raise ConfigError(f"Unknown configuration group {where!r}. {did_you_mean(parent, known)}")
+                hint = f"Use {known_as}." if known_as else did_you_mean(parent[:100], known)
+                raise ConfigError(f"Unknown configuration group {_shown(where)}. {hint}")
             node = node[parent]
         if last not in node:
-            raise ConfigError(f"Unknown configuration key {key!r}. {_nearest(key, node, values)}")
+            hint = f"Use {known_as}." if known_as else _nearest(key[:200], node, values)
+            raise ConfigError(f"Unknown configuration key {_shown(key)}. {hint}")
         node[last] = value
     return type(config).from_dict(values)
 

@@ -49,6 +49,8 @@ class RunConfig(Config):
     """Version that started the run."""
     init: str | None = None
     """Model whose weights it began from; ``none``: freshly drawn ones."""
+    init_kimg: float = 0.0
+    """Thousands of images that this model had been trained on."""
     wandb: str | None = None
     """Project of Weights & Biases that the run reports to, too; ``none``: it does not."""
     data: DataFacts = field(default_factory=DataFacts)
@@ -184,7 +186,7 @@ class RunFolder:
         if self.path.is_file():
             raise InputError(f"{self.path} is a file. Name a new folder for the run.")
         if self.config_file.exists():
-            raise InputError(f"{self.path} holds a run already. Add --resume to go on with it, or name a new folder.")
+            raise InputError(f"{self.path} holds a run already. Add --resume to continue it, or name a new folder.")
         if self.path.is_dir() and any(entry.name != LOCK_NAME for entry in self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and holds no run. Name a new folder for the run.")
 

@@ -239,7 +239,7 @@ class Steps:
         """w+ [n, num_ws, w_dim] with style mixing, and w [n, w_dim] before it."""
         generator, config = self.state.generator, self.config
         z_dim, count = self.state.model.config.z_dim, len(shard.numbers)
-        if config.style_mixing_prob == 0:
+        if config.style_mixing_prob == 0 or generator.mapping.num_ws == 1:
             ws = generator.mapping(self.draws.normal(f"{purpose}.z", shard.numbers, [z_dim]), shard.labels)
             return ws, ws[:, 0]
         z = self.draws.normal(f"{purpose}.z", shard.numbers, [2, z_dim])

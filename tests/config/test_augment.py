@@ -21,9 +21,12 @@ def test_parts_are_joined_and_counted_once() -> None:
     )
 
 
-@pytest.mark.parametrize(("kind", "p"), [("none", 0.0), ("ada", 0.0), ("fixed", 0.4), ("diffaugment", 1.0)])
-def test_runs_start_with_their_probability(kind: str, p: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "p", "default"), [("none", 0.0, 0.0), ("ada", 0.4, 0.0), ("fixed", 0.4, 0.2), ("diffaugment", 1.0, 1.0)]
+)
+def test_runs_start_with_their_probability(kind: str, p: float, default: float) -> None:
     assert AugmentConfig.from_dict({"kind": kind, "p": 0.4}).start_p == p
+    assert AugmentConfig.from_dict({"kind": kind}).start_p == default
 
 
 def test_policies_are_split() -> None:
@@ -38,7 +41,7 @@ def test_policies_are_split() -> None:
         ({"pipe": "blit+colour"}, "pipe is 'blit+colour', with 'colour'. Did you mean 'color'?"),
         ({"pipe": ""}, "pipe is '', with ''. Allowed: "),
         ({"policy": "color;cutout"}, "policy is 'color;cutout', with 'color;cutout'."),
-        ({"p": 1.5}, "p is 1.5; it must be a probability between 0 and 1."),
+        ({"p": 1.5}, "p is 1.5; it must be a probability between 0 and 1, or none."),
         ({"target": 1.0}, "target is 1.0; it must be a mean of signs"),
         ({"interval": 0}, "interval is 0; it must be 1 or more."),
         ({"kimg": 0.0}, "kimg is 0.0; it must be above 0."),

@@ -14,7 +14,6 @@ from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import ForeignFile, read_foreign
 from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
-from sgkit.unpickle.budget import bad_data
 
 __all__ = ["model_of"]
 
@@ -47,8 +46,8 @@ def model_of(path: str | Path, *, image_size: int | None = None) -> Model:
     """
     file = read_foreign(path)
     try:
-        with bad_data("a network in it"):
-            return _build(file, _adapter(file, image_size)(file))
+        adapted = _adapter(file, image_size)(file)
+        return _build(file, adapted)
     except (CheckpointError, ConfigError) as error:
         message = f"Cannot use checkpoint {str(path)!r} ({file.kind}): {error}"
         calls = _embedded_calls(file)
@@ -78,7 +77,7 @@ def _build(file: ForeignFile, adapted: Adapted) -> Model:
         provenance["embedded_source"] = f"calls {calls}; sgkit never runs it, the project's own tools do"
     if "generator" not in parts:
         parts["generator"] = parts["raw_generator"]
-        provenance["generator"] = "the file holds no moving average; the generator as trained is used"
+        provenance["generator"] = "the file holds no moving average; the generator as trained stands in for it"
     for name, error in misfits(adapted.config, parts).items():
         del parts[name]
         provenance.setdefault("left_out", {})[name] = error

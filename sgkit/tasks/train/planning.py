@@ -16,15 +16,15 @@ from sgkit.presets import PRESETS, preset
 from sgkit.runtime.device import resolve_device
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
+from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
-from sgkit.store.header import Header, size_text
-from sgkit.tasks.train.configure import new_config
+from sgkit.tasks.train.configure import Request, configured
 from sgkit.tasks.train.probe import Cost, measure_cost
-from sgkit.training.loop import check_batch, share
+from sgkit.training.loop import share
 from sgkit.training.run import RunConfig, RunFolder
 from sgkit.training.schedules import stages
 
-__all__ = ["PresetRow", "TrainPlan", "bounded", "introduction", "parameter_counts", "plan", "preset_rows"]
+__all__ = ["PresetRow", "TrainPlan", "bounded", "parameter_counts", "plan", "preset_rows"]
 
 _BYTES = 4
 
@@ -43,8 +43,10 @@ class TrainPlan:
     memory_gib: float
     """At most, per process."""
     sec_per_kimg: float
+    done_kimg: float
+    """What the run to resume has done; 0 for a new one."""
     hours: float
-    """From start to end."""
+    """From there to the end."""
     snapshot_mib: float
     num_snapshots: int
     """That stay on the disk."""
@@ -111,40 +113,57 @@ def parameter_counts(model: ModelConfig) -> dict[str, int]:
 
 def plan(
     store: str | Path,
+    out: str | Path | None = None,
     *,
     preset: str | None = None,
+    config: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    new_data: bool = False,
     memory_gib: float | None = None,
     device: str = "auto",
+    on_progress: OnProgress = ignore_progress,
 ) -> TrainPlan:
-    """What a new run would be, from a few steps of it; nothing is written.
+    """What :func:`sgkit.tasks.train.train` with these arguments would do, from a few steps of it; nothing is written.
 
     Raises:
         ConfigError: an unknown preset or key, a value that does not fit the images, or too little memory.
+        InputError: ``out`` cannot hold the run.
         StoreError: the store cannot be used.
     """
-    dataset = StoreDataset(store)
-    config = new_config(dataset, store, preset, settings or {})
-    check_batch(config.model, config.train)
+    folder, dataset = None if out is None else RunFolder(Path(out)), StoreDataset(store)
     context = DistributedContext(device=resolve_device(device))
-    precision = resolve_precision(config.train.precision, context.device)
-    config, cost = bounded(config, context, precision, memory_gib)
-    counts, train = parameter_counts(config.model), config.train
-    held = held_images(config, context)
-    pace = cost.seconds_per_image * 1000
+    request = Request(
+        store=str(store),
+        preset=preset,
+        base=config or {},
+        settings=settings or {},
+        new_data=new_data,
+        memory_gib=memory_gib,
+    )
+    resumed = folder if folder is not None and resume and folder.config_file.exists() else None
+    if folder is not None and resumed is None:
+        folder.check_new()
+    run = configured(resumed, dataset, request, context)
+    precision = resolve_precision(run.train.precision, context.device)
+    run, cost = bounded(run, context, precision, memory_gib, on_progress=on_progress)
+    counts, train = parameter_counts(run.model), run.train
+    held, pace = held_images(run, context), cost.seconds_per_image * 1000
+    done = resumed.snapshots()[-1].kimg if resumed is not None and resumed.snapshots() else 0.0
     # Weights and two moments of each, and the averaged generator.
     size = (4 * counts["generator"] + 3 * counts["discriminator"]) * _BYTES
     snapshots = int(train.total_kimg / train.snapshot_kimg) + 1
-    kept = snapshots if config.keep.last is None else min(snapshots, config.keep.last + config.keep.best)
+    kept = snapshots if run.keep.last is None else min(snapshots, run.keep.last + run.keep.best)
     return TrainPlan(
-        config=config,
+        config=run,
         device=str(context.device),
         precision=precision,
         parameters=counts,
         held_images=held,
         memory_gib=cost.peak(held),
         sec_per_kimg=pace,
-        hours=pace * train.total_kimg / 3600,
+        done_kimg=done,
+        hours=pace * max(train.total_kimg - done, 0.0) / 3600,
         snapshot_mib=size / 2**20,
         num_snapshots=kept,
         probed_images=cost.batch,
@@ -152,7 +171,12 @@ def plan(
 
 
 def bounded(
-    config: RunConfig, context: DistributedContext, precision: ResolvedPrecision, memory_gib: float | None
+    config: RunConfig,
+    context: DistributedContext,
+    precision: ResolvedPrecision,
+    memory_gib: float | None,
+    *,
+    on_progress: OnProgress = ignore_progress,
 ) -> tuple[RunConfig, Cost]:
     """``config`` with the largest micro batch that stays below ``memory_gib`` (``None``: as it is), and what it costs.
 
@@ -162,7 +186,13 @@ def bounded(
     model, train = config.model, config.train
     wanted = held_images(config, context)
     cost = measure_cost(
-        model, train, device=context.device, precision=precision, num_images=wanted, limit_gib=memory_gib
+        model,
+        train,
+        device=context.device,
+        precision=precision,
+        num_images=wanted,
+        limit_gib=memory_gib,
+        on_progress=on_progress,
     )
     if memory_gib is None or cost.peak(wanted) <= memory_gib:
         return config, cost
@@ -186,19 +216,3 @@ def held_images(config: RunConfig, context: DistributedContext) -> int:
     """Images that a process holds in memory at once, at full size."""
     part = len(share(full_size_batch(config.model, config.train), rank=0, world_size=context.world_size))
     return min(config.train.micro_batch or part, part)
-
-
-def introduction(
-    folder: RunFolder, config: RunConfig, header: Header, context: DistributedContext, precision: ResolvedPrecision
-) -> str:
-    """What is trained on what, and how, in a line."""
-    model = config.model
-    sizes = ", ".join(f"{name} {count:,}" for name, count in parameter_counts(model).items())
-    kind = "classes" if config.data.class_names else "labels"
-    labels = f" with {model.label_dim} {kind}" if model.label_dim else ""
-    processes = f", {context.world_size} processes" if context.world_size > 1 else ""
-    return (
-        f"{config.preset} (parameters: {sizes}) on {header.num_images:,} images of "
-        f"{size_text(model.image_size)}x{model.image_channels}{labels}, to {config.train.total_kimg:g} kimg; "
-        f"{precision} on {context.device}{processes}. To watch: {folder.report_file}"
-    )

@@ -5,12 +5,14 @@ That process starts with no memory in use, so its peak says what the steps need.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from sgkit.model import build
 from sgkit.runtime.allocator import keep_freed_memory
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
+from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.training.logs import peak_memory
 from sgkit.training.loop import train
 from sgkit.training.schedules import Stage
@@ -30,6 +33,8 @@ from sgkit.training.state import TrainState
 
 __all__ = ["Cost", "main", "measure_cost"]
 
+_NUM_STEPS = 8
+"""Steps tried in all."""
 _GROWN = 10**9
 """Images after which nothing grows any more: what is measured is the costliest stage."""
 _LONGEST = 15.0
@@ -61,6 +66,7 @@ def measure_cost(
     precision: ResolvedPrecision,
     num_images: int,
     limit_gib: float | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> Cost:
     """The cost of steps that hold ``num_images`` at once; fewer are tried where those would not fit.
 
@@ -77,23 +83,39 @@ def measure_cost(
     }
     alone = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
     with tempfile.TemporaryDirectory() as folder:
-        question, answer = Path(folder) / "question.json", Path(folder) / "answer.json"
+        question, answer, errors = (Path(folder) / name for name in ("question.json", "answer.json", "errors"))
         question.write_text(json.dumps(asked), encoding="utf-8")
         program = "from sgkit.tasks.train.probe import main; import sys; main(*sys.argv[1:])"
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(question), str(answer)],
-            env=alone,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        command = [sys.executable, "-c", program, str(question), str(answer)]
+        with (
+            errors.open("wb") as stream,
+            _ended(subprocess.Popen(command, env=alone, stdout=subprocess.PIPE, stderr=stream, text=True)) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                number, _, batch = line.partition(" ")
+                if number.isdecimal() and batch.strip().isdecimal():
+                    stage = f"measuring memory and time of steps with {batch.strip()} images on {device}"
+                    on_progress(Progress(done=int(number), total=_NUM_STEPS, unit="steps", stage=stage))
+        if process.returncode != 0:
+            said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = said[-1:] or [f"exit code {process.returncode}"]
             raise TrainingError(
                 f"Steps of two images could not be tried on {device}: {last[0]}. The networks may be too large for "
-                "this machine: take a smaller preset or smaller images."
+                "this machine: use a smaller preset or smaller images."
             )
         return Cost(**json.loads(answer.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """``process``, which has ended when the block has: by itself, or stopped if the block raised."""
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def main(question: str, answer: str) -> None:
@@ -107,8 +129,19 @@ def main(question: str, answer: str) -> None:
         asked["precision"],
         num_images=asked["num_images"],
         limit_gib=asked["limit_gib"],
+        tell=_counter(),
     )
     Path(answer).write_text(json.dumps(asdict(cost)), encoding="utf-8")
+
+
+def _counter() -> Callable[[int], None]:
+    """A function that tells the process that waits of each step: its number, and its images."""
+    numbers = itertools.count()
+
+    def tell(batch: int) -> None:
+        os.write(1, f"{next(numbers)} {batch}\n".encode())
+
+    return tell
 
 
 def _cost(
@@ -119,36 +152,40 @@ def _cost(
     *,
     num_images: int,
     limit_gib: float,
+    tell: Callable[[int], None] = lambda batch: None,  # noqa: ARG005
 ) -> Cost:
     growth = None if config.growth is None else replace(config.growth, batches=())
     config = replace(config, total_kimg=float(_GROWN), growth=growth, micro_batch=None)
     state = TrainState.start(build(model, seed=0).to(device), config)
     small = max(2, config.pl_batch_shrink)
     before = _peak(device)
-    seconds = _seconds(state, replace(config, batch=small), precision)
+    seconds = _seconds(state, replace(config, batch=small), precision, tell)
     first = _peak(device)
     # The first steps also made gradients and moments, so this is more than images need, and safe.
     large = max(2 * small, min(num_images, int(small * (limit_gib - before) / max(first - before, 1e-6))))
     large = min(large, max(int(small * _LONGEST / seconds), 2 * small))
     large -= large % 4 if large > 4 else 0
-    seconds = _seconds(state, replace(config, batch=large), precision)
+    seconds = _seconds(state, replace(config, batch=large), precision, tell)
     second = _peak(device)
     per_image = max(second - first, 0.0) / (large - small)
     return Cost(gib=first - per_image * small, gib_per_image=per_image, seconds_per_image=seconds / large, batch=large)
 
 
-def _seconds(state: TrainState, config: TrainConfig, precision: ResolvedPrecision) -> float:
+def _seconds(
+    state: TrainState, config: TrainConfig, precision: ResolvedPrecision, tell: Callable[[int], None]
+) -> float:
     """Mean time of a step, every kind of step in its share, after one that warms up."""
     lazy_pl = config.pl_interval if config.pl_weight > 0 else 1
     lazy_d = config.d_reg_interval if config.penalizes_d else 1
     everything, plain = 0, 1
     only_pl = lazy_pl if lazy_pl > 1 and lazy_pl % lazy_d != 0 else plain
-    times = []
+    times: list[float] = []
     context = DistributedContext(device=state.pl_mean.device)
     state.images = _GROWN
     steps = train(state, _noise(state), config, precision=precision, context=context)
     for number in (everything, everything, plain, only_pl):
         state.step = number
+        tell(config.batch)
         times.append(next(iter(steps)).seconds)
     _, all_of_it, least, with_pl = times
     return least + max(with_pl - least, 0.0) / lazy_pl + max(all_of_it - with_pl, 0.0) / lazy_d

@@ -16,6 +16,7 @@ from sgkit.runtime.toml import to_toml
 from sgkit.store.header import Header, size_text
 from sgkit.tasks.charts import CHART_SCRIPT, CHART_STYLE, Chart, Curve, Mark, chart_html
 from sgkit.tasks.pages import Section, html_page
+from sgkit.tasks.train.result import kimg_of
 from sgkit.text import printable
 from sgkit.training.logs import read_log
 from sgkit.training.run import RunConfig, RunFolder
@@ -65,7 +66,7 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
     curves = _curves(steps)
     page = html_page(
         folder.path.resolve().name,
-        f"{config.preset}, {images / 1000:g} of {config.train.total_kimg:g} kimg: {status}.",
+        f"{config.preset}, {kimg_of(images / 1000, config.train.total_kimg)}: {status}.",
         [
             _samples(folder, config, images),
             *_metrics(folder, config, curves, events),

@@ -8,13 +8,21 @@ from pathlib import Path
 
 from sgkit.training.health import Event
 
-__all__ = ["START", "OnEvent", "TrainResult", "ignore_event"]
+__all__ = ["NEW_DATA", "START", "OnEvent", "TrainResult", "ignore_event", "kimg_of"]
 
 START = "start"
 """Name of the event that says what a run is; it is told, not logged."""
 
+NEW_DATA = "new data"
+"""Name of the event that says that a run continues with different images."""
+
 OnEvent = Callable[[Event], None]
 """Told of what is no step: what the run is, a damaged snapshot, signs of collapse, going back."""
+
+
+def kimg_of(kimg: float, total_kimg: float) -> str:
+    """``12 of 100 kimg``; of a complete run, whose last step may go beyond its end, what it has done."""
+    return f"{kimg:g} of {total_kimg:g} kimg" if kimg < total_kimg else f"{kimg:g} kimg"
 
 
 def ignore_event(event: Event) -> None:

@@ -13,11 +13,11 @@ from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.store import StoreDataset, batches
+from sgkit.tasks.train.introducing import init_sentences, introduction, new_data_sentences
 from sgkit.tasks.train.measuring import Measuring
 from sgkit.tasks.train.pictures import Grids
-from sgkit.tasks.train.planning import introduction
 from sgkit.tasks.train.report import write_report
-from sgkit.tasks.train.result import START, OnEvent, TrainResult
+from sgkit.tasks.train.result import NEW_DATA, START, OnEvent, TrainResult
 from sgkit.tasks.train.saving import ROLLBACK, save_snapshot, starting_point, state_at, writing
 from sgkit.training.health import Event, HealthWatch, logits_have_signs
 from sgkit.training.logs import RunLog, Tally, peak_memory
@@ -61,8 +61,6 @@ class Run:
         self.context, self.precision = context, precision
         self.on_progress, self.on_event = on_progress, on_event
         self.should_stop: Callable[[], str | None] = lambda: None
-        if config.wandb is not None:
-            WandbTracker.check()
         self.point = starting_point(folder, context)
         self.rollbacks = self.point.rollbacks
         self.state, self.transfer = state_at(self.point, config, context)
@@ -196,8 +194,7 @@ class Run:
 
     def _new_watch(self) -> HealthWatch:
         signs = logits_have_signs(self.config.train)
-        memory = self.state.health
-        return HealthWatch(self.config.health, images=self.state.images, signs=signs, memory=memory)
+        return HealthWatch(self.config.health, images=self.state.images, signs=signs)
 
     def _judge(self, events: list[Event]) -> None:
         """Tell of events; signs of collapse among them are dealt with as the policy says."""
@@ -209,8 +206,8 @@ class Run:
             raise _CollapseError(collapses[0].text)
         raise TrainingError(
             f"At {collapses[0].kimg:g} kimg: {collapses[0].text} The last snapshot is untouched. Resume from it with "
-            "lower rates (--set train.g_lr=... --set train.d_lr=...), a larger train.r1_gamma, or more data; or go on "
-            "all the same with --set health.collapse=warn."
+            "lower rates (--set train.g_lr=... --set train.d_lr=...), a larger train.r1_gamma, or more data; or "
+            "continue all the same with --set health.collapse=warn."
         )
 
     def _go_back(self, error: TrainingError) -> None:
@@ -256,6 +253,7 @@ class Run:
         """Put the folder in order, and open the log; damaged snapshots are moved aside, saying so."""
         if not self.context.is_main:
             return
+        before = self.folder.read_config().data if self.folder.config_file.exists() else self.config.data
         self.folder.write_config(self.config)
         self.folder.clear_leftovers()
         since = None if self.point.snapshot is None else self.state.images
@@ -271,9 +269,12 @@ class Run:
                 f"from {self.state.kimg:g} kimg."
             )
             self._tell(Event(name="damaged snapshot", images=self.state.images, text=text))
+        if before.content_hash != self.config.data.content_hash:
+            text = new_data_sentences(before, self.config.data)
+            self._tell(Event(name=NEW_DATA, images=self.state.images, text=text))
         if self.transfer is not None:
-            text = f"Began from {self.config.init}: {self.transfer.summary()}"
             lists = {name: " ".join(tensors) for name, tensors in vars(self.transfer).items() if name != "copied"}
+            text = init_sentences(self.config, self.transfer)
             self._tell(Event(name="init", images=self.state.images, text=text, facts=lists))
         self.grids.write_reals(self.folder.reals_file)
 
@@ -300,14 +301,11 @@ class Run:
         self.state.model.grow(stage_at(images, self.config.model, self.config.train).lod)
         snapshot = self.folder.snapshot_at(images)
         if not self.context.gather_objects(snapshot.folder.exists())[0]:
-            ongoing = self.watch.remembered()["ongoing"]
             events = self._write_samples()
             if status == "running":
                 self._judge(events)
-                ongoing = self.watch.remembered()["ongoing"]
-            else:  # too late to act on them, but not to say so; whoever resumes has them still to deal with
+            else:  # too late to act on them, but not to say so
                 self._tell_all(events)
-            self.state.health = self.watch.remembered() | {"ongoing": ongoing}
             if self.context.is_main:
                 with writing(f"the snapshot at {images / 1000:g} kimg", self.folder.path):
                     save_snapshot(self.folder, self.state, self.config)
@@ -362,13 +360,13 @@ class Run:
         tally = self.tally
         fields = _shown(tally.means())
         fields["lr"] = f"{self.config.train.g_lr * self.state.lr_factor:g}"
-        fields["sec/kimg"] = f"{tally.sec_per_kimg:.2f}"
         memory = peak_memory(self.context.device)
         if memory is not None:
             fields["memory"] = f"{memory:.2f} GiB"
         if self.best is not None:
             fields[f"best {self.best.metric}"] = f"{self.best.value:.4g}"
-        return Progress(done=report.kimg, total=self.config.train.total_kimg, unit="kimg", fields=fields)
+        total = self.config.train.total_kimg
+        return Progress(done=min(report.kimg, total), total=total, unit="kimg", fields=fields)
 
 
 _SKIPPED = "skipped update"
@@ -380,8 +378,9 @@ def _skipped(sentence: str, report: TrainReport) -> Event:
 
 def _shown(values: Mapping[str, float]) -> dict[str, str]:
     """The values of a step that are worth watching, by short names."""
-    names = {"G": "loss_g", "D": "loss_d", "real": "sign_real", "fake": "sign_fake", "p": "augment_p", "lod": "lod"}
-    signed = {"real", "fake"}
+    names = {"loss G": "loss_g", "loss D": "loss_d", "sign real": "sign_real", "sign fake": "sign_fake"}
+    names |= {"augment p": "augment_p", "lod": "lod"}
+    signed = {"sign real", "sign fake"}
     return {
         short: f"{values[name]:+.2f}" if short in signed else f"{values[name]:.3f}"
         for short, name in names.items()
@@ -390,6 +389,6 @@ def _shown(values: Mapping[str, float]) -> dict[str, str]:
 
 
 _LOST = (
-    "Another process of this run is gone, so it cannot go on. Look above for that process's own message. The last "
-    "snapshot is whole: go on with --resume (torchrun --max-restarts N does so by itself)."
+    "Another process of this run is gone, so it cannot continue. Look above for that process's own message. The last "
+    "snapshot is complete: continue with --resume (torchrun --max-restarts N does so by itself)."
 )

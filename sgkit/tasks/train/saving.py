@@ -107,6 +107,7 @@ def state_at(
     state = TrainState.start(networks.to(context.device), config.train)
     if point.snapshot is not None:
         load_state(state, point.snapshot.state)
+        state.augment = state.augment.configured(config.train.augment)
     if point.lr_factor is not None:
         state.lr_factor = point.lr_factor
     return state, done
@@ -118,7 +119,9 @@ def save_snapshot(folder: RunFolder, state: TrainState, config: RunConfig) -> No
     def write(snapshot: Snapshot) -> None:
         provenance = {"preset": config.preset, **config.data.to_dict(), "seed": config.train.seed}
         if config.init is not None:
-            provenance["init"] = config.init
+            provenance |= {"init": config.init, "init_kimg": config.init_kimg}
+        if config.train.augment.kind == "ada":
+            provenance["augment_pipe"] = {"p": state.augment.p}
         lod = stage_at(state.images, config.model, config.train).lod
         state.model.info = ModelInfo(kimg=state.kimg, lod=lod, provenance=provenance)
         checkpoint.save(state.model, snapshot.model)

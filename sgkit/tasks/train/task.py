@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,11 +12,10 @@ from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.precision import resolve_precision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
-from sgkit.tasks.train.configure import new_config, resumed_config
+from sgkit.tasks.train.configure import Request, configured, is_restarted
 from sgkit.tasks.train.planning import bounded
 from sgkit.tasks.train.result import OnEvent, TrainResult, ignore_event
 from sgkit.tasks.train.run import Run
-from sgkit.training.loop import check_batch
 from sgkit.training.run import RunFolder
 
 __all__ = ["train"]
@@ -28,8 +26,10 @@ def train(
     out: str | Path,
     *,
     preset: str | None = None,
+    config: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
+    new_data: bool = False,
     memory_gib: float | None = None,
     device: str = "auto",
     should_stop: Callable[[], str | None] = lambda: None,
@@ -42,9 +42,11 @@ def train(
         store: what ``sgkit prepare`` made; it decides image size, channels and labels.
         out: the run directory: new, or with ``resume`` one that may hold a run.
         preset: a name from :data:`sgkit.presets.PRESETS`; a resumed run knows its own.
-        settings: dotted keys of :class:`sgkit.training.run.RunConfig`, such as ``"train.batch"``.
-        resume: go on from the last whole snapshot; where there is no run yet, begin it. A process that torchrun has
-            restarted resumes in any case.
+        config: dotted keys of :class:`sgkit.training.run.RunConfig` as a configuration file has them.
+        settings: dotted keys over these, such as ``"train.batch"``; one that has no effect is refused.
+        resume: continue from the last complete snapshot, or start a new run if there is none. A process that torchrun
+            has restarted resumes in any case.
+        new_data: a resumed run continues with the images of ``store``, which are different from those before.
         memory_gib: hold so few images at once (``train.micro_batch``) that a process stays below, as a few steps tell.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         should_stop: asked after each step; a reason makes the run save a snapshot and return.
@@ -58,27 +60,34 @@ def train(
         NonFiniteError: a loss or gradient is not finite, and the policy ``health.nonfinite`` has come to its end.
         TrainingError: the run cannot go on: other images, no whole snapshot, a full disk, a process that is gone.
     """
+    request = Request(
+        store=str(store),
+        preset=preset,
+        base=config or {},
+        settings=settings or {},
+        new_data=new_data,
+        memory_gib=memory_gib,
+        is_restarted=is_restarted(),
+    )
     with distributed(device) as context, ExitStack() as held:
         folder, dataset = RunFolder(Path(out)), StoreDataset(store)
-        is_resumed = (resume or _is_restarted()) and folder.config_file.exists()
+        is_resumed = (resume or request.is_restarted) and folder.config_file.exists()
         if is_resumed:
             _lock(folder, context, held)
-            config = resumed_config(folder, dataset, preset, settings or {})
         else:
             folder.check_new()
-            config = new_config(dataset, store, preset, settings or {}, num_processes=context.world_size)
-        if config.model.label_dim == 0:
+        chosen = configured(folder if is_resumed else None, dataset, request, context)
+        if chosen.model.label_dim == 0:
             dataset = dataset.unlabelled()
-        check_batch(config.model, config.train, world_size=context.world_size)
-        precision = resolve_precision(config.train.precision, context.device)
+        precision = resolve_precision(chosen.train.precision, context.device)
         if memory_gib is not None:
-            chosen = bounded(config, context, precision, memory_gib)[0] if context.is_main else None
-            config = context.gather_objects(chosen)[0]
+            bound = bounded(chosen, context, precision, memory_gib)[0] if context.is_main else None
+            chosen = context.gather_objects(bound)[0]
         if not is_resumed:
             _lock(folder, context, held)
             folder.check_new()  # once more: another run may have come and gone
         context.barrier()  # nobody writes before everybody has looked
-        run = Run(folder, config, dataset, context, precision, on_progress=on_progress, on_event=on_event)
+        run = Run(folder, chosen, dataset, context, precision, on_progress=on_progress, on_event=on_event)
         return run.go(should_stop)
 
 
@@ -93,8 +102,3 @@ def _lock(folder: RunFolder, context: DistributedContext, held: ExitStack) -> No
     found: SgkitError | None = context.gather_objects(problem)[0]
     if found is not None:
         raise found
-
-
-def _is_restarted() -> bool:
-    """Whether torchrun has started this process again after a failure."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

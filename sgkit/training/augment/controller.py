@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sgkit.config.augment import AugmentConfig
 
@@ -32,11 +32,19 @@ class Controller:
     """Number of those images."""
     steps: int = 0
     """Number of training steps since p last moved."""
+    start_p: float | None = field(default=None, compare=False)
+    """What p was configured to start from when it was last set; ``None``: not known (runs of older versions)."""
 
     @classmethod
     def start(cls, config: AugmentConfig) -> Controller:
         """The controller of a new run."""
-        return cls(p=config.start_p)
+        return cls(p=config.start_p, start_p=config.start_p)
+
+    def configured(self, config: AugmentConfig) -> Controller:
+        """The controller of a run that continues with ``config``: at its p, if that was changed in between."""
+        if self.start_p is None:
+            return replace(self, start_p=config.start_p)
+        return self if self.start_p == config.start_p else Controller.start(config)
 
     def after_step(self, config: AugmentConfig, *, sign_sum: float, images: int) -> Controller:
         """The controller after a training step in which D judged ``images`` real images over all processes.
@@ -50,4 +58,5 @@ class Controller:
         if seen.steps < config.interval:
             return seen
         mean_sign = seen.sign_sum / seen.images
-        return Controller(p=next_p(self.p, mean_sign, images=seen.images, target=config.target, kimg=config.kimg))
+        p = next_p(self.p, mean_sign, images=seen.images, target=config.target, kimg=config.kimg)
+        return Controller(p=p, start_p=self.start_p)

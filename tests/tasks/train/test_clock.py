@@ -31,7 +31,7 @@ def test_the_time_limit_saves_first_and_says_how_to_go_on(
     run = tmp_path / "run"
     assert new_run(run, "--kimg", "1", "--max-time", "0.001s") == 75
     said = capfd.readouterr().err
-    assert f"Stopped by the time limit after saving. Go on with: sgkit train {store} --out {run} --resume" in said
+    assert f"Stopped by the time limit after saving. Continue with: sgkit train {store} --out {run} --resume" in said
     assert names(run) == ["000000.000", "000000.008"]
     assert "stopped by the time limit" in (run / "report.html").read_text()
     assert resume(run, "--kimg", "0.016", "--max-time", "1h") == 0
@@ -46,7 +46,7 @@ def test_times_are_checked(
     tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], text: str
 ) -> None:
     assert new_run(tmp_path / "run", f"--max-time={text}") == 2
-    assert f"{text!r} is no time. Write it like 11.5h, 30m or 90s." in " ".join(capfd.readouterr().err.split())
+    assert f"Not a time: {text!r}. Write it like 11.5h, 30m or 90s." in " ".join(capfd.readouterr().err.split())
 
 
 def test_one_command_begins_a_run_and_goes_on_with_it(

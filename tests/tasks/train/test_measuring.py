@@ -87,7 +87,7 @@ def _sides(value: float) -> tuple[Any, Any]:
     ("options", "message"),
     [
         (["--metrics", "fd_efnet"], "Unknown metric 'fd_efnet'. Did you mean 'fd_effnet'?"),
-        (["--metrics", "fd_effnet", "--every", "often"], "'often' is no number of thousand images."),
+        (["--metrics", "fd_effnet", "--every", "often"], "Not a number of thousand images: 'often'."),
         (
             ["--metrics", "fd_effnet", "--set", "metrics.num_images=1"],
             "num_images is 1; it must be 2 or more",

@@ -61,7 +61,7 @@ def test_the_report_shows_samples_curves_health_data_and_configuration(
     page = Page(text)
     assert page.headings == ["Samples", "Metrics", "Curves", "Health", "Data", "Configuration"]
     assert {"Losses", "Path length", "fd_effnet", "Diversity of samples"} <= set(page.charts)
-    assert "stylegan2-32, 0.04 of 0.04 kimg: complete." in text
+    assert "stylegan2-32, 0.04 kimg: complete." in text
     assert "Nothing happened that is worth telling." in text
     assert "channel_base = 64" in text
     assert "16x8, 3 channels" in text
