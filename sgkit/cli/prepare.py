@@ -260,7 +260,9 @@ def _show(result: PrepareResult) -> None:
     report.facts(
         {
             "store": result.path,
-            "images": images + (f", {header.enlarged:,} of them enlarged" if header.enlarged else ""),
+            "images": images,
+            "enlarged": f"{header.enlarged:,}",
+            "duplicates": f"{header.repeated:,}",
             "labels": label_facts(header.labels, header.label_counts),
             "left out": f"{counted(header.skipped)}{listed}",
             "other files": counted(header.unused),
@@ -273,6 +275,8 @@ def _show(result: PrepareResult) -> None:
             f"{header.enlarged:,} images have fewer pixels than their size and were enlarged. To leave them out, use "
             "--no-enlarge."
         )
+    if header.repeated:
+        report.note(f"{header.repeated:,} images repeat the pixels of another. To skip them, use --dedupe exact.")
     for text in header.notes:
         report.note(text)
 

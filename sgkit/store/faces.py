@@ -35,6 +35,8 @@ __all__ = [
 
 OVERSAMPLING = 4
 """The turned square is sampled at so many times the size and then filtered down (FFHQ: 4096 to 1024)."""
+FARTHEST = 1_000_000
+"""Largest coordinate of a landmark."""
 DETECTION_SIDE = 1280
 """Pictures with a longer side are searched for faces at this one."""
 
@@ -53,8 +55,10 @@ class Face:
         """A face from 68 points (iBUG), 5 (eyes, nose, corners of the mouth) or 4 (without the nose).
 
         Raises:
-            InputError: there is another number of points.
+            InputError: there is another number of points, or one is not finite or far outside any image.
         """
+        if not (np.abs(points) <= FARTHEST).all():
+            raise InputError(f"A landmark is not a finite number within {FARTHEST:,} pixels. Correct the file.")
         if points.shape == (68, 2):  # eyes are the means of their outlines, the mouth's corners points 48 and 54
             chosen = [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[48], points[54]]
         elif points.shape in ((5, 2), (4, 2)):
@@ -94,7 +98,9 @@ class FileLandmarker:
             raise InputError(f"There is no landmark file {path}. Give dlib, or a CSV or JSON file.")
         try:
             found = _read_json(path) if path.suffix.lower() == ".json" else _read_table(path)
-            self._faces = {file_key(name): [Face.from_points(p) for p in faces] for name, faces in found.items()}
+            self._faces: dict[str, list[Face]] = {}
+            for name, faces in found.items():
+                self._faces.setdefault(file_key(name), []).extend(Face.from_points(points) for points in faces)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"{path} cannot be read as landmarks: {error}") from error
 

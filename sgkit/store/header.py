@@ -134,6 +134,8 @@ class Header(Config):
     """Reason -> number of files of the sources that are not images, and were not looked at."""
     enlarged: int = 0
     """Images made from fewer pixels than they have."""
+    repeated: int = 0
+    """Images with the same pixels as an earlier one."""
     label_counts: tuple[int, ...] = ()
     """Images of each class, or with each of several labels, in the order of the names; empty without such labels."""
     notes: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ Every value is checked: numbers are finite and kept exact, and what cannot be de
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ Label = int | tuple[float, ...]
 KINDS = ("auto", "class", "multi", "float")
 MAX_CLASSES = 100_000
 """Most classes, and most numbers in a label: every image gets a vector of this length."""
+PADDED = re.compile(r"[+-]?0[0-9]")
+"""Whole numbers with leading zeros."""
 MISSING_WORDS = ("nan", "none", "null", "n/a", "na", "?")
 
 
@@ -136,6 +139,8 @@ class _Reader:
         text = unicodedata.normalize("NFC", value.strip())
         self._stripped += text != "" and text != value and text != unicodedata.normalize("NFC", value)
         number = parse_number(text, decimal_comma=self.file.decimal_comma)
+        if isinstance(number, int) and PADDED.match(text) and self.kind in ("auto", "class") and len(self.columns) == 1:
+            return text  # 007 is a name
         return text if number is None else number
 
     def _scalars(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:

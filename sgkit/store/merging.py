@@ -95,7 +95,7 @@ def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: P
         )
         for reader in readers
     ]
-    digest, counts = read_parts(folder, [part], schema)
+    contents = read_parts(folder, [part], schema)
     return Header(
         num_images=part.num_images,
         image_size=headers[0].image_size,
@@ -103,13 +103,14 @@ def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: P
         encoding=headers[0].encoding,
         filter=_common([header.filter for header in headers]),
         crop=_common([header.crop for header in headers]),
-        content_hash=digest,
+        content_hash=contents.digest,
         pyramid=headers[0].pyramid,
         labels=schema,
         sources=tuple(sources),
         parts=(part,),
         enlarged=sum(header.enlarged for header in headers),
-        label_counts=counts,
+        repeated=contents.repeated,
+        label_counts=contents.label_counts,
         settings={"merged": [header.settings for header in headers]},
         sgkit=sgkit.__version__,
     )

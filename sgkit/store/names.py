@@ -34,6 +34,8 @@ SYSTEM_NAMES = frozenset(
     | {"__macosx", "@eadir", "$recycle.bin", "system volume information", ".picasa.ini", "lock.mdb"}
 )
 """Files and folders that operating systems and photo programs leave, in lower case."""
+PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*(?<! )", re.ASCII)
+"""Paths that are written in their one form already."""
 MOST_PARTS = 8
 """Folders at the end of a path that are compared."""
 
@@ -75,6 +77,8 @@ def file_key(name: str) -> str:
 
     Backslashes become slashes; a drive, ``.`` and empty parts go; ``..`` is resolved; accents are composed.
     """
+    if PLAIN.fullmatch(name):
+        return name
     if not name.isascii():
         name = _decoded(name)
     parts: list[str] = []

@@ -27,7 +27,7 @@ from sgkit.store.sources import Source, open_sources
 from sgkit.store.sources.listing import tables_among
 from sgkit.text import printable
 
-__all__ = ["PrepareOptions", "PreparePlan", "check_same", "make_plan", "read_parts"]
+__all__ = ["Contents", "PrepareOptions", "PreparePlan", "check_same", "make_plan", "read_parts"]
 
 HEIF_HINT = (
     "{:,} HEIC images were left out. To read them, install pillow-heif with: pip install 'stylegan-sgkit[heic]', and "
@@ -156,7 +156,7 @@ class PreparePlan:
                 f"None of the {sum(part.num_items for part in parts)} files could be used ({reasons}). "
                 f"{_first_reported(folder)}{what}"
             )
-        digest, counts = read_parts(folder, parts, self.labeller.schema)
+        contents = read_parts(folder, parts, self.labeller.schema)
         return Header(
             num_images=num_images,
             image_size=self.options.image_size,
@@ -164,7 +164,7 @@ class PreparePlan:
             encoding=self.options.encoding,
             filter=self.options.filter,
             crop=self.options.crop,
-            content_hash=digest,
+            content_hash=contents.digest,
             pyramid=self.options.pyramid,
             labels=self.labeller.schema,
             sources=tuple(self._counted_sources(parts)),
@@ -172,7 +172,8 @@ class PreparePlan:
             skipped=skipped,
             unused=dict(sorted(Counter(file.reason for source in self.sources for file in source.unused).items())),
             enlarged=sum(part.enlarged for part in parts),
-            label_counts=counts,
+            repeated=contents.repeated,
+            label_counts=contents.label_counts,
             notes=tuple(map(printable, (*self.notes, *hints))),
             settings=self.options.to_dict(),
             sgkit=sgkit.__version__,
@@ -241,21 +242,34 @@ def _hints(options: PrepareOptions, sources: Sequence[Source], labeller: Labelle
             yield f"{name} in {source.given} may hold labels. To use it, add --labels {where}."
 
 
-def read_parts(folder: Path, parts: Sequence[PartInfo], schema: LabelSchema) -> tuple[str, tuple[int, ...]]:
-    """SHA-256 over the pixel hashes and labels of all images, in order, whatever the parts; and how many images have
-    each of the labels, which is empty without classes or multi-labels.
-    """
+@dataclass(frozen=True)
+class Contents:
+    """What the finished parts of a store hold."""
+
+    digest: str
+    """SHA-256 over the pixel hashes and labels of all images, in order, whatever the parts."""
+    repeated: int
+    """Images with the same pixels as an earlier one."""
+    label_counts: tuple[int, ...]
+    """Images with each of the labels; empty without classes or multi-labels."""
+
+
+def read_parts(folder: Path, parts: Sequence[PartInfo], schema: LabelSchema) -> Contents:
+    """What is in ``parts``, by one pass over their records."""
     digest = hashlib.sha256()
     counted = schema.kind in ("class", "multi")
     counts: np.ndarray = np.zeros(schema.dim if counted else 0, np.int64)
+    seen: set[bytes] = set()
     for part in parts:
         for meta, label in PartWriter(folder / part.file).read_metas():
             digest.update(meta["pixels"].encode() + label)
+            seen.add(bytes.fromhex(meta["pixels"]))
             if schema.kind == "class":
                 counts[int(np.frombuffer(label, "<i4")[0])] += 1
             elif counted:
                 counts += np.frombuffer(label, "<f4") > 0
-    return digest.hexdigest(), tuple(counts.tolist())
+    total = sum(part.num_images for part in parts)
+    return Contents(digest.hexdigest(), total - len(seen), tuple(counts.tolist()))
 
 
 def check_same(planned: dict[str, Any], found: dict[str, Any], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,11 @@ class ImageOptions(Config):
             raise ConfigError(f"channels is {self.channels}; it must be 1 (grey), 3 (RGB) or 4 (RGBA).")
         if self.bits and not SMALLEST_BITS <= self.bits <= FULL_BITS:
             raise ConfigError(f"bits is {self.bits}; it must be 8 to 16, or 0 to find it from the images.")
+        for name, least in (("min_size", 0), ("max_pixels", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {least} or more.")
+        if not (self.max_aspect == 0 or 1 <= self.max_aspect < math.inf):
+            raise ConfigError(f"max_aspect is {self.max_aspect:g}; it must be 1 or more, or 0 to allow any.")
         if self.filter not in FILTERS:
             raise ConfigError(f"Unknown filter {self.filter!r}. {did_you_mean(self.filter, FILTERS)}")
         check_encoding(self.encoding, self.channels)

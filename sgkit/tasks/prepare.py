@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -177,7 +178,7 @@ def _check_how(
 ) -> None:
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it must be 1 or more.")
-    if max_bad is not None and max_bad < 0:
+    if max_bad is not None and not 0 <= max_bad < math.inf:
         raise ConfigError(f"max_bad is {max_bad:g}; it must be a number of files, or a fraction below 1.")
     if on_error not in ("skip", "stop"):
         raise ConfigError(f"on_error is {on_error!r}; it must be skip or stop.")

@@ -143,6 +143,19 @@ def test_a_wrong_landmark_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("file,x0,y0\na.png,here,2\n")
     with pytest.raises(InputError, match="cannot be read as landmarks"):
         FileLandmarker(tmp_path / "m.csv")
+    for value in ("nan", "inf", "1e300"):
+        (tmp_path / "m.csv").write_text(f"file,a,b,c,d,e,f,g,h\na.png,1,2,3,4,5,6,7,{value}\n")
+        with pytest.raises(InputError, match="not a finite number"):
+            FileLandmarker(tmp_path / "m.csv")
+
+
+def test_rows_for_one_image_are_its_faces_however_it_is_named(tmp_path: Path) -> None:
+    rows = [("in\\a.png", FACE), ("./in/a.png", FACE), ("in/b.png", FACE)]
+    numbers = [[*face.left_eye, *face.right_eye, *face.left_mouth, *face.right_mouth] for _, face in rows]
+    lines = [",".join(map(str, (name, *some))) for (name, _), some in zip(rows, numbers, strict=True)]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    marks = FileLandmarker(tmp_path / "m.csv")
+    assert [len(marks.find(name, gradient(4, 4))) for name in ("in/a.png", "in/b.png", "c.png")] == [2, 1, 0]
 
 
 def test_faces_are_prepared_from_a_file_the_largest_first(tmp_path: Path) -> None:

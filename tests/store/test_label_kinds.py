@@ -105,6 +105,7 @@ READ: dict[str, tuple[list[Any], LabelSchema, list[Any], str]] = {
         "upper and lower case",
     ),
     "digits as text": (["2", "0", "0"], schema("class", "0", "1", "2"), [2, 0, 0], ""),
+    "leading zeros": (["01", "10", "02"], schema("class", "01", "02", "10"), [0, 2, 1], ""),
     "unlabelled": ([-1, 1, 0], schema("class", "0", "1"), [None, 1, 0], "1 labels in"),
     "signs": ([-1, 1, 1], schema("class", "-1", "1"), [0, 1, 1], "-1 and 1"),
     "missing": ([None, 1, 0], schema("class", "0", "1"), [None, 1, 0], "1 of 3 images have no label"),

@@ -228,19 +228,28 @@ def test_the_summary_counts_classes_and_files(tmp_path: Path, capsys: pytest.Cap
     assert main(command) == 0
     shown = capsys.readouterr()
     words = " ".join(shown.out.split())
-    assert "images 3 of 16x16x3, 1 of them enlarged labels class (3); 1 without images" in words
+    assert "images 3 of 16x16x3 enlarged 1 duplicates 0 labels class (3); 1 without images" in words
     assert "left out 1 (1 empty)" in words
     assert "other files 2 (1 label file, 1 system file)" in words
     assert "0 2 1 0 2 1" in words
     assert "--no-enlarge" in shown.err
     assert main(["data", "info", out]) == 0
     again = " ".join(capsys.readouterr().out.split())
-    assert "class (3); 1 without images enlarged 1" in again
+    assert "class (3); 1 without images enlarged 1 duplicates 0" in again
     assert main(["data", "info", out, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["classes"] == {"0": 2, "1": 0, "2": 1}
     assert found["header"]["label_counts"] == [2, 0, 1]
     assert (found["header"]["enlarged"], found["header"]["unused"]) == (1, {"label file": 1, "system file": 1})
+
+
+def test_duplicates_are_counted_where_they_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = photos(tmp_path)
+    (folder / "again.png").write_bytes((folder / "cat" / "a.png").read_bytes())
+    assert made(folder, tmp_path / "store").repeated == 1
+    assert made(folder, tmp_path / "clean", dedupe="exact").repeated == 0
+    assert main(["prepare", str(folder), "--out", str(tmp_path / "o"), "--size", "8", "--workers", "1"]) == 0
+    assert "--dedupe exact" in capsys.readouterr().err
 
 
 def test_folders_that_could_be_classes_are_told(tmp_path: Path) -> None:

@@ -240,12 +240,16 @@ def test_the_command_splits(folder: Path, tmp_path: Path, capsys: pytest.Capture
         (["--size", "300x200"], "Good sizes near: 288x192 and 320x224"),
         (["--size", "64", "--any-size"], "--any-size has no effect"),
         (["--size", "8", "--crop", "middle"], "Allowed: center, wide, none, random:N"),
-        (["--size", "8", "--landmarks", "x.csv"], "--landmarks has no effect without --crop face"),
+        (["--size", "8", "--landmarks", __file__], "--landmarks has no effect without --crop face"),
         (["--size", "8", "--seed", "3"], "--seed has no effect without --crop random or --split"),
         (["--size", "8", "--background", "1,2,3", "--channels", "4"], "--background has no effect"),
         (["--size", "8", "--part", "1/2", "--split", "a=0.5,b=0.5"], "--part has no effect with --split"),
         (["--size", "8", "--max-bad", "3", "--on-error", "stop"], "--max-bad has no effect"),
         (["--size", "8", "--bits", "7"], "bits is 7; it must be 8 to 16"),
+        (["--size", "8", "--min-size", "-1"], "min_size is -1; it must be 0 or more"),
+        (["--size", "8", "--max-pixels", "0"], "max_pixels is 0; it must be 1 or more"),
+        (["--size", "8", "--max-aspect", "0.5"], "max_aspect is 0.5; it must be 1 or more"),
+        (["--size", "8", "--max-bad", "-3"], "max_bad is -3; it must be a number of files"),
     ],
 )
 def test_what_could_not_work_is_said_before_anything_is_read(
@@ -259,4 +263,4 @@ def test_what_could_not_work_is_said_before_anything_is_read(
 def test_a_size_for_other_uses_than_training(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["prepare", str(folder), "--out", str(tmp_path / "s"), "--size", "60", "--workers", "1"]
     assert main([*command, "--any-size"]) == 0
-    assert "9 of 60x60x3, 9 of them enlarged" in capsys.readouterr().out
+    assert "9 of 60x60x3 enlarged 9" in " ".join(capsys.readouterr().out.split())
