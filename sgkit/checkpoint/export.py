@@ -1,29 +1,34 @@
 """Models written for other tools: rosinality's checkpoints, and state dicts with NVIDIA's tensor names.
 
-What is written loads again with :func:`sgkit.load`, every tensor the same bit for bit.
+What is written loads again with :func:`sgkit.load`, every tensor the same bit for bit unless a note says what was
+changed to fit the form.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import save_file
+from torch import Tensor
 
 import sgkit
 from sgkit.checkpoint.adapters import nvidia, rosinality
 from sgkit.checkpoint.adapters.tables import Array, written
+from sgkit.checkpoint.fitting import LAYERS, fit_rosinality
 from sgkit.checkpoint.native import save
+from sgkit.checkpoint.origins import LabelChoice, label_vector
 from sgkit.checkpoint.state_dicts import ARRAY_KEY, METADATA_KEY
-from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.config import ModelConfig
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model
 from sgkit.runtime.files import atomic_path, check_new
 
-__all__ = ["FORMS", "check_target", "export"]
+__all__ = ["FORMS", "Exported", "check_target", "export"]
 
 FORMS: dict[str, tuple[str, ...]] = {
     "native": (".safetensors",),
@@ -33,30 +38,52 @@ FORMS: dict[str, tuple[str, ...]] = {
 """Form -> the endings that its files may have; of several forms with an ending, the first is meant by it."""
 
 
-def export(model: Model, path: str | Path, *, form: str | None = None, overwrite: bool = False) -> str:
-    """The form in which ``model`` was written to ``path``.
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """Result of :func:`export`."""
+
+    form: str
+    """``native``, ``nvidia`` or ``rosinality``."""
+    notes: dict[str, str]
+    """What was changed or left out to fit the form, and what the form does not say: topic -> sentence."""
+
+
+def export(
+    model: Model,
+    path: str | Path,
+    *,
+    form: str | None = None,
+    label: LabelChoice | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write ``model`` to ``path``, in the form that its ending or ``form`` names.
 
     Args:
         model: what to write.
         path: the file to make; its ending chooses the form when none is named.
         form: ``native`` (.safetensors), ``nvidia`` (a state dict with NVIDIA's names: .npz or .safetensors) or
             ``rosinality`` (.pt).
+        label: the class of a conditional model to keep, for the form without labels (``rosinality``).
         overwrite: replace the file if it exists.
 
     Raises:
         InputError: the path exists.
-        UsageError: the path has the wrong ending, or the form is unknown or has no place for such a model; what does
-            not fit is named.
+        UsageError: the path has the wrong ending, the form is unknown or has no place for such a model, or the label
+            does not fit; what does not fit is named.
     """
     path = Path(path)
     form = check_target(path, form, overwrite=overwrite)
+    if label is not None and form != "rosinality":
+        raise UsageError("This format keeps all classes, so --class has no effect here. Remove --class.")
+    vector = None if label is None else label_vector(model, label)
+    notes: dict[str, str] = {}
     if form == "native":
         save(model, path)
     elif form == "nvidia":
         _write_nvidia(model, path)
     else:
-        _write_rosinality(model, path)
-    return form
+        notes = _write_rosinality(model, path, vector)
+    return Exported(form=form, notes=notes)
 
 
 def check_target(path: Path, form: str | None = None, *, overwrite: bool = False) -> str:
@@ -77,25 +104,32 @@ def check_target(path: Path, form: str | None = None, *, overwrite: bool = False
     return form
 
 
+FORM_NAMES = {"nvidia": "a state dict with NVIDIA's tensor names", "rosinality": "rosinality .pt"}
+
+
 def _refuse(form: str, faults: list[str]) -> None:
     if faults:
-        raise UsageError(
-            f"Form {form!r} has no place for this model: {'; '.join(faults)}. Write it as native .safetensors instead."
-        )
+        raise UsageError(f"Cannot export this model as {FORM_NAMES[form]}: {'; '.join(faults)}. Use .safetensors.")
 
 
 # ------------------------------------------------------------------------------------------------ NVIDIA
+
+OLDER_LAYERS = {"adain", "pixel_norm", "self_modulated"}
 
 
 def _write_nvidia(model: Model, path: Path) -> None:
     config = model.config
     synthesis, discriminator = config.synthesis, config.discriminator
     faults = [
-        *([f"its layers are {synthesis.layer!r}"] if synthesis.layer not in ("modulated", "alias_free") else []),
-        *(["it grows"] if synthesis.growing else []),
-        *(["its images are not square powers of two"] if not _is_classic(config) else []),
-        *([f"its labels are joined by {config.mapping.label_mode!r}"] if _has_odd_labels(config) else []),
-        *(["its mapping has gains in the weights"] if config.mapping.gain_in_weight else []),
+        *([f"that format has no {LAYERS[synthesis.layer]}"] if synthesis.layer in OLDER_LAYERS else []),
+        *(["that format has no networks that grow"] if synthesis.growing else []),
+        *(["that format has square images of a power of two only"] if not _is_classic(config) else []),
+        *(
+            [f"that format joins labels by an embedding, this model by {config.mapping.label_mode!r}"]
+            if _has_odd_labels(config)
+            else []
+        ),
+        *(["its mapping network has gains in the weights"] if config.mapping.gain_in_weight else []),
     ]
     if model.discriminator is not None and config.label_dim > 0 and discriminator.label_mode != "project":
         faults.append(f"its discriminator judges labels by {discriminator.label_mode!r}")
@@ -139,12 +173,12 @@ def _has_odd_labels(config: ModelConfig) -> bool:
 # -------------------------------------------------------------------------------------------- rosinality
 
 
-def _write_rosinality(model: Model, path: Path) -> None:
-    config = model.config
-    _refuse("rosinality", _rosinality_faults(model))
+def _write_rosinality(model: Model, path: Path, label: Tensor | None) -> dict[str, str]:
+    fitted, notes = fit_rosinality(model, label)
+    config = fitted.config
     roles = {"generator": "g_ema", "raw_generator": "g", "discriminator": "d"}
     saved: dict[str, Any] = {}
-    for ours, network in model.networks().items():
+    for ours, network in fitted.networks().items():
         is_discriminator = ours == "discriminator"
         table = rosinality.discriminator_table(config) if is_discriminator else rosinality.generator_table(config)
         arrays = {**written(network.state_dict(), table), **rosinality.derived_tensors(config, roles[ours])}
@@ -153,30 +187,7 @@ def _write_rosinality(model: Model, path: Path) -> None:
             saved["latent_avg"] = network.state_dict()["mapping.w_avg"].detach().cpu().clone()
         elif ours == "raw_generator":
             saved["g_latent_avg"] = network.state_dict()["mapping.w_avg"].detach().cpu().clone()
-    saved["kimg"] = float(model.info.kimg)
+    saved["kimg"] = float(fitted.info.kimg)
     with atomic_path(path) as aside:
         torch.save(saved, aside)
-
-
-def _rosinality_faults(model: Model) -> list[str]:
-    """Where a model's configuration departs from the only one that rosinality's code has."""
-    config = model.config
-    width = config.w_dim
-    wanted: list[tuple[str, Any, Any]] = [
-        ("label_dim", config.label_dim, 0),
-        ("image_channels", config.image_channels, 3),
-        ("base_size", config.base, (4, 4)),
-        ("z_dim", config.z_dim, width),
-        *_departures("mapping", config.mapping, MappingConfig(), ("num_layers", "w_avg_beta", "layer_features")),
-        *_departures("synthesis", config.synthesis, SynthesisConfig(), ("channel_base", "channel_max", "channels")),
-    ]
-    if config.mapping.layer_features is not None:
-        wanted.append(("mapping.layer_features", config.mapping.layer_features, width))
-    if model.discriminator is not None:
-        free = ("channel_base", "channel_max", "channels", "mapping", "label_mode", "label_projection_dim")
-        wanted += _departures("discriminator", config.discriminator, DiscriminatorConfig(), free)
-    return [f"{name} is {value!r}, it has {only!r}" for name, value, only in wanted if value != only]
-
-
-def _departures(where: str, given: Any, default: Any, free: tuple[str, ...]) -> list[tuple[str, Any, Any]]:
-    return [(f"{where}.{n}", getattr(given, n), getattr(default, n)) for n in vars(given) if n not in free]
+    return notes

@@ -18,7 +18,7 @@ from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle import load
 from sgkit.unpickle.allowed import Namespace, PersistentObject, TfNetwork
 from sgkit.unpickle.arrays import ArrayRecord, TensorView, as_array
-from sgkit.unpickle.budget import MAX_STEPS, Budget
+from sgkit.unpickle.budget import MAX_STEPS, Budget, bad_data
 from sgkit.unpickle.inert import shown
 
 __all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream"]
@@ -42,7 +42,8 @@ def read_foreign(path: str | Path) -> ForeignFile:
     try:
         loaded = read_stream(path)
         budget = Budget(path.stat().st_size, DESCRIBING_STEPS)
-        return replace(_describe(loaded, budget), file_name=path.name)
+        with bad_data("it"):
+            return replace(_describe(loaded, budget), file_name=path.name)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read checkpoint {str(path)!r}: {error}") from error
 

@@ -19,6 +19,7 @@ from sgkit.checkpoint.native import is_native
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
 from sgkit.model import Model, ModelInfo
+from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
 from sgkit.unpickle.npz import read_npz
@@ -50,8 +51,9 @@ def load_state_dicts(path: Path) -> Model:
         CheckpointError: the file is damaged, not written by sgkit, or does not fit its configuration.
     """
     try:
-        header, arrays = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-        return _model(header, arrays)
+        with bad_data("it"):
+            header, arrays = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+            return _model(header, arrays)
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"Cannot read state dict {str(path)!r}: {error}") from error
 

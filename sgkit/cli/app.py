@@ -112,7 +112,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "convert",
         "sgkit.cli.convert:convert",
-        "Convert a model to a different file format; every tensor stays the same bit for bit.",
+        "Convert a model to a different file format. Tensors stay the same bit for bit; what has to change is said.",
         _OTHER,
     ),
     CommandRow(

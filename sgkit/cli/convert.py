@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import ForceOption, JsonOption, parse_model
+from sgkit.cli.options import ForceOption, JsonOption, LabelOption, parse_model
 
 if TYPE_CHECKING:
     from sgkit.tasks.convert import ConvertResult
@@ -43,10 +43,11 @@ def convert(
             help="Image size, if the checkpoint does not record it (rosinality's StyleGAN1).",
         ),
     ] = None,
+    label: LabelOption = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Convert a model to a different file format; every tensor stays the same bit for bit.
+    """Convert a model to a different file format. Tensors stay the same bit for bit; what has to change is said.
 
     Reads checkpoints of stylegan2-ada-pytorch, stylegan3, TensorFlow's StyleGAN2, StyleGAN and ProGAN, and rosinality's
     StyleGAN2 and StyleGAN. Nothing in a file is executed.
@@ -57,11 +58,18 @@ def convert(
     with report.progress_bar("Converting") as on_progress:
         from sgkit.tasks.convert import convert as task
 
-        result = task(source, out, form=form, image_size=size, overwrite=force, on_progress=on_progress)
+        result = task(source, out, form=form, image_size=size, label=label, overwrite=force, on_progress=on_progress)
     report.emit(result, json=json, show=_show)
 
 
 def _show(result: ConvertResult) -> None:
     report.out(f"{result.path} ({result.form}, {result.bytes / 2**20:.1f} MiB): {', '.join(result.networks)}")
+    from sgkit.tasks.convert import MADE_UP
+
     for name, text in result.notes.items():
-        report.warning(f"{name}: {text}.")
+        if name in MADE_UP:
+            continue  # told when the source was read
+        if name == "sizes":
+            report.note(f"Load it with {text}.")
+        else:
+            report.warning(f"{name}: {text}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption
+from sgkit.cli.options import ForceOption, JsonOption, parse_store
 
 if TYPE_CHECKING:
     from sgkit.store.header import Header
@@ -20,7 +20,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Look into stores, check, export, merge and compare them."
 )
 
-_Store = Annotated[Path, typer.Argument(metavar="STORE", help="A store, as 'sgkit prepare' makes them.")]
+_Store = Annotated[
+    Path, typer.Argument(metavar="STORE", parser=parse_store, help="A store, as 'sgkit prepare' makes them.")
+]
 MOST_ROWS = 30
 
 
@@ -60,34 +62,38 @@ def export(
         str,
         typer.Option("--form", metavar="FORM", help="folder, nvidia (zip with dataset.json), or rosinality (LMDB)."),
     ] = "folder",
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write the images as files, or as the data set of another tool."""
     with report.progress_bar("Exporting") as on_progress:
         from sgkit.tasks import data
 
-        result = data.export(store, out, form=form, on_progress=on_progress)
+        result = data.export(store, out, form=form, overwrite=force, on_progress=on_progress)
     report.emit(result, json=json, show=_show_export)
 
 
 @app.command()
 def merge(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE STORE...", help="Stores of the same size.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE STORE...", parser=parse_store, help="Stores of the same size.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")],
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Make one store of several; records are copied as they are, classes joined by name."""
     with report.progress_bar("Merging") as on_progress:
         from sgkit.tasks import data
 
-        result = data.merge(stores, out, on_progress=on_progress)
+        result = data.merge(stores, out, overwrite=force, on_progress=on_progress)
     report.emit(result, json=json, show=lambda header: _show_merge(header, out))
 
 
 @app.command()
 def diff(
     first: _Store,
-    second: Annotated[Path, typer.Argument(metavar="OTHER", help="Another store.")],
+    second: Annotated[Path, typer.Argument(metavar="OTHER", parser=parse_store, help="The store to compare with.")],
     json: JsonOption = False,
 ) -> None:
     """Compare two stores image by image; exit code 1 when they differ."""

@@ -6,7 +6,7 @@ import io
 import json as jsons
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,7 +98,7 @@ def run_demo(out: Path, scale: DemoScale) -> dict[str, Any]:
         if name == "train":
             records[name] = _train(argv, out / "run", scale)
         else:
-            folder.clear_way_for(name)
+            folder.clear_way_for(name, argv)
             began = time.perf_counter()
             result = run_step(argv)
             records[name] = Record(command=command, seconds=time.perf_counter() - began, result=result)
@@ -234,8 +234,8 @@ class DemoFolder:
             plain = {name: asdict(record) for name, record in records.items()}
             aside.write_text(jsons.dumps(plain, indent=1), encoding="utf-8")
 
-    def clear_way_for(self, step: str) -> None:
-        """Remove a whole store that was made but not recorded: preparing refuses to touch one."""
+    def clear_way_for(self, step: str, argv: Sequence[str]) -> None:
+        """Remove what was made but not recorded: a complete store, or a picture; commands refuse to overwrite them."""
         import shutil
 
         from sgkit.store.header import HEADER_NAME
@@ -243,3 +243,6 @@ class DemoFolder:
         store = self.path / "store"
         if step == "prepare" and (store / HEADER_NAME).is_file():
             shutil.rmtree(store)
+        made = Path(argv[argv.index("--out") + 1]) if "--out" in argv else store
+        if made.parent == self.path / "pictures":
+            made.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption, Size, parse_size
+from sgkit.cli.options import JsonOption, Size, parse_image, parse_size
 from sgkit.config import base_size_of
 from sgkit.errors import ConfigError, UsageError
 
@@ -19,12 +19,34 @@ if TYPE_CHECKING:
 
 __all__ = ["prepare", "show_labels"]
 
+
+def parse_labels(text: str) -> str:
+    """Where labels come from: a word, or a table that exists."""
+    return text if text in ("auto", "none", "folders") else _existing(text, "label table", "auto, none or folders")
+
+
+def parse_landmarks(text: str) -> str:
+    """Where landmarks come from: ``dlib``, or a table that exists."""
+    return text if text == "dlib" else _existing(text, "table of landmarks", "dlib")
+
+
+def _existing(text: str, what: str, words: str) -> str:
+    from sgkit.runtime.mistaken import check_exists
+
+    check_exists(text, what, f"Give a file, or one of the words {words}.")
+    return text
+
+
 _PICTURE, _CHOICE, _LABELS, _FAULTS = "Pixels", "Which files", "Labels", "Work and faults"
 
 
 _Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SOURCE...", help="Folder, zip, tar, list, data set, store, or sample:landscapes?count=9."),
+    typer.Argument(
+        metavar="SOURCE...",
+        parser=parse_image,
+        help="Images, folders, zip or tar files, lists, datasets, stores, or sample:landscapes?count=9.",
+    ),
 ]
 _Out = Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")]
 _Size = Annotated[
@@ -77,7 +99,12 @@ _ExactDecoding = Annotated[
 ]
 _Landmarks = Annotated[
     str,
-    typer.Option(metavar="FILE|dlib", help="Where --crop face finds eyes and mouths.", rich_help_panel=_PICTURE),
+    typer.Option(
+        metavar="FILE|dlib",
+        parser=parse_landmarks,
+        help="Where --crop face finds eyes and mouths.",
+        rich_help_panel=_PICTURE,
+    ),
 ]
 _Limit = Annotated[
     int | None, typer.Option(metavar="N", help="Look at the first N files only.", rich_help_panel=_CHOICE)
@@ -116,7 +143,12 @@ _Animated = Annotated[
 _Seed = Annotated[int, typer.Option(help="Seed of random crops and splits.", rich_help_panel=_CHOICE)]
 _Labels = Annotated[
     str,
-    typer.Option(metavar="FROM", help="auto (the data's own), none, folders, or a table.", rich_help_panel=_LABELS),
+    typer.Option(
+        metavar="auto|none|folders|FILE",
+        parser=parse_labels,
+        help="auto (the labels of the dataset), none, folders (each subfolder is a class), or a table.",
+        rich_help_panel=_LABELS,
+    ),
 ]
 _LabelColumns = Annotated[
     str, typer.Option(metavar="NAMES", help="Columns of the table, such as Smiling,Young.", rich_help_panel=_LABELS)

@@ -25,6 +25,8 @@ from sgkit.cli.options import (
     parse_duration,
     parse_gib,
     parse_kimg,
+    parse_model,
+    parse_store,
 )
 from sgkit.config import AugmentKind, Precision
 from sgkit.errors import UsageError
@@ -43,7 +45,10 @@ NOT_DONE = 75
 def train(
     context: typer.Context,
     store: Annotated[
-        Path | None, typer.Argument(metavar="STORE", help="Image store, made by sgkit prepare.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="STORE", parser=parse_store, help="Image store, made by sgkit prepare.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="Folder of the run: snapshots, report, images, log.")
@@ -55,7 +60,10 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            "--init", metavar="MODEL", help="Start from the weights of this model (any checkpoint that sgkit reads)."
+            "--init",
+            metavar="MODEL",
+            parser=parse_model,
+            help="Start from the weights of this model (any checkpoint that sgkit reads).",
         ),
     ] = None,
     augment: Annotated[

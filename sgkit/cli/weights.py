@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption
+from sgkit.cli.options import JsonOption, parse_existing
 
 if TYPE_CHECKING:
     from sgkit.weights import WeightsStatus
@@ -32,7 +32,8 @@ def list_weights(json: JsonOption = False) -> None:
 def get(
     name: NameArgument,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Import this file, downloaded by hand.")
+        Path | None,
+        typer.Option("--file", metavar="FILE", parser=parse_existing, help="Import this file, downloaded by hand."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -51,7 +52,7 @@ def get(
 
 @app.command()
 def path(name: NameArgument) -> None:
-    """Print where the file lies in the cache, or would lie."""
+    """Print the cache path of the file."""
     from sgkit.weights import weights_path
 
     report.out(str(weights_path(name)))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sgkit.checkpoint import load, model_file
 from sgkit.checkpoint.export import check_target, export
+from sgkit.checkpoint.origins import LabelChoice
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
-__all__ = ["ConvertResult", "convert"]
+__all__ = ["MADE_UP", "ConvertResult", "convert"]
+
+MADE_UP = ("generator", "w_avg", "noise_maps")
+"""Entries of a provenance that tell what a foreign file lacked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,9 @@ class ConvertResult:
     networks: tuple[str, ...]
     """The networks that were carried over."""
     bytes: int
-    notes: dict[str, Any]
-    """What the source lacked, and what stands in for it."""
+    notes: dict[str, str]
+    """What the source lacked and what is used for it; what was changed or left out to fit the form: topic -> sentence.
+    The former are also warned of when the source is loaded."""
 
 
 def convert(
@@ -34,6 +38,7 @@ def convert(
     *,
     form: str | None = None,
     image_size: int | None = None,
+    label: LabelChoice | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> ConvertResult:
@@ -44,6 +49,7 @@ def convert(
         out: the file to make; its ending chooses the form when none is named.
         form: ``native``, ``nvidia`` or ``rosinality``.
         image_size: for foreign files that do not say it.
+        label: the class of a conditional model to keep, for a form without labels.
         overwrite: replace ``out`` if it exists.
         on_progress: told at every stage.
 
@@ -58,13 +64,14 @@ def convert(
     on_progress(Progress(done=0, total=2, unit="steps", stage="reading"))
     model = load(file, image_size=image_size)
     on_progress(Progress(done=1, total=2, unit="steps", stage="writing"))
-    export(model, out, form=form, overwrite=overwrite)
+    exported = export(model, out, form=form, label=label, overwrite=overwrite)
     on_progress(Progress(done=2, total=2, unit="steps", stage="writing"))
-    notes = {key: model.info.provenance[key] for key in MADE_UP if key in model.info.provenance}
+    lacked = {key: str(model.info.provenance[key]) for key in MADE_UP if key in model.info.provenance}
     return ConvertResult(
-        source=file, path=out, form=form, networks=tuple(model.networks()), bytes=out.stat().st_size, notes=notes
+        source=file,
+        path=out,
+        form=form,
+        networks=tuple(model.networks()),
+        bytes=out.stat().st_size,
+        notes=lacked | exported.notes,
     )
-
-
-MADE_UP = ("generator", "w_avg", "noise_maps")
-"""Entries of a provenance that tell what a foreign file lacked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
-from sgkit.runtime.files import atomic_directory, atomic_path
+from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.encoding import pixel_hash, pyramid
 from sgkit.store.exports import EXPORTS
@@ -23,6 +24,8 @@ from sgkit.store.records import StoreReader
 
 __all__ = ["Diff", "ExportResult", "Problem", "StoreInfo", "VerifyResult", "diff", "export", "info", "merge", "verify"]
 
+STORE_FILES = re.compile(rf"{re.escape(HEADER_NAME)}|{re.escape(REPORT_NAME)}|part-\d+\.(mdb|json)")
+"""Files of a finished store, which another may replace."""
 SHEET_SIDE = 1024
 """Largest side of the contact sheet, in pixels."""
 
@@ -193,7 +196,12 @@ class ExportResult:
 
 
 def export(
-    store: str | Path, out: str | Path, *, form: str = "folder", on_progress: OnProgress = ignore_progress
+    store: str | Path,
+    out: str | Path,
+    *,
+    form: str = "folder",
+    overwrite: bool = False,
+    on_progress: OnProgress = ignore_progress,
 ) -> ExportResult:
     """Write a store as another kind of data set: whole, or not at all.
 
@@ -208,16 +216,21 @@ def export(
     if form not in EXPORTS:
         raise ConfigError(f"Unknown form {form!r}. {did_you_mean(form, EXPORTS)}")
     reader, target = StoreReader(store), Path(out)
-    if target.exists():
-        raise InputError(f"{target} exists already. Remove it or choose another name; nothing was touched.")
+    check_new(target, overwrite=overwrite)
     writer = EXPORTS[form]
-    with (atomic_path if form == "nvidia" else atomic_directory)(target) as aside:
+    with atomic_path(target) if form == "nvidia" else atomic_directory(target, overwrite=overwrite) as aside:
         for done in writer(reader, aside):
             on_progress(Progress(done=done, total=len(reader)))
     return ExportResult(path=target, form=form, num_images=len(reader))
 
 
-def merge(stores: Sequence[str | Path], out: str | Path, *, on_progress: OnProgress = ignore_progress) -> Header:
+def merge(
+    stores: Sequence[str | Path],
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    on_progress: OnProgress = ignore_progress,
+) -> Header:
     """The header of a new store at ``out`` with the images of all ``stores``, one after the other, records as they are.
 
     Class labels are joined by name; other labels must be the same.
@@ -230,7 +243,7 @@ def merge(stores: Sequence[str | Path], out: str | Path, *, on_progress: OnProgr
         raise InputError("Merging needs two stores or more.")
     readers = [StoreReader(store) for store in stores]
     schema, maps = combine_labels(readers)
-    with atomic_directory(out) as aside:
+    with atomic_directory(out, overwrite=overwrite, own=STORE_FILES) as aside:
         done = 0
         for count in copy_records(readers, schema, maps, aside / "part-00000.mdb"):
             done += count

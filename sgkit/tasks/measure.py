@@ -8,12 +8,12 @@ from typing import Any
 
 from sgkit.checkpoint.origins import LabelChoice
 from sgkit.config import check_settings
-from sgkit.errors import ConfigError
+from sgkit.errors import ConfigError, UsageError
 from sgkit.metrics.features import EXTRACTORS
 from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
-from sgkit.tasks.piles import Pile, PileInfo, open_pile
+from sgkit.tasks.piles import ModelPile, Pile, PileInfo, StorePile, open_pile
 from sgkit.tasks.summaries import Summarizer
 
 __all__ = ["MeasureConfig", "MeasureResult", "measure"]
@@ -84,6 +84,7 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
     recipes = metric_recipes(config.metrics)
     with distributed(config.device) as context:
         data, images = _open_sides(config, recipes, context)
+        _refuse_idle(config, recipes, (images, data))
         notes: list[str] = []
         options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
         summarizer = Summarizer.of(recipes, context, on_progress=on_progress, **options)
@@ -118,6 +119,34 @@ def _open_sides(
     }
     data = open_pile(config.data, num=config.num_data, **same)
     return data, open_pile(config.images, num=config.num_images, label_pool=data, **same)
+
+
+def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: Sequence[Pile]) -> None:
+    """Refuse settings that would change nothing.
+
+    Raises:
+        UsageError: there is one.
+    """
+    models = [side.model for side in sides if isinstance(side, ModelPile)]
+    no_model = "it is about images of a model, and neither side is one"
+    draws = any(recipe.statistic == "bank" for recipe in recipes)
+    draws = draws or (config.label is None and any(model.config.label_dim for model in models))
+    idle = {
+        "--psi": (config.truncation_psi != 1 and not models, no_model),
+        "--psi ": (
+            config.truncation_psi != 1 and not any(model.generator.mapping.tracks_average for model in models),
+            "this model has no average w to truncate to",
+        ),
+        "--class": (config.label is not None and not models, no_model),
+        "--seed": (config.seed != 0 and not draws, "no subsets and no labels are drawn for these metrics"),
+        "--workers": (
+            config.num_workers != 0 and not any(isinstance(side, StorePile) for side in sides),
+            "the processes read stores, and neither side is one",
+        ),
+    }
+    for option, (is_idle, because) in idle.items():
+        if is_idle:
+            raise UsageError(f"{option.strip()} has no effect here: {because}. Remove {option.strip()}.")
 
 
 def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo) -> Iterator[str]:

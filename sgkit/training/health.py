@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,17 +37,32 @@ class Event:
 class HealthWatch:
     """Looks at every report, and names a trouble when it begins.
 
-    Averages are over windows that begin where the run (or its resumption) does. A trouble is named again only after a
-    window without it.
+    Averages are over windows that begin where the run does, and go on where it is resumed: ``memory`` is what
+    :meth:`remembered` returned at that point. A trouble is named again only after a window without it.
     """
 
-    def __init__(self, config: HealthConfig, *, images: int, signs: bool = True) -> None:
+    def __init__(
+        self, config: HealthConfig, *, images: int, signs: bool = True, memory: Mapping[str, Any] | None = None
+    ) -> None:
         self.config, self._signs = config, signs
-        self._began = self._images = images
-        self._window = Tally()
-        self._length_before: float | None = None
-        self._most_diverse = 0.0
-        self._ongoing: set[str] = set()
+        known = memory or {}
+        self._images = images
+        self._began: int = known.get("began", images)
+        self._window = Tally(sums=known.get("sums"), counts=known.get("counts"))
+        self._length_before: float | None = known.get("length_before")
+        self._most_diverse: float = known.get("most_diverse", 0.0)
+        self._ongoing: set[str] = set(known.get("ongoing", ()))
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what a resumed run needs to find the same troubles, in values that JSON keeps exactly."""
+        return {
+            "began": self._began,
+            "sums": dict(self._window.sums),
+            "counts": dict(self._window.counts),
+            "length_before": self._length_before,
+            "most_diverse": self._most_diverse,
+            "ongoing": sorted(self._ongoing),
+        }
 
     def add(self, report: TrainReport) -> list[Event]:
         """The troubles that begin with this report's window; nearly always none."""

@@ -25,16 +25,16 @@ LOG_NAME = "log.jsonl"
 class Tally:
     """Averages of reports since it was last emptied."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+    def __init__(self, *, sums: Mapping[str, float] | None = None, counts: Mapping[str, int] | None = None) -> None:
+        self.sums: dict[str, float] = dict(sums or {})
+        self.counts: dict[str, int] = dict(counts or {})
         self._images, self._seconds = 0, 0.0
 
     def add(self, report: TrainReport) -> None:
         """Count a report; a value counts in the steps that have it."""
         for name, value in report.values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
         self._images += report.batch
         self._seconds += report.seconds
 
@@ -45,7 +45,7 @@ class Tally:
 
     def means(self) -> dict[str, float]:
         """Mean of each value."""
-        return {name: self._sums[name] / self._counts[name] for name in sorted(self._sums)}
+        return {name: self.sums[name] / self.counts[name] for name in sorted(self.sums)}
 
 
 class RunLog:

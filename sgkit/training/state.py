@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class TrainState:
     images: int = 0
     """Real images shown to the discriminator so far."""
     step: int = 0
+    health: dict[str, Any] = field(default_factory=dict)
+    """What the watch for signs of collapse remembers, in values that JSON keeps exactly; empty: nothing yet."""
     lr_factor: float = 1.0
     """What multiplies both learning rates beside the schedule: lowered when a run goes back to a snapshot."""
 
@@ -106,6 +108,7 @@ def save_state(state: TrainState, path: Path) -> None:
         "images": state.images,
         "step": state.step,
         "lr_factor": state.lr_factor,
+        "health": state.health,
         "augment": asdict(state.augment),
         "loss_scales": {name: asdict(scale) for name, scale in state.loss_scales.items()},
         "has_moments": {name: bool(player.optimizer.state) for name, player in state.players.items()},
@@ -123,6 +126,7 @@ def load_state(state: TrainState, path: Path) -> None:
     header, tensors = _read(path)
     try:
         state.images, state.step, state.lr_factor = header["images"], header["step"], header["lr_factor"]
+        state.health = header.get("health", {})  # runs of earlier versions begin a new window
         state.augment = Controller(**header["augment"])
         state.loss_scales = {name: LossScale(**header["loss_scales"][name]) for name in state.players}
         state.pl_mean.copy_(tensors.pop("pl_mean"))

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgkit.errors import CheckpointError
-from sgkit.unpickle.inert import Refused
+from sgkit.errors import CheckpointError, SgkitError
+from sgkit.faults import is_out_of_memory
+from sgkit.unpickle.inert import Refused, shown
 
-__all__ = ["BAD_DATA", "FREE_BYTES", "MAX_STEPS", "Budget"]
+__all__ = ["BAD_DATA", "FREE_BYTES", "MAX_STEPS", "Budget", "bad_data"]
 
 MAX_STEPS = 500_000
 """Pickled items, and entries of containers looked at, in one file; StyleGAN3 pickles use about 50,000."""
@@ -34,7 +35,6 @@ BAD_DATA = (
     BufferError,
     EOFError,
     LookupError,
-    MemoryError,
     RuntimeError,  # with RecursionError and NotImplementedError
     SyntaxError,
     TypeError,
@@ -43,6 +43,26 @@ BAD_DATA = (
     zlib.error,
 )
 """What code that parses bytes raises when the bytes are not what they should be: caught at the boundary of a reader."""
+
+
+@contextmanager
+def bad_data(what: str) -> Iterator[None]:
+    """The boundary of a reader: whatever damaged bytes make the block raise becomes one error.
+
+    Args:
+        what: the subject of the message, such as ``"its header"``.
+
+    Raises:
+        CheckpointError: the data is not what it should be.
+    """
+    try:
+        yield
+    except SgkitError:
+        raise
+    except BAD_DATA as error:
+        if is_out_of_memory(error):
+            raise
+        raise CheckpointError(f"{what} is damaged ({type(error).__name__}: {shown(str(error))}).") from error
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
 from sgkit.unpickle.arrays import DTYPES, num_elements
-from sgkit.unpickle.budget import Budget
+from sgkit.unpickle.budget import Budget, bad_data
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
 from sgkit.unpickle.torch_files import read_pickle
@@ -49,10 +49,11 @@ def read_npz(path: str | Path, *, verify: bool = True) -> dict[str, Array]:
         raise CheckpointError("it holds one bare array (.npy); an .npz holds arrays by name.")
     budget = Budget(len(data))
     arrays = {}
-    for name, member in zip_members(data).items():
-        budget.step()
-        body = member.data if member.method == 0 and not verify else unpacked(member, budget)
-        arrays[name.removesuffix(".npy")] = _parse(name, body)
+    with bad_data("it"):
+        for name, member in zip_members(data).items():
+            budget.step()
+            body = member.data if member.method == 0 and not verify else unpacked(member, budget)
+            arrays[name.removesuffix(".npy")] = _parse(name, body)
     return arrays
 
 
@@ -63,7 +64,7 @@ def read_npy(path: str | Path) -> Array:
         CheckpointError: it is damaged, or holds Python objects or records.
         OSError: it cannot be read.
     """
-    with limits.open_regular(path) as file:
+    with limits.open_regular(path) as file, bad_data("it"):
         return _parse(Path(path).name, mapped_file(file))
 
 

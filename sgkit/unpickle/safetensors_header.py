@@ -11,6 +11,7 @@ from typing import Any
 from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
 from sgkit.unpickle.arrays import num_elements
+from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.inert import shown
 
 __all__ = ["ITEM_BYTES", "MAX_HEADER_BYTES", "SafetensorsHeader", "TensorEntry", "read_safetensors_header"]
@@ -61,6 +62,12 @@ def read_safetensors_header(path: str | Path) -> SafetensorsHeader:
         if length > MAX_HEADER_BYTES:
             raise CheckpointError(f"its header has {length:,} bytes; at most {MAX_HEADER_BYTES:,} are read.")
         text = file.read(length)
+    with bad_data("its header"):
+        return _checked(text, size - 8 - length)
+
+
+def _checked(text: bytes, size: int) -> SafetensorsHeader:
+    """The header that ``text`` is, with ``size`` bytes behind it."""
     entries = _parse(text)
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -68,8 +75,8 @@ def read_safetensors_header(path: str | Path) -> SafetensorsHeader:
     if len(entries) > MAX_TENSORS:
         raise CheckpointError(f"it names {len(entries):,} tensors; at most {MAX_TENSORS:,} are read.")
     tensors = {name: _entry(name, entry) for name, entry in entries.items()}
-    _check_places(tensors, size - 8 - length)
-    return SafetensorsHeader(metadata, tensors, 8 + length)
+    _check_places(tensors, size)
+    return SafetensorsHeader(metadata, tensors, 8 + len(text))
 
 
 def _parse(text: bytes) -> dict[str, Any]:

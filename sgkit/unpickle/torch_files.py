@@ -11,7 +11,7 @@ from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
 from sgkit.unpickle.allowed import AllowList
 from sgkit.unpickle.arrays import STORAGE_TYPES, Storage, as_array
-from sgkit.unpickle.budget import Budget
+from sgkit.unpickle.budget import Budget, bad_data
 from sgkit.unpickle.inert import Allowed, Refused, shown
 from sgkit.unpickle.mapped import mapped_file
 from sgkit.unpickle.unpickler import Machine
@@ -31,7 +31,7 @@ def loads(data: bytes | memoryview) -> Any:
         CheckpointError: it is damaged, breaks a limit, or tries to reach something, which the message names.
     """
     budget = Budget(len(data))
-    with budget.guarding():
+    with budget.guarding(), bad_data("it"):
         return read_pickle(memoryview(data), budget)
 
 
@@ -45,7 +45,7 @@ def load(path: str | Path) -> Any:
     with limits.open_regular(path) as file:
         data = mapped_file(file)
         budget = Budget(len(data))
-        with budget.guarding():
+        with budget.guarding(), bad_data("it"):
             start = bytes(data[: len(LEGACY_START)])
             if start.startswith(ZIP_START):
                 return read_zip(data, budget)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ def assert_same(one: Model, other: Model) -> None:
 def test_nvidia_names_round_trip_bit_for_bit(case: str, suffix: str, tmp_path: Path) -> None:
     model = sgkit.load(checkpoint(case))
     file = tmp_path / f"model{suffix}"
-    assert export(model, file, form="nvidia") == "nvidia"
+    assert export(model, file, form="nvidia").form == "nvidia"
     again = sgkit.load(file)
     assert_same(model, again)
     assert again.config == model.config
@@ -89,7 +91,7 @@ def test_a_rosinality_file_has_exactly_the_tensors_of_rosinalitys_modules(tmp_pa
 @pytest.mark.parametrize("case", ["ada_uncond64", "tf_sg1_32", "tf_pg32", "sg3_t64", "tf_sg2_config_d32"])
 def test_native_round_trip_of_a_foreign_model_is_bit_for_bit(case: str, tmp_path: Path) -> None:
     model = sgkit.load(checkpoint(case))
-    assert export(model, tmp_path / "model.safetensors") == "native"
+    assert export(model, tmp_path / "model.safetensors").form == "native"
     again = sgkit.load(tmp_path / "model.safetensors")
     assert_same(model, again)
     assert again.config == model.config
@@ -99,11 +101,15 @@ def test_native_round_trip_of_a_foreign_model_is_bit_for_bit(case: str, tmp_path
 @pytest.mark.parametrize(
     ("case", "form", "file", "message"),
     [
-        ("tf_sg1_32", "nvidia", "m.npz", "its layers are 'adain'; it grows"),
-        ("tf_sg2_cond16", "nvidia", "m.npz", "its labels are joined by 'matrix'"),
-        ("ada_cond32", "rosinality", "m.pt", "label_dim is 5, it has 0"),
-        ("ada_G_orig_D_orig32", "rosinality", "m.pt", "synthesis.architecture is 'orig', it has 'skip'"),
-        ("ada_uncond64", "rosinality", "m.pt", "z_dim is 48, it has 32; synthesis.conv_clamp is 256.0, it has None"),
+        ("tf_sg1_32", "nvidia", "m.npz", r"NVIDIA's tensor names: that format has no StyleGAN1.*Use \.safetensors"),
+        ("tf_pg32", "nvidia", "m.npz", "that format has no ProGAN"),
+        ("tf_sg2_cond16", "nvidia", "m.npz", "that format joins labels by an embedding, this model by 'matrix'"),
+        ("ada_cond32", "rosinality", "m.pt", "that format has no labels, and this model has 5: choose one class"),
+        ("ada_G_orig_D_orig32", "rosinality", "m.pt", "that format has skip generators only"),
+        ("ada_uncond64", "rosinality", "m.pt", "z and w of one length, and this model's are of 48 and 32"),
+        ("ada_filter_edge16", "rosinality", "m.pt", "has the filter 1, 3, 3, 1 only"),
+        ("sg3_t64", "rosinality", "m.pt", r"as rosinality \.pt: that format has no StyleGAN3\. Use \.safetensors\."),
+        ("tf_sg1_32", "rosinality", "m.pt", "that format has no StyleGAN1"),
     ],
 )
 def test_a_form_that_cannot_hold_the_model_says_why(
@@ -116,17 +122,99 @@ def test_a_form_that_cannot_hold_the_model_says_why(
 
 @pytest.fixture
 def tiny() -> Model:
-    parts = {"channel_base": 32, "channel_max": 4}
-    return build(
+    return small()
+
+
+def small(*, clamp: float | None = None, synthesis: dict[str, object] | None = None, **changes: object) -> Model:
+    """A model of 8 pixels whose weights are all drawn, and not at their first values."""
+    parts = {"channel_base": 32, "channel_max": 4, "conv_clamp": clamp}
+    model = build(
         ModelConfig(
             image_size=(8, 8),
             z_dim=4,
             w_dim=4,
-            mapping=MappingConfig(num_layers=1),
-            synthesis=SynthesisConfig(**parts),
+            mapping=MappingConfig(num_layers=2),
+            synthesis=SynthesisConfig(**parts, **(synthesis or {})),
             discriminator=DiscriminatorConfig(**parts),
+            **changes,
         )
     )
+    generator = torch.Generator().manual_seed(0)
+    for network in model.networks().values():
+        for tensor in network.state_dict().values():
+            tensor.add_(torch.randn(tensor.shape, generator=generator) / 4)
+    return model
+
+
+def images(model: Model, label: int | None = None) -> torch.Tensor:
+    labels = None if label is None else model.one_hot(label, count=4)
+    return model.synthesize(model.map(model.sample_z(range(4)), labels))
+
+
+CHANGES: dict[str, tuple[dict[str, object], str, str]] = {
+    "clamp": (
+        {"clamp": 256.0},
+        "clamp",
+        r"clamp at 256 was left out; no image changes: on 64 seeds the largest activa",
+    ),
+    "grey": ({"image_channels": 1}, "grey", "three equal channels"),
+    "noise": ({"synthesis": {"use_noise": False}}, "noise", "strength 0"),
+    "grey and clamp": ({"image_channels": 1, "clamp": 99.0}, "grey", "three equal channels"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_no_image_is_changed_and_said(name: str, tmp_path: Path) -> None:
+    changes, topic, text = CHANGES[name]
+    model = small(**changes)
+    exported = export(model, tmp_path / "out.pt")
+    assert re.search(text, exported.notes[topic])
+    again, size = sgkit.load(tmp_path / "out.pt"), (4, 3, 8, 8)
+    assert torch.allclose(images(again), images(model).expand(size), atol=1e-5)
+    assert again.discriminator is not None
+    assert torch.allclose(again.discriminate(images(again)), model.discriminate(images(model)), atol=1e-5)
+
+
+def test_one_class_of_a_conditional_model_can_be_kept(tmp_path: Path) -> None:
+    model = small(label_dim=3)
+    exported = export(model, tmp_path / "out.pt", label=2)
+    assert "only class 2 was written" in exported.notes["label"]
+    again = sgkit.load(tmp_path / "out.pt")
+    assert torch.allclose(images(again), images(model, 2), atol=1e-5)
+    logits = model.discriminate(images(model, 2), model.one_hot(2, count=4))
+    assert torch.allclose(again.discriminate(images(again)), logits, atol=1e-5)
+    assert torch.equal(again.generator.mapping.w_avg, model.generator.mapping.w_avg)
+
+
+def test_a_clamp_that_is_reached_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"clamped at 0\.5, .*largest activation on 64 seeds is [\d.]+, so images would"
+    ):
+        export(small(clamp=0.5), tmp_path / "out.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_discriminator_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
+    model = small()
+    other = replace(model.config, discriminator=replace(model.config.discriminator, architecture="skip"))
+    model = replace(build(other), generator=model.generator, raw_generator=model.raw_generator)
+    exported = export(model, tmp_path / "out.pt")
+    assert (
+        "left out, which changes no image: its discriminator.architecture is 'skip'" in exported.notes["discriminator"]
+    )
+    assert "discriminator" not in sgkit.load(tmp_path / "out.pt").networks()
+
+
+def test_the_notes_say_how_rosinalitys_code_is_called(tmp_path: Path) -> None:
+    notes = export(small(), tmp_path / "a.pt").notes
+    assert notes["sizes"].startswith("Generator(size=8, style_dim=4, n_mlp=2) in rosinality's code, with its table of")
+
+
+def test_a_class_is_refused_where_all_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="keeps all classes"):
+        export(small(label_dim=3), tmp_path / "out.safetensors", label=2)
+    with pytest.raises(UsageError, match="unconditional"):
+        export(small(), tmp_path / "out.pt", label=2)
 
 
 def test_an_existing_file_is_never_replaced(tiny: Model, tmp_path: Path) -> None:

@@ -54,13 +54,6 @@ def test_info_as_json_counts_parameters_and_gives_shapes(model: Path, capsys: py
     assert layers["synthesis.b8_conv0"]["tensors"]["weight"] == [8, 8, 3, 3]
 
 
-def test_info_reads_only_the_header_of_a_model_file(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = model.read_bytes()
-    model.write_bytes(data[: 8 + int.from_bytes(data[:8], "little")])
-    assert main(["info", str(model), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["sgkit_version"] == sgkit.__version__
-
-
 @pytest.mark.parametrize("case", ["ada_cond32", "tf_sg1_32", "sg3_t64", "rosi_sg2_converted32"])
 def test_info_shows_foreign_checkpoints(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = next(path for path in sorted((FIXTURES / case).iterdir()) if path.suffix in (".pkl", ".pt"))
@@ -91,7 +84,7 @@ def test_convert_warns_of_what_the_source_lacked(tmp_path: Path, capsys: pytest.
     assert main(["convert", source, str(tmp_path / "out.safetensors"), "--size", "32"]) == 0
     shown = capsys.readouterr()
     assert "(native, " in shown.out
-    assert "noise_maps: the file holds none" in shown.err
+    assert "the file holds no noise maps" in shown.err
     assert sgkit.load(tmp_path / "out.safetensors").image_size == (32, 32)
 
 
@@ -102,7 +95,7 @@ def test_convert_warns_of_what_the_source_lacked(tmp_path: Path, capsys: pytest.
         (["{rosi}", "{out}.safetensors", "--size", "48"], 1, "48 was asked for"),
         (["{ada}", "{out}.safetensors", "--size", "32"], 2, "records the size of its images"),
         (["{ada}", "{out}.ckpt"], 2, "Use .npz, .pt, .safetensors"),
-        (["{ada}", "{out}.pt"], 2, "Form 'rosinality' has no place for this model: label_dim is 5"),
+        (["{ada}", "{out}.pt"], 2, "that format has no labels, and this model has 5: choose one class with --class"),
         (["{ada}", "{out}.npz", "--form", "nvdia"], 2, "Did you mean 'nvidia'?"),
         (["{luci}", "{out}.safetensors"], 1, "lucidrains' networks are a different architecture"),
         (["nowhere.pkl", "{out}.safetensors"], 1, "There is no model nowhere.pkl"),

@@ -128,7 +128,9 @@ def test_rosinalitys_lmdb_is_exported_and_prepared_again(store: Path, tmp_path: 
 
 def test_an_export_touches_nothing_that_is_there(store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists already"):
-        data.export(store, tmp_path)
+        data.export(store, store)
+    with pytest.raises(InputError, match=r"was not overwritten: it also holds header\.json"):
+        data.export(store, store, overwrite=True)
     with pytest.raises(ConfigError, match="Did you mean 'nvidia'"):
         data.export(store, tmp_path / "x", form="nvidai")
     wide = tmp_path / "wide"
@@ -136,6 +138,16 @@ def test_an_export_touches_nothing_that_is_there(store: Path, tmp_path: Path) ->
     with pytest.raises(InputError, match="squares only"):
         data.export(wide, tmp_path / "x", form="rosinality")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wide"]
+
+
+def test_exports_and_merged_stores_are_overwritten_only_when_asked(store: Path, tmp_path: Path) -> None:
+    for argv in (
+        ["data", "export", str(store), "--out", str(tmp_path / "folder")],
+        ["data", "export", str(store), "--out", str(tmp_path / "a.zip"), "--form", "nvidia"],
+        ["data", "merge", str(store), str(store), "--out", str(tmp_path / "merged")],
+    ):
+        assert [main([*argv, *force]) for force in ([], [], ["--force"])] == [0, 1, 0], argv
+    assert main(["data", "verify", str(tmp_path / "merged")]) == 0
 
 
 def test_names_that_lead_outside_are_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -255,7 +267,7 @@ def test_the_command_splits(folder: Path, tmp_path: Path, capsys: pytest.Capture
 def test_what_could_not_work_is_said_before_anything_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
-    assert main(["prepare", "nowhere", "--out", str(tmp_path / "s"), *options]) == 2
+    assert main(["prepare", str(tmp_path), "--out", str(tmp_path / "s"), *options]) == 2
     assert re.search(message, " ".join(capsys.readouterr().err.split()))
     assert not (tmp_path / "s").exists()
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,10 +133,17 @@ def test_a_demo_that_is_done_is_kept(done: Path, capsys: pytest.CaptureFixture[s
 def test_a_demo_stopped_midway_goes_on(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = json.loads((done / "demo.json").read_text())
     (done / "demo.json").write_text(json.dumps({name: records[name] for name in records if name != "panorama"}))
-    asked: list[str] = []
-    monkeypatch.setattr(demo, "run_step", lambda argv: asked.append(argv[0]) or records[argv[0]]["result"])
+    picture = done / "pictures" / "panorama.png"
+    pixels, asked = picture.read_bytes(), []
+
+    def pretend(argv: list[str]) -> Any:
+        asked.append((argv[0], picture.exists()))  # a command refuses to overwrite it
+        picture.write_bytes(pixels)
+        return records[argv[0]]["result"]
+
+    monkeypatch.setattr(demo, "run_step", pretend)
     run_demo(done, SMALL)
-    assert asked == ["panorama"]
+    assert asked == [("panorama", False)]
 
 
 def test_the_commands_on_the_page_are_the_ones_that_ran(done: Path) -> None:

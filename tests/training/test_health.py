@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -88,3 +89,23 @@ def test_diversity_is_the_spread_around_the_mean_picture() -> None:
 )
 def test_critics_have_no_signs(loss: str, has: bool) -> None:
     assert logits_have_signs(TrainConfig.from_dict({"loss": loss})) is has
+
+
+@pytest.mark.parametrize("stopped_after", range(1, 8))
+def test_a_resumed_watch_finds_what_an_uninterrupted_one_finds(stopped_after: int) -> None:
+    def looked(watch: HealthWatch, steps: range) -> tuple[list[Event], HealthWatch]:
+        events: list[Event] = []
+        for step in steps:
+            values = {"sign_real": 0.97 + 0.005 * step, "sign_fake": -0.99, "pl_length": 0.1 * 3**step}
+            events += watch.add(TrainReport(step=step, images=10 * step, batch=10, seconds=1.0, values=values))
+            events += watch.add_samples(1.0 / step**2)
+        return events, watch
+
+    config = HealthConfig(window_kimg=0.03, min_diversity=0.1)
+    expected, straight = looked(HealthWatch(config, images=0), range(1, 10))
+    assert {event.name for event in expected} >= {"discriminator saturated", "generator collapsed"}
+    events, watch = looked(HealthWatch(config, images=0), range(1, stopped_after + 1))
+    memory = json.loads(json.dumps(watch.remembered()))
+    more, watch = looked(HealthWatch(config, images=10 * stopped_after, memory=memory), range(stopped_after + 1, 10))
+    assert events + more == expected
+    assert watch.remembered() == straight.remembered()

@@ -10,6 +10,7 @@ import pytest
 from sgkit.checkpoint.foreign import read_foreign
 from sgkit.errors import CheckpointError
 from sgkit.unpickle import load
+from sgkit.unpickle.budget import bad_data
 from tests.unpickle import pickles as p
 from tests.unpickle.limited import run_limited
 
@@ -141,3 +142,15 @@ def test_a_cut_file_of_large_tensors_says_that_it_is_cut(tmp_path: Path) -> None
     (tmp_path / "file.pt").write_bytes(whole[:-8] + (10**8).to_bytes(8, "little") + bytes(100))
     with pytest.raises(CheckpointError, match="cut short or damaged: 400000000 bytes are wanted"):
         load(tmp_path / "file.pt")
+
+
+@pytest.mark.parametrize("error", [AttributeError("a"), NotImplementedError(), RecursionError("r"), OverflowError("o")])
+def test_what_damaged_bytes_raise_is_one_error(error: Exception) -> None:
+    with pytest.raises(CheckpointError, match=f"the file is damaged .{type(error).__name__}"), bad_data("the file"):
+        raise error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_machine_without_memory_is_not_called_a_damaged_file(error: Exception) -> None:
+    with pytest.raises(type(error)), bad_data("the file"):
+        raise error

@@ -39,4 +39,4 @@ def add_noise_maps(tensors: dict[str, Tensor], config: ModelConfig, notes: dict[
         name = f"synthesis.{spec.name}.noise_const"
         if spec.has_noise and name not in tensors:
             tensors[name] = hashed_normal(spec, (0,), size=spec.size)[0, 0]
-            notes["noise_maps"] = "the file holds none; those of noise seed 0 stand in for them"
+            notes["noise_maps"] = "the file holds no noise maps; those of noise seed 0 are used"

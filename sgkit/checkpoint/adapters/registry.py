@@ -14,6 +14,7 @@ from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import ForeignFile, read_foreign
 from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
+from sgkit.unpickle.budget import bad_data
 
 __all__ = ["model_of"]
 
@@ -46,8 +47,8 @@ def model_of(path: str | Path, *, image_size: int | None = None) -> Model:
     """
     file = read_foreign(path)
     try:
-        adapted = _adapter(file, image_size)(file)
-        return _build(file, adapted)
+        with bad_data("a network in it"):
+            return _build(file, _adapter(file, image_size)(file))
     except (CheckpointError, ConfigError) as error:
         message = f"Cannot use checkpoint {str(path)!r} ({file.kind}): {error}"
         calls = _embedded_calls(file)
@@ -77,7 +78,7 @@ def _build(file: ForeignFile, adapted: Adapted) -> Model:
         provenance["embedded_source"] = f"calls {calls}; sgkit never runs it, the project's own tools do"
     if "generator" not in parts:
         parts["generator"] = parts["raw_generator"]
-        provenance["generator"] = "the file holds no moving average; the generator as trained stands in for it"
+        provenance["generator"] = "the file holds no moving average; the generator as trained is used"
     for name, error in misfits(adapted.config, parts).items():
         del parts[name]
         provenance.setdefault("left_out", {})[name] = error

@@ -194,7 +194,8 @@ class Run:
 
     def _new_watch(self) -> HealthWatch:
         signs = logits_have_signs(self.config.train)
-        return HealthWatch(self.config.health, images=self.state.images, signs=signs)
+        memory = self.state.health
+        return HealthWatch(self.config.health, images=self.state.images, signs=signs, memory=memory)
 
     def _judge(self, events: list[Event]) -> None:
         """Tell of events; signs of collapse among them are dealt with as the policy says."""
@@ -301,11 +302,14 @@ class Run:
         self.state.model.grow(stage_at(images, self.config.model, self.config.train).lod)
         snapshot = self.folder.snapshot_at(images)
         if not self.context.gather_objects(snapshot.folder.exists())[0]:
+            ongoing = self.watch.remembered()["ongoing"]
             events = self._write_samples()
             if status == "running":
                 self._judge(events)
-            else:  # too late to act on them, but not to say so
+                ongoing = self.watch.remembered()["ongoing"]
+            else:  # too late to act on them, but not to say so; whoever resumes has them still to deal with
                 self._tell_all(events)
+            self.state.health = self.watch.remembered() | {"ongoing": ongoing}
             if self.context.is_main:
                 with writing(f"the snapshot at {images / 1000:g} kimg", self.folder.path):
                     save_snapshot(self.folder, self.state, self.config)

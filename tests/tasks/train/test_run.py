@@ -152,3 +152,21 @@ def test_signs_of_collapse_are_dealt_with_as_configured(
     assert found[: len(events)] == events
     if policy == "stop":
         assert "continue all the same with --set health.collapse=warn" in said
+
+
+@pytest.mark.usefixtures("saturated")
+def test_a_window_of_the_watch_goes_on_over_a_resumption(
+    tmp_path: Path,
+    new_run: Callable[..., int],
+    resume: Callable[..., int],
+    log: Callable[[Path], list[dict[str, Any]]],
+) -> None:
+    """Windows of 24 images, stopped after 16: the trouble is told at 24, not at 40, and only once."""
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert new_run(straight, "--kimg", "0.056", "--set", "health.window_kimg=0.024") == 0
+    assert new_run(stopped, "--kimg", "0.016", "--set", "health.window_kimg=0.024") == 0
+    assert resume(stopped, "--kimg", "0.032") == 0
+    assert resume(stopped, "--kimg", "0.056") == 0
+    told = [[(line["event"], line["images"]) for line in log(run) if "event" in line] for run in (straight, stopped)]
+    assert told[0] == told[1]
+    assert told[0] == [("discriminator saturated", 24)]
