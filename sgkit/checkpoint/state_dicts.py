@@ -13,7 +13,7 @@ import numpy as np
 
 from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
-from sgkit.checkpoint.assign import assemble
+from sgkit.checkpoint.assign import assemble, name_list
 from sgkit.checkpoint.foreign import ForeignNetwork
 from sgkit.checkpoint.native import is_native
 from sgkit.config import ModelConfig
@@ -60,9 +60,11 @@ def load_state_dicts(path: Path) -> Model:
 
 def _model(text: str | None, arrays: dict[str, Array]) -> Model:
     if text is None:
+        held = name_list(shown(name).strip("'") for name in arrays) or "nothing"
         raise CheckpointError(
-            f"it has no entry {ARRAY_KEY!r}, so how its networks compute is not known. sgkit reads the state dicts "
-            "that 'sgkit convert' wrote, and whole checkpoints of other projects."
+            f"it has no entry {ARRAY_KEY!r}, so how its networks compute is not known; it holds {held}. sgkit reads the "
+            "state dicts that 'sgkit convert' wrote, and whole checkpoints of other projects. Latents are given with "
+            "--latent."
         )
     try:
         header = json.loads(text)

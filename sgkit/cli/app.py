@@ -106,7 +106,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "info",
         "sgkit.cli.info:info",
-        "Show what a model file holds: kind, configuration, layers, parameters, training, provenance, hash.",
+        "Show what a file or folder is; of a model: configuration, layers, parameters, training, provenance, hash.",
         _OTHER,
     ),
     CommandRow(

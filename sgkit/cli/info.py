@@ -12,7 +12,7 @@ from sgkit.cli import report
 from sgkit.cli.options import JsonOption, parse_existing
 
 if TYPE_CHECKING:
-    from sgkit.tasks.info import LayerSummary, ModelSummary
+    from sgkit.tasks.info import FileSummary, LayerSummary, ModelSummary
 
 __all__ = ["info"]
 
@@ -23,7 +23,9 @@ def info(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", parser=parse_existing, help="A model file, a run folder, or a checkpoint of another tool."
+            metavar="FILE",
+            parser=parse_existing,
+            help="A model file, run folder, checkpoint of another tool, store, latent file, image, or any other file.",
         ),
     ],
     layers: Annotated[bool, typer.Option("--layers/--no-layers", help="List the layers of every network.")] = True,
@@ -38,9 +40,9 @@ def info(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what a model file holds: kind, configuration, layers, parameters, training, provenance, hash.
+    """Show what a file or folder is; of a model: configuration, layers, parameters, training, provenance, hash.
 
-    Nothing in the file is executed. Of sgkit's own files only the header is read.
+    Nothing in the file is executed.
     """
     from sgkit.tasks.info import info as examine
 
@@ -48,7 +50,21 @@ def info(
     report.emit(summary, json=json, show=lambda found: _show(found, layers=layers))
 
 
-def _show(found: ModelSummary, *, layers: bool) -> None:
+def _show(found: ModelSummary | FileSummary, *, layers: bool) -> None:
+    from sgkit.tasks.info import ModelSummary
+
+    if isinstance(found, ModelSummary):
+        _show_model(found, layers=layers)
+        return
+    size = {} if found.bytes is None else {"size": f"{found.bytes:,} bytes"}
+    report.facts({"what": found.what, **size, **_flat(found.facts)}, title=str(found.path))
+    if found.advice:
+        report.note(found.advice)
+
+
+def _show_model(found: ModelSummary, *, layers: bool) -> None:
+    for warning in found.warnings:
+        report.warning(warning)
     config = found.config
     height, width = config.image_size
     written = f"sgkit {found.sgkit_version}" if found.sgkit_version else found.kind

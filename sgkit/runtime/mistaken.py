@@ -16,6 +16,7 @@ from sgkit.runtime.sniff import IMAGES, MODELS, Sniffed, is_url, sniff
 from sgkit.text import printable, shell_word
 
 __all__ = [
+    "BROKEN",
     "LATENT",
     "PACKED",
     "advice",

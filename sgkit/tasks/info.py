@@ -1,23 +1,37 @@
-"""What a model file holds, without using it: of sgkit's own files only the header is read."""
+"""What a file or folder is: a model with its networks and layers, or anything else that sgkit can tell apart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from sgkit.checkpoint import load, model_file, read_header
-from sgkit.checkpoint.assign import weightless
+from sgkit.checkpoint.assign import name_list, weightless
+from sgkit.checkpoint.latent_files import load_latents
 from sgkit.checkpoint.loading import form_of
-from sgkit.checkpoint.native import check_tensors
 from sgkit.config import ModelConfig
-from sgkit.errors import CheckpointError
-from sgkit.model import Discriminator, Generator, LayerSpec, ModelInfo, discriminator_plan, synthesis_plan
+from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SgkitError
+from sgkit.model import (
+    Discriminator,
+    Generator,
+    LayerSpec,
+    Model,
+    ModelInfo,
+    discriminator_plan,
+    not_finite,
+    synthesis_plan,
+)
 from sgkit.model.plan import all_layers
+from sgkit.runtime.mistaken import BROKEN, PACKED, advice, check_exists
+from sgkit.runtime.sniff import MODELS
+from sgkit.tasks.identify import FileSummary, identified
 
-__all__ = ["LayerSummary", "ModelSummary", "NetworkSummary", "info"]
+__all__ = ["FileSummary", "LayerSummary", "ModelSummary", "NetworkSummary", "info"]
 
 NATIVE = "sgkit"
 
@@ -63,32 +77,65 @@ class ModelSummary:
     """SHA-256 of the averaged generator, by which latent files name their model."""
     num_ws: int
     networks: tuple[NetworkSummary, ...]
+    warnings: tuple[str, ...] = ()
+    """Weights that are not finite."""
 
 
-def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary:
-    """The summary of a model file, a run directory's newest snapshot, or a foreign checkpoint.
+def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary | FileSummary:
+    """The summary of a model file, a run folder's best snapshot, or a checkpoint of another tool; or what else it is.
 
     Args:
-        path: the file or directory.
+        path: the file or folder.
         image_size: for foreign files that do not say it; see :func:`sgkit.load`.
 
     Raises:
         CheckpointError: the file is damaged, hostile or unsupported.
         InputError: there is nothing at ``path``.
     """
+    found = check_exists(path, "file or folder", "Check the spelling.")
+    if found.kind in BROKEN:
+        raise InputError(f"{found.path} is {found.phrase}. {advice(found)}")
+    if found.kind not in MODELS | PACKED | {"run", "snapshots", "unknown"}:
+        return identified(found, as_latents=found.kind == "npy")
+    try:
+        return _model_summary(path, image_size)
+    except CheckpointError:
+        if found.kind == "npz" or (found.kind in MODELS - {"safetensors"} and holds_latents(found.path)):
+            return identified(found, as_latents=True)
+        raise
+
+
+def holds_latents(path: Path) -> bool:
+    """Whether a file that is no model can be read as latents."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)
+            return len(load_latents(path)) > 0
+    except SgkitError:
+        return False
+
+
+def _model_summary(path: str | Path, image_size: int | None) -> ModelSummary:
     file = model_file(path)
     if form_of(file) == "native" and image_size is None:
-        header = read_header(file)
-        try:
-            check_tensors(header)
-        except CheckpointError as error:
-            raise CheckpointError(f"Cannot use model file {str(file)!r}: {error}") from error
-        return _summary(
-            file, NATIVE, header.config, header.info, header.content_hash, tuple(header.networks), header.sgkit_version
-        )
-    model = load(file, image_size=image_size)
-    kind = str(model.info.provenance.get("source_kind", "state dict"))
-    return _summary(file, kind, model.config, model.info, model.content_hash(), tuple(model.networks()), None)
+        header, model = read_header(file), load(file)
+        kind, version = NATIVE, header.sgkit_version
+    else:
+        model, version = load(file, image_size=image_size), None
+        kind = str(model.info.provenance.get("source_kind", "state dict"))
+    summary = _summary(file, kind, model.config, model.info, model.content_hash(), tuple(model.networks()), version)
+    return replace(summary, warnings=tuple(_damage(model)))
+
+
+def _damage(model: Model) -> Iterator[str]:
+    """Networks whose weights are not finite: they cannot be used."""
+    for name, network in model.networks().items():
+        tensors = not_finite(network)
+        if tensors:
+            yield (
+                f"The {name.replace('_', ' ')} is damaged: NaN or infinity in {len(tensors)} of its tensors "
+                f"({name_list(tensors)})."
+            )
 
 
 def _summary(
