@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sgkit.checkpoint.foreign import read_stream
 from sgkit.checkpoint.latents import SPACES, Latents, Space
-from sgkit.errors import CheckpointError, CheckpointWarning, InputError, did_you_mean
+from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError, did_you_mean
 from sgkit.model import Model
 from sgkit.runtime.mistaken import LATENT, check_latents
 from sgkit.text import printable
@@ -61,6 +61,7 @@ def load_latents(path: str | Path, *, model: Model | None = None, space: LatentS
 
     Raises:
         InputError: the file is missing, damaged, or holds no latents; the message says what it holds instead.
+        UsageError: the file names a space, and ``space`` is a different one.
     """
     found = check_latents(path)
     file = found.path / LATENT if found.is_folder else found.path
@@ -68,6 +69,8 @@ def load_latents(path: str | Path, *, model: Model | None = None, space: LatentS
         raise InputError(f"{path} holds several projections. Give the folder of one of them, or list their files.")
     held = _read(file, found.kind)
     named = _named_space(held.arrays, file)
+    if named and space not in ("auto", named):
+        raise UsageError(f"{file} records that its latents are of the space {named}. Remove --latent-space {space}.")
     key, guess = (named, named) if named else _key_of(held.arrays, file)
     if named == "s":
         values = {n.removeprefix("s_"): _tensor(held.arrays[n], file) for n in held.arrays if n.startswith("s_")}

@@ -12,6 +12,7 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import parse_seeds, parse_size
+from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.checkpoint.origins import DrawSettings
@@ -230,6 +231,8 @@ def draw_settings(
     mapped = any(origin.space == "z" for origin in origins)
     unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
     given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
+    if cutoff is not None and cutoff > model.num_ws:
+        raise UsageError(f"--psi-cutoff {cutoff} is out of range: the model has {model.num_ws} layers of w+.")
     given.refuse("psi_cutoff", when=cutoff == model.num_ws, because=f"all {model.num_ws} layers are truncated anyway")
     for name in ("psi", "psi_cutoff"):
         given.refuse(name, when=settings.truncates and not mapped, because=unmapped)

@@ -102,6 +102,8 @@ def interpolate(
         when=out.suffix.lower() not in FILMS,
         because=f"--out {out} is a folder of frames, which has no frame rate",
     )
+    few = not loop and len(seeds) == 2 * grid[0] * grid[1] and all(isinstance(seed, int) for seed in seeds)
+    given.refuse("smooth", when=few and smooth == "cubic", because="between 2 keyframes there is only a straight line")
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
     check_new(out, overwrite=force)
     import sgkit

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from sgkit.errors import InputError
 from sgkit.metrics.statistics import Floats, Gaussian
 
-__all__ = ["KernelDistance", "frechet_distance", "kernel_distance", "polynomial_kernel"]
+__all__ = ["SUBSET_SIZE", "KernelDistance", "frechet_distance", "kernel_distance", "polynomial_kernel"]
+
+SUBSET_SIZE = 1000
+"""Images in a subset of a kernel distance."""
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
@@ -56,7 +59,7 @@ def kernel_distance(
     second: NDArray[np.float32],
     *,
     num_subsets: int = 100,
-    subset_size: int = 1000,
+    subset_size: int = SUBSET_SIZE,
     seed: int = 0,
 ) -> KernelDistance:
     """The squared maximum mean discrepancy of features [N, dim] and [M, dim] with the cubic kernel, unbiased.

@@ -9,6 +9,7 @@ from typing import Any
 from sgkit.checkpoint.origins import LabelChoice
 from sgkit.config import check_settings
 from sgkit.errors import ConfigError, UsageError
+from sgkit.metrics.distances import SUBSET_SIZE
 from sgkit.metrics.features import EXTRACTORS
 from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
 from sgkit.runtime.distributed import DistributedContext, distributed
@@ -129,7 +130,7 @@ def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: 
     """
     models = [side.model for side in sides if isinstance(side, ModelPile)]
     no_model = "it is about images of a model, and neither side is one"
-    draws = any(recipe.statistic == "bank" for recipe in recipes)
+    draws = any(recipe.statistic == "bank" for recipe in recipes) and max(side.num for side in sides) > SUBSET_SIZE
     draws = draws or (config.label is None and any(model.config.label_dim for model in models))
     idle = {
         "--psi": (config.truncation_psi != 1 and not models, no_model),
@@ -138,7 +139,7 @@ def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: 
             "this model has no average w to truncate to",
         ),
         "--class": (config.label is not None and not models, no_model),
-        "--seed": (config.seed != 0 and not draws, "no subsets and no labels are drawn for these metrics"),
+        "--seed": (config.seed != 0 and not draws, "no subsets of the images and no labels are drawn"),
         "--workers": (
             config.num_workers != 0 and not any(isinstance(side, StorePile) for side in sides),
             "the processes read stores, and neither side is one",

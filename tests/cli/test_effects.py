@@ -1,0 +1,418 @@
+"""An option changes the result, or it is refused: a row for every parameter of every command.
+
+``train`` has its own table. A new parameter without a row fails the first test.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sgkit
+from sgkit.checkpoint.latents import Latents, save_latents
+from sgkit.cli.app import COMMANDS, load_command, main
+from sgkit.config import override
+from sgkit.errors import UsageError
+from sgkit.model import Model, build
+from sgkit.presets import preset
+
+G = "generate plain --out out --seeds 0-1"
+M = "mix plain --out a.png --rows 0,1 --cols 2"
+I = "interpolate plain --out out --seeds 0-2 --frames 5"  # noqa: E741
+P = "project plain photo.png --out out --steps 3"
+W = "panorama plain --out a.png --seeds 0-2"
+F = "metrics plain --data store --metrics kd_effnet --num-images 4 --num-data 4 --no-cache"
+D = "prepare photos --out out --size 8 --workers 1"
+C = "cond --out out --seeds 0-1 --class 0"
+
+CHANGES: dict[str, tuple[str, str]] = {
+    # command and parameter: what is typed without it, and what is added (later options win)
+    "generate seeds": (G, "--seeds 2-3"),
+    "generate latent": (G, "--latent z.npz"),
+    "generate latent_space": ("generate plain --out out --latent rows.npz", "--latent-space w"),
+    "generate psi": (G, "--psi 0.5"),
+    "generate psi_cutoff": (f"{G} --psi 0.5", "--psi-cutoff 2"),
+    "generate label": (f"generate {C}", "--class 1"),
+    "generate noise": (G, "--noise random"),
+    "generate grid": ("generate plain --out a.png --seeds 0-3", "--grid 4x1"),
+    "generate gap": ("generate plain --out a.png --seeds 0-3", "--gap 3"),
+    "generate latents": (G, "--latents"),
+    "generate space": (f"{G} --latents", "--space z"),
+    "generate precision": (G, "--precision bf16"),
+    "mix rows": (M, "--rows 3"),
+    "mix cols": (M, "--cols 3"),
+    "mix layers": (M, "--layers 1"),
+    "mix psi": (M, "--psi 0.5"),
+    "mix psi_cutoff": (f"{M} --psi 0.5", "--psi-cutoff 2"),
+    "mix label": ("mix cond --out a.png --rows 0 --cols 1 --class 0", "--class 1"),
+    "mix noise": (M, "--noise random"),
+    "mix latent_space": (f"{M} --cols rows.npz", "--latent-space w"),
+    "mix gap": (M, "--gap 5"),
+    "mix precision": (M, "--precision bf16"),
+    "interpolate seeds": (I, "--seeds 3-5"),
+    "interpolate space": (I, "--space z"),
+    "interpolate path": (I, "--path spherical"),
+    "interpolate smooth": (I, "--smooth cubic"),
+    "interpolate frames": (I, "--frames 4"),
+    "interpolate fps": ("interpolate plain --out a.gif --frames 3 --seeds 0,1", "--fps 5"),
+    "interpolate loop": (I, "--loop"),
+    "interpolate grid": (f"{I} --seeds 0-3", "--grid 2x1"),
+    "interpolate gap": (f"{I} --seeds 0-3 --grid 2x1", "--gap 3"),
+    "interpolate psi": (I, "--psi 0.5"),
+    "interpolate psi_cutoff": (f"{I} --psi 0.5", "--psi-cutoff 2"),
+    "interpolate label": ("interpolate cond --out out --frames 2 --seeds 0,1 --class 0", "--class 1"),
+    "interpolate noise": (I, "--noise random"),
+    "interpolate latent_space": (f"{I} --seeds 0,rows.npz", "--latent-space w"),
+    "interpolate precision": (I, "--precision bf16"),
+    "project space": (P, "--space w+"),
+    "project loss": (P, "--loss pixels"),
+    "project pixel_weight": (P, "--pixel-weight 1"),
+    "project steps": (P, "--steps 2"),
+    "project lr": (P, "--lr 0.01"),
+    "project noise": (P, "--no-noise"),
+    "project noise_weight": (f"{P} --lr 0.5", "--noise-weight 1e9"),
+    "project label": ("project cond photo.png --out out --steps 2 --class 0", "--class 1"),
+    "project seed": (P, "--seed 1"),
+    "project precision": (P, "--precision bf16"),
+    "panorama seeds": (W, "--seeds 3-5"),
+    "panorama latent": (W, "--latent z.npz"),
+    "panorama width": (W, "--width 40"),
+    "panorama height": (f"{W} --vertical", "--height 40"),
+    "panorama vertical": (W, "--vertical"),
+    "panorama wrap": (W, "--wrap"),
+    "panorama overlap": (W, "--overlap 0.1"),
+    "panorama smooth": (W, "--smooth 1"),
+    "panorama psi": (W, "--psi 0.5"),
+    "panorama psi_cutoff": (f"{W} --psi 0.5", "--psi-cutoff 2"),
+    "panorama label": ("panorama cond --out a.png --seeds 0,1 --class 0", "--class 1"),
+    "panorama noise": (W, "--noise random"),
+    "panorama latent_space": ("panorama plain --out a.png --latent rows.npz --seeds 0", "--latent-space w"),
+    "panorama seed": (f"{W} --noise random", "--seed 1"),
+    "panorama precision": (W, "--precision bf16"),
+    "metrics data": (F, "--data photos"),
+    "metrics names": (F, "--metrics fd_effnet"),
+    "metrics num_images": (F, "--num-images 5"),
+    "metrics num_data": (F, "--num-data 3"),
+    "metrics psi": (F, "--psi 0.5"),
+    "metrics label": (F.replace("plain", "cond --class 0"), "--class 1"),
+    "metrics seed": (F.replace("plain", "cond"), "--seed 1"),
+    "convert form": ("convert plain out.safetensors", "--form nvidia"),
+    "info layers": ("info plain", "--no-layers"),
+    "data info pictures": ("data info store", "--pictures out"),
+    "data export form": ("data export store --out out", "--form rosinality"),
+    "prepare size": (D, "--size 16"),
+    "prepare crop": (f"{D} --size 8x16", "--crop none"),
+    "prepare filter_name": (D, "--filter box"),
+    "prepare channels": (D, "--channels 1"),
+    "prepare background": ("prepare clear.png --out out --size 8", "--background 255,0,0"),
+    "prepare bits": ("prepare deep.png --out out --size 8", "--bits 12"),
+    "prepare encoding": (D, "--encoding raw"),
+    "prepare pyramid": (D, "--pyramid"),
+    "prepare exact_decoding": ("prepare large.jpg --out out --size 8", "--exact-decoding"),
+    "prepare landmarks": ("prepare photos --out out --size 8 --crop face --landmarks one.csv", "--landmarks two.csv"),
+    "prepare limit": (D, "--limit 2"),
+    "prepare shuffle_seed": (D, "--shuffle-seed 1"),
+    "prepare split": (D, "--split a=0.5,b=0.5"),
+    "prepare dedupe": (D, "--dedupe exact"),
+    "prepare min_size": (D, "--min-size 14"),
+    "prepare max_aspect": (D, "--max-aspect 1.2"),
+    "prepare max_pixels": (D, "--max-pixels 200"),
+    "prepare enlarge": ("prepare photos photo.png --out out --size 16", "--no-enlarge"),
+    "prepare any_size": (f"{D} --size 9", "--any-size"),
+    "prepare animated": ("prepare film.gif photo.png --out out --size 8", "--animated refuse"),
+    "prepare seed": (f"{D} --crop random:1", "--seed 1"),
+    "prepare labels": (D, "--labels folders"),
+    "prepare label_columns": (f"{D} --labels table.csv", "--label-columns b"),
+    "prepare label_kind": (f"{D} --labels table.csv --label-columns b", "--label-kind float"),
+    "prepare part": (D, "--part 1/2"),
+    "prepare on_error": ("prepare photos broken.png --out out --size 8", "--on-error stop"),
+    "prepare max_bad": ("prepare photos broken.png --out out --size 8", "--max-bad 0"),
+}
+SAME: dict[str, str] = {
+    # parameters that shall not change the result, and why
+    "batch": "memory and speed; results do not depend on it, by tests/tasks",
+    "device": "where it is computed",
+    "workers": "how many processes work",
+    "cache": "what is kept for later runs",
+    "json": "how the result is written; by tests/cli/test_report.py",
+    "out": "the name of the result",
+    "force": "allows to overwrite; by the test below",
+    "model": "the input",
+    "images": "the input",
+    "sources": "the input",
+    "source": "the input",
+    "store": "the input",
+    "stores": "the input",
+    "first": "the input",
+    "second": "the input",
+    "file": "the input",
+    "name": "the input",
+    "convert size": "for files that do not record it, refused for others; by tests/cli/test_convert.py",
+    "convert label": "for exports without labels; by tests/cli/test_convert.py",
+    "info size": "for files that do not record it; by tests/cli/test_convert.py",
+    "demo minutes": "by tests/tasks/test_demo.py",
+    "demo kimg": "by tests/tasks/test_demo.py",
+}
+
+REFUSED = [
+    # in these situations the option after the bar would do nothing
+    f"{G} | --gap 3",
+    f"{G} | --grid 2x1",
+    f"{G} | --space z",
+    f"{G} | --psi-cutoff 2",
+    f"{G} --psi 0.5 | --psi-cutoff 10",
+    f"{G} | --latent-space w",
+    "generate plain --out out --latent w.npz | --psi 0.5",
+    "generate cond --out out --latent w.npz | --class 1",
+    "generate plain --out out --seeds 0 | --class 1",
+    "generate progan --out out --seeds 0 | --noise random",
+    "generate sg3 --out out --seeds 0 | --noise none",
+    "generate plain --out out --latent w.npz | --latent-space z",
+    "mix sg3 --out a.png --rows 0 --cols 1 | --noise random",
+    "mix plain --out a.png --rows w.npz --cols w.npz | --psi 0.5",
+    "mix plain --out a.png --rows 0 --cols 1 | --layers fine",
+    f"{I} | --fps 5",
+    f"{I} | --gap 3",
+    "interpolate plain --out a.gif --frames 3 --seeds 0,1 | --smooth cubic",
+    f"{P} --loss pixels | --pixel-weight 3",
+    f"{P} --no-noise | --noise-weight 3",
+    "project sg3 photo.png --out out --steps 1 | --noise",
+    "project sg3 photo.png --out out --steps 1 | --no-noise",
+    "project progan photo.png --out out --steps 1 | --noise-weight 3",
+    "project progan photo.png --out out --steps 1 | --space w+",
+    f"{P} | --class 0",
+    f"{W} | --height 32",
+    f"{W} --vertical | --width 32",
+    f"{W} | --seed 3",
+    "panorama plain --out a.png --seeds 0 | --overlap 0.3",
+    "panorama plain --out a.png --seeds 0 | --smooth 0.3",
+    "panorama sg3 --out a.png --seeds 0,1 | --noise none",
+    "metrics store --data photos --num-images 4 | --psi 0.5",
+    "metrics store --data photos --num-images 4 | --class 0",
+    "metrics store --data photos --num-images 4 --metrics fd_effnet | --seed 1",
+    "metrics photos --data photos --num-images 4 | --workers 1",
+    f"{F} | --seed 1",
+    f"{F} | --class 0",
+    "convert plain out.safetensors | --size 16",
+    "info plain | --size 16",
+    f"{D} | --any-size",
+    f"{D} | --landmarks one.csv",
+    f"{D} | --seed 1",
+    f"{D} --channels 4 | --background 1,2,3",
+    f"{D} --on-error stop | --max-bad 3",
+    f"{D} --split a=0.5,b=0.5 | --part 1/2",
+]
+
+
+def parameters() -> Iterator[str]:
+    for row in COMMANDS:
+        command = load_command(row.name)
+        children = getattr(command, "commands", {}) or {"": command}
+        for name, child in children.items():
+            yield from (f"{row.name} {name}".strip() + f" {parameter.name}" for parameter in child.params)
+
+
+def test_every_parameter_has_a_row_and_every_row_a_parameter() -> None:
+    known = [name for name in parameters() if not name.startswith("train ")]
+    for name in known:
+        has_row = name in CHANGES or name in SAME or name.rpartition(" ")[2] in SAME
+        assert has_row, f"sgkit {name}: say in CHANGES what it changes, or in SAME why it changes nothing"
+    assert set(CHANGES) <= set(known)
+    assert {name for name in SAME if " " in name} <= set(known)
+
+
+# ------------------------------------------------------------------------------------------------ inputs
+
+
+def tiny(name: str, **changes: Any) -> Model:
+    """A model of 16 px whose noise, labels and average w matter."""
+    config = preset(name, image_size=(16, 16), label_dim=changes.pop("label_dim", 0)).model
+    small = {
+        f"{network}.{key}": value
+        for network in ("synthesis", "discriminator")
+        for key, value in (("channel_base", 64), ("channel_max", 8))
+    }
+    small |= {"z_dim": 8, "w_dim": 8, "discriminator.mapping.num_layers": 1}
+    small["mapping.num_layers"] = min(config.mapping.num_layers, 2)
+    if config.synthesis.alias_free is not None:
+        small |= {"synthesis.alias_free.num_layers": 5, "synthesis.alias_free.margin": 3}
+    model = build(override(config, small), seed=1)
+    generator = torch.Generator().manual_seed(0)
+    for tensor_name, tensor in model.generator.state_dict().items():
+        if tensor_name.endswith(("noise_strength", "w_avg")) or ".bias" in tensor_name:
+            tensor.add_(torch.randn(tensor.shape, generator=generator) * 0.3)
+    return model
+
+
+def picture(path: Path, size: tuple[int, int], seed: int, mode: str = "RGB") -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], len(mode)), dtype=np.uint8)
+    Image.fromarray(pixels[..., 0] if mode == "L" else pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that the rows name."""
+    folder = tmp_path_factory.mktemp("inputs")
+    models = {"plain": tiny("stylegan2-f"), "cond": tiny("stylegan2-f", label_dim=2), "progan": tiny("progan")}
+    models["sg3"] = tiny("stylegan3-t")
+    for name, model in models.items():
+        sgkit.save(model, folder / f"{name}.safetensors")
+        (folder / f"{name}.safetensors").rename(folder / name)
+    plain = models["plain"]
+    z = plain.sample_z([7])
+    save_latents(Latents(space="z", values={"z": z}, names=("z",)), folder / "z.npz")
+    save_latents(Latents(space="w", values={"w": plain.map(z)[:, 0]}, names=("w",)), folder / "w.npz")
+    np.savez(folder / "rows.npz", w=plain.map(plain.sample_z(range(plain.num_ws)))[:, 0].numpy())
+    for group in ("a", "b"):
+        (folder / "photos" / group).mkdir(parents=True)
+    for seed in range(6):
+        picture(folder / "photos" / "ab"[seed % 2] / f"{seed}.png", (12 + seed, 14), seed)
+    picture(folder / "photos" / "b" / "again.png", (12, 14), 0)
+    for name, size, mode in (
+        ("photo.png", (16, 16), "RGB"),
+        ("clear.png", (16, 16), "RGBA"),
+        ("large.jpg", (640, 640), "RGB"),
+    ):
+        picture(folder / name, size, 9, mode)
+    Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 16).save(folder / "deep.png")
+    (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:100])
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:])
+    names = sorted(path.relative_to(folder / "photos").as_posix() for path in (folder / "photos").rglob("*.png"))
+    (folder / "table.csv").write_text("file,a,b\n" + "".join(f"{n},{i % 2},{i % 3}\n" for i, n in enumerate(names)))
+    points = [3, 4, 9, 4, 6, 6, 4, 9, 8, 9]
+    for name, move in (("one.csv", 0), ("two.csv", 1)):
+        rows = "".join(f"{n},{','.join(str(p + move) for p in points)}\n" for n in names)
+        (folder / name).write_text(
+            "file,lefteye_x,lefteye_y,righteye_x,righteye_y,nose_x,nose_y,leftmouth_x,leftmouth_y,"
+            "rightmouth_x,rightmouth_y\n" + rows
+        )
+    assert (
+        main(["prepare", str(folder / "photos"), "--size", "16", "--out", str(folder / "store"), "--labels", "folders"])
+        == 0
+    )
+    return folder
+
+
+# ----------------------------------------------------------------------------------------------- outcomes
+
+
+def content(path: Path) -> object:
+    """What a file holds, without how it was made."""
+    if path.suffix == ".png":
+        with Image.open(path) as image:
+            return image.size, image.tobytes()
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return {name: file[name].tolist() for name in file.files}
+    if path.name == "header.json":
+        header = json.loads(path.read_text())
+        return {key: value for key, value in header.items() if key not in ("created", "sources", "parts", "command")}
+    return None if path.suffix in (".json", ".jsonl", ".mdb", ".log") else path.read_bytes()
+
+
+@pytest.fixture
+def outcome(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[Any, ...]]:
+    """Runs a line in a new folder with the inputs: exit code, what it wrote, what it said on both streams."""
+    count = iter(range(9))
+
+    def run(line: str) -> tuple[Any, ...]:
+        folder = tmp_path / f"run{next(count)}"
+        folder.mkdir()
+        for entry in inputs.iterdir():
+            (folder / entry.name).symlink_to(entry)
+        monkeypatch.chdir(folder)
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main(shlex.split(line))
+        written = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        files = {os.fspath(path.relative_to(folder)): content(path) for path in written}
+        said = re.sub(r"\(?\d+:\d\d\)?|time +\S+", "", out.getvalue()).replace(str(folder), "")
+        return code, files, said, err.getvalue()
+
+    return run
+
+
+@pytest.mark.parametrize("row", CHANGES, ids=lambda row: row.replace(" ", "-"))
+def test_an_option_changes_the_result(row: str, outcome: Callable[[str], tuple[Any, ...]]) -> None:
+    line, added = CHANGES[row]
+    plain, changed = outcome(line), outcome(f"{line} {added}")
+    fails = {"prepare any_size": (2, 0), "prepare on_error": (0, 1), "prepare max_bad": (0, 1)}
+    assert (plain[0], changed[0]) == fails.get(row, (0, 0)), plain[3] + changed[3]
+    assert plain[1:3] != changed[1:3]
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_an_option_without_effect_is_refused(row: str, outcome: Callable[[str], tuple[Any, ...]]) -> None:
+    line, _, added = row.partition(" | ")
+    code, files, said, message = outcome(f"{line} {added}")
+    assert (code, files, said) == (2, {}, ""), message
+    assert added.split()[0] in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        G,
+        "generate plain --out a.png --latents",
+        M,
+        I,
+        "interpolate plain --out a.gif --frames 2",
+        W,
+        "convert plain a.pt",
+    ],
+)
+def test_what_exists_is_overwritten_only_with_force(
+    line: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for entry in inputs.iterdir():
+        (tmp_path / entry.name).symlink_to(entry)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)
+    target = words[words.index("--out") + 1] if "--out" in words else words[-1]
+    assert main(words) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main(words) == 1
+    shown = capsys.readouterr().err
+    assert target in shown
+    assert "exists already; nothing was changed" in shown
+    assert "--force" in shown
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert main([*words, "--force"]) == 0
+
+
+def test_numbers_must_be_finite_in_every_option() -> None:
+    checked = []
+    for name in parameters():
+        *words, parameter = name.split()
+        command = load_command(words[0])
+        command = command.commands[words[1]] if len(words) > 1 else command
+        kinds = {one.name: str(one.type_descriptor.annotation) for one in command.params}
+        if "float" in kinds[parameter]:
+            checked.append(name)
+            for value in (math.nan, math.inf, -math.inf):
+                with pytest.raises(UsageError, match=rf"--{parameter.replace('_', '-')}.*not finite"):
+                    command.callback(**{parameter: value})
+    assert {"interpolate fps", "project lr", "panorama overlap", "metrics psi", "train kimg"} <= set(checked)
+
+
+@pytest.mark.parametrize(
+    "line", [f"{G} --psi nan", f"{G} --psi 1,inf", f"{I} --fps inf", f"{P} --lr nan", f"{F} --psi nan"]
+)
+def test_what_is_typed_must_be_finite(line: str, outcome: Callable[[str], tuple[Any, ...]]) -> None:
+    code, files, said, message = outcome(line)
+    assert (code, files, said) == (2, {}, ""), message
