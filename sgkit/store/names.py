@@ -36,6 +36,7 @@ SYSTEM_NAMES = frozenset(
 """Files and folders that operating systems and photo programs leave, in lower case."""
 PLAIN = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*(?<! )", re.ASCII)
 """Paths that are written in their one form already."""
+_SUFFIX = re.compile(r".+(\.\w+)(?:[?#].*)?", re.DOTALL)
 MOST_PARTS = 8
 """Folders at the end of a path that are compared."""
 
@@ -45,7 +46,7 @@ def suffix_of(name: str) -> str:
     base = name.rsplit("/", 1)[-1]
     if "." not in base[1:]:
         return ""
-    match = re.fullmatch(r".+(\.\w+)(?:[?#].*)?", base, re.DOTALL)
+    match = _SUFFIX.fullmatch(base)
     return match[1].lower() if match else ""
 
 

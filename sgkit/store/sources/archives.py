@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import lzma
 import tarfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from sgkit.errors import InputError
-from sgkit.runtime.limits import read_stream
+from sgkit.runtime.limits import check_size, limit_of, open_regular, read_stream
 from sgkit.runtime.sniff import START
 from sgkit.store.label_files import LabelFile
 from sgkit.store.names import has_image_suffix
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import DATASET_JSON, label_files_of, sort_files
+from sgkit.store.sources.tars import DAMAGED_ARCHIVE, members, open_tar
 
 __all__ = ["TarReader", "TarSource"]
 
-_TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+_NOT_A_FILE = "a link, device, pipe or sparse file; of an archive, only plain files are read"
+Place = tuple[int, int] | None
+"""Where a member's bytes begin in an uncompressed archive, and their number; ``None`` for what is not a file."""
 
 
 class TarReader:
@@ -30,9 +30,10 @@ class TarReader:
     def read(self, item: Item) -> bytes:
         """The bytes of the member; fewer than its header promises when the archive ends early."""
         if item.locator is None:
-            raise OSError("a link, device or pipe; of an archive, only files are read")
+            raise OSError(_NOT_A_FILE)
         offset, length = item.locator
-        with Path(self.path).open("rb") as file:
+        check_size(length, name=item.name, kind="image")
+        with open_regular(self.path) as file:
             file.seek(offset)
             return file.read(length)
 
@@ -50,23 +51,22 @@ class TarSource(Source):
         self.streamed = _is_compressed(given)
         self._json: dict[str, bytes] = {}
         try:
-            with self._open() as archive:
+            with open_tar(given) as archive:
                 self._list(archive)
-        except _TAR_ERRORS as error:
+        except DAMAGED_ARCHIVE as error:
             raise InputError(f"{given} cannot be read as a tar file: {error}. Is it complete?") from error
 
     def _list(self, archive: tarfile.TarFile) -> None:
         """Find the images: of members with the same name the last one, in the archive's order."""
-        last: dict[str, tuple[int, tarfile.TarInfo, bytes]] = {}
-        for place, member in enumerate(_files(archive)):
-            start = b""
-            if member.isfile() and not has_image_suffix(member.name):
-                start = self._look(archive, member)
-            last[member.name] = (place, member, start)
+        last: dict[str, tuple[int, Place, bytes]] = {}
+        for number, member in enumerate(members(archive)):
+            place = _place(member)
+            start = b"" if place is None or has_image_suffix(member.name) else self._look(archive, member)
+            last[member.name] = (number, place, start)
         images, self.unused = sort_files(last, lambda name: _start_of(*last[name][1:]))
-        chosen = sorted((last[name][:2] for name in images), key=lambda found: found[0])
+        chosen = sorted((last[name][0], name) for name in images)
         self._numbers = {place: number for number, (place, _) in enumerate(chosen)}
-        self._members = [(m.name, (m.offset_data, m.size) if m.isfile() else None) for _, m in chosen]
+        self._members = [(name, last[name][1]) for _, name in chosen]
 
     def _look(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         """The first bytes of a member without an image's name; a file of labels is kept, as a stream passes once."""
@@ -83,9 +83,6 @@ class TarSource(Source):
         """The rows of ``dataset.json``, at the root or below."""
         return label_files_of(self.unused, lambda name: self._json[name], self.given)
 
-    def _open(self) -> tarfile.TarFile:
-        return tarfile.open(self.given, "r|*" if self.streamed else "r:")
-
     def __len__(self) -> int:
         return len(self._members)
 
@@ -95,12 +92,11 @@ class TarSource(Source):
     def stream(self, start: int) -> Iterator[Item]:
         """The members from ``start`` on, with their bytes."""
         try:
-            with self._open() as archive:
-                for place, member in enumerate(_files(archive)):
-                    if self._numbers.get(place, -1) >= start:
-                        file = archive.extractfile(member) if member.isfile() else None
-                        yield Item(member.name, None, None, None if file is None else file.read())
-        except _TAR_ERRORS as error:
+            with open_tar(self.given) as archive:
+                for number, member in enumerate(members(archive)):
+                    if self._numbers.get(number, -1) >= start:
+                        yield _item(archive, member)
+        except DAMAGED_ARCHIVE as error:
             raise InputError(
                 f"Source {self.given} failed: {error}. What is stored is safe; run the same command again to continue."
             ) from error
@@ -110,17 +106,25 @@ class TarSource(Source):
         return TarReader(self.given)
 
 
-def _files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    return (member for member in archive if not member.isdir())
+def _place(member: tarfile.TarInfo) -> Place:
+    return (member.offset_data, member.size) if member.isfile() and not member.issparse() else None
 
 
-def _start_of(member: tarfile.TarInfo, start: bytes) -> bytes:
-    if not member.isfile():
-        raise OSError("a link, device or pipe; of an archive, only files are read")
+def _item(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Item:
+    """A member with its bytes; without them where the reader refuses it."""
+    place = _place(member)
+    file = archive.extractfile(member) if place and 0 <= member.size <= limit_of("image") else None
+    payload = None if file is None else read_stream(file, name=member.name, kind="image")
+    return Item(member.name, place, None, payload)
+
+
+def _start_of(place: Place, start: bytes) -> bytes:
+    if place is None:
+        raise OSError(_NOT_A_FILE)
     return start
 
 
 def _is_compressed(path: str) -> bool:
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(6)
     return start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"))

@@ -21,7 +21,7 @@ from sgkit.errors import CheckpointError, InputError
 from sgkit.runtime import limits
 from sgkit.store.header import LabelSchema
 from sgkit.store.sources.base import Item, Reader, Source
-from sgkit.store.sources.tars import DAMAGED_ARCHIVE, open_tar
+from sgkit.store.sources.tars import DAMAGED_ARCHIVE, members, open_tar
 from sgkit.unpickle import loads
 from sgkit.unpickle.arrays import ArrayRecord
 
@@ -139,7 +139,7 @@ def _bytes_of(path: Path, member: str) -> bytes:
     if path.is_dir():
         return limits.read_file(path / member, kind="image")
     with open_tar(path) as archive:
-        info = archive.getmember(member)
+        info = next(info for info in members(archive) if info.name == member)  # forward only: it may be a stream
         file = archive.extractfile(info)
         assert file is not None, "a regular file"
         return limits.read_stream(cast(BinaryIO, file), name=f"{member} in {path}", kind="image", declared=info.size)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from sgkit.errors import InputError
-from sgkit.runtime.limits import read_file, read_stream
+from sgkit.runtime.limits import read_file
 from sgkit.runtime.sniff import START
 from sgkit.store.label_files import LabelFile, decode_text
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import file_start, label_files_of, sort_files, walk
+from sgkit.store.sources.zips import DAMAGED_ZIP, member_start, open_zip, read_member
 
 __all__ = ["FilesSource", "FolderReader", "FolderSource", "ListSource", "ZipReader", "ZipSource"]
 
@@ -115,9 +115,6 @@ class FilesSource(Source):
         return FolderReader(".")
 
 
-_ZIP_ERRORS = (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error, ValueError)
-
-
 class ZipReader:
     """Reads members of a zip file; opened once in each process."""
 
@@ -131,24 +128,16 @@ class ZipReader:
     def read(self, item: Item) -> bytes:
         """The bytes of the member."""
         archive = self._archive()
-        try:
-            with archive.open(item.locator) as file:
-                declared = archive.getinfo(item.locator).file_size
-                return read_stream(file, name=item.name, kind="image", declared=declared)
-        except _ZIP_ERRORS as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        return read_member(archive, archive.getinfo(item.locator), name=item.name, kind="image")
 
     def start(self, item: Item) -> bytes:
         """The first bytes of the member."""
-        try:
-            with self._archive().open(item.locator) as file:
-                return file.read(START)
-        except _ZIP_ERRORS as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        archive = self._archive()
+        return member_start(archive, archive.getinfo(item.locator), START)
 
     def _archive(self) -> zipfile.ZipFile:
         if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), zipfile.ZipFile(self.path))
+            self._open = (os.getpid(), open_zip(self.path))
         return self._open[1]
 
 
@@ -160,21 +149,17 @@ class ZipSource(Source):
     def __init__(self, given: str) -> None:
         super().__init__(given)
         try:
-            with zipfile.ZipFile(given) as archive:
+            with open_zip(given) as archive:
                 members = {info.filename: _name(info) for info in archive.infolist() if not info.is_dir()}
                 taken = Counter(members.values())
                 self._members = {name if taken[name] == 1 else raw: raw for raw, name in members.items()}
                 images, self.unused = sort_files(sorted(self._members), lambda name: self._start(archive, name))
-        except (zipfile.BadZipFile, OSError) as error:
+        except (*DAMAGED_ZIP, OSError) as error:
             raise InputError(f"{given} cannot be opened as a zip file: {error}. Is it complete?") from error
         self.names = sorted(images)
 
     def _start(self, archive: zipfile.ZipFile, name: str) -> bytes:
-        try:
-            with archive.open(self._members[name]) as file:
-                return file.read(START)
-        except _ZIP_ERRORS as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+        return member_start(archive, archive.getinfo(self._members[name]), START)
 
     def label_file(self) -> LabelFile | None:
         """The rows of ``dataset.json``, at the root or below."""
@@ -182,10 +167,10 @@ class ZipSource(Source):
 
     def _read_json(self, name: str) -> bytes:
         try:
-            with zipfile.ZipFile(self.given) as archive, archive.open(self._members[name]) as file:
-                size = archive.getinfo(self._members[name]).file_size
-                return read_stream(file, name=f"{name} in {self.given}", kind="JSON", declared=size)
-        except _ZIP_ERRORS as error:
+            with open_zip(self.given) as archive:
+                member = archive.getinfo(self._members[name])
+                return read_member(archive, member, name=f"{name} in {self.given}", kind="JSON")
+        except (*DAMAGED_ZIP, OSError) as error:
             raise InputError(
                 f"{name} in {self.given} cannot be read: {error}. Make the archive again, or use --labels none."
             ) from error

@@ -1,4 +1,4 @@
-"""Tar files, opened so that no header in them takes the memory: what tarfile reads at once is bounded."""
+"""Tar files, opened so that nothing in them takes the machine: reads are bounded, and bombs are refused."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from sgkit.errors import InputError
 from sgkit.runtime import limits
 
-__all__ = ["DAMAGED_ARCHIVE", "open_tar"]
+__all__ = ["DAMAGED_ARCHIVE", "members", "open_tar"]
 
-DAMAGED_ARCHIVE = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
+DAMAGED_ARCHIVE = (
+    *(tarfile.TarError, EOFError, OSError, ValueError, OverflowError, IndexError, KeyError, RecursionError),
+    *(zlib.error, lzma.LZMAError),
+)
 """What reading a damaged archive raises."""
 MOST_AT_ONCE = 1 << 24
 """Bytes of an extended header, which tarfile reads whole; a few hundred are usual, and files are read in pieces."""
+MOST_EMPTY_READS = 8
+"""Reads at the end of a file, where some loops of tarfile would wait for more without end."""
+BOMB_BYTES, BOMB_RATIO = 1 << 27, 100
+"""An archive that has unpacked to this many bytes must not be this many times smaller: images are 1 to 20 times."""
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+_ZSTD = b"\x28\xb5"
 
 
 @contextmanager
@@ -28,24 +37,69 @@ def open_tar(path: str | Path) -> Iterator[tarfile.TarFile]:
     """A tar file, compressed or not, for reading its members in order.
 
     Raises:
+        InputError: it is compressed in a way that is not read.
         OSError: it is not a regular file. Anything else of :data:`DAMAGED_ARCHIVE`: it is no tar file, or damaged.
     """
     with limits.open_regular(path) as file:
-        opener = _OPENERS.get(file.read(2))
+        start = file.read(2)
+        if start == _ZSTD:
+            raise InputError(f"{path} is compressed with zstd, which is not read. Unpack it first: zstd -d {path}")
+        opener = _OPENERS.get(start)
         file.seek(0)
-        unpacked = file if opener is None else cast(Any, opener)(file)
-        with tarfile.open(fileobj=cast(Any, _Bounded(unpacked)), mode="r:") as archive:
+        bounded: Any = _Bounded(file) if opener is None else _Unpacked(file, cast(Any, opener)(file), str(path))
+        with tarfile.open(fileobj=bounded, mode="r:") as archive:
             yield archive
 
 
+def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members that are not folders, in order; the archive does not remember them."""
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]
+        if not member.isdir():
+            yield member
+
+
 class _Bounded:
-    """A file that refuses to read much at once."""
+    """A file that refuses to read much at once, and to be read at its end again and again."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
+        self._empty = 0
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= MOST_AT_ONCE:
             raise tarfile.ReadError(f"a header in it claims {size} bytes; {MOST_AT_ONCE} are allowed")
-        return cast(bytes, self._file.read(size))
+        data = cast(bytes, self._file.read(size))
+        self._empty = 0 if data or not size else self._empty + 1
+        if self._empty > MOST_EMPTY_READS:
+            raise tarfile.ReadError("it ends in the middle of a header")
+        return data
+
+
+class _Unpacked(_Bounded):
+    """The content of a compressed file, from beginning to end; refuses to unpack a decompression bomb."""
+
+    def __init__(self, packed: Any, unpacked: Any, name: str) -> None:
+        super().__init__(unpacked)
+        self._packed = packed
+        self._name = name
+        self._position = 0
+        self.seek, self.tell = self._skip_to, lambda: self._position
+
+    def read(self, size: int = -1) -> bytes:
+        data = super().read(size)
+        self._position += len(data)
+        if self._position > BOMB_BYTES and self._position > BOMB_RATIO * max(self._packed.tell(), 1):
+            raise limits.TooLargeError(
+                f"{self._name} unpacks to more than {BOMB_RATIO} times its size, as decompression bombs do. If it is "
+                "genuine, unpack it yourself and give the folder."
+            )
+        return data
+
+    def _skip_to(self, position: int) -> int:
+        if position < self._position:
+            raise tarfile.ReadError("a header in it leads backwards")
+        while self._position < position and self.read(min(limits.CHUNK, position - self._position)):
+            pass
+        return self._position
