@@ -118,7 +118,7 @@ def _show_info(result: StoreInfo) -> None:
             "encoding": header.encoding,
             "filter, crop": f"{header.filter}, {header.crop}",
             "labels": label_facts(header.labels, counts),
-            "enlarged": f"{header.enlarged:,}",
+            "changed": counted(header.changed),
             "duplicates": f"{header.repeated:,}",
             "parts": len(header.parts),
             "disk": f"{result.bytes_on_disk / 2**20:,.1f} MiB (images: {result.bytes_of_images / 2**20:,.1f} MiB)",

@@ -286,6 +286,7 @@ def _show(result: PrepareResult) -> None:
         report.note(f"This part is done. The header is written when parts {missing} are.")
         return
     from sgkit.store.overview import counted, label_facts
+    from sgkit.store.process import CHANGES
 
     listed = f", see {result.path / 'report.jsonl'}" if header.skipped or header.unused else ""
     images = f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}"
@@ -293,7 +294,7 @@ def _show(result: PrepareResult) -> None:
         {
             "store": result.path,
             "images": images,
-            "enlarged": f"{header.enlarged:,}",
+            "changed": counted(header.changed),
             "duplicates": f"{header.repeated:,}",
             "labels": label_facts(header.labels, header.label_counts),
             "left out": f"{counted(header.skipped)}{listed}",
@@ -302,11 +303,8 @@ def _show(result: PrepareResult) -> None:
         }
     )
     show_labels(header.labels, header.label_counts)
-    if header.enlarged:
-        report.note(
-            f"{header.enlarged:,} images have fewer pixels than their size and were enlarged. To leave them out, use "
-            "--no-enlarge."
-        )
+    for change, count in header.changed.items():
+        report.note(f"{count:,} images {CHANGES[change]}.")
     if header.repeated:
         report.note(f"{header.repeated:,} images repeat the pixels of another. To skip them, use --dedupe exact.")
     for text in header.notes:

@@ -50,7 +50,7 @@ class BuildState:
     num_items: int = 0
     num_images: int = 0
     num_bytes: int = 0
-    enlarged: int = 0
+    changed: dict[str, int] = field(default_factory=dict)
     report_bytes: int = 0
     """Length of the report that belongs to this state; what lies beyond was written by a run that was killed."""
     skipped: dict[str, int] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def build_part(job: PartJob, on_state: Callable[[BuildState], None]) -> PartInfo
         num_bytes=state.num_bytes,
         skipped=dict(sorted(state.skipped.items())),
         per_source=tuple((images, skipped) for images, skipped in state.per_source),
-        enlarged=state.enlarged,
+        changed=dict(sorted(state.changed.items())),
     )
 
 
@@ -204,10 +204,10 @@ def _admit(
         return []
     images = [image for image in outcome.images if _is_new(job, outcome, image, state, report, finder)]
     for image in images:
-        if image.enlarged:
-            state.enlarged += 1
+        for change, detail in image.changes.items():
+            state.changed[change] = state.changed.get(change, 0) + 1
             name = outcome.item.name + image.suffix
-            report.add(source=given, name=name, reason="enlarged", detail=image.enlarged, used=True)
+            report.add(source=given, name=name, reason=change, detail=detail, used=True)
     stored_label = label_bytes(job.plan.labeller.schema, label)
     records = [Record(image.images, stored_label, _meta(outcome, image)) for image in images]
     state.num_images += len(records)

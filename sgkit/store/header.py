@@ -108,8 +108,8 @@ class PartInfo(Config):
     """Reason -> number of files left out."""
     per_source: tuple[tuple[int, int], ...] = ()
     """(images, files left out) of each source."""
-    enlarged: int = 0
-    """Images made from fewer pixels than they have."""
+    changed: dict[str, int] = field(default_factory=dict)
+    """Change, as in :data:`sgkit.store.process.CHANGES` -> number of images that lost or gained something by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +132,8 @@ class Header(Config):
     skipped: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
     """Reason -> number of files of the sources that are not images, and were not looked at."""
-    enlarged: int = 0
-    """Images made from fewer pixels than they have."""
+    changed: dict[str, int] = field(default_factory=dict)
+    """Change, as in :data:`sgkit.store.process.CHANGES` -> number of images that lost or gained something by it."""
     repeated: int = 0
     """Images with the same pixels as an earlier one."""
     label_counts: tuple[int, ...] = ()

@@ -25,7 +25,16 @@ from sgkit.store.bands import bands
 from sgkit.store.deep import FULL_BITS, is_deep, second_bytes, to_8_bits
 from sgkit.store.truncation import missing_rows
 
-__all__ = ["FORMATS", "MODE_OF_CHANNELS", "BadImageError", "Payload", "decode_image", "open_picture"]
+__all__ = [
+    "FORMATS",
+    "MODE_OF_CHANNELS",
+    "BadImageError",
+    "Payload",
+    "decode_image",
+    "has_frames",
+    "is_flattened",
+    "open_picture",
+]
 
 Payload = bytes | np.ndarray
 """What a source gives for an image: the bytes of a file, or uint8 pixels [height, width(, channels)]."""
@@ -185,21 +194,56 @@ def decode_image(
                 raise BadImageError("truncated", missing)
             del payload
 
+            flattened = False
+
             def finished(box: tuple[int, int, int, int]) -> Image.Image:
+                nonlocal flattened
                 band = image.crop(box)
+                flattened = flattened or (mode != "RGBA" and _is_transparent(band))
                 if deep:
                     band = to_8_bits(band, second and second.crop(box), bits=bits)
                 return _to_mode(_to_srgb(band), mode, background)
 
             plain = not (deep or image.info.get("icc_profile") or "transparency" in image.info)
             result = image if image.mode == mode and plain else _join(image, mode, finished)
-            return _turned(result, orientation)
+            turned = _turned(result, orientation)
+            turned.info[_FLATTENED] = flattened
+            return turned
     except BadImageError:
         raise
     except Image.DecompressionBombWarning as error:
         raise BadImageError("decompression bomb", str(error)) from None
     except Exception as error:  # Pillow's decoders raise errors of many types for damaged data
         raise _undecodable(error) from None
+
+
+_FLATTENED = "sgkit flattened"
+"""Key of a decoded image's ``info``: whether transparency was replaced by the background."""
+_FRAMED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
+"""Formats whose further frames are images of their own; in others they are previews, masks or smaller sizes."""
+
+
+def has_frames(image: Image.Image) -> bool:
+    """Whether an opened image is the first of several frames or pages."""
+    if image.format not in _FRAMED:
+        return False
+    try:
+        with _pillow_limit(None):
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # damage further on in the file
+        return True
+
+
+def is_flattened(image: Image.Image) -> bool:
+    """Whether a decoded image was transparent, and is not any more."""
+    return bool(image.info.get(_FLATTENED))
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+        return False
+    low, _ = image.convert("RGBA").getchannel("A").getextrema()
+    return isinstance(low, (int, float)) and low < 255
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

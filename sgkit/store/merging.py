@@ -10,7 +10,7 @@ import numpy as np
 import sgkit
 from sgkit.errors import InputError
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo, size_text
-from sgkit.store.plan import read_parts
+from sgkit.store.plan import add_up, read_parts
 from sgkit.store.records import PartWriter, Record, StoreReader, label_bytes
 
 __all__ = ["combine_labels", "copy_records", "merged_header"]
@@ -108,7 +108,7 @@ def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: P
         labels=schema,
         sources=tuple(sources),
         parts=(part,),
-        enlarged=sum(header.enlarged for header in headers),
+        changed=add_up([header.changed for header in headers]),
         repeated=contents.repeated,
         label_counts=contents.label_counts,
         settings={"merged": [header.settings for header in headers]},

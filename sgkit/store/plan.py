@@ -27,7 +27,7 @@ from sgkit.store.sources import Source, open_sources
 from sgkit.store.sources.listing import tables_among
 from sgkit.text import printable
 
-__all__ = ["Contents", "PrepareOptions", "PreparePlan", "check_same", "make_plan", "read_parts"]
+__all__ = ["Contents", "PrepareOptions", "PreparePlan", "add_up", "check_same", "make_plan", "read_parts"]
 
 HEIF_HINT = (
     "{:,} HEIC images were left out. To read them, install pillow-heif with: pip install 'stylegan-sgkit[heic]', and "
@@ -147,7 +147,7 @@ class PreparePlan:
             StoreError: no image is left.
         """
         num_images = sum(part.num_images for part in parts)
-        skipped = _add_up([part.skipped for part in parts])
+        skipped = add_up([part.skipped for part in parts])
         hints = [HEIF_HINT.format(skipped[NEEDS_HEIF])] if NEEDS_HEIF in skipped else []
         if num_images == 0:
             reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
@@ -171,7 +171,7 @@ class PreparePlan:
             parts=tuple(parts),
             skipped=skipped,
             unused=dict(sorted(Counter(file.reason for source in self.sources for file in source.unused).items())),
-            enlarged=sum(part.enlarged for part in parts),
+            changed=add_up([part.changed for part in parts]),
             repeated=contents.repeated,
             label_counts=contents.label_counts,
             notes=tuple(map(printable, (*self.notes, *hints))),
@@ -308,6 +308,7 @@ def _first_reported(folder: Path) -> str:
     return ""
 
 
-def _add_up(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+def add_up(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    """Name -> sum over all ``counts``."""
     names = sorted({name for count in counts for name in count})
     return {name: sum(count.get(name, 0) for count in counts) for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -17,10 +17,18 @@ from sgkit.store.duplicates import perceptual_hash
 from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
 from sgkit.store.faces import Landmarker, cut_face, face_side
 from sgkit.store.header import check_image_size, image_sizes, size_text
-from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
+from sgkit.store.images import BadImageError, Payload, decode_image, has_frames, is_flattened, open_picture
 
-__all__ = ["ImageOptions", "ProcessedImage", "pixels_of", "process"]
+__all__ = ["CHANGES", "ENLARGED", "FIRST_FRAME", "FLATTENED", "ImageOptions", "ProcessedImage", "pixels_of", "process"]
 
+ENLARGED, FIRST_FRAME, FLATTENED = "enlarged", "first of several frames", "laid on the background"
+CHANGES = {
+    ENLARGED: "have fewer pixels than their size and were enlarged. To skip them, use --no-enlarge",
+    FIRST_FRAME: "are the first frame or page of several. To skip them, use --animated refuse",
+    FLATTENED: "were transparent and have a background now. To choose its colour, use --background; to keep "
+    "transparency, --channels 4",
+}
+"""What is done to images that users should know, and what they can do about it."""
 DECODE_MARGIN = 3.0
 """Scaled JPEG decoding leaves at least this many pixels for each one that is kept."""
 
@@ -99,8 +107,8 @@ class ProcessedImage:
     """``WxH`` -> record."""
     pixel_hash: str
     perceptual_hash: int | None = None
-    enlarged: str = ""
-    """``40x40 to 64x64`` where it has more pixels than the part of the picture that it was made from."""
+    changes: dict[str, str] = field(default_factory=dict)
+    """Key of :data:`CHANGES` -> more about it, such as ``40x40 to 64x64``."""
 
 
 def process(
@@ -115,6 +123,7 @@ def process(
     """
     picture = open_picture(payload, max_pixels=options.max_pixels, refuse_animated=options.animated == "refuse")
     _check_shape(picture.size, options)
+    several = has_frames(picture)
     crop, size = options.parsed_crop, options.size
 
     def boxes(upright: tuple[int, int]) -> list[tuple[float, float, float, float]]:
@@ -137,11 +146,14 @@ def process(
             (cut(upright, box, size, filter_name=options.filter), _enlarged((box[2] - box[0], box[3] - box[1]), size))
             for box in boxes(upright.size)
         ]
+    found = ((FIRST_FRAME, several), (FLATTENED, is_flattened(upright)))
+    changes = {name: "" for name, holds in found if holds}
     kept = cuts if options.enlarge else [found for found in cuts if not found[1]]
     if not kept:
         raise BadImageError("too small", f"would be enlarged from {cuts[0][1]}")
     return [
-        _finish(image, f"#{i}" if len(kept) > 1 else "", options, enlarged) for i, (image, enlarged) in enumerate(kept)
+        _finish(image, f"#{i}" if len(kept) > 1 else "", options, {**changes, **({ENLARGED: size} if size else {})})
+        for i, (image, size) in enumerate(kept)
     ]
 
 
@@ -194,7 +206,7 @@ def _planes(image: Image.Image) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _finish(image: Image.Image, suffix: str, options: ImageOptions, enlarged: str) -> ProcessedImage:
+def _finish(image: Image.Image, suffix: str, options: ImageOptions, changes: dict[str, str]) -> ProcessedImage:
     pixels = _planes(image)
     if options.image_size != options.size:  # wide: bars above and below
         above = (options.image_size[0] - options.size[0]) // 2
@@ -204,4 +216,4 @@ def _finish(image: Image.Image, suffix: str, options: ImageOptions, enlarged: st
     levels = zip(sizes, pyramid(pixels, sizes), strict=True)
     records = {size_text(size): encode(level, options.encoding) for size, level in levels}
     perceptual = perceptual_hash(pixels) if options.dedupe == "near" else None
-    return ProcessedImage(suffix, records, pixel_hash(pixels), perceptual, enlarged)
+    return ProcessedImage(suffix, records, pixel_hash(pixels), perceptual, changes)

@@ -205,7 +205,7 @@ def photos(root: Path) -> Path:
 
 def test_enlarged_images_are_counted_reported_and_left_out_on_wish(tmp_path: Path) -> None:
     header = made(photos(tmp_path), tmp_path / "store", size=(16, 16))
-    assert (header.num_images, header.enlarged) == (3, 1)
+    assert (header.num_images, header.changed) == (3, {"enlarged": 1})
     (line,) = map(json.loads, (tmp_path / "store" / "report.jsonl").read_text().splitlines())
     assert (line["name"], line["reason"], line["detail"], line["used"]) == (
         "cat/b.png",
@@ -214,9 +214,9 @@ def test_enlarged_images_are_counted_reported_and_left_out_on_wish(tmp_path: Pat
         True,
     )
     without = made(tmp_path / "photos", tmp_path / "other", size=(16, 16), enlarge=False)
-    assert (without.num_images, without.enlarged, without.skipped) == (2, 0, {"too small": 1})
+    assert (without.num_images, without.changed, without.skipped) == (2, {}, {"too small": 1})
     tiles = made(tmp_path / "photos", tmp_path / "tiles", size=(16, 16), crop="random:3", enlarge=False)
-    assert (tiles.num_images, tiles.enlarged) == (6, 0)
+    assert (tiles.num_images, tiles.changed) == (6, {})
 
 
 def test_the_summary_counts_classes_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,19 +228,38 @@ def test_the_summary_counts_classes_and_files(tmp_path: Path, capsys: pytest.Cap
     assert main(command) == 0
     shown = capsys.readouterr()
     words = " ".join(shown.out.split())
-    assert "images 3 of 16x16x3 enlarged 1 duplicates 0 labels class (3); 1 without images" in words
+    assert "images 3 of 16x16x3 changed 1 (1 enlarged) duplicates 0 labels class (3); 1 without images" in words
     assert "left out 1 (1 empty)" in words
     assert "other files 2 (1 label file, 1 system file)" in words
     assert "0 2 1 0 2 1" in words
     assert "--no-enlarge" in shown.err
     assert main(["data", "info", out]) == 0
     again = " ".join(capsys.readouterr().out.split())
-    assert "class (3); 1 without images enlarged 1 duplicates 0" in again
+    assert "class (3); 1 without images changed 1 (1 enlarged) duplicates 0" in again
     assert main(["data", "info", out, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["classes"] == {"0": 2, "1": 0, "2": 1}
     assert found["header"]["label_counts"] == [2, 0, 1]
-    assert (found["header"]["enlarged"], found["header"]["unused"]) == (1, {"label file": 1, "system file": 1})
+    assert (found["header"]["changed"], found["header"]["unused"]) == (
+        {"enlarged": 1},
+        {"label file": 1, "system file": 1},
+    )
+
+
+def test_frames_and_transparency_that_are_lost_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    frames = [Image.new("RGB", (8, 8), (value, 0, 0)) for value in (0, 99)]
+    for name in ("a.gif", "b.png", "c.tif", "d.webp"):
+        frames[0].save(tmp_path / "in" / name, save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "in" / "e.gif")
+    for alpha in (255, 254):
+        frames[0].convert("RGBA").putalpha(alpha)
+        image = Image.new("RGBA", (8, 8), (1, 2, 3, alpha))
+        image.save(tmp_path / "in" / f"alpha-{alpha}.png")
+    header = made(tmp_path / "in", tmp_path / "store")
+    assert header.changed == {"first of several frames": 4, "laid on the background": 1}
+    assert made(tmp_path / "in", tmp_path / "alpha", channels=4).changed == {"first of several frames": 4}
+    assert made(tmp_path / "in", tmp_path / "refused", animated="refuse").skipped == {"animated": 4}
 
 
 def test_duplicates_are_counted_where_they_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

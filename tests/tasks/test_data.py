@@ -275,4 +275,4 @@ def test_what_could_not_work_is_said_before_anything_is_read(
 def test_a_size_for_other_uses_than_training(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["prepare", str(folder), "--out", str(tmp_path / "s"), "--size", "60", "--workers", "1"]
     assert main([*command, "--any-size"]) == 0
-    assert "9 of 60x60x3 enlarged 9" in " ".join(capsys.readouterr().out.split())
+    assert "9 of 60x60x3 changed 9 (9 enlarged)" in " ".join(capsys.readouterr().out.split())

@@ -99,7 +99,7 @@ def as_tar(root: Path) -> Path:
 
 def left_out(store: Path) -> dict[str, str]:
     lines = (store / "report.jsonl").read_text(encoding="utf-8").splitlines()
-    return {line["name"]: line["reason"] for line in map(json.loads, lines)}
+    return {line["name"]: line["reason"] for line in map(json.loads, lines) if not line.get("used")}
 
 
 def names(store: Path) -> list[str]:
