@@ -62,6 +62,8 @@ def load_notes(model: Model) -> list[str]:
     for name, reason in told.get("left_out", {}).items():
         notes.append(f"the {name.replace('_', ' ')} was left out, which changes no image: {reason}")
     notes += [f"{told[key]}." for key in ("generator", "w_avg", "noise_maps") if key in told]
+    if isinstance(told.get("options"), str):
+        notes.append(f"{told['options']}.")
     return notes
 
 

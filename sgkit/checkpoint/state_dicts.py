@@ -62,9 +62,9 @@ def _model(text: str | None, arrays: dict[str, Array]) -> Model:
     if text is None:
         held = name_list(shown(name).strip("'") for name in arrays) or "nothing"
         raise CheckpointError(
-            f"it has no entry {ARRAY_KEY!r}, so how its networks compute is not known; it holds {held}. sgkit reads the "
-            "state dicts that 'sgkit convert' wrote, and whole checkpoints of other projects. Latents are given with "
-            "--latent."
+            f"it has no entry {ARRAY_KEY!r}, so how its networks compute is not known; it holds {held}. sgkit reads "
+            "the state dicts that 'sgkit convert' wrote, and whole checkpoints of other projects. Latents are given "
+            "with --latent."
         )
     try:
         header = json.loads(text)

@@ -41,6 +41,16 @@ class ModelInfo:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts: data, source file, preset."""
 
+    @property
+    def augment_p(self) -> float | None:
+        """The probability of augmentation (ADA) at the end of its training; ``None``: without, or not recorded."""
+        pipe = self.provenance.get("augment_pipe")
+        value: Any = pipe.get("p") if isinstance(pipe, Mapping) else self.provenance.get("ada_aug_p")
+        while isinstance(value, (list, tuple)) and len(value) == 1:
+            value = value[0]
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if is_number and 0 <= value <= 1 else None
+
 
 @dataclass
 class Model:

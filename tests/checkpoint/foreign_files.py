@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 import sgkit
 from sgkit.checkpoint.export import export
+from sgkit.checkpoint.foreign import read_foreign
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 TRAINED = FIXTURES / "rosi_sg2_train64" / "010000.pt"
@@ -219,6 +221,16 @@ def repickled(name: str, change: Callable[[State], Any], *, as_torch: bool = Fal
         return folder / name
 
     return make
+
+
+def nvidia_state_dicts(case: str) -> State:
+    """The networks of one of NVIDIA's fixtures as plain state dicts."""
+    file = next(path for path in sorted((FIXTURES / case).iterdir()) if path.suffix == ".pkl")
+    networks = read_foreign(file).networks
+    return {
+        name: {key: torch.from_numpy(np.array(array)) for key, array in network.tensors.items()}
+        for name, network in networks.items()
+    }
 
 
 def broken_d(file: State) -> State:
@@ -469,6 +481,18 @@ ROWS: dict[str, Row] = {
         "PTI (the generator, written by `torch.save`)",
         repickled("model_ABC_multi.pt", lambda file: file["G_ema"], as_torch=True),
         "generator",
+    ),
+    "nvidia state dict": Row(
+        "a state dict with NVIDIA's names (`G_ema`, `G`, `D`)",
+        saved("a.pt", lambda: nvidia_state_dicts("ada_cond32")),
+        ALL + " at G_ema",
+        warns="weights only",
+    ),
+    "stylegan3 encoder": Row(
+        "pSp and ReStyle for StyleGAN3 (`state_dict` with `decoder.*`)",
+        saved("a.pt", lambda: {"state_dict": under("decoder.", nvidia_state_dicts("sg3_t64")["G_ema"])}),
+        "generator at state_dict.decoder",
+        warns="weights only",
     ),
     "tf2": Row(
         "TensorFlow StyleGAN2 `.pkl`",

@@ -10,7 +10,7 @@ import torch
 import sgkit
 from sgkit.errors import CheckpointWarning, SgkitError
 
-from .foreign_files import ROWS, ema, markdown, nvidia_modules
+from .foreign_files import FIXTURES, ROWS, ema, markdown, nvidia_modules, nvidia_state_dicts
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 
@@ -54,6 +54,29 @@ def test_an_encoders_mean_w_is_the_models(tmp_path: Path) -> None:
 def test_pti_and_the_snapshot_have_the_same_generator(tmp_path: Path) -> None:
     one, other = (sgkit.load(ROWS[name].make(tmp_path)) for name in ("pti", "nvidia"))
     assert one.content_hash() == other.content_hash()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "ada_G_orig_D_orig32",
+        "ada_G_resnet_D_skip32",
+        "ada_cond32",
+        "ada_filter_edge16",
+        "ada_uncond64",
+        "sg3_r64",
+        "sg3_t64",
+    ],
+)
+def test_state_dicts_with_nvidias_names_give_the_networks_of_the_pickle(case: str, tmp_path: Path) -> None:
+    pickle = next(path for path in sorted((FIXTURES / case).iterdir()) if path.suffix == ".pkl")
+    torch.save(nvidia_state_dicts(case), tmp_path / "a.pt")
+    expected, found = sgkit.load(pickle), sgkit.load(tmp_path / "a.pt")
+    assert found.networks().keys() == expected.networks().keys()
+    for name, network in expected.networks().items():
+        other = found.networks()[name].state_dict()
+        assert network.state_dict().keys() == other.keys()
+        assert all(torch.equal(other[key], tensor) for key, tensor in network.state_dict().items())
 
 
 def test_the_documentation_has_this_table() -> None:

@@ -16,7 +16,7 @@ from sgkit.config import MappingConfig, ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import LayerSpec, Synthesis, discriminator_plan, synthesis_plan
 
-__all__ = ["adapt", "derived_tensors", "discriminator_table", "generator_table"]
+__all__ = ["adapt", "alias_free_name", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"G_ema": "generator", "G": "raw_generator", "D": "discriminator"}
 
@@ -93,7 +93,7 @@ def _alias_free_filters(config: ModelConfig) -> dict[str, Array]:
         for ours, theirs in (("up_taps", "up_filter"), ("down_taps", "down_filter")):
             taps = getattr(synthesis.layer(spec.name), ours, None)
             if taps is not None and taps.numel() > 1:
-                filters[f"synthesis.{_alias_free_name(spec)}.{theirs}"] = taps.numpy()
+                filters[f"synthesis.{alias_free_name(spec)}.{theirs}"] = taps.numpy()
     return filters
 
 
@@ -137,10 +137,10 @@ def _stylegan2_lines(spec: LayerSpec) -> list[Entry]:
 def _alias_free_lines(spec: LayerSpec) -> list[Entry]:
     own = ["transform", "freqs", "phases"] if spec.kind == "input" else ["bias", "magnitude_ema"]
     parts = ["weight", "affine.weight", "affine.bias", *own]
-    return [Entry(f"synthesis.{spec.name}.{part}", f"synthesis.{_alias_free_name(spec)}.{part}") for part in parts]
+    return [Entry(f"synthesis.{spec.name}.{part}", f"synthesis.{alias_free_name(spec)}.{part}") for part in parts]
 
 
-def _alias_free_name(spec: LayerSpec) -> str:
+def alias_free_name(spec: LayerSpec) -> str:
     """NVIDIA's name of a StyleGAN3 layer: ``L0_36_512``; the input counts as none."""
     return "input" if spec.kind == "input" else f"L{spec.index - 1}_{spec.size[1]}_{spec.out_channels}"
 

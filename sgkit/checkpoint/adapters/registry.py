@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sgkit.checkpoint.adapters import nvidia, rosinality, rosinality1, tensorflow
+from sgkit.checkpoint.adapters import nvidia, nvidia_shapes, rosinality, rosinality1, tensorflow
 from sgkit.checkpoint.adapters.tables import Adapted
 from sgkit.checkpoint.assign import assemble, misfits
 from sgkit.checkpoint.embedded import reached_by
@@ -22,6 +22,7 @@ Adapter = Callable[[ForeignFile], Adapted]
 ADAPTERS: dict[str, Adapter] = {
     "stylegan2-ada-pytorch": nvidia.adapt,
     "stylegan3": nvidia.adapt,
+    "nvidia-state-dict": nvidia_shapes.adapt,
     "stylegan2-tf": tensorflow.adapt,
     "stylegan-tf": tensorflow.adapt,
     "progan-tf": tensorflow.adapt,

@@ -155,13 +155,10 @@ def _data_facts(dataset: StoreDataset, store: str) -> DataFacts:
 
 def _with_p(config: RunConfig, info: ModelInfo) -> RunConfig:
     """``config`` with the probability of augmentation that the model of ``info`` was trained with last, for ADA."""
-    pipe, augment = info.provenance.get("augment_pipe"), config.train.augment
-    p = pipe.get("p") if isinstance(pipe, Mapping) else None
-    while isinstance(p, list) and len(p) == 1:
-        p = p[0]
-    if augment.kind != "ada" or augment.p is not None or not isinstance(p, (int, float)) or not 0 <= p <= 1:
+    p, augment = info.augment_p, config.train.augment
+    if augment.kind != "ada" or augment.p is not None or p is None:
         return config
-    return replace(config, train=replace(config.train, augment=replace(augment, p=round(float(p), 6))))
+    return replace(config, train=replace(config.train, augment=replace(augment, p=round(p, 6))))
 
 
 def _batch(name: str, changes: Mapping[str, Any]) -> int | None:
