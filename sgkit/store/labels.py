@@ -70,7 +70,7 @@ def make_labeller(
     """
     if kind not in KINDS:
         raise ConfigError(f"label_kind is {kind!r}. {did_you_mean(kind, KINDS)}")
-    if columns and choice in ("auto", "none", "folders"):
+    if columns and choice in ("none", "folders"):
         raise UsageError(f"--label-columns has no effect with --labels {choice}. Give a table: --labels FILE.")
     if kind != "auto" and choice in ("none", "folders"):
         raise UsageError(
@@ -79,7 +79,7 @@ def make_labeller(
     if choice == "none":
         return Labeller(LabelSchema(), lambda _source, _item: None)
     if choice == "auto":
-        return _own_labels(sources, kind)
+        return _own_labels(sources, columns, kind)
     if choice == "folders":
         return _folder_labels(sources)
     if not Path(choice).is_file():
@@ -167,8 +167,8 @@ def _match(table: LabelTable, names: Sequence[str], where: str) -> tuple[dict[in
 # ------------------------------------------------------------------------------------------- own labels
 
 
-def _own_labels(sources: Sequence[Source], kind: str) -> Labeller:
-    own = [_own(source, kind) for source in sources]
+def _own_labels(sources: Sequence[Source], columns: Sequence[str], kind: str) -> Labeller:
+    own = [_own(source, columns, kind) for source in sources]
     schema = _common_schema([labeller.schema for labeller in own], sources)
     return Labeller(
         schema,
@@ -180,14 +180,18 @@ def _own_labels(sources: Sequence[Source], kind: str) -> Labeller:
     )
 
 
-def _own(source: Source, kind: str) -> Labeller:
-    file = source.label_file()
+def _own(source: Source, columns: Sequence[str], kind: str) -> Labeller:
+    file = source.label_file(columns)
     if file is None:
+        if columns:
+            raise UsageError(
+                f"--label-columns has no effect: {source.given} has no columns. Give a table: --labels FILE."
+            )
         if kind not in ("auto", source.labels.kind) or (kind != "auto" and source.labels.kind == "none"):
             carried = "no labels" if source.labels.kind == "none" else f"labels of kind {source.labels.kind}"
             raise UsageError(f"--label-kind {kind} does not fit {source.given}, which has {carried}. Remove it.")
         return Labeller(source.labels, lambda _source, item: item.label)
-    table = read_values(file, kind=kind, names=source.class_names)
+    table = read_values(file, columns=columns, kind=kind, names=source.class_names)
     digest = hashlib.sha256(repr(file.rows).encode("utf-8", "surrogatepass")).hexdigest()
     if table.schema.kind == "none":
         return Labeller(table.schema, lambda _source, _item: None, digest=digest, notes=table.notes)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgkit.errors import InputError, StoreError, UsageError
+from sgkit.errors import ConfigError, InputError, StoreError, UsageError
 from sgkit.store.header import LabelSchema
 from sgkit.store.images import BadImageError
 from sgkit.store.labels import Labeller, make_labeller
@@ -131,6 +131,7 @@ def test_rosinalitys_largest_size_is_read_in_order(tmp_path: Path) -> None:
         txn.put(b"length", b"3")
     source = open_source(str(tmp_path / "set"), size=SIZE)
     check_three(source, ["256-00000", "256-00001", "256-00002"], [0, 1, 2])
+    assert "3 records" in source.notes[0]
     assert source.kind == "rosinality"
 
 
@@ -342,6 +343,21 @@ def test_tables_have_bytes_and_classes(tmp_path: Path, form: str) -> None:
     labeller = make_labeller("auto", [source])
     assert labeller.schema == LabelSchema(kind="class", names=("cat", "dog"))
     assert [labeller.label(0, item) for item in items(source)] == [1, 0, 1]
+
+
+def test_columns_of_a_table_are_chosen_as_labels(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"label": [0, 1], "coarse_label": ["u", "v"], "age": [0.5, 3.0], "size": [1, 2]}
+    parquet.write_table(arrow.table({"image": [png(0), png(1)], **columns}), tmp_path / "t.parquet")
+    source = open_source(str(tmp_path / "t.parquet"), size=SIZE)
+    assert make_labeller("auto", [source]).schema == LabelSchema(kind="class", names=("0", "1"))
+    assert "coarse_label, age, size" in source.notes[0]
+    coarse = make_labeller("auto", [source], columns=["coarse_label"])
+    assert coarse.schema == LabelSchema(kind="class", names=("u", "v"))
+    pair = make_labeller("auto", [source], columns=["age", "size"])
+    assert [pair.label(0, item) for item in items(source)] == [(0.5, 1.0), (3.0, 2.0)]
+    with pytest.raises(ConfigError, match="no column 'colour'"):
+        make_labeller("auto", [source], columns=["colour"])
 
 
 def test_a_table_without_pictures_is_an_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sgkit.errors import InputError
 from sgkit.runtime.limits import check_size, limit_of, open_regular, read_stream
@@ -79,7 +79,7 @@ class TarSource(Source):
         self._json[member.name] = read_stream(file, name=name, kind="JSON", declared=member.size)
         return b""
 
-    def label_file(self) -> LabelFile | None:
+    def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
         """The rows of ``dataset.json``, at the root or below."""
         return label_files_of(self.unused, lambda name: self._json[name], self.given)
 

@@ -91,8 +91,10 @@ class Source(ABC):
         self.notes: list[str] = []
         """What a user should know about how the source was read."""
 
-    def label_file(self) -> LabelFile | None:
+    def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
         """Labels that the data carry as rows of names and values; ``None`` where :attr:`Item.label` says them.
+
+        Of tables with many columns, only ``columns`` are read, or else the one that is named as labels are.
 
         Raises:
             InputError: they cannot be read.

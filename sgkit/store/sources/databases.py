@@ -80,7 +80,11 @@ def lmdb_source(given: str, file: Path) -> Source:
     found = [match for key in keys if (match := re.fullmatch(rb"(\d+)-(\d+)", key))]
     largest = max((int(match[1]) for match in found), default=0)
     chosen = sorted((int(match[2]), match[0]) for match in found if int(match[1]) == largest)
-    return RosinalitySource(given, file, [key for _, key in chosen])
+    source = RosinalitySource(given, file, [key for _, key in chosen])
+    other = len(keys) - len(chosen) - 1  # but 'length'
+    if other:
+        source.notes.append(f"{other:,} records of {given} are not used: smaller sizes than {largest} pixels.")
+    return source
 
 
 class StoreItemReader:

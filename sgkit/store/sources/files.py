@@ -48,7 +48,7 @@ class FolderSource(Source):
         )
         self.names = sorted(images)
 
-    def label_file(self) -> LabelFile | None:
+    def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
         """The rows of ``dataset.json``, at the root or below."""
         return label_files_of(self.unused, lambda name: read_file(Path(self.given, name), kind="JSON"), self.given)
 
@@ -161,7 +161,7 @@ class ZipSource(Source):
     def _start(self, archive: zipfile.ZipFile, name: str) -> bytes:
         return member_start(archive, archive.getinfo(self._members[name]), START)
 
-    def label_file(self) -> LabelFile | None:
+    def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
         """The rows of ``dataset.json``, at the root or below."""
         return label_files_of(self.unused, self._read_json, self.given)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sgkit.errors import InputError, MissingDependencyError
+from sgkit.errors import ConfigError, InputError, MissingDependencyError, did_you_mean
 from sgkit.store.label_files import LabelFile, LabelRow
 from sgkit.store.sources.base import Item, Reader, Source
 
@@ -52,24 +53,37 @@ class TableSource(Source):
         super().__init__(given)
         self._groups = [group for file in files for group in _row_groups(str(file))]
         self._starts = np.cumsum([0, *(rows for _, _, rows in self._groups)])
-        schema = _schema(str(files[0]))
+        schema = self._schema = _schema(str(files[0]))
+        self._names = list(schema.names)
         self._image = _column(schema.names, IMAGE_COLUMNS)
         if self._image is None:
             raise InputError(f"{given} has no column of images, only {', '.join(schema.names)}. Name it 'image'.")
         self._label = _column(schema.names, LABEL_COLUMNS)
-        self.class_names = _class_names(schema, self._label) if self._label else ()
 
-    def label_file(self) -> LabelFile | None:
-        """The column of labels."""
-        if self._label is None:
+    def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
+        """The column of labels, or ``columns``."""
+        others = [name for name in self._names if name not in (self._image, self._label)]
+        wanted = tuple(columns) or ((self._label,) if self._label else ())
+        if others and not columns:
+            self.notes.append(
+                f"Columns that are not used: {', '.join(others)} of {self.given}. To use them as labels, add "
+                "--label-columns."
+            )
+        if not wanted:
             return None
-        values = (v for file, group, _ in self._groups for v in _rows(file, group, (self._label,))[self._label])
-        where = f"column {self._label!r} of {self.given}"
-        rows = (
-            LabelRow(f"row {number + 1} of {self.given}", _row_name(number), {"label": value})
-            for number, value in enumerate(values)
-        )
-        return LabelFile(where, ("label",), tuple(rows))
+        for name in wanted:
+            if name not in self._names:
+                raise ConfigError(f"{self.given} has no column {name!r}. {did_you_mean(name, self._names)}")
+        self.class_names = _class_names(self._schema, wanted[0]) if len(wanted) == 1 else ()
+        return LabelFile(f"{_listed(wanted)} of {self.given}", wanted, tuple(self._label_rows(wanted)))
+
+    def _label_rows(self, wanted: tuple[str, ...]) -> Iterator[LabelRow]:
+        number = 0
+        for file, group, _ in self._groups:
+            for values in zip(*(_rows(file, group, wanted)[name] for name in wanted), strict=True):
+                place = f"row {number + 1} of {self.given}"
+                yield LabelRow(place, _row_name(number), dict(zip(wanted, values, strict=True)))
+                number += 1
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -82,6 +96,10 @@ class TableSource(Source):
     def reader(self) -> Reader:
         """Reads rows, one group at a time."""
         return _TableReader(self.given)
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return f"column{'s' if len(columns) > 1 else ''} {', '.join(map(repr, columns))}"
 
 
 def _row_name(index: int) -> str:
