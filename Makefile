@@ -1,6 +1,7 @@
 # make demo   the whole main job on sample images, ending in demo/index.html
 # make test   everything that has to hold: lint, types, tests, documentation
-# Both set up .venv first, once. Choose another interpreter with PYTHON=python3.12, another folder with VENV=...
+# make fuzz   open mutated files of every kind until stopped; files that fail are kept in fuzz-failures/
+# All set up .venv first, once. Choose another interpreter with PYTHON=python3.12, another folder with VENV=...
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help demo test lint types check docs docs-serve clean
+.PHONY: help demo test lint types check docs docs-serve fuzz clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -38,8 +39,11 @@ docs: $(STAMP)
 docs-serve: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.run --count 0
+
 check: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS)
 
 clean:
-	rm -rf $(VENV) site build dist demo *.egg-info
+	rm -rf $(VENV) site build dist demo fuzz-failures *.egg-info

@@ -8,7 +8,6 @@ lies along e - rot90(m) and is max(2 |e|, 1.8 |m|) long; its centre is 0.1 m bel
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from sgkit.errors import InputError, MissingDependencyError
+from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.images import BadImageError
 from sgkit.store.label_files import read_label_file
 from sgkit.store.names import file_key, find_by_name
@@ -110,7 +110,7 @@ class FileLandmarker:
 
 
 def _read_json(path: Path) -> dict[str, list[np.ndarray]]:
-    values: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    values: Mapping[str, Any] = parse_json(read_file(path, kind="annotation"), name=str(path))
     faces: dict[str, list[np.ndarray]] = {}
     for name, value in values.items():
         points = np.asarray(value, np.float64)

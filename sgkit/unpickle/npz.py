@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def _parse(name: str, data: memoryview) -> Array:
             f"array {shown(name)} claims shape {list(shape)} of {dtype}, but {len(body)} bytes are there."
         )
     flat = np.frombuffer(body, dtype) if count else np.zeros(0, dtype)
+    if dtype.kind == "U" and count and not _is_text(np.frombuffer(body, dtype.byteorder + "u4")):
+        raise CheckpointError(f"array {shown(name)} is damaged: its text has codes that are no characters.")
     return flat.reshape(shape, order="F" if header["fortran_order"] else "C")
 
 
@@ -119,6 +122,11 @@ def _dtype(name: str, code: str, body: memoryview) -> np.dtype[Any]:
     if len(code) > 8 or not (kind in DTYPES or is_text):
         raise CheckpointError(f"array {shown(name)} is of type {shown(code)}; plain numbers and text are read.")
     return np.dtype(code)
+
+
+def _is_text(codes: Array) -> bool:
+    """Whether all are Unicode's; NumPy makes text of any number, and crashes when it is used."""
+    return bool(((codes < 0xD800) | ((codes > 0xDFFF) & (codes <= sys.maxunicode))).all())
 
 
 def _object_array(name: str, body: memoryview) -> CheckpointError:

@@ -76,6 +76,8 @@ MEMBERS = {
     "dates": (npy(header(descr="'<M8[s]'"), bytes(8)), "of type"),
     "complex numbers": (npy(header(descr="'<c8'"), bytes(8)), "of type '<c8'"),
     "texts of gigabytes": (npy(header("(0,)", descr="'<U999999999'")), "of type"),
+    "codes beyond Unicode": (npy(header(descr="'<U1'"), b"\0\0\x11\0"), "codes that are no characters"),
+    "half a character": (npy(header(descr="'<U1'"), b"\0\xd8\0\0"), "codes that are no characters"),
     "objects": (pickled_array(), "nothing of it was run. It tries to reach .*print"),
     "deep nesting": (npy("(" * 9000 + ")" * 9000), "its header has"),
     "nesting in a list": (npy(header(descr="[" * 4000 + "]" * 4000)), "is not that of an array"),

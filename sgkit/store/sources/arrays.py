@@ -78,10 +78,12 @@ def cifar_members(path: Path) -> list[str]:
     """
     if path.is_dir():
         return [name for name in _CIFAR_FILES if (path / name).is_file()]
-    if not path.name.startswith("cifar-10") or not tarfile.is_tarfile(path):
+    if not path.name.startswith("cifar-10"):
         return []
     names = []
     try:
+        if not tarfile.is_tarfile(path):
+            return []
         with open_tar(path) as archive:
             while (member := archive.next()) is not None:
                 if member.offset_data + member.size > MAX_UNPACKED:

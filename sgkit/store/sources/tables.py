@@ -18,6 +18,8 @@ from sgkit.store.sources.base import Item, Reader, Source
 __all__ = ["TableSource", "table_files"]
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "picture")
+_ARROW_ERRORS = (ValueError, NotImplementedError, LookupError, TypeError)
+"""What pyarrow's own errors for damaged files are derived from."""
 LABEL_COLUMNS = ("label", "labels", "class", "fine_label")
 
 
@@ -75,7 +77,10 @@ class TableSource(Source):
             if name not in self._names:
                 raise ConfigError(f"{self.given} has no column {name!r}. {did_you_mean(name, self._names)}")
         self.class_names = _class_names(self._schema, wanted[0]) if len(wanted) == 1 else ()
-        return LabelFile(f"{_listed(wanted)} of {self.given}", wanted, tuple(self._label_rows(wanted)))
+        try:
+            return LabelFile(f"{_listed(wanted)} of {self.given}", wanted, tuple(self._label_rows(wanted)))
+        except OSError as error:
+            raise InputError(f"The labels of {self.given} cannot be read: {error}. Use --labels none.") from error
 
     def _label_rows(self, wanted: tuple[str, ...]) -> Iterator[LabelRow]:
         number = 0
@@ -156,7 +161,7 @@ def _row_groups(file: str) -> list[tuple[str, int, int]]:
             return [(file, group, metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
         batches = _arrow_table(file).to_batches()
         return [(file, group, batch.num_rows) for group, batch in enumerate(batches)]
-    except (OSError, ValueError) as error:
+    except (OSError, *_ARROW_ERRORS) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
 
 
@@ -172,7 +177,10 @@ def _arrow_table(file: str) -> Any:
 
 @lru_cache(maxsize=2)
 def _rows(file: str, group: int, columns: tuple[str, ...]) -> dict[str, list[Any]]:
-    if file.endswith(".parquet"):
-        parquet = _pyarrow("pyarrow.parquet").ParquetFile(file)
-        return dict(parquet.read_row_group(group, columns=list(columns)).to_pydict())
-    return dict(_arrow_table(file).to_batches()[group].select(list(columns)).to_pydict())
+    try:
+        if file.endswith(".parquet"):
+            parquet = _pyarrow("pyarrow.parquet").ParquetFile(file)
+            return dict(parquet.read_row_group(group, columns=list(columns)).to_pydict())
+        return dict(_arrow_table(file).to_batches()[group].select(list(columns)).to_pydict())
+    except _ARROW_ERRORS as error:
+        raise OSError(f"group {group} of {file} is damaged: {error}") from error
