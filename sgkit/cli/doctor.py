@@ -31,6 +31,15 @@ def _show(found: DoctorReport) -> None:
     report.facts({device.name: _describe(device) for device in found.devices}, title="Devices")
     report.facts({"--device auto": found.auto_device, "CPU threads": found.threads, "cache folder": found.cache})
     report.out("")
+    if found.choices:
+        chosen = {
+            f"{choice.use} {choice.network}": (
+                f"{choice.precision} (fp32 {choice.fp32_seconds:.3g} s, bf16 {choice.bf16_seconds:.3g} s)"
+            )
+            for choice in found.choices
+        }
+        report.facts(chosen, title="Automatic precision, as measured here")
+        report.out("")
     needs = {need.name: need.found or f"missing: needed for {need.needed_for}. {need.remedy}" for need in found.needs}
     report.facts(needs, title="Optional")
 
@@ -38,4 +47,6 @@ def _show(found: DoctorReport) -> None:
 def _describe(device: DeviceReport) -> str:
     memory = f", {device.memory / 2**30:.0f} GiB" if device.memory is not None else ""
     bf16 = f"bf16 by {device.bf16_units}" if device.bf16_units else "no bf16 matrix units: bf16 works, but slowly"
-    return f"{device.model}{memory}; {bf16}; --precision auto is {device.auto_precision}"
+    measured = device.auto_precision == "measured"
+    auto = "measured for each network at its first use" if measured else device.auto_precision
+    return f"{device.model}{memory}; {bf16}; --precision auto is {auto}"

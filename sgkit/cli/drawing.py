@@ -214,7 +214,7 @@ def draw_settings(
             of w, w+ or s.
     """
     from sgkit.checkpoint.origins import DrawSettings, read_origins
-    from sgkit.runtime.precision import resolve_precision
+    from sgkit.training.precision import drawing_precision
 
     sources = list(sources)
     is_read = any(isinstance(source, Path) for source in sources)
@@ -224,7 +224,7 @@ def draw_settings(
         truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
         truncation_cutoff=cutoff,
         noise=noise,
-        precision=resolve_precision(precision, model.device),
+        precision=drawing_precision(precision, model.config, model.device),
         latent_space=latent_space,
     )
     origins = list(read_origins(sources, model, settings))

@@ -311,7 +311,7 @@ ModelArgument = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[
     Precision,
-    typer.Option("--precision", help="Number format; auto selects bf16 if the device is fast in it, else fp32."),
+    typer.Option("--precision", help="Number format; auto selects the faster of bf16 and fp32 for this model."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed.")]
 SeedsOption = Annotated[

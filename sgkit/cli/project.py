@@ -81,8 +81,8 @@ def project(
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     import sgkit
     from sgkit.runtime.device import resolve_device
-    from sgkit.runtime.precision import resolve_precision
     from sgkit.tasks.project import ProjectSettings, project_files
+    from sgkit.training.precision import drawing_precision
 
     settings = ProjectSettings(
         space=space,
@@ -108,7 +108,7 @@ def project(
             settings,
             label=label,
             batch=batch,
-            precision=resolve_precision(precision, opened.device),
+            precision=drawing_precision(precision, opened.config, opened.device),
             on_progress=on_progress,
         )
     for line in _adaptations(result):

@@ -90,9 +90,7 @@ def train(
     ] = None,
     precision: Annotated[
         Precision | None,
-        typer.Option(
-            "--precision", help="Number format; auto uses bf16 on devices that compute it fast, otherwise fp32."
-        ),
+        typer.Option("--precision", help="Number format; auto selects the faster of bf16 and fp32 for these networks."),
     ] = None,
     metrics: Annotated[
         str | None,

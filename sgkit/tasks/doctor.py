@@ -9,12 +9,14 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 import sgkit
 from sgkit.runtime.device import describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
+from sgkit.training.precision import Choice, known_choices
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
 __all__ = ["PACKAGES", "DeviceReport", "DoctorReport", "Need", "examine"]
@@ -33,8 +35,8 @@ class DeviceReport:
     """Bytes of its own memory; ``None`` where it shares the machine's."""
     bf16_units: str | None
     """What multiplies bf16 matrices; ``None``: bf16 works, but not faster than fp32."""
-    auto_precision: ResolvedPrecision
-    """What ``--precision auto`` chooses on it."""
+    auto_precision: ResolvedPrecision | Literal["measured"]
+    """What ``--precision auto`` chooses on it; ``measured``: for each network, at its first use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class DoctorReport:
     """CPU threads that torch computes with."""
     cache: Path
     """Where downloaded weights and computed statistics are kept."""
+    choices: tuple[Choice, ...]
+    """What ``--precision auto`` has chosen on this machine so far."""
     needs: tuple[Need, ...]
 
 
@@ -95,6 +99,7 @@ def examine() -> DoctorReport:
         auto_device=str(resolve_device("auto")),
         threads=torch.get_num_threads(),
         cache=cache_folder(),
+        choices=tuple(known_choices()),
         needs=_needs(),
     )
 
@@ -103,13 +108,14 @@ def _devices() -> tuple[DeviceReport, ...]:
     reports = []
     for info in describe_devices():
         device = torch.device(info.name)
+        units = bf16_units(device)
         reports.append(
             DeviceReport(
                 name=info.name,
                 model=info.model,
                 memory=info.memory,
-                bf16_units=bf16_units(device),
-                auto_precision=resolve_precision("auto", device),
+                bf16_units=units,
+                auto_precision="measured" if units and device.type == "cpu" else resolve_precision("auto", device),
             )
         )
     return tuple(reports)

@@ -25,7 +25,7 @@ def test_json_tells_versions_devices_and_needs(capsys: pytest.CaptureFixture[str
     assert found["versions"]["sgkit"] == sgkit.__version__
     assert found["versions"]["torch"] == torch.__version__
     assert found["devices"][0]["name"] == "cpu"
-    assert found["devices"][0]["auto_precision"] == ("bf16" if found["devices"][0]["bf16_units"] else "fp32")
+    assert found["devices"][0]["auto_precision"] == ("measured" if found["devices"][0]["bf16_units"] else "fp32")
     assert {need["name"] for need in found["needs"]} >= {"ffmpeg", "torchrun"}
 
 
@@ -42,7 +42,7 @@ def test_missing_parts_say_what_for_and_what_to_do(
     ("flags", "words"),
     [
         (set(), "no bf16 matrix units: bf16 works, but slowly"),
-        ({"amx_bf16"}, "bf16 by amx_bf16; --precision auto is bf16"),
+        ({"amx_bf16"}, "bf16 by amx_bf16; --precision auto is measured for each network"),
     ],
 )
 def test_bf16_units_are_named(

@@ -15,12 +15,13 @@ from sgkit.model import Discriminator, Generator
 from sgkit.presets import PRESETS, preset
 from sgkit.runtime.device import resolve_device
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
+from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import Request, configured
 from sgkit.tasks.train.probe import Cost, measure_cost
 from sgkit.training.loop import share
+from sgkit.training.precision import run_precision
 from sgkit.training.run import RunConfig, RunFolder
 from sgkit.training.schedules import stages
 
@@ -145,7 +146,7 @@ def plan(
     if folder is not None and resumed is None:
         folder.check_new()
     run = configured(resumed, dataset, request, context)
-    precision = resolve_precision(run.train.precision, context.device)
+    precision = run_precision(run.train.precision, run.model, context, resumed=resumed is not None, given=settings)
     run, cost = bounded(run, context, precision, memory_gib, on_progress=on_progress)
     counts, train = parameter_counts(run.model), run.train
     held, pace = held_images(run, context), cost.seconds_per_image * 1000

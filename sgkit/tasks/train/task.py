@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sgkit.errors import SgkitError
 from sgkit.runtime.distributed import DistributedContext, distributed
-from sgkit.runtime.precision import resolve_precision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import Request, configured, is_restarted
 from sgkit.tasks.train.planning import bounded
 from sgkit.tasks.train.result import OnEvent, TrainResult, ignore_event
 from sgkit.tasks.train.run import Run
+from sgkit.training.precision import run_precision
 from sgkit.training.run import RunFolder
 
 __all__ = ["train"]
@@ -79,7 +80,9 @@ def train(
         chosen = configured(folder if is_resumed else None, dataset, request, context)
         if chosen.model.label_dim == 0:
             dataset = dataset.unlabelled()
-        precision = resolve_precision(chosen.train.precision, context.device)
+        auto = chosen.train.precision
+        precision = run_precision(auto, chosen.model, context, resumed=is_resumed, given=settings)
+        chosen = replace(chosen, train=replace(chosen.train, precision=precision))
         if memory_gib is not None:
             bound = bounded(chosen, context, precision, memory_gib)[0] if context.is_main else None
             chosen = context.gather_objects(bound)[0]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from sgkit.runtime import precision
+from sgkit.training import precision as training_module
 from sgkit.training.logs import RunLog
 from sgkit.training.run import RunFolder
 
@@ -148,3 +150,22 @@ def test_a_full_disk_leaves_the_snapshots_before_and_the_run_goes_on_later(
     assert resume(run, "--kimg", "0.048", "--set", "train.log_kimg=0.016") == 0
     expected, got = tensors(straight), tensors(run)
     assert [key for key in expected if not torch.equal(expected[key], got[key])] == []
+
+
+def test_a_run_records_what_auto_became_and_keeps_it(
+    tmp_path: Path, new_run: Callable[..., int], resume: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, chosen = tmp_path / "run", iter(["bf16", "fp32"])
+    monkeypatch.setattr(
+        training_module, "training_precision", lambda name, *_: next(chosen) if name == "auto" else name
+    )
+    assert new_run(run, "--kimg", "0.008", "--set", "train.precision=auto") == 0
+    assert RunFolder(run).read_config().train.precision == "bf16"
+    assert resume(run, "--kimg", "0.016") == 0
+    assert RunFolder(run).read_config().train.precision == "bf16"
+    # A run of an earlier version, whose file says auto, goes on by the rule that it began with.
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace('precision = "bf16"', 'precision = "auto"'))
+    monkeypatch.setattr(precision, "bf16_units", lambda device: "amx_bf16")
+    assert resume(run, "--kimg", "0.024") == 0
+    assert RunFolder(run).read_config().train.precision == "bf16"
