@@ -26,7 +26,7 @@ from sgkit.checkpoint.state_dicts import ARRAY_KEY, METADATA_KEY
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model
-from sgkit.runtime.files import atomic_path, check_new
+from sgkit.runtime.files import atomic_path, check_new, utf8_name
 
 __all__ = ["FORMS", "Exported", "check_target", "export"]
 
@@ -148,7 +148,8 @@ def _write_nvidia(model: Model, path: Path) -> None:
         if path.suffix == ".npz":
             np.savez(aside, **{ARRAY_KEY: np.array(header)}, **arrays)  # type: ignore[arg-type]
         else:
-            save_file(arrays, aside, metadata={METADATA_KEY: header})
+            with utf8_name(aside) as name:
+                save_file(arrays, name, metadata={METADATA_KEY: header})
 
 
 def _filters(config: ModelConfig, discriminator: bool) -> dict[str, Array]:

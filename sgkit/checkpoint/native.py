@@ -21,7 +21,7 @@ from sgkit.checkpoint.assign import assemble, check_shapes, check_size, name_lis
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError, UsageError
 from sgkit.model import Discriminator, Generator, Model, ModelInfo
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.unpickle.budget import BAD_DATA
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, read_safetensors_header
@@ -86,8 +86,8 @@ def save(model: Model, path: str | Path) -> Path:
         for network, module in model.networks().items()
         for name, tensor in module.state_dict().items()
     }
-    with atomic_path(path) as aside:
-        save_file(tensors, aside, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+    with atomic_path(path) as aside, utf8_name(aside) as name:
+        save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
     return path
 
 
@@ -124,7 +124,7 @@ def load_native(path: str | Path, *, device: torch.device | str = "cpu") -> Mode
     path = Path(path)
     header = read_header(path)
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt", device=str(device)) as file:
             tensors = {name: file.get_tensor(name) for name in header.tensors}
     except (SafetensorError, OSError, RuntimeError) as error:
         raise CheckpointError(f"Cannot read model file {str(path)!r}: it is damaged or cut short ({error}).") from error

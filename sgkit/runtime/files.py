@@ -21,7 +21,7 @@ from pathlib import Path
 from sgkit.errors import InputError, ResourceError, SgkitError
 from sgkit.faults import explain, is_out_of_memory
 
-__all__ = ["atomic_directory", "atomic_path", "check_new", "is_temporary", "remove_stale"]
+__all__ = ["atomic_directory", "atomic_path", "check_new", "is_temporary", "remove_stale", "utf8_name"]
 
 MAX_NAME = 255
 """Bytes that file systems allow for a name."""
@@ -113,6 +113,27 @@ def atomic_directory(
             _flush(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def utf8_name(path: str | Path) -> Iterator[str]:
+    """A name of ``path`` in UTF-8, for libraries that take no other; in Linux, where names are bytes, by open folder.
+
+    The file's own name must be in UTF-8 unless it exists; those of :func:`atomic_path` always are.
+    """
+    path = Path(path)
+    if _is_utf8(str(path)):
+        yield str(path)
+        return
+    descriptor = os.open(path.parent if _is_utf8(path.name) else path, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}{f'/{path.name}' if _is_utf8(path.name) else ''}"
+    finally:
+        os.close(descriptor)
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _make_way(target: Path, new: Path, own: re.Pattern[str] | None) -> None:
@@ -219,8 +240,9 @@ def _temporary(target: Path) -> Path:
         raise InputError(f"Cannot write {target}: {target.parent} is not a folder.") from None
     _remove_stale_once(target.parent.absolute())
     pid = os.getpid()
-    rest = f".{_machine()}-{pid}-{_started(pid)}-{secrets.token_hex(3)}.tmp{target.suffix}"
-    stem = target.stem
+    suffix = target.suffix if _is_utf8(target.suffix) else ""
+    rest = f".{_machine()}-{pid}-{_started(pid)}-{secrets.token_hex(3)}.tmp{suffix}"
+    stem = target.stem if _is_utf8(target.stem) else "file"
     while stem and len(os.fsencode(f".{stem}{rest}")) > MAX_NAME:
         stem = stem[:-1]
     return target.with_name(f".{stem}{rest}")

@@ -74,7 +74,11 @@ def _check_numbers(value: Any, name: str) -> None:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """``values`` (what :meth:`Config.to_dict` gives) as TOML. ``None``, which TOML lacks, becomes ``"none"``."""
+    """``values`` (what :meth:`Config.to_dict` gives) as TOML. ``None``, which TOML lacks, becomes ``"none"``.
+
+    Raises:
+        ConfigError: a text is not valid UTF-8.
+    """
     return "\n".join(_toml_lines(values, "")) + "\n"
 
 
@@ -91,4 +95,9 @@ def _toml_value(value: Any) -> str:
         return '"none"'
     if isinstance(value, list):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike in both
+    text = json.dumps(value, ensure_ascii=False)  # strings, numbers and booleans are written alike in both
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ConfigError(
+            f"{value} is not valid UTF-8, so a configuration file cannot hold it. Rename that file or folder."
+        )
+    return text.replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -64,7 +65,7 @@ def export_rosinality(reader: StoreReader, folder: Path) -> Iterator[int]:
     if reader.header.encoding == "raw":
         room *= 2
     try:
-        with lmdb.open(str(folder), map_size=room, readahead=False) as environment:
+        with lmdb.open(os.fsencode(folder), map_size=room, readahead=False) as environment:
             for first in range(0, len(reader), LMDB_BATCH):
                 with environment.begin(write=True) as transaction:
                     for index in range(first, min(first + LMDB_BATCH, len(reader))):

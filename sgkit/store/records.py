@@ -9,6 +9,7 @@ pool of used pages cannot leak into the slack of new ones), and the size of the 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,9 @@ class PartWriter:
                 ) from error
 
     def _open_to_write(self, map_size: int) -> lmdb.Environment:
-        return lmdb.open(str(self.path), map_size=map_size, subdir=False, lock=False, readahead=False, metasync=True)
+        return lmdb.open(
+            os.fsencode(self.path), map_size=map_size, subdir=False, lock=False, readahead=False, metasync=True
+        )
 
 
 def _round_up(size: int) -> int:

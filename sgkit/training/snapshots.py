@@ -19,7 +19,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from sgkit.config import KeepConfig
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, utf8_name
 
 __all__ = [
     "Best",
@@ -149,7 +149,7 @@ def _differs(path: Path, wanted: tuple[int, str] | None) -> str | None:
 
 def _unreadable(path: Path) -> str | None:
     try:
-        with safe_open(path, framework="pt"):
+        with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt"):
             return None
     except (SafetensorError, OSError) as error:
         return f"{path.name} cannot be read ({error})"

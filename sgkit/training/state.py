@@ -15,7 +15,7 @@ from torch import Tensor
 from sgkit.config import TrainConfig
 from sgkit.errors import CheckpointError, TrainingError
 from sgkit.model import Discriminator, Generator, Model
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.training.augment import Controller
 from sgkit.training.players import LossScale, Player, d_player, g_player
 from sgkit.unpickle.safetensors_header import read_safetensors_header
@@ -113,8 +113,8 @@ def save_state(state: TrainState, path: Path) -> None:
         "loss_scales": {name: asdict(scale) for name, scale in state.loss_scales.items()},
         "has_moments": {name: bool(player.optimizer.state) for name, player in state.players.items()},
     }
-    with atomic_path(path) as aside:
-        save_file(tensors, aside, metadata={"sgkit": json.dumps(header)})
+    with atomic_path(path) as aside, utf8_name(aside) as name:
+        save_file(tensors, name, metadata={"sgkit": json.dumps(header)})
 
 
 def load_state(state: TrainState, path: Path) -> None:
@@ -165,7 +165,7 @@ def _like(value: Tensor | None, parameter: Tensor, name: str, path: Path) -> Ten
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         header = json.loads(read_safetensors_header(path).metadata.get("sgkit", "{}"))
-        with safe_open(path, framework="pt") as file:
+        with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt") as file:
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise TrainingError(f"{path} is no training state of sgkit.")
             if header.get("version") != VERSION:
