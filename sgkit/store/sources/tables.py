@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sgkit.errors import ConfigError, InputError, MissingDependencyError, did_you_mean
+from sgkit.errors import ConfigError, InputError, did_you_mean
+from sgkit.runtime.limits import NotAFileError, TooLargeError, parse_json, read_file, resolve_inside
 from sgkit.store.label_files import LabelFile, LabelRow
 from sgkit.store.sources.base import Item, Reader, Source
+from sgkit.store.sources.columns import open_table, pyarrow, values
 
 __all__ = ["TableSource", "table_files"]
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "picture")
-_ARROW_ERRORS = (ValueError, NotImplementedError, LookupError, TypeError)
-"""What pyarrow's own errors for damaged files are derived from."""
 LABEL_COLUMNS = ("label", "labels", "class", "fine_label")
 
 
@@ -32,9 +29,12 @@ def table_files(path: Path) -> list[Path]:
         return [path] if path.suffix in (".parquet", ".arrow") else []
     state = path / "state.json"
     if state.is_file():  # written by Dataset.save_to_disk
+        listed = parse_json(read_file(state, kind="JSON"), name=str(state))
         try:
-            return [path / entry["filename"] for entry in json.loads(state.read_text())["_data_files"]]
-        except (ValueError, KeyError, TypeError) as error:
+            return [resolve_inside(path, entry["filename"]) for entry in listed["_data_files"]]
+        except NotAFileError as error:
+            raise InputError(f"{state} cannot be used: {error}.") from error
+        except (KeyError, TypeError) as error:
             raise InputError(f"{state} is not what datasets.save_to_disk writes: {error!r}") from error
     if (path / "dataset_dict.json").is_file() and (path / "train").is_dir():
         return table_files(path / "train")
@@ -53,13 +53,21 @@ class TableSource(Source):
 
     def __init__(self, given: str, files: list[Path]) -> None:
         super().__init__(given)
-        self._groups = [group for file in files for group in _row_groups(str(file))]
+        self._groups = [
+            (str(file), group, rows) for file in files for group, rows in enumerate(open_table(str(file)).rows)
+        ]
         self._starts = np.cumsum([0, *(rows for _, _, rows in self._groups)])
-        schema = self._schema = _schema(str(files[0]))
+        schema = self._schema = open_table(str(files[0])).schema
         self._names = list(schema.names)
         self._image = _column(schema.names, IMAGE_COLUMNS)
         if self._image is None:
             raise InputError(f"{given} has no column of images, only {', '.join(schema.names)}. Name it 'image'.")
+        kind = schema.field(self._image).type
+        if not _holds_images(kind):
+            raise InputError(
+                f"Column {self._image!r} of {given} holds {kind}. Images must be binary (the bytes of image files), "
+                "or a struct of 'bytes' and 'path'."
+            )
         self._label = _column(schema.names, LABEL_COLUMNS)
 
     def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
@@ -79,15 +87,18 @@ class TableSource(Source):
         self.class_names = _class_names(self._schema, wanted[0]) if len(wanted) == 1 else ()
         try:
             return LabelFile(f"{_listed(wanted)} of {self.given}", wanted, tuple(self._label_rows(wanted)))
-        except OSError as error:
-            raise InputError(f"The labels of {self.given} cannot be read: {error}. Use --labels none.") from error
+        except TooLargeError:
+            raise
+        except InputError as error:
+            raise InputError(f"The labels of {self.given} cannot be read. {error} Or use --labels none.") from error
 
     def _label_rows(self, wanted: tuple[str, ...]) -> Iterator[LabelRow]:
         number = 0
         for file, group, _ in self._groups:
-            for values in zip(*(_rows(file, group, wanted)[name] for name in wanted), strict=True):
+            labels = (values(open_table(file), group, name, charged=True) for name in wanted)
+            for row in zip(*labels, strict=True):
                 place = f"row {number + 1} of {self.given}"
-                yield LabelRow(place, _row_name(number), dict(zip(wanted, values, strict=True)))
+                yield LabelRow(place, _row_name(number), dict(zip(wanted, row, strict=True)))
                 number += 1
 
     def __len__(self) -> int:
@@ -112,26 +123,55 @@ def _row_name(index: int) -> str:
 
 
 class _TableReader:
+    """Reads rows, those of a group in order. A path in a row must lead to a file in the data set's folder."""
+
     def __init__(self, path: str) -> None:
         self.path = path
+        self._rows: Iterator[Any] = iter(())
+        self._next: tuple[str, int, int] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_rows": iter(()), "_next": None}
 
     def read(self, item: Item) -> bytes:
         file, group, row, column = item.locator
-        value = _rows(file, group, (column,))[column][row]
+        try:
+            value = self._value(file, group, row, column)
+        except TooLargeError:
+            raise
+        except InputError as error:
+            raise OSError(str(error)) from error
         if isinstance(value, dict):
-            value = value.get("bytes") or Path(value["path"]).read_bytes()
+            value = value.get("bytes") or self._file_of(value.get("path"))
         if not isinstance(value, bytes):
             raise OSError(f"column {column!r} holds {type(value).__name__}, not the bytes of an image file")
         return value
 
+    def _value(self, file: str, group: int, row: int, column: str) -> Any:
+        if self._next is None or self._next[:2] != (file, group) or self._next[2] > row:
+            self._rows, self._next = values(open_table(file), group, column), (file, group, 0)
+        for _ in range(row - self._next[2]):
+            next(self._rows, None)
+        self._next = (file, group, row + 1)
+        return next(self._rows, None)
 
-def _pyarrow(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        raise MissingDependencyError(
-            "Parquet and Arrow files need pyarrow. Install it with: pip install 'stylegan-sgkit[tables]'"
-        ) from None
+    def _file_of(self, name: object) -> bytes:
+        if not isinstance(name, str) or not name:
+            raise OSError("it has neither bytes nor a path")
+        folder = self.path if Path(self.path).is_dir() else Path(self.path).parent
+        return read_file(resolve_inside(folder, name), kind="image", name=name)
+
+
+def _holds_images(kind: Any) -> bool:
+    """Whether a column's type is one of bytes, or a struct of bytes and a path, as Hugging Face ``datasets`` has it."""
+    types = pyarrow("pyarrow").types
+    if types.is_struct(kind):
+        names = {kind.field(number).name: kind.field(number).type for number in range(kind.num_fields)}
+        return names.keys() <= {"bytes", "path"} and all(not types.is_nested(own) for own in names.values())
+    if types.is_dictionary(kind):
+        return _holds_images(kind.value_type)
+    views = getattr(types, "is_binary_view", lambda _: False)
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or views(kind))
 
 
 def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:
@@ -141,46 +181,8 @@ def _column(names: list[str], wanted: tuple[str, ...]) -> str | None:
 def _class_names(schema: Any, column: str) -> tuple[str, ...]:
     """Class names from the metadata that Hugging Face's library writes."""
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(features[column]["names"])
-    except (KeyError, ValueError, TypeError):
+        described = parse_json((schema.metadata or {})[b"huggingface"], name="The metadata of the table")
+        names = described["info"]["features"][column]["names"]
+    except (KeyError, TypeError, InputError):
         return ()
-
-
-def _schema(file: str) -> Any:
-    if file.endswith(".parquet"):
-        return _pyarrow("pyarrow.parquet").read_schema(file)
-    return _arrow_table(file).schema
-
-
-def _row_groups(file: str) -> list[tuple[str, int, int]]:
-    """(file, group, rows) of each group of rows that is read at once."""
-    try:
-        if file.endswith(".parquet"):
-            metadata = _pyarrow("pyarrow.parquet").ParquetFile(file).metadata
-            return [(file, group, metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
-        batches = _arrow_table(file).to_batches()
-        return [(file, group, batch.num_rows) for group, batch in enumerate(batches)]
-    except (OSError, *_ARROW_ERRORS) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
-
-
-@lru_cache(maxsize=2)
-def _arrow_table(file: str) -> Any:
-    arrow = _pyarrow("pyarrow")
-    source = arrow.memory_map(file)
-    try:
-        return arrow.ipc.open_stream(source).read_all()
-    except arrow.ArrowInvalid:
-        return arrow.ipc.open_file(source).read_all()
-
-
-@lru_cache(maxsize=2)
-def _rows(file: str, group: int, columns: tuple[str, ...]) -> dict[str, list[Any]]:
-    try:
-        if file.endswith(".parquet"):
-            parquet = _pyarrow("pyarrow.parquet").ParquetFile(file)
-            return dict(parquet.read_row_group(group, columns=list(columns)).to_pydict())
-        return dict(_arrow_table(file).to_batches()[group].select(list(columns)).to_pydict())
-    except _ARROW_ERRORS as error:
-        raise OSError(f"group {group} of {file} is damaged: {error}") from error
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
