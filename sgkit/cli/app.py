@@ -48,7 +48,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "prepare",
         "sgkit.cli.prepare:prepare",
-        "Turn folders and archives of images into a store for training; run again, it goes on where it stopped.",
+        "Turn folders and archives of images into a store for training; run it again to resume after an interruption.",
         _DATA,
     ),
     CommandRow("data", "sgkit.cli.data:app", "Look into stores, check, export, merge and compare them.", _DATA),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,12 @@ def parse_labels(text: str) -> str:
     return text if text in ("auto", "none", "folders") else _existing(text, "label table", "auto, none or folders")
 
 
+def parse_source(text: str) -> str:
+    """A source of images that exists, or a pattern such as ``*.png``, which some shells leave as it is."""
+    is_pattern = any(sign in text for sign in "*?[")
+    return text if is_pattern and next(iglob(text), None) else parse_image(text)  # noqa: PTH207
+
+
 def parse_landmarks(text: str) -> str:
     """Where landmarks come from: ``dlib``, or a table that exists."""
     return text if text == "dlib" else _existing(text, "table of landmarks", "dlib")
@@ -44,7 +51,7 @@ _Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        parser=parse_image,
+        parser=parse_source,
         help="Images, folders, zip or tar files, lists, datasets, stores, or sample:landscapes?count=9.",
     ),
 ]

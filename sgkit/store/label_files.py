@@ -164,7 +164,8 @@ def _table(
     cells: list[tuple[int, list[str]]], where: str, is_image: IsImage, notes: list[str], *, decimal_comma: bool
 ) -> LabelFile:
     heading = [cell.strip() for cell in cells[0][1]]
-    if any(_is_name(cell, is_image) for cell in heading):
+    named = any(cell.lower() in NAME_COLUMNS for cell in heading)  # an image may be called label.png, too
+    if not named and any(_is_name(cell, is_image) for cell in heading):
         place = next(place for place, cell in enumerate(heading) if _is_name(cell, is_image))
         heading = [str(number) for number in range(1, len(heading) + 1)]
         notes = [*notes, f"{where} has no line of headings; its first row was read as data, its columns are numbered."]
@@ -185,7 +186,7 @@ def _table(
 
 
 def _is_name(cell: str, is_image: IsImage) -> bool:
-    return bool(cell) and cell.lower() not in NAME_COLUMNS and (has_image_suffix(cell) or is_image(cell))
+    return bool(cell) and (has_image_suffix(cell) or is_image(cell))
 
 
 def _name_column(heading: Sequence[str]) -> int:

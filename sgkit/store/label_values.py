@@ -25,6 +25,8 @@ MAX_CLASSES = 100_000
 """Most classes, and most numbers in a label: every image gets a vector of this length."""
 PADDED = re.compile(r"[+-]?0[0-9]")
 """Whole numbers with leading zeros."""
+COMMAS = re.compile(r"[+-]?[0-9]+(,[0-9]+)+(\.[0-9]+)?")
+"""Numbers with commas."""
 MISSING_WORDS = ("nan", "none", "null", "n/a", "na", "?")
 
 
@@ -112,6 +114,12 @@ class _Reader:
             self.notes.append(f"Spaces around {self._stripped:,} labels in {self.file.where} were removed.")
         if not values:
             return LabelSchema(), []
+        values = [
+            found._replace(value=list(map(_as_number, found.value)))
+            if isinstance(found.value, list) and any(isinstance(value, bool) for value in found.value)
+            else found
+            for found in values
+        ]
         self._require_one_kind(values)
         if isinstance(values[0].value, list):
             return self._lists(values)
@@ -150,6 +158,12 @@ class _Reader:
             if isinstance(found.value, float):
                 require_finite(found.value, found.row.place)
         fractions = [found for found in numbers if isinstance(found.value, float)]
+        commas = [found for found in words if COMMAS.fullmatch(found.value)]
+        if commas and len(commas) == len(words) and self.kind != "class":
+            raise InputError(
+                f"{_shown(commas[0])}, where the comma may divide thousands or begin a fraction. Write a point, "
+                "or without a comma."
+            )
         if self.kind in ("float", "multi") or (not words and self._are_quantities(fractions, numbers)):
             self._require_numbers(words)
             return self._one_number(numbers)
@@ -301,7 +315,7 @@ class _Reader:
         vectors: _Vectors = []
         incomplete = 0
         for row in self.file.rows:
-            values = [self._value(row, column) for column in self.columns]
+            values = [_as_number(self._value(row, column)) for column in self.columns]
             for column, value in zip(self.columns, values, strict=True):
                 if value != "" and not is_number(value):
                     raise ConfigError(
@@ -368,6 +382,12 @@ def _one_per_file(labels: _Labels, notes: list[str]) -> dict[str, Label]:
     if repeated:
         notes.append(f"{repeated:,} rows repeat the label of an image that an earlier row names.")
     return merged
+
+
+def _as_number(value: Any) -> Any:
+    """True and false as 1 and 0, which is what they are among several columns and in vectors."""
+    truth = {"true": 1, "false": 0}.get(str(value).lower())
+    return value if truth is None else truth
 
 
 def _text(value: Any) -> str:

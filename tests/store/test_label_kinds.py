@@ -155,6 +155,7 @@ def test_values_are_refused_with_file_and_row(tmp_path: Path, form: Form, values
         ([[2], [0], [1]], "class", (schema("class", "0", "1", "2"), [2, 0, 1])),
         ([[0.5], [0], [1]], "auto", (schema("float", "0"), [(0.5,), (0.0,), (1.0,)])),
         ([["x", "y"], [], ["x"]], "auto", (schema("multi", "x", "y"), [(1.0, 1.0), (0.0, 0.0), (1.0, 0.0)])),
+        ([[True, False], [False, False], [True, True]], "auto", (schema("float", "0", "1"), [(1, 0), (0, 0), (1, 1)])),
         ([True, False, True], "auto", (schema("class", "false", "true"), [1, 0, 1])),
     ],
 )
@@ -229,6 +230,12 @@ TABLES: dict[str, tuple[bytes, dict[str, Any], str]] = {
         {"a.png": 0, "b.png": None, "c.png": None},
         "1 of 2 names in .* 'z.png'",
     ),
+    "true and false": (
+        b"file,x,y\na.png,True,FALSE\nb.png,false,true\n",
+        {"a.png": (1.0, 0.0), "b.png": (0.0, 1.0), "c.png": None},
+        "",
+    ),
+    "an image called as a column": (b"file,a\na.png,u\nb.png,v\n", {"a.png": 0, "b.png": 1, "c.png": None}, ""),
     "empty lines": (b"file,y\n\na.png,u\n,\nb.png,v\n", {"a.png": 0, "b.png": 1, "c.png": None}, ""),
 }
 
@@ -247,6 +254,7 @@ WRONG: dict[str, tuple[bytes, dict[str, Any], type[SgkitError], str]] = {
     "two labels, json": (b'{"a.png": 0, "a.png": 1}', {}, InputError, "two labels for 'a.png': 0 and 1"),
     "no match": (b"file,y\nq.png,u\n", {}, InputError, "names 'q.png' .* named 'a.png'"),
     "words and fractions": (b"file,y\na.png,0.5\nb.png,n/a\n", {}, InputError, "row 3 of .* 'n/a', but row 2"),
+    "commas in numbers": (b'file,y\na.png,"1,5"\nb.png,2\n', {}, InputError, "row 2 .* '1,5', where the comma may"),
     "words as floats": (b"file,y\na.png,0.5\nb.png,n/a\n", {"kind": "float"}, ConfigError, "row 3 .* not a number"),
     "word in one of two columns": (b"file,x,y\na.png,1,2\nb.png,1,u\n", {}, ConfigError, "'u' in column 'y', row 3"),
     "nan in one of two columns": (b"file,x,y\na.png,1,2\nb.png,1,nan\n", {}, InputError, "Row 3 of .* nan"),

@@ -115,12 +115,15 @@ def test_every_file_is_used_or_listed(tmp_path: Path, container: Callable[[Path]
     assert sum(header.unused.values()) == len(expected) - 1
 
 
-@pytest.mark.parametrize("given", [["in/c"], ["in/c", "in/f.PNG", "in/c"], ["in/deep", "in/c", "in/a.tga"]])
+@pytest.mark.parametrize(
+    "given", [["in/c"], ["in/c", "in/f.PNG", "in/c"], ["in/deep", "in/c", "in/a.tga"], ["in/[cf]*"]]
+)
 def test_image_files_are_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]) -> None:
     as_folder(tmp_path)
     monkeypatch.chdir(tmp_path)
     header = made(given, tmp_path / "store")
-    assert header.num_images == len(set(given))
+    assert header.unused.get("not an image", 0) == given.count("in/[cf]*")  # film.mp4
+    assert header.num_images == (2 if "in/[cf]*" in given else len(set(given)))
     assert [source.kind for source in header.sources] == (["folder", "files"] if "in/deep" in given else ["files"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 
 from sgkit.errors import InputError, MissingDependencyError
@@ -21,6 +22,8 @@ from sgkit.store.sources.tables import TableSource, table_files
 
 __all__ = ["Item", "Label", "Reader", "Source", "Unused", "open_source", "open_sources"]
 
+TABLES = (".csv", ".tsv", ".json", ".jsonl")
+
 
 def open_sources(given: Sequence[str], *, size: tuple[int, int]) -> tuple[Source, ...]:
     """The sources that ``given`` names; image files among them are one source, at the place of the first.
@@ -28,13 +31,34 @@ def open_sources(given: Sequence[str], *, size: tuple[int, int]) -> tuple[Source
     Raises:
         InputError, UsageError: as :func:`open_source` says.
     """
+    given = [name for pattern in given for name in _expanded(pattern)]
     files = [name for name in given if _is_image_file(name)]
-    first = files[0] if files else None
-    return tuple(
-        FilesSource(files) if name == first else open_source(name, size=size)
-        for name in dict.fromkeys(given)
-        if name == first or name not in files
-    )
+    if not files:
+        return tuple(open_source(name, size=size) for name in dict.fromkeys(given))
+    together = FilesSource(files)
+    opened: list[Source] = []
+    for name in dict.fromkeys(given):
+        if name not in files:
+            try:
+                opened.append(open_source(name, size=size))
+            except NotASourceError as error:  # photos/* names whatever is there
+                together.unused.append(Unused(name, skip_reason(name) or "not an image", error.phrase))
+        elif name == files[0]:
+            opened.append(together)
+    return tuple(opened)
+
+
+class NotASourceError(InputError):
+    """A file of a kind that holds no images; ``phrase`` says what it is."""
+
+    def __init__(self, given: str, phrase: str) -> None:
+        hint = " Labels are given with --labels FILE." if Path(given).suffix.lower() in TABLES else ""
+        super().__init__(
+            f"{given} is {phrase}, which is not a source of images.{hint} Give a folder, image files, a .zip or .tar "
+            "file, a .txt list of files, an LMDB folder, CIFAR-10 or MNIST files, a .parquet file, a store, or "
+            "sample:landscapes?count=1000."
+        )
+        self.phrase = phrase
 
 
 def open_source(given: str, *, size: tuple[int, int]) -> Source:
@@ -53,6 +77,13 @@ def open_source(given: str, *, size: tuple[int, int]) -> Source:
             ".png, ...) or, where that is unknown, by their content."
         )
     return source
+
+
+def _expanded(given: str) -> list[str]:
+    """The paths that a pattern such as ``*.png`` matches, in sorted order; not all shells expand it."""
+    if Path(given).exists() or not any(sign in given for sign in "*?[") or given.startswith("sample:"):
+        return [given]
+    return sorted(glob(given)) or [given]  # noqa: PTH207
 
 
 def _is_image_file(given: str) -> bool:
@@ -83,12 +114,7 @@ def _source_of(given: str, size: tuple[int, int]) -> Source:
         return TarSource(given)
     if path.suffix.lower() in (".txt", ".lst"):
         return ListSource(given)
-    hint = " Labels are given with --labels FILE." if path.suffix.lower() in (".csv", ".tsv", ".json", ".jsonl") else ""
-    raise InputError(
-        f"{given} is {kind.phrase}, which is not a source of images.{hint} Give a folder, image files, a .zip or .tar "
-        "file, a .txt list of files, an LMDB folder, CIFAR-10 or MNIST files, a .parquet file, a store, or "
-        "sample:landscapes?count=1000."
-    )
+    raise NotASourceError(given, kind.phrase)
 
 
 def _data_set(given: str, path: Path) -> Source | None:
