@@ -84,9 +84,26 @@ def test_without_json_the_presets_are_a_table(capfd: pytest.CaptureFixture[str])
     assert [line.split()[:2] for line in numbers] == [[name, "32"] for name in PRESETS]  # no row is broken
 
 
-@pytest.mark.parametrize(
-    ("options", "message"), [([], "Name the STORE"), (["store"], "Name the folder of the run with --out")]
-)
-def test_what_is_missing_is_named(capfd: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
-    assert main(["train", *options, "--preset", "stylegan2-32"]) == 2
-    assert message in capfd.readouterr().err
+def test_what_is_missing_is_named(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for options, message in (([], "Name the STORE"), ([str(store)], "Name the folder of the run with --out")):
+        assert main(["train", *options, "--preset", "stylegan2-32"]) == 2
+        assert message in capfd.readouterr().err
+
+
+def test_a_dry_run_is_of_the_run_that_the_options_make(
+    store: Path, tmp_path: Path, tiny: list[str], new_run: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert new_run(run, "--kimg", "0.008") == 0
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    capfd.readouterr()
+    command = ["train", str(store), "--out", str(run), "--dry-run", "--device", "cpu"]
+    assert main([*command, "--resume", "--kimg", "0.040", "--max-time", "1h"]) == 0
+    said = capfd.readouterr()
+    assert " for 0.032 kimg" in said.out
+    assert "--max-time" in said.out
+    assert "Measuring a few training steps" in said.err
+    assert "measuring memory and time of steps with 2 images on cpu" in said.err
+    assert main([*command, "--preset", "stylegan2-32"]) == 1
+    assert "holds a run already" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
