@@ -194,14 +194,19 @@ def is_refused(config: RunConfig, key: str) -> bool:
 
 
 def keys_of(situation: str) -> list[tuple[str, Any]]:
-    """Keys to try; in further situations only those that may depend on them."""
-    tried = [need for need in NEEDS if situation != next(iter(SITUATIONS))]
-    return [
-        (key, value)
-        for key, value in flat(configuration(situation).to_dict())
-        if not any(key == known or (known.endswith(".") and key.startswith(known)) for known in ELSEWHERE)
-        and (not tried or key.startswith("model.synthesis.alias_free.") or any(need.covers(key) for need in tried))
-    ]
+    """Keys to try: in the first situation all, in further ones those of the networks that depend on something, and
+    those of the recipe that are refused in one of the two and not in the other.
+    """
+    config, first = configuration(situation), configuration(next(iter(SITUATIONS)))
+    found = []
+    for key, value in flat(config.to_dict()):
+        if any(key == known or (known.endswith(".") and key.startswith(known)) for known in ELSEWHERE):
+            continue
+        depends = ".alias_free." in key or any(need.covers(key) for need in NEEDS)
+        decided = key.startswith("model.") or is_refused(config, key) != is_refused(first, key)
+        if config is first or (depends and decided):
+            found.append((key, value))
+    return found
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
