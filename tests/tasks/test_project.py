@@ -166,6 +166,15 @@ def test_pictures_of_another_shape_are_cropped_and_resized_and_it_is_said(model:
     assert (target.pixels == 200).all()
 
 
+def test_images_of_12_bits_are_not_dark(model: Model, tmp_path: Path) -> None:
+    for name, value in (("a.png", 4095), ("b.png", 2048)):
+        Image.fromarray(np.full((16, 16), value, np.uint16)).save(tmp_path / name)
+    for given in ([tmp_path / "a.png", tmp_path / "b.png"], [tmp_path]):
+        found = list(read_targets(given, model))
+        assert [int(target.pixels.max()) for target in found] == [255, 128]
+        assert found[0].adapted == "read as 12-bit data"
+
+
 def test_a_picture_that_fits_is_taken_as_it_is(model: Model, pictures: Path) -> None:
     (target,) = read_targets([pictures / "p0.png"], model)
     assert target.adapted is None

@@ -15,11 +15,14 @@ from sgkit.errors import InputError
 from sgkit.model import Model
 from sgkit.runtime.several import several
 from sgkit.store.crops import crop_boxes, cut, parse_crop
+from sgkit.store.deep import FULL_BITS, is_deep
 from sgkit.store.encoding import pixel_hash
 from sgkit.store.images import BadImageError, Payload, decode_image, open_picture
 from sgkit.store.names import is_image_name
 from sgkit.store.pictures import Pixels
+from sgkit.store.ranges import find_range
 from sgkit.store.sources import Item, Reader, open_source
+from sgkit.store.sources.files import FilesSource
 
 __all__ = ["Target", "read_targets", "target_images"]
 
@@ -57,9 +60,9 @@ def read_targets(
         InputError: there is no such file, or a picture cannot be read; the message names it.
     """
     taken: set[str] = set()
-    for source, name, payload in _payloads(paths, model.image_size):
+    for source, name, payload, bits in _payloads(paths, model.image_size):
         try:
-            pixels, adapted = _fitted(payload, model, filter_name)
+            pixels, adapted = _fitted(payload, model, filter_name, bits)
         except BadImageError as error:
             raise InputError(
                 f"{source} cannot be used: {' '.join(str(part) for part in error.args if part)}."
@@ -73,19 +76,25 @@ def target_images(targets: Iterable[Target], model: Model) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _payloads(paths: str | Path | Iterable[str | Path], size: tuple[int, int]) -> Iterator[tuple[str, str, Payload]]:
-    for path in map(Path, several(paths)):
-        if path.is_file() and is_image_name(path.name):
-            yield str(path), path.stem, path.read_bytes()
+def _payloads(
+    paths: str | Path | Iterable[str | Path], size: tuple[int, int]
+) -> Iterator[tuple[str, str, Payload, int]]:
+    """(source, name, content, bits of 16-bit images): those of one source have one range, as have all single files."""
+    given = [Path(path) for path in several(paths)]
+    files = [str(path) for path in given if path.is_file() and is_image_name(path.name)]
+    bits_of_files = find_range([FilesSource(files)]).bits if files else FULL_BITS
+    for path in given:
+        if str(path) in files:
+            yield str(path), path.stem, path.read_bytes(), bits_of_files
             continue
         source = open_source(str(path), size=size)
         if source.streamed:
             items: Iterator[Item] = source.stream(0)
         else:
             items = (source[index] for index in range(len(source)))
-        reader = source.reader()
+        reader, bits = source.reader(), find_range([source]).bits
         for item in items:
-            yield f"{path}: {item.name}", re.sub(r"\.\w+$", "", item.name), _payload(path, item, reader)
+            yield f"{path}: {item.name}", re.sub(r"\.\w+$", "", item.name), _payload(path, item, reader), bits
 
 
 def _payload(path: Path, item: Item, reader: Reader) -> Payload:
@@ -95,8 +104,10 @@ def _payload(path: Path, item: Item, reader: Reader) -> Payload:
         raise InputError(f"{item.name} in {path} cannot be read: {error}.") from None
 
 
-def _fitted(payload: Payload, model: Model, filter_name: str) -> tuple[Pixels, str | None]:
-    upright = decode_image(open_picture(payload, max_pixels=MAX_PIXELS), channels=model.config.image_channels)
+def _fitted(payload: Payload, model: Model, filter_name: str, bits: int) -> tuple[Pixels, str | None]:
+    opened = open_picture(payload, max_pixels=MAX_PIXELS)
+    scaled = is_deep(opened) and bits < FULL_BITS
+    upright = decode_image(opened, channels=model.config.image_channels, bits=bits)
     height, width = model.image_size
     adapted = None
     if upright.size != (width, height):
@@ -105,6 +116,8 @@ def _fitted(payload: Payload, model: Model, filter_name: str) -> tuple[Pixels, s
         crop = f"cropped in the middle to {kept[0]}x{kept[1]} and " if kept != upright.size else ""
         adapted = f"{upright.width}x{upright.height}, {crop}resized to the model's {width}x{height}"
         upright = cut(upright, box, (height, width), filter_name=filter_name)
+    if scaled:
+        adapted = f"{adapted + '; ' if adapted else ''}read as {bits}-bit data"
     pixels = np.array(upright)
     return (pixels[:, :, None] if pixels.ndim == 2 else pixels), adapted
 

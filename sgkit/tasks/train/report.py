@@ -14,6 +14,7 @@ from typing import Any
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.toml import to_toml
 from sgkit.store.header import Header, size_text
+from sgkit.store.overview import counted, label_facts
 from sgkit.tasks.charts import CHART_SCRIPT, CHART_STYLE, Chart, Curve, Mark, chart_html
 from sgkit.tasks.pages import Section, html_page
 from sgkit.tasks.train.result import kimg_of
@@ -222,7 +223,10 @@ def _data(header: Header, config: RunConfig) -> Section:
         "encoding": header.encoding,
         "resized by": header.filter,
         "crop": header.crop,
-        "labels": "none" if labels.kind == "none" else f"{labels.kind}, {labels.dim}: {_some(labels.names)}",
+        "labels": label_facts(labels, header.label_counts) + (f": {_some(labels.names)}" if labels.dim else ""),
+        "changed": counted(header.changed),
+        "duplicates": f"{header.repeated:,}",
+        "other files": counted(header.unused),
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in header.skipped.items()) or "none",
         "content": header.content_hash[:16],
         "made with sgkit": header.sgkit,
