@@ -237,7 +237,8 @@ def _temporary(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise InputError(f"Cannot write {target}: {target.parent} is not a folder.") from None
+        blocker = next((one for one in target.parents if one.exists() and not one.is_dir()), target.parent)
+        raise InputError(f"Cannot write {target}: {blocker} is not a folder.") from None
     _remove_stale_once(target.parent.absolute())
     pid = os.getpid()
     suffix = target.suffix if _is_utf8(target.suffix) else ""

@@ -71,8 +71,8 @@ def test_a_folder_for_each_picture_holds_all_there_is_to_know(model: Model, pict
     result = project_files(model, [pictures], out, QUICK, batch=2, on_progress=told.append)
     assert [image.name for image in result.images] == ["p0", "p1", "p2"]
     assert [(point.done, point.total) for point in told] == [(done, 8) for done in range(1, 9)]
-    assert told[0].stage == "p0 to p1"
-    assert told[-1].stage == "p2"
+    assert told[0].fields["image"] == "p0 to p1"
+    assert told[-1].fields["image"] == "p2"
     for image in result.images:
         folder = out / image.name
         assert sorted(path.name for path in folder.iterdir()) == FILES

@@ -135,12 +135,12 @@ def project_files(
     pending = [target for target in targets if target.name not in done]
     chunks = [pending[start : start + batch] for start in range(0, len(pending), batch)]
     for index, chunk in enumerate(chunks):
-        stage = chunk[0].name if len(chunk) == 1 else f"{chunk[0].name} to {chunk[-1].name}"
+        names = chunk[0].name if len(chunk) == 1 else f"{chunk[0].name} to {chunk[-1].name}"
 
-        def report(step: int, distances: Tensor, stage: str = stage, before: int = index * settings.steps) -> None:
-            shown = {"distance": f"{distances.mean().item():.4f}"}
-            total = len(chunks) * settings.steps
-            on_progress(Progress(done=before + step + 1, total=total, unit="steps", stage=stage, fields=shown))
+        def report(step: int, distances: Tensor, names: str = names, before: int = index * settings.steps) -> None:
+            shown = {"image": names, "distance": f"{distances.mean().item():.4f}"}
+            total = len(chunks) * settings.steps  # no stages, so that the time left is that of all images
+            on_progress(Progress(done=before + step + 1, total=total, unit="steps", fields=shown))
 
         done |= {image.name: image for image in job.run(chunk, report)}
     return ProjectResult(

@@ -1,0 +1,162 @@
+"""What people type by mistake, and what the answer must contain: what was given, what is allowed, what to do next.
+
+To add one, write a row: the line as typed in a folder with the files of the fixture, the exit code (2: bad usage, 1:
+the file is to blame, 0: it works, with a warning), and pieces of the text on standard error.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sgkit
+from sgkit.cli.app import main
+from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, override
+from sgkit.model import Model, build
+from sgkit.model.model import ModelInfo
+from sgkit.presets import preset
+
+MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
+    # something else than a model
+    ("generate store --out x", 1, ("Not a model: store is an image store", "sgkit train store")),
+    ("generate photos --out x", 1, ("Not a model: photos is a folder of images", "sgkit prepare photos")),
+    ("generate me.jpg --out x", 1, ("Not a model: me.jpg is a JPEG image", "sgkit project MODEL me.jpg")),
+    ("generate page.pkl --out x", 1, ("page.pkl is a web page (HTML)", "download")),
+    ("generate pointer.pkl --out x", 1, ("pointer.pkl is a Git LFS pointer", "git lfs pull")),
+    ("generate empty.pkl --out x", 1, ("empty.pkl is an empty file (0 bytes)",)),
+    ("generate https://host/net.pkl --out x", 1, ("https://host/net.pkl is a web address", "curl -LO")),
+    ("generate model --out x", 1, ("There is no model model", "Did you mean")),
+    ("mix me.jpg --out x.png --rows 0 --cols 1", 1, ("me.jpg is a JPEG image",)),
+    ("convert photos x.pt", 1, ("photos is a folder of images",)),
+    # seeds and latents
+    ("generate model.st --out x --seeds a-b", 2, ("'--seeds'", "Not a list of seeds: 'a-b'", "0,3,7-12")),
+    ("generate model.st --out x --seeds 9-3", 2, ("'--seeds'", "'9-3' is reversed", "3-9")),
+    ("generate model.st --out x --seeds -1", 2, ("--seeds",)),
+    ("generate model.st --out x --latent me.jpg", 1, ("Not a latent file: me.jpg", "sgkit project MODEL me.jpg")),
+    ("mix model.st --out x.png --rows 0 --cols me.jpg", 1, ("me.jpg is a JPEG image", "sgkit project MODEL me.jpg")),
+    ("mix model.st --out x.png --rows 0 --cols face", 2, ("'--cols'", "Not a seed or latent file: 'face'")),
+    ("interpolate model.st --out x.gif --seeds 5", 2, ("at least 2 seeds", "1 was given", "--seeds 0-1")),
+    ("interpolate model.st --out x.gif --seeds 0-2 --grid 2x1", 2, ("a grid of 2 needs 4",)),
+    ("interpolate model.st --out x.gif --seeds 0-4 --grid 2x1", 2, ("divided evenly", "Give 4 or 6")),
+    # truncation and classes
+    ("generate model.st --out x --seeds 0 --psi 7", 0, ("--psi 7 is outside -1.5 to 1.5",)),
+    ("generate model.st --out x --seeds 0 --psi nan", 2, ("'--psi'", "Not a truncation psi: 'nan'")),
+    ("generate model.st --out x --seeds 0 --psi 1,0.5", 2, ("2 values of truncation psi", "one for each of 6 w")),
+    ("generate model.st --out x --psi 0.5 --psi-cutoff 99", 2, ("--psi-cutoff 99 is out of range", "6 layers")),
+    ("generate cond.st --out x", 2, ("conditional", "--class", "from 0 to 2", "random")),
+    ("generate cond.st --out x --class tulip", 2, ("'tulip'", "no class names", "from 0 to 2")),
+    ("generate cond.st --out x --class 3", 2, ("Class 3 is out of range", "0 to 2")),
+    ("generate named.st --out x --class tulpi", 2, ("'tulpi'", "rose, tulip, lily")),
+    ("generate named.st --out x", 2, ("--class", "rose, tulip, lily")),
+    ("generate cond.st --out x --class random", 0, ()),
+    ("generate model.st --out x --class 0", 2, ("unconditional", "remove --class")),
+    # layers
+    ("mix model.st --out x.png --rows 0 --cols 1 --layers course", 2, ("'--layers'", "coarse, middle, fine", "0-3,6")),
+    ("mix model.st --out x.png --rows 0 --cols 1 --layers 7", 2, ("Layer 7", "--layers", "coarse, middle", "0 to 5")),
+    ("mix model.st --out x.png --rows 0 --cols 1 --layers fine", 2, ("starts at layer 8", "coarse, middle, numbers")),
+    ("mix model.st --out x.png --rows 0 --cols 1 --layers MIDDLE", 0, ()),
+    ("mix progan.st --out x.png --rows 0 --cols 1", 2, ("one w for the whole image", "sgkit interpolate")),
+    # outputs
+    ("generate model.st --out old.png", 1, ("old.png exists already", "--force")),
+    ("mix model.st --out old.png --rows 0 --cols 1", 1, ("old.png exists already", "--force")),
+    ("panorama model.st --out old.png", 1, ("old.png exists already", "--force")),
+    ("interpolate model.st --out photos", 1, ("photos exists already", "--force")),
+    ("interpolate model.st --out photos --frames 2 --seeds 0,1 --force", 1, ("photos was not overwritten",)),
+    ("convert model.st old.png", 1, ("old.png exists already", "--force")),
+    ("generate model.st --out x.jpg", 2, ("written as PNG", "x.png")),
+    ("mix model.st --out x --rows 0 --cols 1", 2, ("'--out'", "does not end in .png", "x.png")),
+    ("interpolate model.st --out x.avi", 2, (".avi", ".gif, .webp, .mp4")),
+    ("convert model.st x.onnx", 2, ("Unsupported extension .onnx", ".npz, .pt, .safetensors")),
+    ("convert model.st x.pt --form rossinality", 2, ("Did you mean 'rosinality'?", "native, nvidia, rosinality")),
+    ("generate model.st --out me.jpg/x", 1, ("me.jpg is not a folder",)),
+    ("generate model.st --out photos --seeds 0 --grid 2x1", 2, ("--grid has no effect", "photos is a folder")),
+    # other options
+    ("generate model.st --out x --grid two", 2, ("'--grid'", "Not a grid: 'two'", "4x3")),
+    ("generate model.st --out x.png --seeds 0-8 --grid 2x2", 2, ("2x2", "4", "9")),
+    ("generate model.st --out x --device gpu", 2, ("Unknown device 'gpu'", "auto, cpu, cuda")),
+    ("generate model.st --out x --precision half", 2, ("'--precision'", "'half'")),
+    ("generate model.st --out x --batch 0", 2, ("'--batch'", "greater than or equal to 1")),
+    ("generate model.st --out x --trunc 0.7", 2, ("No such option: --trunc",)),
+    ("generat model.st --out x", 2, ("No such command 'generat'", "Did you mean 'generate'?")),
+    ("generate", 2, ("Missing", "'sgkit generate --help'")),
+    ("project model.st photos/0.png --out x --space W", 2, ("'--space'", "'w', 'w+'")),
+    ("project model.st page.png --out x", 1, ("page.png is a web page (HTML)",)),
+    ("project model.st no.png --out x", 1, ("There is no file or folder no.png",)),
+    ("panorama model.st --out x.png --wrap --seeds 0,1 --width 33", 2, ("multiple of",)),
+    ("panorama model.st --out x.png --overlap 2", 2, ("'--overlap'", "less than or equal to 1")),
+    ("metrics store --data photos --metrics fdi", 2, ("Unknown metric 'fdi'", "fd_effnet, kd_effnet, fid, kid")),
+    ("metrics store --data no", 1, ("There is no file or folder no",)),
+    ("weights get inception", 2, ("Unknown weights 'inception'", "inception-2015-12-05")),
+    ("data info photos", 1, ("Not a store: photos is a folder of images", "sgkit prepare photos")),
+    ("data info me.jpg", 1, ("Not a store: me.jpg is a JPEG image",)),
+    ("data export store --out x --form nvida", 2, ("Did you mean 'nvidia'?", "folder, nvidia, rosinality")),
+    ("data merge store --out x", 1, ("two stores or more",)),
+    ("info no.pkl", 1, ("There is no file or folder no.pkl",)),
+]
+
+
+def tiny(**changes: Any) -> Model:
+    config = ModelConfig(
+        image_size=(16, 16),
+        z_dim=8,
+        w_dim=8,
+        mapping=MappingConfig(num_layers=1),
+        synthesis=SynthesisConfig(channel_base=64, channel_max=8),
+        discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
+        **changes,
+    )
+    return build(config)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the rows name."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    named = tiny(label_dim=3)
+    named.info = ModelInfo(provenance={"class_names": ["rose", "tulip", "lily"]})
+    small = {"synthesis.channel_base": 64, "synthesis.channel_max": 8, "z_dim": 8, "w_dim": 8}
+    progan = build(override(preset("progan", image_size=(16, 16)).model, small))
+    for name, model in {"model": tiny(), "cond": tiny(label_dim=3), "named": named, "progan": progan}.items():
+        sgkit.save(model, folder / f"{name}.safetensors")
+        (folder / f"{name}.safetensors").rename(folder / f"{name}.st")
+    (folder / "photos").mkdir()
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / f"{index}.png")
+    Image.fromarray(pixels).save(folder / "me.jpg")
+    for name in ("page.pkl", "page.png"):
+        (folder / name).write_text("<!DOCTYPE html><html><body>Please log in</body></html>")
+    (folder / "pointer.pkl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (folder / "empty.pkl").touch()
+    (folder / "old.png").write_bytes(b"precious")
+    assert main(["prepare", str(folder / "photos"), "--size", "16", "--out", str(folder / "store")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake[0])
+def test_a_mistake_is_answered(
+    mistake: tuple[str, int, tuple[str, ...]],
+    files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line, code, pieces = mistake
+    for entry in files.iterdir():
+        (tmp_path / entry.name).symlink_to(entry)
+    monkeypatch.chdir(tmp_path)
+    found = main(shlex.split(line))
+    shown = capsys.readouterr().err
+    assert found == code, shown
+    for piece in pieces:
+        assert piece in shown
+    assert "Traceback" not in shown
+    assert "This is a bug" not in shown
+    assert (files / "old.png").read_bytes() == b"precious"
+    if code:
+        assert {entry.name for entry in tmp_path.iterdir()} == {entry.name for entry in files.iterdir()}
