@@ -27,6 +27,7 @@ MAX_DEPTH = 24
 DESCRIBING_STEPS = MAX_STEPS // 4
 """Entries of tables that are looked at; a file may name the same table often."""
 MAX_TEXT = 4096
+MAX_PARTS = 16
 PLAIN_BYTES = 100
 SCALARS = (bool, int, float, str, type(None))
 
@@ -70,6 +71,12 @@ def _describe(loaded: Any, budget: Budget) -> ForeignFile:
         loaded = (loaded,)
     if isinstance(loaded, (tuple, list)) and loaded and all(isinstance(n, TfNetwork) for n in loaded):
         return _describe_tf(loaded, budget)
+    if isinstance(loaded, (tuple, list)) and any(isinstance(item, dict) for item in loaded):
+        loaded = {str(index): item for index, item in enumerate(loaded[:MAX_PARTS])}
+    if isinstance(loaded, (ArrayRecord, TensorView)):
+        raise CheckpointError(
+            "it holds one tensor, not a network. If these are latents: sgkit generate MODEL --latent FILE"
+        )
     if not isinstance(loaded, dict):
         raise CheckpointError(f"it holds a value of type {type(loaded).__name__} where networks are expected.")
     if any(isinstance(value, PersistentObject) for value in loaded.values()):

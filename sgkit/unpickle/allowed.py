@@ -63,6 +63,36 @@ class AllowList:
         return found if found is not None else self.budget.refuse(shown(f"{module}.{name}").strip("'"))
 
 
+DROPPED = (
+    *(("torch", "device"), ("datetime", "datetime"), ("datetime", "date"), ("datetime", "timedelta")),
+    *(("pathlib", name) for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+    *(("pathlib._local", name) for name in ("PosixPath", "WindowsPath")),
+)
+"""Values that training tools keep among their options, which say nothing about a network: nothing stands for them."""
+MENTIONED = (
+    *(("torch", name) for name in ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool")),
+    *((module, name) for module in ("builtins", "__builtin__") for name in ("list", "dict", "int", "float", "str")),
+)
+"""Types that are named, as what a table makes for missing keys or what a tensor was, and that are never called."""
+TABLES = (
+    *(("collections", "defaultdict"), ("collections", "Counter"), ("easydict", "EasyDict"), ("addict.addict", "Dict")),
+    ("pytorch_lightning.utilities.parsing", "AttributeDict"),
+    ("lightning.fabric.utilities.data", "AttributeDict"),
+    ("lightning_fabric.utilities.data", "AttributeDict"),
+)
+"""Kinds of tables that tools keep their options in."""
+NAMESPACES = (("types", "SimpleNamespace"),)
+
+
+def _dropped(*_: Any) -> None:
+    return None
+
+
+def _table_of(items: Any = None, *_: Any) -> dict[Any, Any]:
+    """An empty table that is filled next; or the one that was given."""
+    return items if isinstance(items, dict) else {}
+
+
 def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, str], Allowed]:
     makers: dict[tuple[str, str], Callable[..., Any] | None] = {
         ("collections", "OrderedDict"): _ordered_dict,
@@ -87,6 +117,8 @@ def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, 
         makers[core, "scalar"] = lambda *parts: _scalar(budget, *parts)
     for storage in STORAGE_TYPES:
         makers["torch", storage] = None
+    makers |= dict.fromkeys(MENTIONED) | dict.fromkeys(DROPPED, _dropped) | dict.fromkeys(TABLES, _table_of)
+    makers |= dict.fromkeys(NAMESPACES, Namespace)
     return {key: Allowed(".".join(key), make) for key, make in makers.items()}
 
 

@@ -6,6 +6,8 @@ The table in docs/checkpoints.md is :func:`markdown` of :data:`ROWS`; a test com
 from __future__ import annotations
 
 import bz2
+import collections
+import datetime
 import gzip
 import io
 import lzma
@@ -151,6 +153,11 @@ def basicsr(name: str) -> str:
 def basicsr_file() -> State:
     """What BasicSR saves of a generator: its filters are no buffers."""
     return {"params_ema": {basicsr(k): v for k, v in without(ema(), r"\.kernel$").items()}}
+
+
+def halved(name: str, value: torch.Tensor) -> torch.Tensor:
+    """The constant and the noise maps of a network for images half as wide."""
+    return value[..., : value.shape[-1] // 2].clone() if name.startswith(("input.", "noises.")) else value
 
 
 def swagan() -> State:
@@ -399,6 +406,32 @@ ROWS: dict[str, Row] = {
     "nan": Row(
         "NaN among the weights (`sgkit info` warns; generating is an error)",
         saved("a.pt", lambda: {"g_ema": {**ema(), "input.input": ema()["input.input"] * torch.nan}}),
+        "generator at g_ema",
+    ),
+    "numpy": Row(
+        "NumPy arrays in a pickle, in place of tensors",
+        written("a.pkl", lambda: pickle.dumps({"g_ema": {k: v.numpy() for k, v in ema().items()}})),
+        "generator at g_ema",
+    ),
+    "tuple": Row(
+        "a tuple of state dicts", saved("a.pt", lambda: (ema(), trained()["d"])), "generator, discriminator at 0"
+    ),
+    "options": Row(
+        "options of odd types (devices, paths, dates, `defaultdict`, `SimpleNamespace`)",
+        saved(
+            "a.pt",
+            lambda: {
+                "g_ema": collections.defaultdict(list, ema()),
+                "opts": types.SimpleNamespace(device=torch.device("cpu"), path=Path("x"), dtype=torch.float32),
+                "when": datetime.date(2020, 1, 1),
+                "counts": collections.Counter("ab"),
+            },
+        ),
+        "generator at g_ema",
+    ),
+    "rectangular": Row(
+        "images that are not square (StyleGAN-Human's 1:2)",
+        saved("a.pt", lambda: {"g_ema": {k: halved(k, v) for k, v in ema().items()}}),
         "generator at g_ema",
     ),
     "renamed": Row("any of them renamed, or without extension", copied(TRAINED, "weights"), ALL),

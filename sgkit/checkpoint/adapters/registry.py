@@ -31,6 +31,8 @@ ADAPTERS: dict[str, Adapter] = {
 }
 SIZELESS = "rosinality-stylegan1"
 """The kind whose files do not say how large the images are."""
+MOST_IGNORED = 40
+"""Names of ignored tensors that a provenance keeps."""
 SNAPSHOT_NAME = re.compile(r"network-snapshot-(\d{6})")
 
 
@@ -91,7 +93,9 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Notes of the reader and of the adapter; lists are joined."""
     both = {**one, **other}
     if "ignored" in both:
-        both["ignored"] = [*one.get("ignored", []), *other.get("ignored", [])]
+        ignored = [*one.get("ignored", []), *other.get("ignored", [])]
+        rest = len(ignored) - MOST_IGNORED
+        both["ignored"] = ignored if rest <= 0 else [*ignored[:MOST_IGNORED], f"and {rest} more"]
     return both
 
 
