@@ -17,7 +17,7 @@ from sgkit.runtime.distributed import DistributedContext
 from sgkit.training.exchange import sum_over_processes
 from sgkit.training.schedules import lazy_adam
 
-__all__ = ["Descent", "LossScale", "Player", "Shard", "Sums", "Term", "Whole", "d_player", "g_player"]
+__all__ = ["Descent", "LossScale", "Player", "Shard", "Sums", "Term", "Whole", "d_player", "g_player", "is_lazy"]
 
 _STYLE_LAYERS = (".affine.", ".scale.", ".shift.")
 """What the modules are called that make styles from w."""
@@ -177,7 +177,7 @@ def g_player(generator: Generator, config: TrainConfig) -> Player:
     """The generator with a fresh optimizer."""
     frozen = ("mapping.",) * config.freeze_mapping + _STYLE_LAYERS * config.freeze_affine
     moving = [value for name, value in generator.named_parameters() if not any(part in name for part in frozen)]
-    lazy = _is_lazy(config, applied=config.pl_weight > 0, interval=config.pl_interval)
+    lazy = is_lazy(config, applied=config.pl_weight > 0, interval=config.pl_interval)
     return Player(generator, _adam(moving, config, config.g_lr, config.pl_interval if lazy else None))
 
 
@@ -192,11 +192,11 @@ def d_player(discriminator: Discriminator, config: TrainConfig) -> Player:
         raise ConfigError(f"freeze_d is {config.freeze_d}; the discriminator has {len(layers)} layers, so give less.")
     frozen = set(layers[: config.freeze_d])
     moving = [value for name, value in discriminator.named_parameters() if name.partition(".")[0] not in frozen]
-    lazy = _is_lazy(config, applied=config.penalizes_d, interval=config.d_reg_interval)
+    lazy = is_lazy(config, applied=config.penalizes_d, interval=config.d_reg_interval)
     return Player(discriminator, _adam(moving, config, config.d_lr, config.d_reg_interval if lazy else None))
 
 
-def _is_lazy(config: TrainConfig, *, applied: bool, interval: int) -> bool:
+def is_lazy(config: TrainConfig, *, applied: bool, interval: int) -> bool:
     """Whether an optimizer takes the learning rate and betas of lazy regularization."""
     return interval > 1 and (applied or config.lazy_scaling == "always")
 
