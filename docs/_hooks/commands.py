@@ -14,12 +14,14 @@ HEAD = """# Commands
 
 Every command takes `--help`. `--debug`, anywhere on the line, shows the traceback of an error.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM, 141 standard output was closed by
-its reader. Results go to standard output, progress and messages to standard error. `--json` writes the result as JSON, with
-exact file names: `os.fsencode(json.loads(text))` gives the bytes of a name, also where it is not valid UTF-8.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM, 141 standard output was
+closed by its reader. Results go to standard output, progress and messages to standard error. `--json` writes the result
+as JSON, with exact file names: `os.fsencode(json.loads(text))` gives the bytes of a name, also where it is not valid
+UTF-8.
 
-Output that exists is never overwritten, unless `--force` is given. `project`, `prepare` and `train --resume` continue an
-existing folder, and `generate` adds new files to one. An option that would change nothing is refused, with the reason.
+Output that exists is never overwritten, unless `--force` is given. `project`, `prepare` and `train --resume` continue
+an existing folder, and `generate` adds new files to one. An option that would change nothing is refused, with the
+reason.
 """
 
 

@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import sgkit
 from sgkit.cli import report, terminal
-from sgkit.cli.options import refuse_infinite
+from sgkit.cli.options import plain_help, refuse_infinite
 from sgkit.errors import SgkitError, did_you_mean
 from sgkit.faults import explain
 
@@ -196,10 +196,10 @@ def load_command(name: str) -> Any:
     if isinstance(target, typer.Typer):
         group = typer.main.get_group(target)
         group.name = name
-        return refuse_infinite(group)
+        return plain_help(refuse_infinite(group))
     single = typer.Typer(add_completion=False)
     single.command(name)(target)
-    return refuse_infinite(typer.main.get_command(single))
+    return plain_help(refuse_infinite(typer.main.get_command(single)))
 
 
 app = typer.Typer(
@@ -238,7 +238,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         keep_freed_memory()
         with _ending_by_signals(), report.warnings_told():
-            code = typer.main.get_command(app).main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
+            code = plain_help(typer.main.get_command(app)).main(
+                args or ["--help"], prog_name="sgkit", standalone_mode=False
+            )
         terminal.finish()
     except terminal.OutputClosedError:
         return terminal.OUTPUT_CLOSED

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,12 @@ def test_every_command_is_listed_with_its_help(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("row", cli.COMMANDS, ids=lambda row: row.name)
 def test_every_row_leads_to_a_command_whose_help_begins_with_its_line(row: CommandRow) -> None:
     assert (load_command(row.name).help or "").partition("\n")[0].strip() == row.help
+
+
+@pytest.mark.parametrize("words", [[], *([row.name] for row in cli.COMMANDS), ["data", "info"], ["weights", "get"]])
+def test_help_shows_no_types_of_python(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    assert not re.search(r"<\w+>|<\w+\|", capsys.readouterr().out)
 
 
 def test_names_of_commands_are_unique() -> None:
