@@ -183,8 +183,10 @@ def test_what_lies_beside_a_data_set_is_listed(tmp_path: Path) -> None:
     source = open_source(str(tmp_path), size=(8, 8))
     assert {(file.name, file.reason) for file in source.unused} == {("README.md", "not used"), ("a.png", "not used")}
     assert "1 image files in" in source.notes[0]
-    parquet.write_table(arrow.table({"y": [1]}), tmp_path / "train-0.parquet")  # facts on images, not images
-    assert open_source(str(tmp_path), size=(8, 8)).kind == "folder"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.png").write_bytes(file_of("PNG"))
+    parquet.write_table(arrow.table({"y": [1]}), tmp_path / "other" / "facts.parquet")  # no images in it
+    assert open_source(str(tmp_path / "other"), size=(8, 8)).kind == "folder"
 
 
 def test_a_list_as_windows_writes_it(tmp_path: Path) -> None:
