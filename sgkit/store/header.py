@@ -230,6 +230,6 @@ def _why_no_header(folder: Path) -> str:
 
 def _command_of(plan: Path, folder: Path) -> str:
     try:
-        return str(json.loads(plan.read_text(encoding="utf-8"))["command"])
-    except (ValueError, KeyError, TypeError, OSError):
+        return str(parse_json(read_file(plan, kind="JSON"), name=str(plan))["command"])
+    except (InputError, KeyError, TypeError, OSError):
         return f"sgkit prepare ... --out {folder}"

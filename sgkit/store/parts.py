@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sgkit.errors import InputError, StoreError, UsageError
+from sgkit.errors import ConfigError, InputError, StoreError, UsageError
 from sgkit.runtime.files import atomic_path
+from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, REPORT_NAME, Header, PartInfo, read_header
 from sgkit.store.plan import PreparePlan, check_same
 
@@ -91,9 +92,9 @@ class StoreFiles:
                 aside.write_text(json.dumps(planned, indent=1), encoding="utf-8")
             return
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise StoreError(f"{file} is damaged ({error}). Remove {self.folder} and start again.") from error
+            found = _read_object(file)
+        except InputError as error:
+            raise StoreError(f"{error} Remove {self.folder} and start again.") from error
         check_same(planned, found, self.folder)
 
     def finish_part(self, part: int, info: PartInfo) -> None:
@@ -116,10 +117,12 @@ class StoreFiles:
         return read_header(self.folder)
 
     def _write_header(self, plan: PreparePlan) -> None:
-        infos = [
-            PartInfo.from_dict(json.loads(self.done(part).read_text(encoding="utf-8")))
-            for part in range(self.num_parts)
-        ]
+        try:
+            infos = [PartInfo.from_dict(_read_object(self.done(part))) for part in range(self.num_parts)]
+        except (InputError, ConfigError, TypeError) as error:
+            raise StoreError(
+                f"A part of {self.folder} is damaged: {error}. Remove the folder and start again."
+            ) from error
         header = plan.join(self.folder, infos)
         reports = [self.report(part) for part in range(self.num_parts)]
         _concatenate(plan.report_unused(), reports, self.folder / REPORT_NAME)
@@ -132,6 +135,18 @@ class StoreFiles:
             self.done(part).unlink(missing_ok=True)
             self.report(part).unlink(missing_ok=True)
         (self.folder / PLAN_NAME).unlink(missing_ok=True)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        InputError: it holds none.
+    """
+    values = parse_json(read_file(file, kind="JSON"), name=str(file))
+    if not isinstance(values, dict):
+        raise InputError(f"{file} is not a JSON object.")
+    return values
 
 
 def _concatenate(start: str, files: Sequence[Path], target: Path) -> None:

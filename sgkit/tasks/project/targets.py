@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgkit.errors import InputError
 from sgkit.model import Model
+from sgkit.runtime.limits import read_file
 from sgkit.runtime.several import several
 from sgkit.store.crops import crop_boxes, cut, parse_crop
 from sgkit.store.deep import FULL_BITS, is_deep
@@ -85,7 +86,7 @@ def _payloads(
     bits_of_files = find_range([FilesSource(files)]).bits if files else FULL_BITS
     for path in given:
         if str(path) in files:
-            yield str(path), path.stem, path.read_bytes(), bits_of_files
+            yield str(path), path.stem, read_file(path, kind="image"), bits_of_files
             continue
         source = open_source(str(path), size=size)
         if source.streamed:
