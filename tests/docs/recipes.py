@@ -604,10 +604,10 @@ average with a half-life of 5 kimg and a ramp of 0.05, chosen for CPUs.
 
 INTRO = """# Recipes
 
-What each preset trains with, beside its paper and the official code. A test reads the column *sgkit* off the presets, so
-it cannot drift. A dash means that the paper states no number of its own; *why* explains a difference. Files are named as
-of these commits, without their folder `training/`: {commits}. Rates are those that Adam gets, after the scaling of lazy
-regularization (`lr * k / (k + 1)`, StyleGAN2, appendix B), which scales the betas likewise.
+What each preset trains with, beside its paper and the official code. A test reads the column *sgkit* off the presets,
+so it cannot drift. A dash means that the paper states no number of its own; *why* explains a difference. Files are
+named as of these commits, without their folder `training/`: {commits}. Rates are those that Adam gets, after the
+scaling of lazy regularization (`lr * k / (k + 1)`, StyleGAN2, appendix B), which scales the betas likewise.
 
 """
 

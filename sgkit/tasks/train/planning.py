@@ -20,6 +20,7 @@ from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import Request, configured
 from sgkit.tasks.train.probe import Cost, measure_cost
+from sgkit.training.fakes import mixes_batch
 from sgkit.training.loop import share
 from sgkit.training.precision import run_precision
 from sgkit.training.run import RunConfig, RunFolder
@@ -182,7 +183,7 @@ def bounded(
     """``config`` with the largest micro batch that stays below ``memory_gib`` (``None``: as it is), and what it costs.
 
     Raises:
-        ConfigError: the smallest micro batch needs more.
+        ConfigError: the smallest micro batch needs more, or the generator needs the whole batch at once.
     """
     model, train = config.model, config.train
     wanted = held_images(config, context)
@@ -204,6 +205,12 @@ def bounded(
         raise ConfigError(
             f"Training needs about {cost.peak(unit):.2f} GiB even with {unit} images at once; --memory allows "
             f"{memory_gib:g}. Allow more, or take a smaller preset or smaller images."
+        )
+    if mixes_batch(model):
+        raise ConfigError(
+            f"Training needs about {cost.peak(wanted):.2f} GiB; --memory allows {memory_gib:g}. A self-modulated "
+            "generator makes all images of a step at once, so its batch cannot be split to fit. Use --batch "
+            f"{fitting[-1] * context.world_size} or less, or allow more."
         )
     return replace(config, train=replace(train, micro_batch=fitting[-1])), cost
 

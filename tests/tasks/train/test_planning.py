@@ -60,6 +60,15 @@ def test_too_little_memory_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("known_cost")
+def test_a_batch_that_a_generator_needs_whole_is_not_split() -> None:
+    row = preset("self-modulated")
+    config = RunConfig(model=row.model, train=row.train)
+    assert bounded(config, DistributedContext(), "fp32", 9.0)[0] == config
+    with pytest.raises(ConfigError, match=r"needs about 9.00 GiB; --memory allows 4.1.*Use --batch 12 or less"):
+        bounded(config, DistributedContext(), "fp32", 4.1)
+
+
+@pytest.mark.usefixtures("known_cost")
 def test_memory_bounds_a_run(tmp_path: Path, new_run: Callable[..., int]) -> None:
     assert new_run(tmp_path / "run", "--kimg", "0.008", "--memory", "2.1GiB") == 0
     assert RunFolder(tmp_path / "run").read_config().train.micro_batch == 4
