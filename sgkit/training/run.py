@@ -17,8 +17,10 @@ from pathlib import Path
 
 from sgkit.config import Config, HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, InputError, TrainingError
+from sgkit.faults import explain
 from sgkit.runtime import locks
 from sgkit.runtime.files import atomic_directory, atomic_path, is_temporary
+from sgkit.runtime.sniff import KINDS, sniff
 from sgkit.runtime.toml import read_toml, to_toml
 from sgkit.training.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 
@@ -167,9 +169,10 @@ class RunFolder:
                         "continue the run with --resume. To train something else, name a different folder with --out."
                     ) from None
                 except OSError as error:
+                    fault = explain(OSError(error.errno, error.strerror))
                     raise InputError(
-                        f"Cannot write to the run folder {self.path}: {error.strerror or error}. Make it writable, or "
-                        "name a different folder with --out."
+                        f"Cannot write to the run folder {self.path}: {fault.text if fault else error}. Make it "
+                        "writable, or name a different folder with --out."
                     ) from None
                 yield
         finally:
@@ -184,11 +187,23 @@ class RunFolder:
             InputError: it does; says how to go on with a run.
         """
         if self.path.is_file():
-            raise InputError(f"{self.path} is a file. Name a new folder for the run.")
+            raise InputError(f"{self.path} is {self._kind()}. Name a new folder for the run with --out.")
         if self.config_file.exists():
             raise InputError(f"{self.path} holds a run already. Add --resume to continue it, or name a new folder.")
         if self.path.is_dir() and any(entry.name != LOCK_NAME for entry in self.path.iterdir()):
-            raise InputError(f"{self.path} is not empty and holds no run. Name a new folder for the run.")
+            if any(self.snapshots()):
+                raise InputError(
+                    f"{self.path} holds snapshots but no config.toml, so it cannot be resumed. Put config.toml back "
+                    "from a copy, or name a new folder for the run."
+                )
+            raise InputError(
+                f"Not a run folder: {self.path} is {self._kind()}. Nothing was changed. Name a new folder for the run "
+                "with --out."
+            )
+
+    def _kind(self) -> str:
+        """What is at the path, in words."""
+        return KINDS[sniff(self.path).kind]
 
     def write_config(self, config: RunConfig) -> None:
         """Put ``config`` into ``config.toml``."""

@@ -82,3 +82,35 @@ def test_a_folder_that_cannot_be_written_is_named(
     assert f"Cannot write to the run folder {run}: " in said
     assert "name a different folder with --out" in said
     assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("store", "Not a run folder: {out} is an image store"),
+        ("photos", "Not a run folder: {out} is a folder of images"),
+        ("file", "{out} is "),
+        ("no configuration", "{out} holds snapshots but no config.toml, so it cannot be resumed."),
+        ("run", "{out} holds a run already. Add --resume to continue it"),
+    ],
+)
+def test_what_is_no_new_folder_is_named_for_what_it_is(
+    store: Path, tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], kind: str, message: str
+) -> None:
+    out = tmp_path / "out"
+    if kind == "store":
+        out = store
+    elif kind == "photos":
+        out = store.parent / "pictures"
+    elif kind == "file":
+        out.write_text("notes")
+    else:
+        assert new_run(out, "--kimg", "0.008") == 0
+        if kind == "no configuration":
+            (out / "config.toml").unlink()
+    before = state(out)
+    capfd.readouterr()
+    for options in ([], ["--resume"]) if kind != "run" else ([],):
+        assert new_run(out, *options) == 1
+        assert message.format(out=out) in capfd.readouterr().err
+    assert state(out) == before
