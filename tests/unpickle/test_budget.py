@@ -133,7 +133,7 @@ def shared_array() -> bytes:
 @pytest.mark.parametrize("make", [shared_modules, shared_parts, shared_array])
 def test_what_is_shared_is_not_described_again_and_again(make: Callable[[], bytes], tmp_path: Path) -> None:
     (tmp_path / "file.pkl").write_bytes(make())
-    with pytest.raises(CheckpointError, match="more than 125,000 items; no checkpoint needs so many"):
+    with pytest.raises(CheckpointError, match="more than 75,000 items; no checkpoint needs so many"):
         read_foreign(tmp_path / "file.pkl")
 
 

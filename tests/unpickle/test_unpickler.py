@@ -245,7 +245,7 @@ def test_options_that_double_at_every_level_are_refused(tmp_path: Path) -> None:
         body += b"0" + p.EMPTY_LIST + (p.get(level) + p.APPEND) * 2 + p.put(level + 1)
     body += b"0" + persistent(p.dict_of(_init_kwargs=p.dict_of(a=p.get(22))))
     (tmp_path / "file.pkl").write_bytes(p.pickled(body))
-    with pytest.raises(CheckpointError, match="more than 125,000 items"):
+    with pytest.raises(CheckpointError, match="more than 75,000 items"):
         read_foreign(tmp_path / "file.pkl")
 
 
