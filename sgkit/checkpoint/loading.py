@@ -16,6 +16,7 @@ from sgkit.checkpoint.packed import unpacked
 from sgkit.checkpoint.state_dicts import is_state_dict, load_state_dicts
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError
 from sgkit.model import Model
+from sgkit.model.inputs import as_device
 from sgkit.runtime.mistaken import advice, check_model
 from sgkit.runtime.sniff import sniff
 
@@ -38,7 +39,7 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
         CheckpointError: the file is damaged, hostile, unsupported, or does not fit its network.
         InputError: there is nothing at ``path``.
     """
-    file = model_file(path)
+    file, device = model_file(path), as_device(device)
     with unpacked(sniff(file)) as inner:
         form = form_of(inner)
         if form != "foreign" and image_size is not None:

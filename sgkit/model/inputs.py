@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from sgkit.errors import UsageError
+from sgkit.faults import explain
 
-__all__ = ["as_numbers", "as_psi", "as_tensor"]
+__all__ = ["as_device", "as_numbers", "as_psi", "as_tensor"]
 
 
 def as_tensor(value: Any, name: str, device: torch.device) -> Tensor:
@@ -35,6 +36,19 @@ def as_tensor(value: Any, name: str, device: torch.device) -> Tensor:
     if not np.isfinite(array).all():
         raise UsageError(f"{name} holds NaN or infinity; give finite numbers.")
     return torch.from_numpy(array.copy()).to(device)
+
+
+def as_device(device: torch.device | str) -> torch.device:
+    """The device, if tensors can be put there.
+
+    Raises:
+        UsageError: this machine or this build of PyTorch has no such device.
+    """
+    try:
+        return torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError) as error:
+        fault = explain(error)
+        raise UsageError(f"Cannot use the device {str(device)!r}. {fault.text if fault else error}") from error
 
 
 def as_numbers(value: Any, name: str) -> list[int]:

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError, did_you_mean
-from sgkit.faults import explain
 from sgkit.model.discriminator import Discriminator
 from sgkit.model.finite import finite
 from sgkit.model.generator import Generator
-from sgkit.model.inputs import as_numbers, as_psi, as_tensor
+from sgkit.model.inputs import as_device, as_numbers, as_psi, as_tensor
 from sgkit.model.layers import SelfModulated
 from sgkit.model.noise import NoiseSource, noise_source
 from sgkit.model.statistics import tracking
@@ -93,13 +92,9 @@ class Model:
         Raises:
             UsageError: this machine or this build of PyTorch has no such device.
         """
-        try:
-            torch.empty(0, device=device)
-        except (AssertionError, RuntimeError) as error:
-            fault = explain(error)
-            raise UsageError(f"Cannot use the device {str(device)!r}. {fault.text if fault else error}") from error
+        target = as_device(device)
         for network in self.networks().values():
-            network.to(device)
+            network.to(target)
         return self
 
     @property

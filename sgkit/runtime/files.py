@@ -21,7 +21,15 @@ from pathlib import Path
 from sgkit.errors import InputError, ResourceError, SgkitError
 from sgkit.faults import explain, is_out_of_memory
 
-__all__ = ["atomic_directory", "atomic_path", "check_new", "is_temporary", "remove_stale", "utf8_name"]
+__all__ = [
+    "atomic_directory",
+    "atomic_path",
+    "check_new",
+    "fault_of_writing",
+    "is_temporary",
+    "remove_stale",
+    "utf8_name",
+]
 
 MAX_NAME = 255
 """Bytes that file systems allow for a name."""
@@ -30,7 +38,7 @@ IDLE = 24 * 3600.0
 FULL = 1 << 20
 """Free bytes below which a disk counts as full, where a library does not say why it could not write."""
 
-_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{6})-(\d+)-(\d+)-[0-9a-f]{6}\.tmp(\..*)?", re.DOTALL)
+_TEMPORARY = re.compile(r"\.(.*)\.([0-9a-f]{6})-(\d+)-(\d+)-[0-9a-f]{6}\.tmp(\..*)?", re.DOTALL)
 
 
 def check_new(path: str | Path, *, overwrite: bool = False) -> None:
@@ -157,12 +165,27 @@ def _worded(target: Path) -> Iterator[None]:
     except SgkitError:
         raise
     except Exception as error:
-        fault = _fault_of_writing(error, target)
-        if fault is None:
+        worded = fault_of_writing(error, target)
+        if worded is None:
             raise
-        number, text, hint = fault
-        message = f"Cannot write {target}: {text[0].lower()}{text[1:].rstrip('.')}.{f' {hint}' if hint else ''}"
-        raise ResourceError(message, number=number) from error
+        raise worded from error
+
+
+def fault_of_writing(error: Exception, target: str | Path) -> ResourceError | None:
+    """``error``, raised while ``target`` was written, in words; ``None`` if it is not about the disk."""
+    fault = _fault_of_writing(error, Path(target))
+    if fault is None:
+        return None
+    number, text, hint = fault
+    shown = Path(*(_final_name(part) for part in Path(target).parts))
+    message = f"Cannot write {shown}: {text[0].lower()}{text[1:].rstrip('.')}.{f' {hint}' if hint else ''}"
+    return ResourceError(message, number=number)
+
+
+def _final_name(part: str) -> str:
+    """The name that a temporary one will become."""
+    match = _TEMPORARY.fullmatch(part)
+    return f"{match[1]}{match[5] or ''}" if match else part
 
 
 def _fault_of_writing(error: Exception, target: Path) -> tuple[int, str, str | None] | None:
@@ -215,7 +238,7 @@ def remove_stale(folder: str | Path) -> list[str]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             match = _TEMPORARY.fullmatch(entry.name)
-            if match is None or not _is_stale(Path(entry.path), match[1], int(match[2]), int(match[3])):
+            if match is None or not _is_stale(Path(entry.path), match[2], int(match[3]), int(match[4])):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sgkit.errors import InputError, StoreError
+from sgkit.runtime.files import fault_of_writing
 from sgkit.runtime.limits import TooLargeError
 from sgkit.store.duplicates import DuplicateFinder
 from sgkit.store.faces import Landmarker, make_landmarker
@@ -155,10 +156,8 @@ def _commit(writer: PartWriter, batch: list[Record], state: BuildState, report: 
     try:
         state.report_bytes = report.flush()
     except OSError as error:
-        raise StoreError(
-            f"The report beside {writer.path} cannot be written: {error}. All images up to here are safe; make room "
-            "and run the same command again to continue."
-        ) from error
+        fault = fault_of_writing(error, writer.path.with_suffix(".jsonl")) or error
+        raise StoreError(f"{fault} All images up to here are safe: run the same command again to continue.") from error
     writer.commit(state.num_images - len(batch), batch, vars(state))
 
 

@@ -14,6 +14,7 @@ import lmdb
 import numpy as np
 
 from sgkit.errors import InputError
+from sgkit.runtime.files import fault_of_writing
 from sgkit.store.encoding import encode
 from sgkit.store.records import StoreReader
 
@@ -76,7 +77,7 @@ def export_rosinality(reader: StoreReader, folder: Path) -> Iterator[int]:
             with environment.begin(write=True) as transaction:
                 transaction.put(b"length", str(len(reader)).encode())
     except lmdb.Error as error:
-        raise InputError(f"{folder} cannot be written: {error}. Make room on the disk, and export again.") from error
+        raise fault_of_writing(error, folder) or InputError(f"{folder} cannot be written: {error}.") from error
     (folder / "lock.mdb").unlink(missing_ok=True)
 
 

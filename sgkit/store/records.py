@@ -19,6 +19,7 @@ import lmdb
 import numpy as np
 
 from sgkit.errors import StoreError
+from sgkit.runtime.files import fault_of_writing
 from sgkit.store.encoding import decode
 from sgkit.store.header import Header, LabelSchema, read_header, size_text
 from sgkit.store.lmdb_file import LmdbFile
@@ -94,9 +95,9 @@ class PartWriter:
             except lmdb.MapFullError:
                 room *= 2
             except (lmdb.Error, OSError) as error:
+                fault = fault_of_writing(error, self.path) or f"{self.path} cannot be written: {error}."
                 raise StoreError(
-                    f"{self.path} cannot be written: {error}. All images up to here are safe; make room and run the "
-                    "same command again to continue."
+                    f"{fault} All images up to here are safe: run the same command again to continue."
                 ) from error
 
     def _open_to_write(self, map_size: int) -> lmdb.Environment:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import sgkit
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError
 from sgkit.model import Model, build
@@ -62,6 +64,8 @@ def test_what_does_not_fit_is_explained(model: Model, call: Callable[[Model], ob
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_a_device_that_is_not_here_is_no_assertion_error(model: Model) -> None:
-    with pytest.raises(UsageError, match=r"Cannot use the device 'cuda'\. .*does not have the device"):
-        model.to("cuda")
+def test_a_device_that_is_not_here_is_no_assertion_error(model: Model, tmp_path: Path) -> None:
+    sgkit.save(model, tmp_path / "model.safetensors")
+    for call in (lambda: model.to("cuda"), lambda: sgkit.load(tmp_path / "model.safetensors", device="cuda")):
+        with pytest.raises(UsageError, match=r"Cannot use the device 'cuda'\. .*does not have the device"):
+            call()
