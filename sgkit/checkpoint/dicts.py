@@ -10,7 +10,7 @@ from sgkit.checkpoint.networks import MEAN_W, find_networks, flatten, mean_w, ro
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.inert import shown
 
-__all__ = ["describe_state_dicts"]
+__all__ = ["describe_arrays", "describe_state_dicts"]
 
 ROLE_NAMES = {
     "rosinality-stylegan2": ("g_ema", "g", "d"),
@@ -33,10 +33,19 @@ def describe_state_dicts(loaded: dict[Any, Any], plain: Callable[[Any], Any]) ->
         CheckpointError: no network is known.
     """
     tensors, others = flatten(loaded)
-    found, rest = find_networks(tensors)
     extras = {name: plain(value) for name, value in others.items() if not name.endswith(("optim", "optimizer"))}
+    return describe_arrays(tensors, extras)
+
+
+def describe_arrays(tensors: dict[str, Array], extras: dict[str, Any]) -> ForeignFile:
+    """The networks among tensors with dotted names, as ``.safetensors`` and ``.npz`` hold them.
+
+    Raises:
+        CheckpointError: no network is known.
+    """
+    found, rest = find_networks(tensors)
     if not found:
-        raise _no_network(tensors, loaded)
+        raise _no_network(tensors, extras)
     chosen = roles(found)
     first = chosen.generator or chosen.raw_generator or found[0]
     kind = first.dialect.kind or first.dialect.project
@@ -74,14 +83,14 @@ def _groups(names: Iterable[str]) -> list[str]:
     return [f"{group} ({count} tensor{'s' if count > 1 else ''})" for group, count in counts.items()]
 
 
-def _no_network(tensors: dict[str, Array], loaded: dict[Any, Any]) -> CheckpointError:
+def _no_network(tensors: dict[str, Array], extras: dict[str, Any]) -> CheckpointError:
     """The error for a file without a network that is known; it says what is there instead."""
     if any(name.rpartition(".")[2] in ("latent", "w", "w_plus", "latents") for name in tensors):
         return CheckpointError(
             f"it holds latents, not a model ({shown(list(tensors)[:3], limit=120)}). Generate from it with: "
             "sgkit generate MODEL --latent FILE"
         )
-    held = tensors or loaded
+    held = tensors or extras
     top = shown(sorted(map(str, held))[:12], limit=300)
     return CheckpointError(
         f"it holds no network of a known project. Its entries are {top}. Known are StyleGAN2 and 3 of NVIDIA, "

@@ -42,13 +42,16 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
     file, device = model_file(path), as_device(device)
     with unpacked(sniff(file)) as inner:
         form = form_of(inner)
-        if form != "foreign" and image_size is not None:
-            raise UsageError(f"{file.name} records the size of its images. Remove --size {image_size}.")
         if form == "native":
+            if image_size is not None:
+                raise UsageError(f"{file.name} records the size of its images. Remove --size {image_size}.")
             return load_native(inner, device=device)
         if form == "state dict":
-            return load_state_dicts(inner).to(device)
-        model = model_of(inner, image_size=image_size)
+            model, is_own = load_state_dicts(inner, image_size=image_size)
+            if is_own:
+                return model.to(device)
+        else:
+            model = model_of(inner, image_size=image_size)
     for text in load_notes(model):
         warnings.warn(f"{file.name}: {text}", CheckpointWarning, stacklevel=2)
     return model.to(device)

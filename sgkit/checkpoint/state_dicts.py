@@ -1,24 +1,28 @@
-"""State dicts with NVIDIA's tensor names, as :mod:`sgkit.checkpoint.export` writes them: ``.npz`` and ``.safetensors``.
+"""State dicts as ``.npz`` and ``.safetensors``: with NVIDIA's names, as sgkit writes them, and those of other tools.
 
-Such a file cannot say how its networks compute, so sgkit's ones carry their configuration; others are refused.
+Such a file cannot say how its networks compute. sgkit's ones carry their configuration; those of others are read as
+state dicts in torch files are, by their tensors.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sgkit.checkpoint.adapters import nvidia
+from sgkit.checkpoint.adapters import model_from, nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
-from sgkit.checkpoint.assign import assemble, name_list
+from sgkit.checkpoint.assign import assemble
+from sgkit.checkpoint.dicts import describe_arrays
 from sgkit.checkpoint.foreign import ForeignNetwork
-from sgkit.checkpoint.native import is_native
+from sgkit.checkpoint.native import METADATA_KEY as NATIVE_KEY
 from sgkit.config import ModelConfig
-from sgkit.errors import CheckpointError, ConfigError
+from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
+from sgkit.runtime.sniff import sniff
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
@@ -31,41 +35,44 @@ METADATA_KEY = "sgkit_state_dict"
 """Entry of a .safetensors header that holds the configuration."""
 ARRAY_KEY = "sgkit_state_dict"
 """Array of an .npz that holds it, as text."""
-SAFETENSORS_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+SAFETENSORS_TYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+SAFETENSORS_TYPES |= {"I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "u1", "BOOL": "?"}
 """Its names of the types that weights have."""
 
 
 def is_state_dict(path: Path) -> bool:
-    """Whether a file is an ``.npz``, or a ``.safetensors`` that is no model file but a state dict of sgkit's."""
-    if path.suffix == ".npz":
-        return True
+    """Whether a file is an ``.npz``, or a ``.safetensors`` that is not a model file of sgkit's."""
+    kind = sniff(path).kind
+    if kind != "safetensors":
+        return kind == "npz"
     with contextlib.suppress(CheckpointError):
-        return is_native(path) and METADATA_KEY in read_safetensors_header(path).metadata
+        metadata = read_safetensors_header(path).metadata
+        return METADATA_KEY in metadata or NATIVE_KEY not in metadata
     return False
 
 
-def load_state_dicts(path: Path) -> Model:
-    """The model whose state dicts a file holds.
+def load_state_dicts(path: Path, *, image_size: int | None = None) -> tuple[Model, bool]:
+    """(the model whose state dicts a file holds, whether sgkit wrote it).
 
     Raises:
-        CheckpointError: the file is damaged, not written by sgkit, or does not fit its configuration.
+        CheckpointError: the file is damaged, or does not fit its configuration; or sgkit did not write it and it holds
+            no network of a known project.
+        UsageError: ``image_size`` is given, but the file says it.
     """
     try:
         with bad_data("it"):
-            header, arrays = _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
-            return _model(header, arrays)
+            text, arrays = _read_npz(path) if sniff(path).kind == "npz" else _read_safetensors(path)
+            if text is not None and image_size is not None:
+                raise UsageError(f"{path.name} records the size of its images. Remove --size {image_size}.")
+            if text is not None:
+                return _model(text, arrays), True
+            described = replace(describe_arrays(arrays, {}), file_name=path.name)
     except (CheckpointError, ConfigError) as error:
         raise CheckpointError(f"Cannot read state dict {str(path)!r}: {error}") from error
+    return model_from(described, path, image_size=image_size), False
 
 
-def _model(text: str | None, arrays: dict[str, Array]) -> Model:
-    if text is None:
-        held = name_list(shown(name).strip("'") for name in arrays) or "nothing"
-        raise CheckpointError(
-            f"it has no entry {ARRAY_KEY!r}, so how its networks compute is not known; it holds {held}. sgkit reads "
-            "the state dicts that 'sgkit convert' wrote, and whole checkpoints of other projects. Latents are given "
-            "with --latent."
-        )
+def _model(text: str, arrays: dict[str, Array]) -> Model:
     try:
         header = json.loads(text)
         config = ModelConfig.from_dict(header["config"])
@@ -104,7 +111,8 @@ def _array(name: str, entry: TensorEntry, body: memoryview) -> Array:
     dtype = np.dtype(SAFETENSORS_TYPES[entry.dtype])
     if entry.first == entry.last:
         return np.zeros(entry.shape, dtype)
-    return np.frombuffer(body[entry.first : entry.last], dtype).reshape(entry.shape)
+    values = np.frombuffer(body[entry.first : entry.last], dtype).reshape(entry.shape)
+    return (values.astype(np.uint32) << 16).view(np.float32) if entry.dtype == "BF16" else values
 
 
 def _read_npz(path: Path) -> tuple[str | None, dict[str, Array]]:

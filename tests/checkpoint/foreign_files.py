@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -153,6 +154,18 @@ def basicsr(name: str) -> str:
 def basicsr_file() -> State:
     """What BasicSR saves of a generator: its filters are no buffers."""
     return {"params_ema": {basicsr(k): v for k, v in without(ema(), r"\.kernel$").items()}}
+
+
+def safetensors_bytes(state: State) -> bytes:
+    """A ``.safetensors`` file without any metadata."""
+    return safetensors.torch.save({name: value.contiguous() for name, value in state.items()})
+
+
+def npz_bytes(state: State) -> bytes:
+    """An ``.npz`` of these tensors."""
+    stream = io.BytesIO()
+    np.savez(stream, **{name: value.numpy() for name, value in state.items()})
+    return stream.getvalue()
 
 
 def halved(name: str, value: torch.Tensor) -> torch.Tensor:
@@ -407,6 +420,26 @@ ROWS: dict[str, Row] = {
         "NaN among the weights (`sgkit info` warns; generating is an error)",
         saved("a.pt", lambda: {"g_ema": {**ema(), "input.input": ema()["input.input"] * torch.nan}}),
         "generator at g_ema",
+    ),
+    "safetensors": Row(
+        "a state dict as `.safetensors`, bare or under any prefix",
+        written("a.safetensors", lambda: safetensors_bytes(under("g_ema.", ema()))),
+        "generator at g_ema",
+    ),
+    "bfloat16 safetensors": Row(
+        "the same in bfloat16",
+        written("a.safetensors", lambda: safetensors_bytes({k: v.bfloat16() for k, v in ema().items()})),
+        "generator at the file itself",
+    ),
+    "arrays": Row("a state dict as `.npz`", written("a.npz", lambda: npz_bytes(ema())), "generator at the file itself"),
+    "renamed npz": Row(
+        "the same without extension", written("a", lambda: npz_bytes(ema())), "generator at the file itself"
+    ),
+    "latents npz": Row(
+        "latents as `.npz`",
+        written("a.npz", lambda: npz_bytes({"w": torch.zeros(1, 10, 32)})),
+        refused="holds latents, not a model.*--latent",
+        because="says how to generate from it",
     ),
     "numpy": Row(
         "NumPy arrays in a pickle, in place of tensors",

@@ -237,7 +237,7 @@ def test_endings_and_forms_must_agree(tiny: Model, tmp_path: Path) -> None:
 
 def test_arrays_without_a_configuration_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", weight=np.zeros(3, np.float32))
-    with pytest.raises(CheckpointError, match="how its networks compute is not known"):
+    with pytest.raises(CheckpointError, match="holds no network of a known project"):
         sgkit.load(tmp_path / "other.npz")
 
 

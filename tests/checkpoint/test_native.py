@@ -239,7 +239,7 @@ def test_an_unknown_network_is_named(file: Path) -> None:
 
 def test_a_safetensors_file_of_another_program_is_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="sgkit did not write it"):
+    with pytest.raises(CheckpointError, match="holds no network of a known project"):
         sgkit.load(tmp_path / "other.safetensors")
 
 

@@ -1,5 +1,5 @@
 """Adapters: what turns a neutral description of a foreign checkpoint into a model, one module per project."""
 
-from sgkit.checkpoint.adapters.registry import model_of
+from sgkit.checkpoint.adapters.registry import model_from, model_of
 
-__all__ = ["model_of"]
+__all__ = ["model_from", "model_of"]

@@ -16,7 +16,7 @@ from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
 from sgkit.unpickle.budget import bad_data
 
-__all__ = ["model_of"]
+__all__ = ["model_from", "model_of"]
 
 Adapter = Callable[[ForeignFile], Adapted]
 ADAPTERS: dict[str, Adapter] = {
@@ -48,7 +48,15 @@ def model_of(path: str | Path, *, image_size: int | None = None) -> Model:
         InputError: there is no such file.
         UsageError: ``image_size`` is given, but the file itself says it.
     """
-    file = read_foreign(path)
+    return model_from(read_foreign(path), path, image_size=image_size)
+
+
+def model_from(file: ForeignFile, path: str | Path, *, image_size: int | None = None) -> Model:
+    """The model that a description of the checkpoint at ``path`` gives.
+
+    Raises:
+        CheckpointError, UsageError: as :func:`model_of`.
+    """
     try:
         with bad_data("a network in it"):
             return _build(file, _adapter(file, image_size)(file))
