@@ -23,6 +23,7 @@ __all__ = ["LabelFile", "LabelRow", "decode_text", "parse_label_file", "parse_la
 
 NAME_COLUMNS = ("file", "filename", "file_name", "name", "image", "image_id", "img", "path", "id")
 DELIMITERS = ("\t", ";", ",")
+NEEDED = "A label file needs a line of headings, then a row for each image."
 HEAD_LINES = 50
 """Lines that decide how columns are separated."""
 
@@ -74,19 +75,25 @@ def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None
     """
     text, notes = decode_text(data, where)
     if not text.strip():
-        raise InputError(f"{where} is empty. A label file needs a line of headings, then a row for each image.")
+        raise InputError(f"{where} is empty. {NEEDED}")
     start = text.lstrip()[:1]
     if start in "{[":
         return _json(text, where)
-    lines, delimiter = _dialect(text.splitlines())
     try:
+        lines, delimiter = _dialect(text.splitlines())
         if delimiter is None:
             cells = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
         else:
             reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, strict=False)
             cells = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
+    except (
+        csv.Error,
+        TypeError,
+        ValueError,
+    ) as error:  # the last two: Excel's first line names a separator that is none
         raise InputError(f"{where} cannot be read as a table: {error}.") from None
+    if not cells:
+        raise InputError(f"{where} has no rows. {NEEDED}")
     if delimiter is None:
         cells = _without_count(cells)
     return _table(cells, where, is_image or has_image_suffix, notes, decimal_comma=delimiter in ("\t", ";"))
@@ -174,7 +181,7 @@ def _table(
         place = _name_column(heading)
     if not cells or len(heading) < 2:
         what = "no row" if not cells else "no column beside the names"
-        raise InputError(f"{where} has {what}. A label file needs a line of headings, then a row for each image.")
+        raise InputError(f"{where} has {what}. {NEEDED}")
     repeated = [name for name, count in Counter(heading).items() if count > 1 and name]
     if repeated:
         raise InputError(f"{where} has {heading.count(repeated[0])} columns named {repeated[0]!r}. Rename all but one.")

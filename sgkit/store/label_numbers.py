@@ -16,12 +16,16 @@ EXACT = 2**24
 """Whole numbers up to here are exact in 32-bit floats."""
 MOST_DIGITS = 40
 """Longer whole numbers are too large for every purpose, and slow to read."""
+MOST_CHARACTERS = 400
+"""Longer texts are not numbers, unless they are whole."""
 
 
 def parse_number(text: str, *, decimal_comma: bool) -> int | float | None:
     """An int where the text is a whole number, a float where it is another number (also one that is not finite)."""
     if re.fullmatch(r"[+-]?[0-9]+", text):
         return int(text) if len(text) <= MOST_DIGITS else 10**MOST_DIGITS * (-1 if text[0] == "-" else 1)
+    if len(text) > MOST_CHARACTERS:  # the patterns below take time that grows with its square
+        return None
     if decimal_comma and re.fullmatch(r"[+-]?[0-9]+,[0-9]+", text):
         text = text.replace(",", ".")
     if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):

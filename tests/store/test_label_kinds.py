@@ -8,16 +8,19 @@ import json
 import re
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sgkit.errors import ConfigError, InputError, SgkitError, UsageError
 from sgkit.store.header import LabelSchema
 from sgkit.store.images import BadImageError
-from sgkit.store.label_values import MAX_CLASSES
+from sgkit.store.label_files import parse_label_file
+from sgkit.store.label_values import KINDS, MAX_CLASSES, read_values
 from sgkit.store.labels import Labeller, make_labeller
 from sgkit.store.names import match_names
 from sgkit.store.sources import Source, open_source, open_sources
@@ -260,6 +263,10 @@ WRONG: dict[str, tuple[bytes, dict[str, Any], type[SgkitError], str]] = {
     "nan in one of two columns": (b"file,x,y\na.png,1,2\nb.png,1,nan\n", {}, InputError, "Row 3 of .* nan"),
     "class of two columns": (b"file,x,y\na.png,1,2\n", {"kind": "class"}, ConfigError, "needs one column"),
     "too many cells": (b"file,y\na.png,1\nb.png,1,2\n", {}, InputError, "Row 3 of .* has 3 cells"),
+    "a number without end": (b"file,y\na.png,0.5\nb.png," + b"9" * 100_000 + b"x\n", {}, InputError, "mixes words"),
+    "a field without end": (b"file,y\na.png," + b"9" * 200_000, {}, InputError, "cannot be read as a table"),
+    "a separator that is none": (b'sep="\nfile"y\na.png"1\n', {}, InputError, "cannot be read|no column"),
+    "separators only": (b"sep=;\n;;\n", {}, InputError, "has no rows"),
     "nameless row": (b"file,y\na.png,1\n,2\n", {}, InputError, "Row 3 of .* names no image"),
     "column twice": (b"file,y,y\na.png,1,2\n", {}, InputError, "2 columns named 'y'"),
     "nul": (b"file,y\na.png,\0\n", {}, InputError, "not a text file"),
@@ -281,6 +288,54 @@ def test_tables_that_cannot_be_trusted_are_refused(
     (tmp_path / "t.csv").write_bytes(data)
     with pytest.raises(error, match=message):
         make_labeller(str(tmp_path / "t.csv"), [source], **options)
+
+
+PIECES = [
+    b"nan",
+    b"inf",
+    b"-1",
+    b"1e400",
+    b"9" * 50,
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b'"',
+    b",",
+    b";",
+    b"\t",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+]
+PIECES += [b"\xef\xbb\xbf", b"\xff\xfe", b"null", b"true", b"../", b"\\", b"0.1", b"1,5", b"\\ud800", b"sep=", b"00"]
+
+
+def test_a_thousand_damaged_files_are_read_or_refused() -> None:
+    random = np.random.RandomState(0)
+    files = [data for data, *_ in TABLES.values()] + [text.encode() for text in JSON_FORMS.values()]
+    outcomes: Counter[str] = Counter()
+    for _ in range(1000):
+        data = bytearray(files[random.randint(len(files))])
+        for _ in range(random.randint(1, 6)):
+            place = random.randint(len(data) + 1)
+            end = place + random.randint(8)
+            change = random.randint(3)
+            data[place : place if change == 0 else end] = PIECES[random.randint(len(PIECES))] if change < 2 else b""
+        try:
+            table = read_values(parse_label_file(bytes(data), where="labels"), kind=KINDS[random.randint(len(KINDS))])
+        except SgkitError:
+            outcomes["refused"] += 1
+            continue
+        outcomes["read"] += 1
+        for label in table.labels.values():
+            if isinstance(label, tuple):
+                assert len(label) == table.schema.dim
+                assert np.isfinite(np.array(label, np.float32)).all()
+            else:
+                assert 0 <= label < table.schema.dim
+    assert min(outcomes["read"], outcomes["refused"]) > 100
 
 
 @pytest.mark.parametrize(
