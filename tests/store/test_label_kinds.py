@@ -265,7 +265,6 @@ WRONG: dict[str, tuple[bytes, dict[str, Any], type[SgkitError], str]] = {
     "too many cells": (b"file,y\na.png,1\nb.png,1,2\n", {}, InputError, "Row 3 of .* has 3 cells"),
     "a number without end": (b"file,y\na.png,0.5\nb.png," + b"9" * 100_000 + b"x\n", {}, InputError, "mixes words"),
     "a field without end": (b"file,y\na.png," + b"9" * 200_000, {}, InputError, "cannot be read as a table"),
-    "a separator that is none": (b'sep="\nfile"y\na.png"1\n', {}, InputError, "cannot be read|no column"),
     "separators only": (b"sep=;\n;;\n", {}, InputError, "has no rows"),
     "nameless row": (b"file,y\na.png,1\n,2\n", {}, InputError, "Row 3 of .* names no image"),
     "column twice": (b"file,y,y\na.png,1,2\n", {}, InputError, "2 columns named 'y'"),
