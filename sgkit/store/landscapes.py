@@ -14,9 +14,12 @@ from sgkit.config import Config
 from sgkit.store.painting import Canvas, Light, light_at
 from sgkit.store.scenery import paint_land, paint_sky, paint_trees, paint_water
 
-__all__ = ["SEASONS", "Attributes", "attributes", "landscape"]
+__all__ = ["HOURS", "SEASONS", "Attributes", "attributes", "hour_name", "landscape"]
 
 SEASONS = ("spring", "summer", "autumn", "winter")
+HOURS = ("dawn", "day", "dusk", "night")
+"""The four parts of a day that :func:`hour_name` tells apart."""
+
 SUPERSAMPLING = 2
 
 
@@ -42,6 +45,13 @@ class Attributes(Config):
 def attributes(index: int, *, seed: int = 0) -> Attributes:
     """The attributes of a landscape, without painting it."""
     return _draw_attributes(_random(index, seed))
+
+
+def hour_name(hour: float) -> str:
+    """The part of the day (one of ``HOURS``) that ``hour``, 0 to 24, falls in."""
+    if not 5.6 <= hour < 18.6:
+        return "night"
+    return "dawn" if hour < 8 else "day" if hour < 16 else "dusk"
 
 
 def landscape(index: int, *, size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, Attributes]:

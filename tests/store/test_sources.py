@@ -17,6 +17,7 @@ from sgkit.errors import ConfigError, InputError, StoreError, UsageError
 from sgkit.store.header import LabelSchema
 from sgkit.store.images import BadImageError
 from sgkit.store.labels import Labeller, make_labeller
+from sgkit.store.landscapes import hour_name
 from sgkit.store.sources import Item, Label, Source, open_source
 from tests.unpickle import pickles as p
 
@@ -377,6 +378,14 @@ def test_samples_follow_their_options() -> None:
     assert isinstance(payload, np.ndarray)
     assert payload.shape == (8, 12, 3)
     assert open_source("sample:landscapes?labels=all", size=SIZE).labels.dim == 10
+
+
+def test_samples_are_classed_by_season_and_part_of_the_day() -> None:
+    source = open_source("sample:landscapes?count=40&labels=season-hour", size=SIZE)
+    found = {(source.labels.names[item.label], hour_name(item.attributes["hour"])) for item in items(source)}
+    assert all(name.partition("-")[2] == part for name, part in found)
+    assert len({part for _, part in found}) == 4
+    assert [hour_name(hour) for hour in (0.0, 5.6, 8.0, 16.0, 18.6)] == ["night", "dawn", "day", "dusk", "night"]
 
 
 @pytest.mark.parametrize(

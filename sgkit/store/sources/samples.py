@@ -9,12 +9,16 @@ import numpy as np
 
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.store.header import LabelSchema
-from sgkit.store.landscapes import SEASONS, attributes, landscape
+from sgkit.store.landscapes import HOURS, SEASONS, attributes, hour_name, landscape
 from sgkit.store.sources.base import Item, Label, Reader, Source
 
 __all__ = ["SampleSource"]
 
 DEFAULT_COUNT = 10000
+LABELS = ("none", "season", "season-hour", "all")
+"""What a landscape can be labelled with: nothing, its season, season and part of the day, or all attributes as numbers."""
+
+_SEASON_HOURS = tuple(f"{season}-{hour}" for season in SEASONS for hour in HOURS)
 
 
 class LandscapeReader:
@@ -32,7 +36,7 @@ class LandscapeReader:
 
 
 class SampleSource(Source):
-    """Procedural landscapes; the options are ``count``, ``seed``, and ``labels=season`` or ``labels=all``."""
+    """Procedural landscapes; the options are ``count``, ``seed``, and ``labels``: one of ``LABELS``."""
 
     kind = "sample"
 
@@ -77,15 +81,21 @@ def _schema(choice: str, given: str) -> LabelSchema:
         return LabelSchema()
     if choice == "season":
         return LabelSchema(kind="class", names=SEASONS)
+    if choice == "season-hour":
+        return LabelSchema(kind="class", names=_SEASON_HOURS)
     if choice == "all":
         return LabelSchema(kind="float", names=tuple(_numbers(attributes(0).to_dict())))
-    raise UsageError(f"labels is {choice!r} in {given!r}. {did_you_mean(choice, ['none', 'season', 'all'])}")
+    raise UsageError(f"labels is {choice!r} in {given!r}. {did_you_mean(choice, LABELS)}")
 
 
 def _label(choice: str, facts: dict[str, Any]) -> Label:
     if choice == "none":
         return None
-    return SEASONS.index(facts["season"]) if choice == "season" else tuple(_numbers(facts).values())
+    if choice == "season":
+        return SEASONS.index(facts["season"])
+    if choice == "season-hour":
+        return _SEASON_HOURS.index(f"{facts['season']}-{hour_name(facts['hour'])}")
+    return tuple(_numbers(facts).values())
 
 
 def _numbers(facts: dict[str, Any]) -> dict[str, float]:
