@@ -54,7 +54,7 @@ def check_animation(path: Path, *, fps: float) -> None:
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise MissingDependencyError(
             "MP4 needs the program ffmpeg, which is not on the PATH. Install it (https://ffmpeg.org), "
-            "or write .webp, .gif or a folder of frames, which need nothing."
+            "or write .webp, .gif or a folder of frames, which do not need it."
         )
 
 
@@ -198,7 +198,7 @@ def _write_mp4(frames: Iterator[Pixels], path: Path, fps: float, repeat: bool) -
         *("ffmpeg", "-y", "-loglevel", "error"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"),
         *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", MP4_CRF, "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", f"file:{path}"),  # a name may begin with a dash, or have a colon
+        *("-movflags", "+faststart", str(path.absolute())),  # a name may begin with a dash
     ]
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as process:
         assert process.stdin is not None

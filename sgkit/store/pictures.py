@@ -50,7 +50,7 @@ def grid_shape(count: int, shape: tuple[int, int] | None = None) -> tuple[int, i
         columns = math.ceil(math.sqrt(count))
         rows = math.ceil(count / columns)
     if columns * rows < count:
-        raise UsageError(f"A grid of {columns}x{rows} has room for {columns * rows} pictures, not for {count}.")
+        raise UsageError(f"A grid of {columns}x{rows} has room for {columns * rows} images, but {count} were given.")
     return columns, rows
 
 

@@ -181,7 +181,7 @@ def _drawn(
     model: Model, origins: Iterable[Origin], settings: DrawSettings, batch: int
 ) -> Iterator[tuple[Origin, Pixels]]:
     if batch < 1:
-        raise UsageError(f"A batch of {batch} was asked for; give 1 or more.")
+        raise UsageError(f"batch is {batch}; it must be 1 or more.")
     rest = iter(origins)
     while chunk := list(islice(rest, batch)):
         yield from zip(chunk, to_pixels(draw(model, chunk, settings)), strict=True)
@@ -248,5 +248,5 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         pictures = None
     if not isinstance(pictures, dict):
-        raise InputError(f"{path} is no manifest of sgkit's. Choose another folder, or remove that file.")
+        raise InputError(f"{path} was not written by sgkit generate. Choose a different folder, or remove that file.")
     return pictures

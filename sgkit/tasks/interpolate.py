@@ -215,14 +215,15 @@ def _keyframes(
     wrong = [origin for origin in origins if origin.space not in _SPACES[curve.space]]
     if wrong:
         raise UsageError(
-            f"{wrong[0].name} is a latent of the space {wrong[0].space}, so the walk cannot be in {curve.space}. "
-            + ("Walk in w." if wrong[0].space != "s" else "Give latents of the space z, w or w+.")
+            f"{wrong[0].name} is a latent of the space {wrong[0].space}, so it cannot be interpolated in "
+            f"{curve.space}. "
+            + ("Use --space w." if wrong[0].space != "s" else "Give latents of the space z, w or w+.")
         )
     latents = [origin_latents(model, origin, settings) for origin in origins]
     if curve.space == "z":
         joined = join(latents)
         if joined.label is not None and not torch.equal(joined.label, joined.label[:1].expand_as(joined.label)):
-            raise UsageError("The keyframes' labels differ, so there is no one label to walk in z with. Walk in w.")
+            raise UsageError("The keyframes have different labels, which cannot be interpolated in z. Use --space w.")
         return joined.only.double().cpu().numpy(), 0.0, None if joined.label is None else joined.label[:1]
     psi, cutoff = settings.truncation_psi, settings.truncation_cutoff
     ws = torch.cat([to_ws(one, model, psi=psi, cutoff=cutoff) for one in latents])

@@ -95,7 +95,7 @@ def test_a_folder_gets_numbered_pngs(tmp_path: Path) -> None:
 
 
 def test_unknown_suffixes_and_rates_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"Cannot write an animation as 'a.avi'.*\.gif, \.webp, \.mp4.*folder"):
+    with pytest.raises(UsageError, match=r"Unsupported extension \.avi of --out a\.avi.*\.gif, \.webp, \.mp4.*folder"):
         check_animation(Path("a.avi"), fps=30)
     with pytest.raises(UsageError, match=r"0 frames per second is out of range"):
         check_animation(Path("a.gif"), fps=0)

@@ -45,7 +45,7 @@ def test_grids_are_about_square(count: int, shape: tuple[int, int]) -> None:
 
 
 def test_a_grid_too_small_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"A grid of 2x2 has room for 4 pictures, not for 5\."):
+    with pytest.raises(UsageError, match=r"A grid of 2x2 has room for 4 images, but 5 were given\."):
         grid_shape(5, (2, 2))
 
 

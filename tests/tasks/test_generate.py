@@ -139,7 +139,9 @@ def test_a_second_call_adds_to_the_manifest(model: Model, tmp_path: Path) -> Non
 
 def test_a_foreign_manifest_is_left_alone(model: Model, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("[1]")
-    with pytest.raises(InputError, match=r"manifest\.json is no manifest of sgkit's\. Choose another folder"):
+    with pytest.raises(
+        InputError, match=r"manifest\.json was not written by sgkit generate\. Choose a different folder"
+    ):
         generate_files(model, [0], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
@@ -306,11 +308,11 @@ def test_the_command_draws_latent_files(
     [
         (["--out", "a.jpg"], "Images are written as PNG. Use --out a.png, or a folder."),
         (["--out", "a", "--grid", "2x2"], "--grid has no effect here: --out a is a folder"),
-        (["--out", "a.png", "--grid", "2x2"], "A grid of 2x2 has room for 4 pictures, not for 16."),
+        (["--out", "a.png", "--grid", "2x2"], "A grid of 2x2 has room for 4 images, but 16 were given."),
         (["--out", "a.png", "--grid", "two"], "Not a grid: 'two'. Use COLUMNSxROWS, for example 4x3."),
         (["--out", "a.png", "--psi", "half"], "Not a truncation psi: 'half'."),
         (["--out", "a.png", "--psi", "1,0.5"], "2 values of truncation psi were given"),
-        (["--out", "a.png", "--psi", "0.5", "--psi-cutoff", "99"], "Truncation cutoff 99 is out of range"),
+        (["--out", "a.png", "--psi", "0.5", "--psi-cutoff", "99"], "--psi-cutoff 99 is out of range"),
         (["--out", "a.png", "--space", "x"], "'--space': 'x' is not one of"),
         (["--out", "a.png", "--class", "1"], "unconditional: remove --class"),
         (["--out", "a.png", "--latent", "none.npz"], "There is no latent file none.npz."),

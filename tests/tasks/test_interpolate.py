@@ -138,9 +138,13 @@ def test_latents_are_walked_in_w_but_not_in_z(model: Model) -> None:
     seeds = Latents(space="z", values={"z": model.sample_z([7])}, names=("face",))
     w_plus = convert(seeds, model, "w+")
     assert len(list(interpolate(model, [0, w_plus], frames=2))) == 2
-    with pytest.raises(UsageError, match=r"face is a latent of the space w\+, so the walk cannot be in z\. Walk in w"):
+    with pytest.raises(
+        UsageError, match=r"face is a latent of the space w\+, so it cannot be interpolated in z\. Use --space w"
+    ):
         interpolate(model, [0, w_plus], curve=Curve(space="z"))
-    with pytest.raises(UsageError, match=r"space s, so the walk cannot be in w\. Give latents of the space z, w"):
+    with pytest.raises(
+        UsageError, match=r"space s, so it cannot be interpolated in w\. Give latents of the space z, w"
+    ):
         interpolate(model, [0, convert(seeds, model, "s")])
 
 
@@ -150,7 +154,7 @@ def test_labels() -> None:
         frames = list(interpolate(model, [0, 1], DrawSettings(label=1), curve=Curve(space=space), frames=2))
         assert frames[0].shape == (16, 16, 3)
     latents = Latents(space="z", values={"z": model.sample_z([0, 1])}, label=torch.eye(2))
-    with pytest.raises(UsageError, match=r"labels differ.*Walk in w"):
+    with pytest.raises(UsageError, match=r"different labels.*Use --space w"):
         interpolate(model, [latents], curve=Curve(space="z"))
     assert len(list(interpolate(model, [latents], frames=2))) == 2
 

@@ -60,7 +60,7 @@ def test_smoothing_brings_neighbours_together_and_keeps_unit_variance(model: Mod
     apart = [np.abs(part[:, 1:] - part[:, :-1]).mean() for part in parts]
     assert apart[1] < apart[0] / 2
     latents = Latents(space="w", values={"w": torch.zeros(2, 8)})
-    with pytest.raises(UsageError, match="averages z"):
+    with pytest.raises(UsageError, match="averages neighbouring z"):
         panorama(model, [latents], weaving=WeaveSettings(smoothing=1))
 
 
@@ -109,7 +109,7 @@ def test_the_command_reports_as_json(file: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--wrap", "--width", "90"], "The nearest are 88 and 92"),
+        (["--wrap", "--width", "90"], "Nearest: 88 or 92"),
         (["--height", "90"], "--height has no effect here: the model fixes it"),
         (["--vertical", "--width", "90"], "whose length is --height"),
         (["--overlap", "2"], "--overlap"),

@@ -93,8 +93,8 @@ def test_reach_grows_with_the_filter(taps: tuple[float, ...], expected: int) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"length": 4, "count": 0}, "needs a style"),
-        ({"length": 4, "count": 2, "overlap": 1.2}, "overlap of 1.2"),
+        ({"length": 4, "count": 0}, "needs at least one image"),
+        ({"length": 4, "count": 2, "overlap": 1.2}, "overlap is 1.2"),
         ({"length": 1, "count": 1, "is_ring": True, "margin": 2}, "ring of 1 cells is too short"),
     ],
 )

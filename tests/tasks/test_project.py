@@ -121,10 +121,10 @@ def test_an_interrupted_call_leaves_whole_folders_only(model: Model, pictures: P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("settings", r"another steps \(4, not 5\)"),
-        ("picture", "another picture"),
-        ("model", "another model"),
-        ("folder", "is no projection"),
+        ("settings", r"different steps \(4, not 5\)"),
+        ("picture", "different image"),
+        ("model", "different model"),
+        ("folder", "is not a projection"),
     ],
 )
 def test_another_projection_of_the_name_is_not_touched(
@@ -271,7 +271,7 @@ def test_the_command_says_what_is_wrong(
     assert main(["project", str(bare), picture, "--out", out, "--loss", "pixels", "--steps", "1"]) == 0
     assert main(["project", str(file), str(tmp_path / "none.png"), "--out", out]) == 1
     assert "none.png" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="batch of 0"):
+    with pytest.raises(UsageError, match="batch is 0"):
         project_files(model, [picture], out, batch=0)
 
 

@@ -253,5 +253,5 @@ def test_a_conditional_model_starts_from_its_label_s_mean() -> None:
 def test_wrong_targets_and_divergence_are_told(model: Model, targets: torch.Tensor) -> None:
     with pytest.raises(UsageError, match=r"shape \[N, 3, 16, 16\]; got \[2, 1, 16, 16\]"):
         search(model, targets[:, :1], QUICK)
-    with pytest.raises(TrainingError, match="step 0: a distance is no number"):
+    with pytest.raises(TrainingError, match="step 0: a distance is not a finite number"):
         search(model, targets * float("nan"), QUICK)

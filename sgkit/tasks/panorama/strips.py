@@ -46,9 +46,9 @@ class Strip:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise UsageError("A panorama needs a style; give seeds or latents.")
+            raise UsageError("A panorama needs at least one image: give seeds or latents.")
         if not 0 <= self.overlap <= 1:
-            raise UsageError(f"An overlap of {self.overlap:g} was given; it must be between 0 (hard joins) and 1.")
+            raise UsageError(f"overlap is {self.overlap:g}; it must be between 0 (hard joins) and 1.")
         if self.is_ring and self.length < self.halo:
             raise UsageError(f"A ring of {self.length} cells is too short; it needs {self.halo} or more.")
 

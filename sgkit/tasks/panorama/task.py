@@ -186,7 +186,7 @@ def _smoothed(
     if weaving.smoothing == 0:
         return origins
     if weaving.smoothing < 0 or any(origin.space != "z" for origin in origins):
-        raise UsageError("Smoothing takes a number of places above 0, and averages z: use it with seeds or z latents.")
+        raise UsageError("--smooth averages neighbouring z, so it needs a width above 0, and seeds or latents of z.")
     latents = join([origin_latents(model, origin, settings) for origin in origins])
     z = _gaussian(len(origins), weaving.smoothing, weaving.is_ring).to(latents.only) @ latents.only
     z = z * z.square().mean(dim=1, keepdim=True).rsqrt()

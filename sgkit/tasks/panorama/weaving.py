@@ -43,19 +43,19 @@ def layout(
     """
     if model.config.synthesis.layer == "alias_free":
         raise UsageError(
-            "StyleGAN3's layers cut their canvas to a fixed size, so this model cannot weave a panorama. "
+            "Panoramas are not possible with StyleGAN3: its layers crop their canvas to a fixed size. "
             "Use a model of StyleGAN2, StyleGAN1 or ProGAN."
         )
     side = model.image_size[1 if axis == "x" else 0]
     cell = _cell(model)
     pixels = side * count if pixels is None else pixels
     if pixels < 1:
-        raise UsageError(f"A length of {pixels} pixels was given; it must be 1 or more.")
+        raise UsageError(f"The length is {pixels} pixels; it must be 1 or more.")
     if is_ring and pixels % cell:
         below = max(pixels // cell, 1) * cell
         raise UsageError(
-            f"A ring of {pixels} pixels does not close: with this model its length must be a multiple of {cell}. "
-            f"The nearest are {below} and {below + cell}."
+            f"With --wrap, the length must be a multiple of {cell} pixels for this model; {pixels} is not. "
+            f"Nearest: {below} or {below + cell}."
         )
     return Strip(length=-(-pixels // cell), count=count, overlap=overlap, is_ring=is_ring, margin=reach(model.config))
 

@@ -97,7 +97,7 @@ def search(
     settings = settings or ProjectSettings()
     expected = (model.config.image_channels, *model.image_size)
     if targets.ndim != 4 or tuple(targets.shape[1:]) != expected:
-        raise UsageError(f"The model's pictures are of shape [N, {_comma(expected)}]; got {list(targets.shape)}.")
+        raise UsageError(f"The model needs images of shape [N, {_comma(expected)}]; got {list(targets.shape)}.")
     with autocast(precision, model.device):
         distance = distance_to(targets, model, settings)
     statistics = w_statistics(model, samples=settings.w_samples, label=label)
@@ -156,7 +156,8 @@ class _Found:
             distances = self.distance(self.draw(tried))
         if not torch.isfinite(distances).all():
             raise TrainingError(
-                f"The search diverged at step {step}: a distance is no number. Lower the learning rate (--lr)."
+                f"The search diverged at step {step}: a distance is not a finite number. Lower the learning rate "
+                "(--lr)."
             )
         self._keep(step, distances.detach(), tried.detach())
         penalties = [noise_penalty(noise) for noise in self.maps.values() if noise.requires_grad]

@@ -126,7 +126,7 @@ def project_files(
         UsageError: label, loss or batch do not fit.
     """
     if batch < 1:
-        raise UsageError(f"A batch of {batch} was asked for; give 1 or more.")
+        raise UsageError(f"batch is {batch}; it must be 1 or more.")
     settings, began = settings or ProjectSettings(), time.perf_counter()
     job = _Job(model, Path(folder), settings, label_vector(model, label), precision, model.content_hash())
     targets = list(read_targets(paths, model))
@@ -174,17 +174,19 @@ class _Job:
         try:
             found = ProjectedImage(**json.loads((folder / METRICS).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
-            raise InputError(f"{folder} exists, but is no projection. Choose another --out, or remove it.") from None
+            raise InputError(
+                f"{folder} exists, but is not a projection. Choose a different --out, or remove that folder."
+            ) from None
         for what, old, new in (
-            ("picture", found.target_hash, target.pixel_hash),
+            ("image", found.target_hash, target.pixel_hash),
             ("model", found.model_hash, self.model_hash),
             ("label", found.label, self._plain_label()),
             *((name, found.settings.get(name), value) for name, value in asdict(self.settings).items()),
         ):
             if old != new:
                 raise InputError(
-                    f"{folder} holds a projection with another {what} ({old}, not {new}). "
-                    "Choose another --out, or remove it."
+                    f"{folder} holds a projection with a different {what} ({old}, not {new}). "
+                    "Choose a different --out, or remove that folder."
                 )
         return found
 
