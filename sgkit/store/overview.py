@@ -27,7 +27,9 @@ def label_facts(labels: LabelSchema, counts: Sequence[int]) -> str:
     empty = list(counts).count(0)
     if empty:
         words.append(f"{empty:,} without images")
-    if labels.kind == "class" and empty > labels.dim / 2:
+    first = next((number for number, count in enumerate(counts) if count), 0)
+    numbered = labels.names[-1] == str(labels.dim - 1)  # quantities such as ages begin anywhere, classes at 0 or 1
+    if labels.kind == "class" and (empty > labels.dim / 2 or (numbered and first > 1 and labels.dim > MOST_LISTED)):
         words.append("if these are quantities, use --label-kind float")
     if labels.kind == "class" and labels.dim > MOST_LISTED and max(counts, default=2) == 1:
         words.append("no class has two images: check that these are classes")

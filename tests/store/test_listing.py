@@ -295,6 +295,7 @@ def test_large_tables_of_classes_show_their_ends() -> None:
     assert (rows[0], rows[-1]) == (("99", 99), ("1", 1))
     assert label_facts(labels, counts) == "class (100); 50 without images"
     assert "--label-kind float" in label_facts(labels, [1] + [0] * 99)
+    assert "--label-kind float" in label_facts(labels, [0] * 18 + [5] * 82)  # ages
     assert "no class has two images" in label_facts(labels, [1] * 100)
 
 
