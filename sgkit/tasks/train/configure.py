@@ -18,6 +18,7 @@ from sgkit.store import StoreDataset
 from sgkit.store.header import size_text
 from sgkit.tasks.train.advice import SYNONYMS, recommendation
 from sgkit.tasks.train.applies import check_effect
+from sgkit.tasks.train.sizes import check_memory
 from sgkit.training.loop import check_batch
 from sgkit.training.run import DataFacts, RunConfig, RunFolder
 from sgkit.training.schedules import stage_at
@@ -93,6 +94,7 @@ def configured(
     if request.memory_gib is not None:
         config = replace(config, train=replace(config.train, micro_batch=None))
     check_batch(config.model, config.train, world_size=context.world_size)
+    check_memory(config.model, context.device)
     if config.wandb is not None:
         WandbTracker.check()
     if config.metrics.names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.store.header import Header, size_text
-from sgkit.tasks.train.planning import parameter_counts
+from sgkit.tasks.train.sizes import parameter_counts
 from sgkit.training.run import DataFacts, RunConfig, RunFolder
 from sgkit.training.transfer import Transfer
 

@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError
-from sgkit.model import Discriminator, Generator
 from sgkit.presets import PRESETS, preset
 from sgkit.runtime.device import resolve_device
 from sgkit.runtime.distributed import DistributedContext
@@ -20,13 +17,14 @@ from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.tasks.train.configure import Request, configured
 from sgkit.tasks.train.probe import Cost, measure_cost
+from sgkit.tasks.train.sizes import parameter_counts
 from sgkit.training.fakes import mixes_batch
 from sgkit.training.loop import share
 from sgkit.training.precision import run_precision
 from sgkit.training.run import RunConfig, RunFolder
 from sgkit.training.schedules import stages
 
-__all__ = ["PresetRow", "TrainPlan", "bounded", "parameter_counts", "plan", "preset_rows"]
+__all__ = ["PresetRow", "TrainPlan", "bounded", "plan", "preset_rows"]
 
 _BYTES = 4
 
@@ -104,13 +102,6 @@ def preset_rows(image_size: tuple[int, int] | None = None) -> list[PresetRow]:
             )
         )
     return rows
-
-
-def parameter_counts(model: ModelConfig) -> dict[str, int]:
-    """Parameters of generator and discriminator; nothing is allocated for it."""
-    with torch.device("meta"):
-        networks = {"generator": Generator(model), "discriminator": Discriminator(model)}
-    return {name: sum(value.numel() for value in network.parameters()) for name, network in networks.items()}
 
 
 def plan(

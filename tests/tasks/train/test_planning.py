@@ -116,3 +116,14 @@ def test_a_dry_run_is_of_the_run_that_the_options_make(
     assert main([*command, "--preset", "stylegan2-32"]) == 1
     assert "holds a run already" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_networks_that_no_machine_holds_are_refused_without_being_built(
+    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    large = ("--set", "model.synthesis.channel_max=65536", "--set", "model.synthesis.channel_base=16777216")
+    assert new_run(tmp_path / "run", *large) == 2
+    said = capfd.readouterr().err
+    assert "billion parameters. To train them takes " in said
+    assert "Use a smaller preset" in said
+    assert not (tmp_path / "run").exists()
