@@ -26,6 +26,7 @@ from sgkit.config import (
     base_size_of,
     override,
 )
+from sgkit.config.synonyms import SYNONYMS
 from sgkit.errors import ConfigError
 from sgkit.training.run import RunConfig
 
@@ -351,6 +352,18 @@ def test_what_does_not_fit_is_named_by_its_whole_key(values: dict[str, Any], mes
         RunConfig.from_dict(values)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("words", SYNONYMS.values())
+def test_synonyms_name_keys_that_there_are(words: str) -> None:
+    for key in re.findall(r"(?:train|model)\.[a-z_0-9.]+[a-z_0-9]", words):
+        override(RunConfig(), {key: None if key.endswith("micro_batch") else _value(RunConfig().to_dict(), key)})
+
+
+def _value(values: dict[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
 
 
 # ------------------------------------------------------------------------------------------------ sizes

@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 import sgkit
 from sgkit.cli import report, terminal
 from sgkit.cli.options import plain_help, refuse_infinite
+from sgkit.config.synonyms import known_as
 from sgkit.errors import SgkitError, did_you_mean
 from sgkit.faults import explain
 
@@ -284,6 +285,10 @@ def _explain(error: BaseException) -> tuple[str, str | None, int]:
 def _usage_message(error: typer.TyperException) -> str:
     """Typer's message, or ours where Typer lists all options."""
     option, known = getattr(error, "option_name", None), getattr(error, "possibilities", None)
+    here = known_as(option) if option and getattr(getattr(error, "ctx", None), "info_name", "") == "train" else None
+    if here:
+        keys = " Set keys with --set KEY=VALUE." if here.startswith(("train.", "model.")) else ""
+        return f"No such option: {option}. Use {here}.{keys}"
     if option and known:
         return f"No such option: {option}. {did_you_mean(option, known)}"
     return error.format_message().replace("Value error, ", "").replace("Input should be", "it must be")

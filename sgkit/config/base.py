@@ -7,7 +7,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar, Union
 
@@ -56,11 +56,16 @@ class Config:
         return _build(cls, values, "")
 
 
-def override(config: C, changes: Mapping[str, Any], *, synonyms: Mapping[str, str] | None = None) -> C:
+def override(
+    config: C,
+    changes: Mapping[str, Any],
+    *,
+    synonym: Callable[[str], str | None] = lambda key: None,  # noqa: ARG005
+) -> C:
     """A copy of ``config`` with dotted keys replaced, as given by ``--set key=value``.
 
     ``changes`` maps names such as ``"synthesis.channel_base"`` to values or to text that is read as the field's type.
-    ``synonyms`` maps what other tools call a key to what it is here, in words, for the message on an unknown one.
+    ``synonym`` gives for what other tools call a key what it is here, in words, for the message on an unknown one.
 
     Raises:
         ConfigError: a key is unknown or a value does not fit.
@@ -68,7 +73,7 @@ def override(config: C, changes: Mapping[str, Any], *, synonyms: Mapping[str, st
     values = config.to_dict()
     for key, value in changes.items():
         *parents, last = key.split(".")
-        known_as = (synonyms or {}).get(last.lower().replace("-", "_"))
+        known_as = synonym(last)
         node = values
         for depth, parent in enumerate(parents):
             if not isinstance(node.get(parent), dict):

@@ -217,3 +217,19 @@ def test_a_signal_ends_a_command_without_leaving_temporary_files(
         _, shown = process.communicate(timeout=30)
     assert (process.returncode, shown) == (code, text + "\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--gamma", "1"], "No such option: --gamma. Use train.r1_gamma. Set keys with --set KEY=VALUE."),
+        (["--cfg=auto"], "No such option: --cfg. Use --preset."),
+        (["--outdir", "x"], "No such option: --outdir. Use --out."),
+        (["--batch-size", "8"], "No such option: --batch-size. Use train.batch (--batch)."),
+        (["--aug", "ada"], "No such option: --aug. Use train.augment.kind (--augment)."),
+        (["--metric", "fid"], "No such option: --metric. Did you mean '--metrics'?"),
+    ],
+)
+def test_options_of_other_tools_are_known(capfd: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
+    assert main(["train", *options]) == 2
+    assert message in capfd.readouterr().err

@@ -10,13 +10,14 @@ from typing import Any
 import sgkit
 from sgkit import checkpoint, presets
 from sgkit.config import GrowthConfig, ModelConfig, TrainConfig, differences, override
+from sgkit.config.synonyms import known_as
 from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError, UsageError
 from sgkit.metrics.registry import metric_recipes
 from sgkit.model import ModelInfo
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.store import StoreDataset
 from sgkit.store.header import size_text
-from sgkit.tasks.train.advice import SYNONYMS, recommendation
+from sgkit.tasks.train.advice import recommendation
 from sgkit.tasks.train.applies import check_effect
 from sgkit.tasks.train.sizes import check_memory
 from sgkit.training.loop import check_batch
@@ -138,7 +139,7 @@ def new_config(dataset: StoreDataset, request: Request, *, num_processes: int = 
         model=row.model,
         train=row.train,
     )
-    config = override(config, changes, synonyms=SYNONYMS)
+    config = override(config, changes, synonym=known_as)
     _check_fits(config, dataset)
     check_effect(config, request.checked)
     config = _with_p(config, info)
@@ -234,7 +235,7 @@ def resumed_config(folder: RunFolder, dataset: StoreDataset, request: Request) -
             f"{folder.path} was started with preset {stored.preset!r}; it cannot continue with {request.preset!r}. "
             "Leave --preset out, or start a new run."
         )
-    config = override(stored, request.changes, synonyms=SYNONYMS)
+    config = override(stored, request.changes, synonym=known_as)
     fixed = [key for key in differences(config, stored) if key.startswith(_FIXED)]
     if fixed:
         what = "network" if fixed[0].startswith(("model.", "train.")) else "beginning"
