@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sgkit.errors import CheckpointError
 from sgkit.metrics.summary import FeatureSummary, Statistic
 from sgkit.runtime.files import atomic_path
+from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.npz import read_npz
 
 __all__ = ["StatisticsCache"]
@@ -44,8 +45,9 @@ class StatisticsCache:
             except (OSError, KeyError, CheckpointError):
                 return None
         try:
-            return FeatureSummary.from_arrays(dim, arrays)
-        except (ValueError, KeyError):
+            with bad_data("it"):
+                return FeatureSummary.from_arrays(dim, arrays)
+        except CheckpointError:
             return None
 
     def save(self, key: Mapping[str, Any], summary: FeatureSummary) -> None:

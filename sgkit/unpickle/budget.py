@@ -126,8 +126,16 @@ class Budget:
         Raises:
             CheckpointError: that is far more than the size of the file justifies.
         """
+        self.afford(num_bytes)
         self.bytes_left -= num_bytes
-        if self.bytes_left < 0:
+
+    def afford(self, num_bytes: int) -> None:
+        """Refuse bytes before they are made, where they are counted afterwards.
+
+        Raises:
+            CheckpointError: see :meth:`make`.
+        """
+        if num_bytes > self.bytes_left:
             raise CheckpointError(
                 f"it unfolds to more than {FREE_BYTES + BYTES_PER_BYTE * self.file_bytes:,} bytes, "
                 f"far more than its {self.file_bytes:,} bytes can justify."

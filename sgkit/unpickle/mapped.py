@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from typing import IO, Any
@@ -10,10 +11,12 @@ import numpy as np
 
 from sgkit.errors import CheckpointError
 
-__all__ = ["SMALLEST", "forget_pages", "mapped_file"]
+__all__ = ["SMALLEST", "forget_pages", "mapped_file", "written_bytes"]
 
 SMALLEST = 16
 """Bytes below which nothing is a checkpoint."""
+MAX_HOLES = 10_000
+"""A file with more holes counts as if it had none."""
 
 
 def forget_pages(array: np.ndarray[Any, Any]) -> None:
@@ -36,3 +39,23 @@ def mapped_file(file: IO[bytes]) -> memoryview:
     if size < SMALLEST:
         raise CheckpointError(f"it has only {size} bytes, so it is cut short or no checkpoint.")
     return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+
+
+def written_bytes(file: IO[bytes]) -> int:
+    """Size of an open file without its holes: a file that claims gigabytes may take no room on the disk."""
+    descriptor = file.fileno()
+    size = os.fstat(descriptor).st_size
+    if not hasattr(os, "SEEK_HOLE"):
+        return size
+    written = end = 0
+    place = os.lseek(descriptor, 0, os.SEEK_CUR)
+    try:
+        for _ in range(MAX_HOLES):
+            start = os.lseek(descriptor, end, os.SEEK_DATA)  # an error where nothing follows but a hole
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+            written += end - start
+    except OSError as error:
+        return written if error.errno == errno.ENXIO else size
+    finally:
+        os.lseek(descriptor, place, os.SEEK_SET)
+    return size

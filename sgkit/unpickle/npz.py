@@ -15,7 +15,7 @@ from sgkit.runtime import limits
 from sgkit.unpickle.arrays import DTYPES, num_elements
 from sgkit.unpickle.budget import Budget, bad_data
 from sgkit.unpickle.inert import shown
-from sgkit.unpickle.mapped import mapped_file
+from sgkit.unpickle.mapped import mapped_file, written_bytes
 from sgkit.unpickle.torch_files import read_pickle
 from sgkit.unpickle.zips import unpacked, zip_members
 
@@ -45,14 +45,14 @@ def read_npz(path: str | Path, *, verify: bool = True) -> dict[str, Array]:
         OSError: it cannot be read.
     """
     with limits.open_regular(path) as file:
-        data = mapped_file(file)
+        data, budget = mapped_file(file), Budget(written_bytes(file))
     if data[: len(NPY_START)] == NPY_START:
         raise CheckpointError("it holds one bare array (.npy); an .npz holds arrays by name.")
-    budget = Budget(len(data))
     arrays = {}
     with bad_data("it"):
         for name, member in zip_members(data).items():
             budget.step()
+            budget.make(member.size)  # whoever uses the array may copy it
             body = member.data if member.method == 0 and not verify else unpacked(member, budget)
             arrays[name.removesuffix(".npy")] = _parse(name, body)
     return arrays
@@ -66,7 +66,9 @@ def read_npy(path: str | Path) -> Array:
         OSError: it cannot be read.
     """
     with limits.open_regular(path) as file, bad_data("it"):
-        return _parse(Path(path).name, mapped_file(file))
+        data = mapped_file(file)
+        Budget(written_bytes(file)).make(len(data))
+        return _parse(Path(path).name, data)
 
 
 def _parse(name: str, data: memoryview) -> Array:

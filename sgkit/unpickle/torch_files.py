@@ -13,7 +13,7 @@ from sgkit.unpickle.allowed import AllowList
 from sgkit.unpickle.arrays import STORAGE_TYPES, Storage, as_array
 from sgkit.unpickle.budget import Budget, bad_data
 from sgkit.unpickle.inert import Allowed, Refused, shown
-from sgkit.unpickle.mapped import mapped_file
+from sgkit.unpickle.mapped import mapped_file, written_bytes
 from sgkit.unpickle.unpickler import Machine
 from sgkit.unpickle.zips import ZIP_START, stored_members
 
@@ -44,7 +44,7 @@ def load(path: str | Path) -> Any:
     """
     with limits.open_regular(path) as file:
         data = mapped_file(file)
-        budget = Budget(len(data))
+        budget = Budget(written_bytes(file))
         with budget.guarding(), bad_data("it"):
             start = bytes(data[: len(LEGACY_START)])
             if start.startswith(ZIP_START):

@@ -164,11 +164,15 @@ def _push(code: bytes, make: Callable[[Machine], Any]) -> None:
 
 
 def _text(machine: Machine, count: int) -> str:
-    return str(machine.take(count), "utf-8", "surrogatepass")
+    taken = machine.take(count)
+    machine.budget.afford(count)
+    return str(taken, "utf-8", "surrogatepass")
 
 
 def _old_text(machine: Machine, count: int) -> str:
-    return str(machine.take(count), "latin-1")
+    taken = machine.take(count)
+    machine.budget.afford(count)
+    return str(taken, "latin-1")
 
 
 def _long(machine: Machine, count: int) -> int:

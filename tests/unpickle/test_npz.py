@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from sgkit.errors import CheckpointError
+from sgkit.unpickle.mapped import written_bytes
 from sgkit.unpickle.npz import read_npy, read_npz
 from tests.unpickle.limited import run_limited
 
@@ -168,3 +170,34 @@ def test_a_small_archive_cannot_take_the_machine(bomb: str, tmp_path: Path) -> N
         "from sgkit.unpickle.npz import read_npz; read_npz(path)", tmp_path / "a.npz", memory=600 << 20
     )
     assert printed.startswith("CheckpointError: ")
+
+
+def sparse(path: Path, start: bytes, size: int, end: bytes = b"") -> None:
+    """A file that claims ``size`` bytes and takes almost no room on the disk."""
+    with path.open("wb") as file:
+        file.write(start)
+        file.truncate(size)
+        file.seek(size)
+        file.write(end)
+
+
+@pytest.mark.skipif(not hasattr(os, "SEEK_HOLE"), reason="needs a system that tells where holes are")
+def test_a_file_of_holes_does_not_count_by_the_size_that_it_claims(tmp_path: Path) -> None:
+    path, size = tmp_path / "a.npy", 8 << 30
+    head = npy(header(f"({size // 4},)"))
+    sparse(path, head, size + len(head))
+    if path.stat().st_blocks * 512 > 1 << 20:
+        pytest.skip("this file system keeps no holes")
+    with pytest.raises(CheckpointError, match="unfolds to more than"):
+        read_npy(path)
+    sparse(path, b"\x80\x02T" + struct.pack("<I", 3 << 30), 3 << 30, bytes(8) + b".")
+    printed = run_limited("from sgkit.unpickle import load; load(path)", path, memory=12 << 30)
+    assert printed.startswith("CheckpointError: ")
+
+
+def test_written_bytes_are_all_where_there_are_no_holes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **ARRAYS)
+    with (tmp_path / "a.npz").open("rb") as file:
+        file.read(5)
+        assert written_bytes(file) == (tmp_path / "a.npz").stat().st_size
+        assert file.tell() == 5
