@@ -25,6 +25,7 @@ def write_page(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Pa
     from sgkit.runtime.files import atomic_path
     from sgkit.tasks.demo import demo_page
     from sgkit.tasks.doctor import examine
+    from sgkit.training.run import RunFolder
 
     machine = examine()
     device = next(one for one in machine.devices if one.name.startswith(machine.auto_device))
@@ -33,7 +34,7 @@ def write_page(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Pa
         "time of all steps": duration(total),
         "trained on": f"{records['train'].result['kimg'] * 1000:,.0f} images",
         "machine": f"{device.model}, {machine.threads} thread{'s' * (machine.threads != 1)}",
-        "precision of training": device.auto_precision,
+        "precision of training": RunFolder(out / "run").read_config().train.precision,
         "software": f"sgkit {machine.versions['sgkit']}, torch {machine.versions['torch']}",
     }
     lead = (
