@@ -50,7 +50,7 @@ KINDS: dict[Kind, int] = {
 """Kind -> most bytes that one file, member, record or cell of it may have, unless ``SGKIT_MAX_FILE_SIZE`` is set."""
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_JSON_VALUE_BYTES, _JSON_CONTAINER_BYTES = 40, 64
+_JSON_VALUE_BYTES, _JSON_CONTAINER_BYTES = 56, 64
 
 
 class TooLargeError(InputError):
@@ -171,8 +171,11 @@ def read_file(path: str | Path, *, kind: Kind, name: str = "") -> bytes:
         OSError: it is not a regular file, or cannot be read.
     """
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        return read_stream(file, name=name or str(path), kind=kind, declared=size)
+        size = check_size(os.fstat(file.fileno()).st_size, name=name or str(path), kind=kind)
+        data = file.read(size + 1)  # at once: half the memory of reading in pieces
+        if len(data) > size:  # it grows, or, as those of /proc, does not tell its size
+            data += read_stream(file, name=name or str(path), kind=kind)
+        return data
 
 
 def resolve_inside(folder: str | Path, name: str) -> Path:

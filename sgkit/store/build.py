@@ -10,7 +10,7 @@ import errno
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ __all__ = ["BuildState", "PartJob", "build_part"]
 COMMIT_BYTES = 16 << 20
 COMMIT_ITEMS = 1024
 """A transaction ends after so many bytes or candidates: what a crash can cost, and what is held in memory."""
+CHUNK_BYTES = 16 << 20
+IN_FLIGHT_BYTES = 256 << 20
+"""Of images from compressed archives: what a worker gets at once, and what all of them hold."""
 CHUNK_ITEMS = 8
 """Candidates that a worker gets at once; fewer when there are so few that some workers would stand idle at the end."""
 
@@ -276,7 +279,14 @@ def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
     faces = job.plan.options.parsed_crop.kind == "face"
     landmarker = make_landmarker(job.plan.options.landmarks) if faces else None
     setup = _Setup([source.reader() for source in job.plan.sources], job.plan.image_options, landmarker)
-    results = map_in_order(_process_chunk, setup, _chunks(job, start), workers=job.workers)
+    results = map_in_order(
+        _process_chunk,
+        setup,
+        _chunks(job, start),
+        workers=job.workers,
+        size_of=_chunk_bytes,
+        most_bytes=IN_FLIGHT_BYTES,
+    )
     try:
         for chunk in results:
             yield from chunk
@@ -287,8 +297,20 @@ def _outcomes(job: PartJob, start: int) -> Iterator[_Outcome]:
 def _chunks(job: PartJob, start: int) -> Iterator[list[tuple[int, Item]]]:
     items = _items(job, start)
     length = min(max(len(job.candidates) // (8 * job.workers), 1), CHUNK_ITEMS)
-    while chunk := list(islice(items, length)):
+    chunk: list[tuple[int, Item]] = []
+    for candidate in items:
+        chunk.append(candidate)
+        del candidate  # before the next one is read
+        if len(chunk) >= length or _chunk_bytes(chunk) >= CHUNK_BYTES:
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
+
+
+def _chunk_bytes(chunk: list[tuple[int, Item]]) -> int:
+    """Bytes of the images that a chunk brings along."""
+    return sum(len(item.payload) for _, item in chunk if isinstance(item.payload, bytes))
 
 
 def _items(job: PartJob, start: int) -> Iterator[tuple[int, Item]]:
@@ -303,6 +325,7 @@ def _items(job: PartJob, start: int) -> Iterator[tuple[int, Item]]:
         for place, streamed in enumerate(source.stream(wanted[0]), wanted[0]):
             if place in chosen:
                 yield number, streamed
+            del streamed  # before the next one is read
             if place == wanted[-1]:
                 break
 

@@ -28,8 +28,18 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_in_order(work: Callable[[Any, T], R], setup: Any, chunks: Iterable[T], *, workers: int) -> Iterator[R]:
+def map_in_order(
+    work: Callable[[Any, T], R],
+    setup: Any,
+    chunks: Iterable[T],
+    *,
+    workers: int,
+    size_of: Callable[[T], int] = lambda _: 0,
+    most_bytes: int = 1 << 62,
+) -> Iterator[R]:
     """``work(setup, chunk)`` of every chunk, in order; ``setup`` is sent once to each of ``workers`` processes.
+
+    No more chunks wait for their results than come to ``most_bytes`` by ``size_of``, but for the last one.
 
     With one worker everything happens in this process. Processes are spawned, so that threads and open files of this
     one do no harm; they ignore Ctrl-C and end by themselves when this process is killed.
@@ -38,12 +48,15 @@ def map_in_order(work: Callable[[Any, T], R], setup: Any, chunks: Iterable[T], *
         StoreError: a worker process died.
     """
     if workers <= 1:
-        yield from (work(setup, chunk) for chunk in chunks)
+        for chunk in chunks:
+            result = work(setup, chunk)
+            del chunk  # before the next one is read
+            yield result
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(work, setup))
     try:
-        yield from _drain(pool, chunks, in_flight=2 * workers + 1)
+        yield from _drain(pool, chunks, size_of, in_flight=2 * workers + 1, most_bytes=most_bytes)
     except BrokenProcessPool as error:
         raise StoreError(
             "A worker process died, most likely for want of memory. What is stored is safe: run the same command again "
@@ -53,14 +66,22 @@ def map_in_order(work: Callable[[Any, T], R], setup: Any, chunks: Iterable[T], *
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _drain(pool: ProcessPoolExecutor, chunks: Iterable[T], *, in_flight: int) -> Iterator[Any]:
-    waiting: deque[Future[Any]] = deque()
+def _drain(
+    pool: ProcessPoolExecutor, chunks: Iterable[T], size_of: Callable[[T], int], *, in_flight: int, most_bytes: int
+) -> Iterator[Any]:
+    waiting: deque[tuple[Future[Any], int]] = deque()
+    held = 0
     for chunk in chunks:
-        waiting.append(pool.submit(_work_on, chunk))
-        if len(waiting) >= in_flight:
-            yield waiting.popleft().result()
+        size = size_of(chunk)
+        waiting.append((pool.submit(_work_on, chunk), size))
+        held += size
+        del chunk
+        while waiting and (len(waiting) >= in_flight or held >= most_bytes):
+            first, size = waiting.popleft()
+            yield first.result()
+            held -= size
     while waiting:
-        yield waiting.popleft().result()
+        yield waiting.popleft()[0].result()
 
 
 def _start_worker(work: Callable[[Any, Any], Any], setup: Any) -> None:

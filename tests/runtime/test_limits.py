@@ -116,3 +116,9 @@ def test_hostile_json_is_refused(data: bytes, message: str, monkeypatch: pytest.
         monkeypatch.delenv(limits.VARIABLE)
     with pytest.raises(InputError, match=message):
         limits.parse_json(data, name="x")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no files without a size")
+def test_a_file_that_does_not_tell_its_size_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(limits.VARIABLE)
+    assert b"VmRSS" in limits.read_file("/proc/self/status", kind="table")

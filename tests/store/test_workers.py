@@ -30,6 +30,20 @@ def test_results_come_in_order(workers: int) -> None:
     assert list(map_in_order(add, 100, range(17), workers=workers)) == list(range(100, 117))
 
 
+def test_chunks_that_wait_have_no_more_than_so_many_bytes() -> None:
+    taken: list[int] = []
+
+    def chunks() -> Iterator[int]:
+        for number in range(9):
+            taken.append(number)
+            yield number
+
+    results = map_in_order(add, 0, chunks(), workers=3, size_of=lambda _: 10, most_bytes=20)
+    assert next(results) == 0
+    assert len(taken) == 2
+    assert list(results) == list(range(1, 9))
+
+
 @pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 5)])
 def test_no_more_is_taken_than_the_workers_need(workers: int, ahead: int) -> None:
     taken = 0
