@@ -191,6 +191,7 @@ def train(
         "memory_gib": memory,
         "device": device,
     }
+    _check_folder(out, resume=resume)
     if dry_run:
         _dry_run(store, out, run, max_time, json=json)
     elif out is not None:
@@ -208,6 +209,23 @@ def _refuse_beside_list(context: typer.Context) -> None:
         source = getattr(context.get_parameter_source(str(parameter.name)), "name", "")
         if source == "COMMANDLINE" and name not in ("--list-presets", "--size", "--json"):
             raise UsageError(f"{name} has no effect here: --list-presets only shows the presets. Remove it.")
+
+
+def _check_folder(out: Path | None, *, resume: bool) -> None:
+    """Refuse a folder that cannot hold the run, or a configuration in it that cannot be, before torch is imported.
+
+    Raises:
+        InputError, ConfigError: as :class:`sgkit.training.run.RunFolder` has them.
+    """
+    if out is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
+        return
+    from sgkit.training.run import RunFolder
+
+    folder = RunFolder(out)
+    if resume and folder.config_file.exists():
+        folder.read_config()
+    else:
+        folder.check_new()
 
 
 def _merged(flags: dict[str, Any], settings: list[str], preset: str | None) -> dict[str, Any]:
