@@ -394,7 +394,7 @@ def test_samples_are_classed_by_season_and_part_of_the_day() -> None:
         ("sample:landscape", "Did you mean 'landscapes'"),
         ("sample:landscapes?cuont=3", "Did you mean 'count'"),
         ("sample:landscapes?count=0", "whole number, 1 or more"),
-        ("sample:landscapes?labels=hour", "Allowed: none, season, all"),
+        ("sample:landscapes?labels=hour", "Allowed: none, season, season-hour, all"),
     ],
 )
 def test_samples_that_are_not_there_are_named(given: str, message: str) -> None:
