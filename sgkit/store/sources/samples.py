@@ -16,7 +16,7 @@ __all__ = ["SampleSource"]
 
 DEFAULT_COUNT = 10000
 LABELS = ("none", "season", "season-hour", "all")
-"""What a landscape is labelled with: nothing, its season, its season and part of the day, or its attributes as numbers."""
+"""Labels that a landscape can have: its season, its season and part of the day, or its attributes as numbers."""
 
 _SEASON_HOURS = tuple(f"{season}-{hour}" for season in SEASONS for hour in HOURS)
 
