@@ -22,7 +22,7 @@ from sgkit.model import Branch, Discriminator, Generator, Model, noise_source, s
 __all__ = ["ClampCheck", "check_clamp", "fit_rosinality"]
 
 State = dict[str, Tensor]
-MOST_SEEDS, FEWEST_SEEDS = 64, 8
+MOST_SEEDS, FEWEST_SEEDS = 64, 4
 LAYERS = {
     "alias_free": "StyleGAN3",
     "adain": "StyleGAN1",
@@ -209,7 +209,7 @@ def _widths(config: ModelConfig) -> dict[int, int]:
 def check_clamp(model: Model, clamp: float, label: Tensor | None = None) -> ClampCheck:
     """How near the generator of ``model`` comes to ``clamp`` on a few dozen seeds, in fp32 and without the clamp.
 
-    Fewer seeds are used where images are large: as many pixels as 64 images of 256x256, and 8 images at least.
+    Fewer seeds are used where images are large: as many pixels as 64 images of 256x256.
     """
     height, width = model.image_size
     seeds = max(FEWEST_SEEDS, min(MOST_SEEDS, MOST_SEEDS * 256**2 // (height * width)))

@@ -66,7 +66,7 @@ ADVICE: dict[str, str] = {
     "parquet": PREPARE,
     "cut zip": "The download or copy was cut short. Download or copy the file again.",
     "tar": "Unpack it: tar xf {path}",
-    "zip": "Unpack it, and give the model file in it.",
+    "zip": "Unpack it, and give the file in it.",
     "7z": "Unpack it: 7z x {path}",
     "rar": "Unpack it: unrar x {path}",
     "zstd": "Unpack it: unzstd {path}",
