@@ -189,4 +189,4 @@ def test_recipe_and_networks_must_agree_on_growing(growing: ModelConfig, recipe:
 )
 def test_impossible_schedules_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        GrowthConfig(**values)
+        TrainConfig.from_dict({"growth": values})
