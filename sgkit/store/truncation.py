@@ -45,9 +45,9 @@ def _inflated_bytes(data: bytes) -> tuple[int, int]:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = 8
-    while place + 8 <= len(data):
+    while place + 8 <= len(data) and (kind := data[place + 4 : place + 8]) != b"IEND":  # anything may follow it
         length = int.from_bytes(data[place : place + 4], "big")
-        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
+        yield kind, data[place + 8 : place + 8 + length]
         place += 12 + length
 
 
