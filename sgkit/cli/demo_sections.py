@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgkit.cli.report import duration
+from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.cli.demo import DemoScale, Record
@@ -37,11 +38,20 @@ def write_page(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Pa
         "precision of training": RunFolder(out / "run").read_config().train.precision,
         "software": f"sgkit {machine.versions['sgkit']}, torch {machine.versions['torch']}",
     }
+    kimg = records["train"].result["kimg"]
     lead = (
-        "The whole job on sample images, from painting them to measuring what was learnt. The model is small and was "
-        "trained for minutes, not days: look for light, horizon and colour, not for detail."
+        "Every step on sample images, from painting them to measuring the result. The model is small and was trained "
+        "for minutes, not days: expect sky, horizon and colours; fine detail needs longer training."
     )
-    page = demo_page("A StyleGAN2 in five minutes", lead, sections(out, records, scale), facts=facts)
+    if kimg < 0.9 * scale.kimg:
+        lead += (
+            f" On this machine training reached its time limit after {kimg:g} of {scale.kimg:g} kimg, so images are "
+            f"blurrier than they could be. Continue it with: sgkit train {shell_word(out / 'store')} "
+            f"--out {shell_word(out / 'run')} --resume --kimg {max(scale.kimg, 200):g}"
+        )
+    page = demo_page(
+        f"A StyleGAN2 in {max(round(total / 60), 1)} minutes", lead, sections(out, records, scale), facts=facts
+    )
     with atomic_path(out / "index.html") as aside:
         aside.write_text(page, encoding="utf-8")
     return out / "index.html"
