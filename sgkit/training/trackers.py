@@ -73,7 +73,8 @@ class TensorBoardTracker:
         from tensorboard.compat.proto.event_pb2 import SessionLog  # slow to import
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_COUNT)}"
+        # TensorBoard reads files in the order of their names.
+        name = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_COUNT):06d}"
         self._file = (self._folder / f"events.out.tfevents.{name}").open("wb")
         self._records = RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
