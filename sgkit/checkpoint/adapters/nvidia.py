@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from sgkit.checkpoint.adapters.nvidia_options import config_of
-from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, converted, optional_network
+from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, convert_networks, converted
 from sgkit.checkpoint.assign import weightless
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import MappingConfig, ModelConfig
@@ -37,20 +36,20 @@ def adapt(file: ForeignFile) -> Adapted:
         key: file.extras[key] for key in ("training_set_kwargs", "augment_pipe") if file.extras.get(key)
     }
     notes["options"] = {name: network.options for name, network in file.networks.items()}
-    config = config_of(generator, None)
-    networks: dict[str, dict[str, Tensor]] = {}
-    for name, network in file.networks.items():
-        if name == "D":
-            found = optional_network(notes, ROLES[name], partial(_discriminator, generator, network))
-            if found is not None:
-                config, networks["discriminator"] = found
-            continue
-        derived = derived_tensors(config, discriminator=False)
-        build = partial(converted, network, generator_table(config), derived=derived)
-        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
-        if tensors is not None:
-            networks[ROLES[name]] = tensors
+    config, networks = convert_networks(
+        file,
+        ROLES,
+        config_of(generator, None),
+        used=generator,
+        notes=notes,
+        generator=lambda _, network, config: _generator(network, config),
+        discriminator=lambda network, _: _discriminator(generator, network),
+    )
     return Adapted(config, networks, notes=notes)
+
+
+def _generator(network: ForeignNetwork, config: ModelConfig) -> dict[str, Tensor]:
+    return converted(network, generator_table(config), derived=derived_tensors(config, discriminator=False))
 
 
 def _discriminator(generator: ForeignNetwork, network: ForeignNetwork) -> tuple[ModelConfig, dict[str, Tensor]]:

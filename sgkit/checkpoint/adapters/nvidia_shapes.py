@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from sgkit.checkpoint.adapters.nvidia import (
     discriminator_table,
     generator_table,
 )
-from sgkit.checkpoint.adapters.tables import Adapted, Array, channel_rule, converted, known_part, optional_network
+from sgkit.checkpoint.adapters.tables import Adapted, Array, channel_rule, convert_networks, converted, known_part
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import AliasFreeConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
@@ -49,18 +48,17 @@ def adapt(file: ForeignFile) -> Adapted:
     if generator is None:
         raise CheckpointError(f"It holds no generator, only {', '.join(file.notes['found'].values())}.")
     notes: dict[str, Any] = {"options": ASSUMED}
-    config = _config(generator)
-    networks: dict[str, dict[str, Tensor]] = {}
-    for name, network in file.networks.items():
-        if name == "D":
-            found = optional_network(notes, ROLES[name], partial(_discriminator, network, config, notes))
-            if found is not None:
-                config, networks["discriminator"] = found
-            continue
-        build = partial(_generator, network, config, file.extras.get(f"{name}.latent_avg"), notes)
-        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
-        if tensors is not None:
-            networks[ROLES[name]] = tensors
+    config, networks = convert_networks(
+        file,
+        ROLES,
+        _config(generator),
+        used=generator,
+        notes=notes,
+        generator=lambda name, network, config: _generator(
+            network, config, file.extras.get(f"{name}.latent_avg"), notes
+        ),
+        discriminator=lambda network, config: _discriminator(network, config, notes),
+    )
     return Adapted(config, networks, notes=notes)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from sgkit.checkpoint.adapters.tables import (
     Entry,
     Form,
     channel_rule,
+    convert_networks,
     converted,
     known_part,
-    optional_network,
     to_tensor,
 )
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
@@ -47,18 +46,17 @@ def adapt(file: ForeignFile) -> Adapted:
     if generator is None:
         raise CheckpointError(f"It holds no generator, only {', '.join(file.notes['found'].values())}.")
     notes: dict[str, Any] = {key: file.extras[key] for key in ("args", "ada_aug_p") if key in file.extras}
-    config = _config(generator)
-    networks: dict[str, dict[str, Tensor]] = {}
-    for name, network in file.networks.items():
-        if name == "d":
-            found = optional_network(notes, ROLES[name], partial(_discriminator, network, config, notes))
-            if found is not None:
-                config, networks["discriminator"] = found
-            continue
-        build = partial(_generator, network, config, file.extras.get(f"{name}.latent_avg"), notes)
-        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
-        if tensors is not None:
-            networks[ROLES[name]] = tensors
+    config, networks = convert_networks(
+        file,
+        ROLES,
+        _config(generator),
+        used=generator,
+        notes=notes,
+        generator=lambda name, network, config: _generator(
+            network, config, file.extras.get(f"{name}.latent_avg"), notes
+        ),
+        discriminator=lambda network, config: _discriminator(network, config, notes),
+    )
     kimg = file.extras.get("kimg")
     return Adapted(config, networks, kimg=kimg if type(kimg) is float else 0.0, notes=notes)
 

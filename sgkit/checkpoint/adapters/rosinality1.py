@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,9 @@ from sgkit.checkpoint.adapters.tables import (
     Entry,
     Form,
     channel_rule,
+    convert_networks,
     converted,
     known_part,
-    optional_network,
 )
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
@@ -59,20 +58,16 @@ def adapt(file: ForeignFile, *, image_size: int | None = None) -> Adapted:
     if generator is None:
         raise CheckpointError(f"It must hold g_running or generator; it holds {', '.join(file.networks)}.")
     levels = _levels(file.file_name, image_size)
-    config = _config(generator, None, levels)
-    networks: dict[str, dict[str, Tensor]] = {}
     notes: dict[str, Any] = {}
-    for name, network in file.networks.items():
-        kept = _up_to(network, levels)
-        if name == "discriminator":
-            found = optional_network(notes, ROLES[name], partial(_discriminator_part, generator, kept, levels, notes))
-            if found is not None:
-                config, networks["discriminator"] = found
-            continue
-        build = partial(_generator, kept, config, notes)
-        tensors = build() if network is generator else optional_network(notes, ROLES[name], build)
-        if tensors is not None:
-            networks[ROLES[name]] = tensors
+    config, networks = convert_networks(
+        file,
+        ROLES,
+        _config(generator, None, levels),
+        used=generator,
+        notes=notes,
+        generator=lambda _, network, config: _generator(_up_to(network, levels), config, notes),
+        discriminator=lambda network, _: _discriminator_part(generator, _up_to(network, levels), levels, notes),
+    )
     return Adapted(config, networks, notes=notes)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sgkit.checkpoint.assign import name_list
-from sgkit.checkpoint.foreign import ForeignNetwork
+from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
 from sgkit.unpickle.mapped import forget_pages
@@ -26,17 +26,18 @@ __all__ = [
     "Entry",
     "Form",
     "channel_rule",
+    "convert_networks",
     "converted",
     "known_part",
     "option",
-    "optional_network",
     "refuse_unknown_options",
     "to_tensor",
     "written",
 ]
 
 Array = np.ndarray[Any, Any]
-N = TypeVar("N")
+Tensors = dict[str, Tensor]
+"""The tensors of one network by our names."""
 FORGET_AFTER = 1 << 24
 """Bytes of a file that are looked at before their memory is given back: what was copied is not needed twice."""
 
@@ -76,7 +77,7 @@ class Adapted:
     """A foreign checkpoint in our terms."""
 
     config: ModelConfig
-    networks: dict[str, dict[str, Tensor]]
+    networks: dict[str, Tensors]
     """``generator``, ``raw_generator``, ``discriminator``: tensors by our names."""
     kimg: float = 0.0
     lod: float = 0.0
@@ -156,13 +157,42 @@ def known_part(
     return replace(network, tensors={name: array for name, array in network.tensors.items() if name in wanted})
 
 
-def optional_network(notes: dict[str, Any], role: str, build: Callable[[], N]) -> N | None:
-    """What ``build`` gives; ``None`` where the network cannot be used, which is noted: images do not need it."""
-    try:
-        return build()
-    except (CheckpointError, ConfigError) as error:
-        notes.setdefault("left_out", {})[role] = str(error)
-        return None
+def convert_networks(
+    file: ForeignFile,
+    roles: Mapping[str, str],
+    config: ModelConfig,
+    *,
+    used: ForeignNetwork,
+    notes: dict[str, Any],
+    generator: Callable[[str, ForeignNetwork, ModelConfig], Tensors],
+    discriminator: Callable[[ForeignNetwork, ModelConfig], tuple[ModelConfig, Tensors]],
+) -> tuple[ModelConfig, dict[str, Tensors]]:
+    """The model's configuration and the tensors of every network of ``file``, by role.
+
+    Only ``used``, the generator that makes the images, must be usable: another network that is not is left out, and
+    ``notes`` say why.
+
+    Args:
+        roles: role of each network in the model, by its key in ``file.networks``.
+        config: what the generator says of the model; ``discriminator`` completes it.
+        generator: gives the tensors of the generator with this key.
+
+    Raises:
+        CheckpointError: ``used`` is incomplete or unsupported.
+    """
+    networks: dict[str, Tensors] = {}
+    for name, network in file.networks.items():
+        role = roles[name]
+        try:
+            if role == "discriminator":
+                config, networks[role] = discriminator(network, config)
+            else:
+                networks[role] = generator(name, network, config)
+        except (CheckpointError, ConfigError) as error:
+            if network is used:
+                raise
+            notes.setdefault("left_out", {})[role] = str(error)
+    return config, networks
 
 
 def _read(entry: Entry, network: ForeignNetwork) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from sgkit.checkpoint.adapters.tables import (
     Array,
     Entry,
     Form,
+    convert_networks,
     converted,
-    optional_network,
 )
 from sgkit.checkpoint.adapters.tensorflow_options import config_of, is_fused
 from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
@@ -58,18 +57,15 @@ def adapt(file: ForeignFile) -> Adapted:
         raise CheckpointError("It holds no averaged generator (Gs).")
     averaged = file.networks["Gs"]
     notes: dict[str, Any] = {"options": {name: network.options for name, network in file.networks.items()}}
-    config = config_of(file.kind, averaged, None)
-    networks: dict[str, dict[str, Tensor]] = {}
-    for name, network in file.networks.items():
-        if name == "D":
-            found = optional_network(notes, ROLES[name], partial(_discriminator, file.kind, averaged, network))
-            if found is not None:
-                config, networks["discriminator"] = found
-            continue
-        build = partial(_generator, network, config)
-        tensors = build() if network is averaged else optional_network(notes, ROLES[name], build)
-        if tensors is not None:
-            networks[ROLES[name]] = tensors
+    config, networks = convert_networks(
+        file,
+        ROLES,
+        config_of(file.kind, averaged, None),
+        used=averaged,
+        notes=notes,
+        generator=lambda _, network, config: _generator(network, config),
+        discriminator=lambda network, _: _discriminator(file.kind, averaged, network),
+    )
     return Adapted(config, networks, lod=_lod(averaged, config), notes=notes)
 
 
