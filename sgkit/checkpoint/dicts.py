@@ -27,7 +27,7 @@ def describe_state_dicts(loaded: dict[Any, Any], plain: Callable[[Any], Any]) ->
 
     Args:
         loaded: what a torch file holds.
-        plain: gives the plain form of what is no tensor.
+        plain: gives the plain form of what is not a tensor.
 
     Raises:
         CheckpointError: no network is known.

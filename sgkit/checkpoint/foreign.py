@@ -207,7 +207,7 @@ def _tf_network(name: str, network: TfNetwork, budget: Budget) -> ForeignNetwork
             raise CheckpointError(f"the parts of network {name} have parts of their own; true files have none.")
         for key, part in components.items():
             if not isinstance(part, TfNetwork):
-                raise CheckpointError(f"part {shown(key)} of network {name} is no network.")
+                raise CheckpointError(f"part {shown(key)} of network {name} is not a network.")
             pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}", budget), depth + 1))
     options = plain(state.get("static_kwargs") or {}, budget)
     builder, source = _text(state.get("build_func_name")), _text(state.get("build_module_src"))

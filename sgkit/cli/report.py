@@ -171,7 +171,7 @@ def traceback() -> None:
 def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
     """A callback for long tasks that draws a bar with rate, time elapsed and time left.
 
-    Where standard error is no terminal, it writes a plain line at most ``every`` seconds instead, and one at the end.
+    Without a terminal it writes a plain line at most ``every`` seconds instead, and one at the end.
     """
     if RANK != "0":
         yield ignore_progress

@@ -151,7 +151,7 @@ class SynthesisConfig(Config):
     """Channels at 4x4, 8x8 ... where that rule does not hold; ``None``: it does."""
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
     """Low-pass FIR filter of up- and downsampling, before normalisation. All layers but ``modulated`` repeat pixels
-    and use it as a blur behind the convolution; ``(1,)``: no blur."""
+    and use it as a blur after the convolution; ``(1,)``: no blur."""
     activation: Activation = "lrelu"
     use_noise: bool = True
     """Noise inputs after each convolution."""
@@ -229,7 +229,7 @@ class DiscriminatorConfig(Config):
     from_rgb_activation: bool = True
     label_mode: Literal["project", "classes", "auxiliary"] = "project"
     """``project``: output times a mapped label (ADA). ``classes``: one output for each class, summed by the label
-    (TensorFlow StyleGAN). ``auxiliary``: a score, and class logits behind it (ProGAN)."""
+    (TensorFlow StyleGAN). ``auxiliary``: a score, and class logits after it (ProGAN)."""
     mapping: MappingConfig = field(default_factory=MappingConfig)
     """The network that maps a label to the vector the features are projected on (conditional models only)."""
     label_projection_dim: int | None = None

@@ -87,7 +87,7 @@ def resize(
 
 
 def ring(period: int, halo: int, *, where: Selection, axis: Axis = "x") -> FeatureEdit:
-    """Closes a canvas upon itself: both its halos are filled anew from the opposite end.
+    """Closes a canvas upon itself: both its halos are filled again from the opposite end.
 
     Behind every layer that gives convolution on a ring, exact as long as no layer reaches further than the halo.
 

@@ -38,12 +38,12 @@ def closing(resolution: int) -> Selection:
 
 
 def when(where: Selection, change: Callable[[list[State]], list[State]]) -> FeatureEdit:
-    """The edit that applies ``change`` to the states of all branches behind the layers that ``where`` picks."""
+    """The edit that applies ``change`` to the states of all branches after the layers that ``where`` picks."""
     return lambda spec, states: change(states) if where(spec) else states
 
 
 def compose(*edits: FeatureEdit) -> FeatureEdit:
-    """The edits one after the other behind every layer."""
+    """The edits in turn, after every layer."""
 
     def composed(spec: LayerSpec, states: list[State]) -> list[State]:
         for edit in edits:

@@ -33,7 +33,7 @@ class Discriminator(PlannedNetwork):
             )
 
     def features(self, images: Tensor, *, stop: int | None = None) -> dict[str, Tensor]:
-        """Layer name -> features [N, C, H, W] behind each layer, before the layer of index ``stop``.
+        """Layer name -> features [N, C, H, W] after each layer, before the layer of index ``stop``.
 
         Raises:
             UsageError: ``images`` [N, C, H, W] are not floating point, have another size or other channels than the

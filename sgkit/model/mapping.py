@@ -79,7 +79,7 @@ class Mapping(nn.Module):
     ) -> Tensor:
         """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim].
 
-        Runs in the weights' precision, whatever autocast says: w is small, and every layer hangs on it.
+        Runs in the weights' precision, whatever autocast says: w is small, and every layer depends on it.
 
         Raises:
             UsageError: z or label is missing, superfluous or of another length than the network's.

@@ -78,7 +78,7 @@ class Model:
             network.grow(lod, enlarged=enlarged)
 
     def networks(self) -> dict[str, Generator | Discriminator]:
-        """The networks that are there, by the names that they bear in a model file."""
+        """The networks that are there, by their names in a model file."""
         every: dict[str, Generator | Discriminator | None] = {
             "generator": self.generator,
             "raw_generator": self.raw_generator,

@@ -56,7 +56,7 @@ class PlannedNetwork(nn.Module):
         return module
 
     def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
-        """The state behind the layer ``spec``."""
+        """The state after the layer ``spec``."""
         layer, style = self.layer(spec.name), styles.get(spec.name)
         if spec.resolution >= self.execution.reduced_from:
             return self._run(layer, spec, state, style, noise)

@@ -55,7 +55,7 @@ class Network(Protocol):
         """The layers in order."""
 
     def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
-        """The state behind the layer ``spec``, given the state before it."""
+        """The state after the layer ``spec``, given the state before it."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ def steps(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[tuple[LayerSpec, list[State]]]:
-    """Each layer of ``plan[start:stop]`` with the states behind it, edited: for reading features on the way.
+    """Each layer of ``plan[start:stop]`` with the states after it, edited: for reading features on the way.
 
     Args:
         branches: one or more; their networks' plans must be equal.
         plan: the layers to run; the first network's own plan when left out.
-        edit: called behind every layer with the states of all branches.
+        edit: called after every layer with the states of all branches.
         states: where to resume, one for each branch: the states that a walk with ``stop=start`` returned.
         start: index of the first layer to run.
         stop: index of the layer to stop before; ``None``: run to the end.
@@ -157,7 +157,7 @@ def walk(
     start: int = 0,
     stop: int | None = None,
 ) -> list[State]:
-    """The states behind the last layer run, one for each branch. Arguments and errors: :func:`steps`."""
+    """The states after the last layer run, one for each branch. Arguments and errors: :func:`steps`."""
     last = [State() for _ in branches] if states is None else list(states)
     for _, written in steps(branches, plan, edit, states=states, start=start, stop=stop):
         last = written

@@ -41,7 +41,7 @@ def demodulation(energy: Tensor, styles: Tensor, *, eps: float = 1e-8) -> Tensor
 
     ``energy`` [O, I] is :func:`weight_energy` of the weights as they are used; ``styles`` [N, I] or [N, I, h, w].
     """
-    with torch.autocast(device_type=styles.device.type, enabled=False):  # it is small, and all outputs hang on it
+    with torch.autocast(device_type=styles.device.type, enabled=False):  # it is small, and all outputs depend on it
         if styles.ndim == 2:
             return (styles.square() @ energy.t() + eps).rsqrt()
         return (torch.einsum("oi,nihw->nohw", energy, styles.square()) + eps).rsqrt()
@@ -66,7 +66,7 @@ def modulated_conv2d(
     Args:
         gain: factor of the result, which costs nothing here.
         padding: zeros around, where not those that keep the size (without ``up_taps``).
-        energy: :func:`weight_energy` of ``weight``, when the caller has it at hand.
+        energy: :func:`weight_energy` of ``weight``, when the caller has it already.
         transposed: :func:`sgkit.ops.transposed_weight` of it, likewise.
     """
     weight_gain = equalized_gain(weight.shape)

@@ -113,7 +113,7 @@ def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor, *, transposed: Te
     """``x`` [N, I, H, W] enlarged by 2 and correlated with ``weight`` [O, I, k, k] (k odd): [N, O, 2H, 2W].
 
     Transposed convolution first, low-pass after: the same linear map as upsampling first, at a quarter of the products.
-    ``transposed``: :func:`transposed_weight` of ``weight``, when the caller has it at hand.
+    ``transposed``: :func:`transposed_weight` of ``weight``, when the caller has it already.
     """
     n, k = taps.shape[0], weight.shape[-1]
     if k == 1:
@@ -121,7 +121,7 @@ def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor, *, transposed: Te
     if transposed is None:
         transposed = weight.flip((2, 3)).transpose(0, 1)
     x = F.conv_transpose2d(x, transposed.to(x.dtype), stride=2)
-    # One more zero after: transposed convolution leaves out the zero inserted behind the last pixel.
+    # One more zero: transposed convolution leaves out the one inserted after the last pixel.
     return upfirdn2d(x, taps, padding=Padding((n + 1) // 2 - k // 2, (n - 2) // 2 - k // 2 + 1), gain=4.0)
 
 

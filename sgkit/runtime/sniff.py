@@ -248,7 +248,7 @@ def _ftyp(start: bytes) -> str | None:
 
 
 def _text(start: bytes) -> str:
-    """HTML, XML, JSON or other text; ``unknown`` for what is no text."""
+    """HTML, XML, JSON or other text; ``unknown`` for what is not text."""
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if start.startswith(mark):
             text = start[len(mark) :].decode(encoding, "ignore")

@@ -220,7 +220,7 @@ def at_size(dataset: Images, size: tuple[int, int]) -> Images:
     which is faster; from any other store or source, full images are read and averaged: the pixels are the same.
 
     Raises:
-        UsageError: the size is no half, quarter ... of the images'.
+        UsageError: the size is not a half, quarter ... of the images'.
     """
     if size == dataset.image_size:
         return dataset

@@ -59,7 +59,7 @@ def map_in_order(
         yield from _drain(pool, chunks, size_of, in_flight=2 * workers + 1, most_bytes=most_bytes)
     except BrokenProcessPool as error:
         raise StoreError(
-            "A worker process died, most likely for want of memory. What is stored is safe: run the same command again "
+            "A worker process died, probably out of memory. What is stored is safe: run the same command again "
             "to continue, with fewer --workers. (In a script, call this below 'if __name__ == \"__main__\":'.)"
         ) from error
     finally:

@@ -26,7 +26,7 @@ OMITTED = {"truncation_psi": "1.0", "noise": "const"}
 
 @dataclass(frozen=True, kw_only=True)
 class FileSummary:
-    """What is known about a file or folder that is no model."""
+    """What is known about a file or folder that is not a model."""
 
     path: Path
     kind: str
@@ -46,7 +46,7 @@ def identified(found: Sniffed, *, as_latents: bool = False) -> FileSummary:
 
     Args:
         found: what its first bytes or entries say.
-        as_latents: it is a file of arrays that is no model, so it is read as latents.
+        as_latents: it is a file of arrays that is not a model, so it is read as latents.
 
     Raises:
         SgkitError: it is damaged.

@@ -106,7 +106,7 @@ def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary | F
 
 
 def holds_latents(path: Path) -> bool:
-    """Whether a file that is no model can be read as latents."""
+    """Whether a file that is not a model can be read as latents."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CheckpointWarning)

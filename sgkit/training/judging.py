@@ -61,7 +61,7 @@ class Judge:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """``images`` [N, C, H, W] behind the filter ``2 ** -(x / sigma) ** 2``, cut off at 3 sigma (StyleGAN3)."""
+    """``images`` [N, C, H, W] after the filter ``2 ** -(x / sigma) ** 2``, cut off at 3 sigma (StyleGAN3)."""
     reach = int(sigma * 3)
     if reach == 0:
         return images

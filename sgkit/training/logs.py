@@ -76,7 +76,7 @@ class RunLog:
         self._append({"kimg": images / 1000.0, "images": images, **_now(), **rounded})
 
     def event(self, name: str, *, images: int, text: str, facts: Mapping[str, float | str]) -> None:
-        """Add a line on something that is no step."""
+        """Add a line on something that is not a step."""
         self._append({"event": name, "kimg": images / 1000.0, "images": images, **_now(), "text": text, **facts})
 
     def rewind(self, images: int) -> None:

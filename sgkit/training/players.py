@@ -34,7 +34,7 @@ class Shard:
     """Real images [n, C, H, W] in [-1, 1]."""
     labels: Tensor | None
     numbers: Sequence[int]
-    """Number of each image in the run; random draws hang on it."""
+    """Number of each image in the run; random draws depend on it."""
 
     @classmethod
     def joined(cls, shards: Sequence[Shard]) -> Shard:

@@ -95,7 +95,7 @@ class RunFolder:
         return self.path / "best.json"
 
     def fakes_file(self, images: int) -> Path:
-        """The sample grid after so many images."""
+        """The sample grid at a number of images."""
         return self.path / "images" / f"fakes_{kimg_name(images)}.png"
 
     def snapshots(self) -> list[Snapshot]:
@@ -105,7 +105,7 @@ class RunFolder:
         return sorted(Snapshot(int(match[1] + match[2]), folder) for match, folder in names if match)
 
     def snapshot_at(self, images: int) -> Snapshot:
-        """Where the snapshot after so many images is, or will be."""
+        """Where the snapshot at a number of images is, or will be."""
         return Snapshot(images, self.path / "snapshots" / kimg_name(images))
 
     def write_snapshot(self, images: int, write: Callable[[Snapshot], None]) -> None:

@@ -115,7 +115,7 @@ class Steps:
                 mapping.w_avg.copy_((totals["w"] / batch).lerp(mapping.w_avg, mapping.config.w_avg_beta))
                 values |= _shown(totals, batch, {"loss": "loss_g", "sign": "sign_g", "classes": "class_g"})
             else:
-                # The mean is moved after its use: penalties then do not hang on how the batch was split.
+                # The mean is moved after its use: penalties then do not depend on how the batch was split.
                 state.pl_mean.lerp_(totals["length"] / term.count, config.pl_decay)
                 values |= _shown(totals, term.count, {"penalty": "loss_pl", "length": "pl_length"})
                 values["pl_mean"] = float(state.pl_mean)

@@ -103,7 +103,7 @@ def num_elements(shape: tuple[Any, ...]) -> int:
     """Product of a shape that came from a file.
 
     Raises:
-        CheckpointError: it is no shape.
+        CheckpointError: it is not a shape.
     """
     if not _are_lengths(shape) or math.prod(n or 1 for n in shape) > MAX_COUNT:
         raise CheckpointError(f"{shown(shape)} is not the shape of an array.")

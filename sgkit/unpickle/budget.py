@@ -27,7 +27,7 @@ FREE_BYTES = 1 << 26
 BYTES_PER_BYTE = 4
 """A pickle of Python 2 holds an array as text: the text, its bytes and the array are each as large as the file."""
 OBJECT_BYTES = 400
-"""An object that a builder makes, with what hangs on it: an array's header, an instance's table."""
+"""An object that a builder makes, with what belongs to it: an array's header, an instance's table."""
 
 BAD_DATA = (
     ArithmeticError,

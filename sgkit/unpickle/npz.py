@@ -90,7 +90,7 @@ def _parse(name: str, data: memoryview) -> Array:
         )
     flat = np.frombuffer(body, dtype) if count else np.zeros(0, dtype)
     if dtype.kind == "U" and count and not _is_text(np.frombuffer(body, dtype.byteorder + "u4")):
-        raise CheckpointError(f"array {shown(name)} is damaged: its text has codes that are no characters.")
+        raise CheckpointError(f"array {shown(name)} is damaged: its text has codes that are not characters.")
     return flat.reshape(shape, order="F" if header["fortran_order"] else "C")
 
 

@@ -28,7 +28,7 @@ ITEM_BYTES = {
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where a tensor is in the bytes behind the header."""
+    """Where a tensor is in the bytes after the header."""
 
     dtype: str
     """A key of :data:`ITEM_BYTES`."""
@@ -44,7 +44,7 @@ class SafetensorsHeader:
     metadata: dict[str, str]
     tensors: dict[str, TensorEntry]
     start: int
-    """Where the bytes behind the header begin."""
+    """Where the bytes after the header begin."""
 
 
 def read_safetensors_header(path: str | Path) -> SafetensorsHeader:

@@ -58,7 +58,7 @@ def config_of(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -
     for name in ("img_resolution", "c_dim", "img_channels") if discriminator else ():
         one, other = options.get(name, 0), discriminator.options.get(name, 0) if discriminator else 0
         if one != other:
-            raise CheckpointError(f"G has {name} {one}, D has {other}: they are no pair.")
+            raise CheckpointError(f"G has {name} {one}, D has {other}: they do not belong together.")
     return config
 
 

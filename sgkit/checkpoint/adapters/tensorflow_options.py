@@ -104,7 +104,7 @@ def _check_pair(generator: ForeignNetwork, discriminator: ForeignNetwork, kind: 
     for name, default in (("resolution", 1024), ("num_channels", 1), ("label_size", 0)):
         one, other = generator.options.get(name, default), discriminator.options.get(name, default)
         if one != other:
-            raise CheckpointError(f"G has {name} {one}, D has {other}: they are no pair.")
+            raise CheckpointError(f"G has {name} {one}, D has {other}: they do not belong together.")
 
 
 def _mapping(network: ForeignNetwork, label_dim: int) -> MappingConfig:

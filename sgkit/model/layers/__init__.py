@@ -1,4 +1,4 @@
-"""The module behind each operator of a plan. A layer maps (spec, state, style, noise) to the next state.
+"""The module of each operator of a plan. A layer maps (spec, state, style, noise) to the next state.
 
 Weights are stored near unit variance and scaled at run time (equalized learning rate, ProGAN section 4.1). The dtype of
 the features decides the arithmetic; images are summed in float32. Parameter names are those of the model file.

@@ -78,7 +78,7 @@ class Layer(nn.Module):
         raise NotImplementedError
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
-        """The state behind the layer."""
+        """The state after the layer."""
         raise NotImplementedError
 
 

@@ -114,7 +114,7 @@ class ModulatedConv(StyledLayer):
         return State(x=x, rgb=state.rgb)
 
     def _at_rest(self, spec: LayerSpec) -> _AtRest | None:
-        """What the weight alone decides, kept between calls of a network at rest: making it anew costs time.
+        """What the weight alone decides, kept between calls of a network at rest: computing it again costs time.
 
         Never in training: fused optimizers and ``weight.data`` change values without marking them as changed.
         """

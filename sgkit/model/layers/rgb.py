@@ -27,7 +27,7 @@ def join_rgb(spec: LayerSpec, rgb: Tensor, state: State, taps: Tensor) -> Tensor
 
 
 class PlainRGB(Layer):
-    """1x1 convolution to the image (ProGAN, StyleGAN1); ``tanh`` behind it in self-modulated networks."""
+    """1x1 convolution to the image (ProGAN, StyleGAN1); ``tanh`` after it in self-modulated networks."""
 
     taps: Tensor
 

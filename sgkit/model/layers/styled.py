@@ -55,7 +55,7 @@ class _Epilogue(Layer):
     def finish(
         self, spec: LayerSpec, x: Tensor, style: Tensor | None, noise: NoiseSource, *, add_bias: bool = True
     ) -> Tensor:
-        """``x`` [N, C, H, W] behind the epilogue."""
+        """``x`` [N, C, H, W] after the epilogue."""
         if spec.has_noise:
             batch = len(x) if style is None else len(style)  # a constant is one for all
             x = add_noise(spec, x, self.noise_const, self.noise_strength[:, None, None], noise, batch=batch)

@@ -92,7 +92,7 @@ class Strip:
         return torch.arange(self.canvas) - self.halo
 
     def owners(self) -> Tensor:
-        """Which style each branch wears in each cell of the canvas: int64 [num_branches, canvas]."""
+        """Which style each branch has in each cell of the canvas: int64 [num_branches, canvas]."""
         cells = self.cells
         owners = torch.zeros(self.num_branches, self.canvas, dtype=torch.int64)
         for style, branch in enumerate(self.branch_of):
@@ -122,7 +122,7 @@ class Strip:
         return maps
 
     def _needed(self, style: int) -> tuple[int, int]:
-        """First and last (exclusive) cell in which a branch must wear the style: its ramps and the margin around."""
+        """First and last (exclusive) cell in which a branch must have the style: its ramps and the margin around."""
         low = (2 * style - self.overlap) * self.length / (2 * self.count)
         high = (2 * (style + 1) + self.overlap) * self.length / (2 * self.count)
         # A canvas of half cells is the first to see an edge a quarter into its cell; finer ones reach less far.

@@ -56,7 +56,7 @@ class Panorama:
     names: tuple[str, ...]
     """What each style came from, in order."""
     joins: tuple[int, ...]
-    """Where parts join: the index of the first pixel behind each join, along the strip."""
+    """Where parts join: the index of the first pixel after each join, along the strip."""
     seams: Seams | None
     """Steps between pixels at the joins and elsewhere; ``None`` for a single style."""
     num_branches: int

@@ -180,7 +180,7 @@ def _cell(model: Model) -> int:
 
 
 def _entry(branch: Branch, strip: Strip, axis: Axis, stop: int) -> list[State]:
-    """What each branch starts with: the features before layer ``stop`` of the style that it wears, side by side."""
+    """What each branch starts with: the features before layer ``stop`` of its style, side by side."""
     tiles = walk([branch], stop=stop)[0].features  # [N, C, h, w]
     side = tiles.shape[3 if axis == "x" else 2]
     where = (strip.cells % strip.length % side).to(tiles.device)

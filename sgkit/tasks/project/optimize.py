@@ -80,7 +80,7 @@ def search(
     """Latents and noise maps whose pictures resemble ``targets`` [N, C, H, W] (-1 to 1), each searched for itself.
 
     Adam on w (from its mean, with noise that dies down) and on all noise maps, whose autocorrelation is penalised and
-    which are normalised behind every step. Pictures of a batch do not influence each other.
+    which are normalised after every step. Pictures of a batch do not influence each other.
 
     Args:
         model: any; without a discriminator only for ``loss="pixels"``.

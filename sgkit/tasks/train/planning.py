@@ -51,7 +51,7 @@ class TrainPlan:
     num_snapshots: int
     """That stay on the disk."""
     probed_images: int
-    """Memory and time are those of steps with so many images, scaled."""
+    """Memory and time are those of steps with fewer images, scaled."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ class Cost:
     """Images of the measured steps."""
 
     def peak(self, num_images: int) -> float:
-        """GiB at most, where so many images are held at once."""
+        """GiB at most, when that many images are held at once."""
         return self.gib + self.gib_per_image * num_images
 
 

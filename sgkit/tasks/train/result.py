@@ -17,7 +17,7 @@ NEW_DATA = "new data"
 """Name of the event that says that a run continues with different images."""
 
 OnEvent = Callable[[Event], None]
-"""Told of what is no step: what the run is, a damaged snapshot, signs of collapse, going back."""
+"""Told of what is not a step: what the run is, a damaged snapshot, signs of collapse, going back."""
 
 
 def kimg_of(kimg: float, total_kimg: float) -> str:

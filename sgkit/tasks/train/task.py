@@ -48,11 +48,11 @@ def train(
         resume: continue from the last complete snapshot, or start a new run if there is none. A process that torchrun
             has restarted resumes in any case.
         new_data: a resumed run continues with the images of ``store``, which are different from those before.
-        memory_gib: hold so few images at once (``train.micro_batch``) that a process stays below, as a few steps tell.
+        memory_gib: split batches (``train.micro_batch``) to need less memory than this, by measuring a few steps.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         should_stop: asked after each step; a reason makes the run save a snapshot and return.
         on_progress: told of each step.
-        on_event: told of what is no step, such as a snapshot that is damaged, or signs of collapse.
+        on_event: told of what is not a step, such as a snapshot that is damaged, or signs of collapse.
 
     Raises:
         InputError: ``out`` is taken, or holds something else than a run.
