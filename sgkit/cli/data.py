@@ -107,18 +107,18 @@ def diff(
 
 def _show_info(result: StoreInfo) -> None:
     from sgkit.cli.prepare import show_labels
-    from sgkit.store.overview import counted, label_facts
+    from sgkit.store.overview import counted, image_facts, label_facts
 
     header, counts = result.header, list(result.classes.values())
     report.facts(
         {
             "store": result.path,
-            "images": f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}",
+            "images": image_facts(header),
             "sizes": " ".join(f"{width}x{height}" for height, width in header.sizes),
             "encoding": header.encoding,
             "filter, crop": f"{header.filter}, {header.crop}",
             "labels": label_facts(header.labels, counts),
-            "changed": counted(header.changed),
+            "adjusted": counted(header.changed),
             "duplicates": f"{header.repeated:,}",
             "parts": len(header.parts),
             "disk": f"{result.bytes_on_disk / 2**20:,.1f} MiB (images: {result.bytes_of_images / 2**20:,.1f} MiB)",

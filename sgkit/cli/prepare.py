@@ -292,16 +292,15 @@ def _show(result: PrepareResult) -> None:
         missing = ", ".join(map(str, result.missing_parts))
         report.note(f"This part is done. The header is written when parts {missing} are.")
         return
-    from sgkit.store.overview import counted, label_facts
+    from sgkit.store.overview import counted, image_facts, label_facts
     from sgkit.store.process import CHANGES
 
     listed = f", see {result.path / 'report.jsonl'}" if header.skipped or header.unused else ""
-    images = f"{header.num_images:,} of {header.image_size[1]}x{header.image_size[0]}x{header.image_channels}"
     report.facts(
         {
             "store": result.path,
-            "images": images,
-            "changed": counted(header.changed),
+            "images": image_facts(header),
+            "adjusted": counted(header.changed),
             "duplicates": f"{header.repeated:,}",
             "labels": label_facts(header.labels, header.label_counts),
             "left out": f"{counted(header.skipped)}{listed}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sgkit.store.header import LabelSchema
+from sgkit.store.header import Header, LabelSchema, size_text
 
-__all__ = ["MOST_LISTED", "counted", "label_facts", "label_rows"]
+__all__ = ["MOST_LISTED", "counted", "image_facts", "label_facts", "label_rows"]
 
 MOST_LISTED = 12
 """Classes that are all listed; of more, the ends are."""
@@ -17,6 +17,11 @@ def counted(counts: dict[str, int]) -> str:
     """``3 (2 empty, 1 truncated)``; ``0`` for none."""
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
     return f"{sum(counts.values()):,} ({reasons})" if reasons else "0"
+
+
+def image_facts(header: Header) -> str:
+    """``4,317 (64x64, 3 channels)``: number, width x height and channels of the images."""
+    return f"{header.num_images:,} ({size_text(header.image_size)}, {header.image_channels} channels)"
 
 
 def label_facts(labels: LabelSchema, counts: Sequence[int]) -> str:

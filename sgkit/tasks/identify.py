@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from sgkit.checkpoint.latent_files import load_latents
+from sgkit.errors import InputError
+from sgkit.runtime.limits import parse_json
 from sgkit.runtime.mistaken import advice, described, latent_files
 from sgkit.runtime.sniff import IMAGES, Sniffed
 from sgkit.store.header import read_header, size_text
@@ -19,9 +22,15 @@ from sgkit.text import shell_word
 __all__ = ["FileSummary", "identified"]
 
 Facts = dict[str, Any]
-COMMANDS = {"seed": "--seeds", "truncation_psi": "--psi", "truncation_cutoff": "--psi-cutoff", "noise": "--noise"}
+OPTIONS = {
+    "truncation_psi": "--psi",
+    "truncation_cutoff": "--psi-cutoff",
+    "noise": "--noise",
+    "precision": "--precision",
+    "grid": "--grid",
+}
 """Text in images that sgkit generated -> the option that makes it again."""
-OMITTED = {"truncation_psi": "1.0", "noise": "const"}
+OMITTED = {"truncation_psi": "1.0", "noise": "const", "precision": "fp32", "grid": "1x1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +69,9 @@ def identified(found: Sniffed, *, as_latents: bool = False) -> FileSummary:
     elif kind == "store":
         facts = _store(found.path)
     elif kind in IMAGES:
-        facts = _image(found.path)
-        if facts.get("made by", "") == "sgkit":
-            what, hint = f"{found.phrase} made by sgkit", _again(facts) or hint
+        facts, texts = _image(found.path)
+        if texts is not None:
+            what, hint = f"{found.phrase} made by sgkit", _again(texts) or hint
     elif kind in ("images", "images in subfolders"):
         facts = {"images": _images(found.path)}
     return FileSummary(
@@ -108,8 +117,8 @@ def _store(path: Path) -> Facts:
     }
 
 
-def _image(path: Path) -> Facts:
-    """Size and format from the header of an image, and what sgkit wrote into it; no pixel is decoded."""
+def _image(path: Path) -> tuple[Facts, dict[str, str] | None]:
+    """Size and format from the header of an image, and what sgkit wrote into it, if it did; no pixel is decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -117,24 +126,49 @@ def _image(path: Path) -> Facts:
                 facts: Facts = {"size": f"{image.width}x{image.height}", "mode": image.mode, "format": image.format}
                 texts = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        return {"header": f"cannot be read ({type(error).__name__})"}
+        return {"header": f"cannot be read ({type(error).__name__})"}, None
     if texts.pop("Software", "") != "sgkit":
-        return facts
-    return facts | {"made by": "sgkit"} | {key: value[:300] for key, value in list(texts.items())[:32]}
+        return facts, None
+    return facts | {"made by": "sgkit"} | {key: value[:300] for key, value in list(texts.items())[:32]}, texts
 
 
-def _again(facts: Facts) -> str:
-    """The command that makes an image of ``sgkit generate`` again; empty for others."""
-    if "seed" not in facts:
+def _again(texts: dict[str, str]) -> str:
+    """The command that makes an image of ``sgkit generate`` again; empty where the image's texts do not tell it."""
+    seeds, label = (_parsed(texts.get(key, "null")) for key in ("seed", "label"))
+    seeds = seeds if isinstance(seeds, list) else [seeds]
+    if not all(type(seed) is int and seed >= 0 for seed in seeds) or not (label is None or _is_vector(label)):
         return ""
-    options = [
-        f"{option} {facts[key]}"
-        for key, option in COMMANDS.items()
-        if key in facts
-        and facts[key] != OMITTED.get(key)
-        and str(facts[key]).replace(".", "", 1).replace("-", "").isalnum()
-    ]
+    options = [f"--seeds {_ranges(seeds)}"]
+    if label is not None:
+        is_class = sorted(label)[-2:] in ([0, 1], [1]) and sum(label) == 1
+        options.append(f"--class {label.index(1) if is_class else ','.join(map(repr, label))}")
+    for key, option in OPTIONS.items():
+        value = texts.get(key, OMITTED.get(key, ""))
+        if re.fullmatch(r"[\w.]{1,20}|-[\d.]{1,20}", value) and value != OMITTED.get(key, ""):
+            options.append(f"{option} {value}")
     return f"Make it again with the model of that hash: sgkit generate MODEL {' '.join(options)} --out image.png"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text.encode(), name="the text of an image")
+    except (InputError, UnicodeError):
+        return text
+
+
+def _is_vector(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(type(number) is float for number in value)
+
+
+def _ranges(seeds: list[int]) -> str:
+    """Seeds as the command line takes them: ``0-3,7``."""
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _images(path: Path) -> str:

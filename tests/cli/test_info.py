@@ -35,6 +35,23 @@ def generated(folder: Path) -> Path:
     return folder / "a.png"
 
 
+def test_the_command_that_info_gives_makes_the_image_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ModelConfig(
+        image_size=(8, 8), z_dim=4, w_dim=4, label_dim=3, synthesis=SynthesisConfig(channel_base=32, channel_max=4)
+    )
+    sgkit.save(build(config), tmp_path / "model.safetensors")
+    seeds = [*map(str, range(120, 160)), "7"]
+    given = ["--seeds", ",".join(seeds), "--class", "2", "--psi", "-0.5", "--noise", "none", "--grid", "41x1"]
+    assert main(["generate", str(tmp_path / "model.safetensors"), *given, "--out", str(tmp_path / "a.png")]) == 0
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "a.png")]) == 0
+    _, _, command = capsys.readouterr().err.partition("sgkit ")
+    assert "--seeds 120-159,7 --class 2 --psi -0.5 --noise none --grid 41x1 " in command
+    words = command.replace("MODEL", str(tmp_path / "model.safetensors")).replace("image.png", str(tmp_path / "b.png"))
+    assert main(words.split()) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
 def store(folder: Path) -> Path:
     photo(folder / "photos")
     assert main(["prepare", str(folder / "photos"), "--out", str(folder / "store"), "--size", "8"]) == 0

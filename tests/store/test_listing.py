@@ -233,14 +233,14 @@ def test_the_summary_counts_classes_and_files(tmp_path: Path, capsys: pytest.Cap
     assert main(command) == 0
     shown = capsys.readouterr()
     words = " ".join(shown.out.split())
-    assert "images 3 of 16x16x3 changed 1 (1 enlarged) duplicates 0 labels class (3); 1 without images" in words
+    assert "images 3 (16x16, 3 channels) adjusted 1 (1 enlarged) duplicates 0 labels class (3); 1 without images" in words
     assert "left out 1 (1 empty)" in words
     assert "other files 2 (1 label file, 1 system file)" in words
     assert "0 2 1 0 2 1" in words
     assert "--no-enlarge" in shown.err
     assert main(["data", "info", out]) == 0
     again = " ".join(capsys.readouterr().out.split())
-    assert "class (3); 1 without images changed 1 (1 enlarged) duplicates 0" in again
+    assert "class (3); 1 without images adjusted 1 (1 enlarged) duplicates 0" in again
     assert main(["data", "info", out, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["classes"] == {"0": 2, "1": 0, "2": 1}

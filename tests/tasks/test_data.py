@@ -207,7 +207,7 @@ def test_diff_names_what_differs(store: Path, folder: Path, tmp_path: Path) -> N
 def test_the_commands(store: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "store")
     assert main(["prepare", str(folder), "--out", out, "--size", "8", "--labels", "folders", "--workers", "1"]) == 0
-    assert "9 of 8x8x3" in capsys.readouterr().out
+    assert "9 (8x8, 3 channels)" in capsys.readouterr().out
     assert main(["prepare", str(folder), "--out", out, "--size", "8"]) == 1
     assert "finished store already" in capsys.readouterr().err
     assert main(["prepare", str(folder), "--out", out + "2", "--size", "8", "--filter", "lanzcos"]) == 2
@@ -275,4 +275,4 @@ def test_what_could_not_work_is_said_before_anything_is_read(
 def test_a_size_for_other_uses_than_training(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["prepare", str(folder), "--out", str(tmp_path / "s"), "--size", "60", "--workers", "1"]
     assert main([*command, "--any-size"]) == 0
-    assert "9 of 60x60x3 changed 9 (9 enlarged)" in " ".join(capsys.readouterr().out.split())
+    assert "9 (60x60, 3 channels) adjusted 9 (9 enlarged)" in " ".join(capsys.readouterr().out.split())

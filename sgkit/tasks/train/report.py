@@ -224,7 +224,7 @@ def _data(header: Header, config: RunConfig) -> Section:
         "resized by": header.filter,
         "crop": header.crop,
         "labels": label_facts(labels, header.label_counts) + (f": {_some(labels.names)}" if labels.dim else ""),
-        "changed": counted(header.changed),
+        "adjusted": counted(header.changed),
         "duplicates": f"{header.repeated:,}",
         "other files": counted(header.unused),
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in header.skipped.items()) or "none",
