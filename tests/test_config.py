@@ -109,14 +109,14 @@ trainings = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(models | trainings)
 def test_plain_values_and_json_read_back_equal(config: ModelConfig | TrainConfig) -> None:
     assert type(config).from_dict(config.to_dict()) == config
     assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(models | trainings)
 def test_every_value_may_also_be_given_as_text(config: ModelConfig | TrainConfig) -> None:
     """As ``--set key=value`` gives it."""
@@ -400,7 +400,7 @@ def test_base_size_doubles_into_the_image(
     assert config.resolution == 4 * 2**config.num_doublings
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 4096), st.integers(1, 4096))
 def test_any_size_has_a_base_or_a_message_with_a_size_that_has_one(height: int, width: int) -> None:
     try:

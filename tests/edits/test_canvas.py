@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sgkit.edits import at_kind, closing, compose, crop, everywhere, move, pad, resize, ring, shift, tile
@@ -42,7 +42,6 @@ def quiet(branch: Branch) -> Branch:
     return Branch(branch.network, branch.styles, NoNoise())
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(1, 30), st.sampled_from(["x", "y"]))
 def test_a_tiled_canvas_repeats_with_its_own_period(size: tuple[int, int], length: int, axis: str) -> None:
     before = state(size)
@@ -54,7 +53,6 @@ def test_a_tiled_canvas_repeats_with_its_own_period(size: tuple[int, int], lengt
         assert torch.equal(after.select(dimension, index), expected)
 
 
-@settings(deadline=None)
 @given(SIZES, st.tuples(*[st.integers(0, 3)] * 4), st.sampled_from(["replicate", "constant"]))
 def test_cropping_undoes_padding(size: tuple[int, int], amounts: tuple[int, int, int, int], mode: str) -> None:
     before = state(size)
@@ -65,7 +63,6 @@ def test_cropping_undoes_padding(size: tuple[int, int], amounts: tuple[int, int,
     assert torch.equal(after.features, before.features)
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(-9, 9), st.integers(-9, 9))
 def test_circular_shifts_can_be_undone(size: tuple[int, int], x: int, y: int) -> None:
     before = state(size)
@@ -76,7 +73,6 @@ def test_circular_shifts_can_be_undone(size: tuple[int, int], x: int, y: int) ->
     assert moved[0, 0, y % size[0], x % size[1]] == before.features[0, 0, 0, 0]
 
 
-@settings(deadline=None)
 @given(SIZES, st.integers(-4, 4), st.integers(-4, 4))
 def test_a_shift_with_zeros_brings_in_nothing(size: tuple[int, int], x: int, y: int) -> None:
     ones = State(x=torch.ones(1, 1, *size))
@@ -90,7 +86,6 @@ def test_resizing_stretches_everything() -> None:
     assert after.features.shape[2:] == (8, 6)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 3), st.integers(0, 3), st.sampled_from(["x", "y"]))
 def test_a_ring_continues_over_both_its_edges(period: int, halo: int, doublings: int, axis: str) -> None:
     scale, dimension = 1 << doublings, 3 if axis == "x" else 2

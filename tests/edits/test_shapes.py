@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sgkit.edits import Joins, box, centers, constant, joins, picture, ramp, smoothstep
@@ -16,7 +16,6 @@ def dense(weights: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return weights.expand(size)
 
 
-@settings(deadline=None)
 @given(SIZES, FRACTIONS, st.floats(0, 1), st.sampled_from(["x", "y"]), st.booleans())
 def test_a_ramp_rises_from_0_to_1_and_stays_there(
     size: tuple[int, int], start: float, width: float, axis: str, smooth: bool
@@ -35,7 +34,6 @@ def test_a_linear_ramp_is_the_position_between_its_ends() -> None:
     torch.testing.assert_close(ramp(0.25, 0.75)((3, 8))[0], torch.tensor([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_a_finer_canvas_shows_the_same_ramp(count: int, doublings: int) -> None:
     """The mean over the pixels that replace one pixel is its value, wherever the ramp is straight."""
@@ -49,7 +47,6 @@ def test_smoothstep_is_flat_at_both_ends_and_symmetric() -> None:
     assert smoothstep(torch.tensor([1e-4, -3.0, 7.0])).tolist() == pytest.approx([0, 0, 1], abs=1e-7)
 
 
-@settings(deadline=None)
 @given(SIZES, st.floats(0, 0.4), st.floats(0, 0.4), st.floats(0, 0.5))
 def test_a_box_is_1_deep_inside_and_0_far_outside(size: tuple[int, int], left: float, top: float, soft: float) -> None:
     right, bottom = left + 0.5, top + 0.4
@@ -70,7 +67,6 @@ def test_a_hard_box_counts_pixels_by_their_centres() -> None:
     assert weights.tolist() == [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
-@settings(deadline=None)
 @given(SIZES, SIZES)
 def test_a_picture_keeps_its_range_and_constants_on_every_canvas(size: tuple[int, int], given: tuple[int, int]) -> None:
     drawn = torch.rand(given, generator=torch.Generator().manual_seed(1))
@@ -88,7 +84,6 @@ def total(found: Joins, count: int) -> torch.Tensor:
     return weights.scatter_add_(0, found.right[None], found.mix[None])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 200), st.floats(0, 1), st.booleans())
 def test_joins_are_a_partition_of_unity(count: int, pixels: int, overlap: float, is_ring: bool) -> None:
     weights = total(joins(centers(pixels), count, overlap=overlap, is_ring=is_ring), count)
@@ -96,7 +91,6 @@ def test_joins_are_a_partition_of_unity(count: int, pixels: int, overlap: float,
     assert weights.min() >= 0
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), st.floats(0, 0.9))
 def test_each_has_weight_1_in_the_middle_of_its_part(count: int, overlap: float) -> None:
     middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
@@ -105,7 +99,6 @@ def test_each_has_weight_1_in_the_middle_of_its_part(count: int, overlap: float)
         torch.testing.assert_close(weights, torch.eye(count, dtype=torch.float64))
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), st.floats(0.05, 1))
 def test_joins_are_smooth(count: int, overlap: float) -> None:
     """No pixel's weight differs from its neighbour's by more than smoothstep's steepest slope, 3/2, allows."""

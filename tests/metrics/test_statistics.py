@@ -27,7 +27,7 @@ def test_gaussian_is_numpys_mean_and_covariance() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 40), max_size=6))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_gaussian_does_not_depend_on_batches(cuts: list[int]) -> None:
     values = features(40, offset=1000.0)
     whole, parts = StreamingGaussian(5), StreamingGaussian(5)

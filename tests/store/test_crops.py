@@ -43,7 +43,7 @@ def test_the_message_names_every_crop() -> None:
 
 
 @given(sizes, sizes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_center_crop_is_the_largest_of_its_shape_in_the_middle(
     picture: tuple[int, int], size: tuple[int, int]
 ) -> None:
@@ -82,7 +82,7 @@ def test_tiles_lie_side_by_side_in_the_middle() -> None:
 
 
 @given(sizes, sizes, st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_random_crops_lie_inside_and_depend_on_seed_and_name(
     picture: tuple[int, int], size: tuple[int, int], seed: int
 ) -> None:

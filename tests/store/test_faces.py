@@ -36,7 +36,7 @@ def published_quad(face: Face) -> list[tuple[float, float]]:
 
 
 @given(points, points, points, points)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_square_is_the_published_one(a: object, b: object, c: object, d: object) -> None:
     face = Face(a, b, c, d)  # type: ignore[arg-type]
     (lx, ly), (rx, ry) = face.left_eye, face.right_eye
@@ -53,7 +53,7 @@ def test_a_straight_face_gives_an_upright_square() -> None:
 
 
 @given(st.floats(-3, 3), st.floats(0.5, 3), points)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_square_turns_and_grows_with_the_face(angle: float, scale: float, shift: tuple[float, float]) -> None:
     turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sgkit.config import ModelConfig, SynthesisConfig
@@ -19,7 +19,6 @@ STRIPS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(STRIPS, st.integers(0, 3))
 def test_weights_are_a_partition_of_unity_on_every_canvas(strip: Strip, doublings: int) -> None:
     pixels = strip.canvas << doublings
@@ -29,7 +28,6 @@ def test_weights_are_a_partition_of_unity_on_every_canvas(strip: Strip, doubling
     torch.testing.assert_close(weights.sum(dim=0), torch.ones(pixels, dtype=torch.float64))
 
 
-@settings(deadline=None)
 @given(STRIPS, st.integers(0, 4))
 def test_a_branch_never_changes_its_style_within_reach_of_where_it_counts(strip: Strip, doublings: int) -> None:
     """All that a layer reads for a pixel to which a branch contributes wears the one style that it stands for."""

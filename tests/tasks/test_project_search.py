@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
@@ -57,7 +57,6 @@ def targets(model: Model) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------- schedules
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2000), st.floats(0, 1))
 def test_the_learning_rate_is_appendix_d_s(steps: int, part: float) -> None:
     step = min(int(part * steps), steps - 1)
@@ -66,7 +65,6 @@ def test_the_learning_rate_is_appendix_d_s(steps: int, part: float) -> None:
     assert learning_rate(step, ProjectSettings(steps=steps)) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2000), st.floats(0, 1))
 def test_the_noise_on_w_is_appendix_d_s(steps: int, part: float) -> None:
     step = min(int(part * steps), steps - 1)
