@@ -14,7 +14,6 @@ from hypothesis import settings
 from sgkit.config import ModelConfig, override
 from sgkit.presets import preset
 
-
 # No test measures time: a busy machine would fail it. The same examples in every run.
 settings.register_profile("sgkit", deadline=None, derandomize=True)
 settings.load_profile("sgkit")
