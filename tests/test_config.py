@@ -82,7 +82,9 @@ discriminators = st.builds(
     mbstd_group_size=st.none() | st.integers(1, 64),
     mbstd_num_channels=st.integers(0, 4),
     label_mode=st.sampled_from(["project", "classes", "auxiliary"]),
-    mapping=mappings,
+    mapping=mappings.filter(lambda m: m.label_mode in ("embed", "direct") or m.label_features is not None).map(
+        lambda m: dataclasses.replace(m, label_mode="embed") if m.label_mode == "shift_scale" else m
+    ),
 )
 models = st.builds(
     ModelConfig,
@@ -276,11 +278,53 @@ def test_from_dict_names_the_whole_path_of_an_unknown_key() -> None:
         (DiscriminatorConfig, {"mbstd_num_channels": -1}, "mbstd_num_channels is -1; it must be 0 or more."),
         (AliasFreeConfig, {"kernel": 2}, "kernel is 2; it must be 1 or 3."),
         (AliasFreeConfig, {"num_layers": 2}, "num_critical is 2; it must be under num_layers."),
+        (AliasFreeConfig, {"first_cutoff": 5}, "it must be above 1 and above first_cutoff (5)."),
+        (AliasFreeConfig, {"first_cutoff": 0.1, "first_stopband": 0.5}, "first_stopband is 0.5; it must be above 1"),
+        (AliasFreeConfig, {"last_stopband_rel": 1}, "last_stopband_rel is 1.0; it must be above 1."),
+        (
+            ModelConfig,
+            {
+                "synthesis": {
+                    "layer": "alias_free",
+                    "input": "fourier",
+                    "alias_free": {"first_cutoff": 20, "first_stopband": 40},
+                },
+                "image_size": [32, 32],
+            },
+            "synthesis.alias_free.first_cutoff is 20.0; it must be at most 16, the cutoff of the last layer",
+        ),
+        (SynthesisConfig, {"layer": "pixel_norm"}, "input is 'constant'; it must be dense with layer 'pixel_norm'."),
         (ModelConfig, {"image_channels": 2}, "image_channels is 2; it must be 1, 3 or 4."),
         (ModelConfig, {"z_dim": 0}, "z_dim is 0; it must be 1 or more, or 0 in a model driven by its label."),
         (ModelConfig, {"w_dim": 0}, "w_dim is 0; it must be 1 or more."),
         (ModelConfig, {"label_dim": -1, "z_dim": 8}, "label_dim is -1; it must be 0 or more."),
         (ModelConfig, {"mapping": {"num_layers": 0}, "z_dim": 8}, "w_dim is 512; it must be 8 without mapping layers."),
+        (ModelConfig, {"z_dim": -2, "label_dim": 3}, "z_dim is -2; it must be 0 or more."),
+        (
+            ModelConfig,
+            {"mapping": {"num_layers": 0}, "z_dim": 8, "w_dim": 8, "label_dim": 3},
+            "mapping.num_layers is 0; it must be 1 or more, since z and the label make 16 features and w_dim is 8.",
+        ),
+        (
+            ModelConfig,
+            {"mapping": {"label_mode": "matrix"}, "z_dim": 0, "label_dim": 3},
+            "mapping.label_features is None; it must be 1 or more with z_dim 0 and label mode 'matrix'.",
+        ),
+        (
+            ModelConfig,
+            {"discriminator": {"mapping": {"label_mode": "shift_scale"}}, "label_dim": 3},
+            "discriminator.mapping.label_mode is 'shift_scale'; it must be embed, matrix or direct: there is no z",
+        ),
+        (
+            ModelConfig,
+            {"discriminator": {"mapping": {"label_mode": "matrix"}}, "label_dim": 3},
+            "discriminator.mapping.label_features is None; it must be 1 or more with label mode 'matrix'",
+        ),
+        (
+            ModelConfig,
+            {"discriminator": {"mapping": {"label_mode": "direct", "num_layers": 0}}, "label_dim": 3},
+            "discriminator.mapping.num_layers is 0; it must be 1 or more, or 0 with label mode 'embed'",
+        ),
         (
             ModelConfig,
             {"synthesis": {"growing": True, "architecture": "orig"}},

@@ -6,14 +6,13 @@ Every field has one default, here. Configurations check themselves when made, tr
 
 from sgkit.config.augment import AUGMENT_PARTS, AugmentConfig, AugmentKind
 from sgkit.config.base import Config, check_settings, differences, override
+from sgkit.config.mapping import Activation, MappingConfig
 from sgkit.config.model import (
     ARCHITECTURES,
     BASE_RESOLUTION,
-    Activation,
     AliasFreeConfig,
     Architecture,
     DiscriminatorConfig,
-    MappingConfig,
     ModelConfig,
     SynthesisConfig,
     base_size_of,

@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from sgkit.config.base import Config, require, require_each
+from sgkit.config.mapping import MOST_CHANNELS, Activation, MappingConfig, check_label_mapping, check_mapping
 from sgkit.errors import ConfigError
 
 __all__ = [
     "ARCHITECTURES",
     "BASE_RESOLUTION",
-    "Activation",
     "AliasFreeConfig",
     "Architecture",
     "DiscriminatorConfig",
-    "MappingConfig",
     "ModelConfig",
     "SynthesisConfig",
     "base_size_of",
@@ -24,56 +23,15 @@ __all__ = [
 BASE_RESOLUTION = 4
 """Nominal resolution of the first layers; layer resolutions are 4, 8, 16 ... whatever the shape of the canvas."""
 
-MOST_CHANNELS = 1 << 16
-"""No network of the field has as many; a larger number is a slip."""
 MOST_TAPS = 64
 MOST_PIXELS = 1 << 14
 """Longest side of an image."""
 
-Activation = Literal["linear", "relu", "lrelu"]
 Architecture = Literal["orig", "skip", "resnet"]
 """How the layers of a network join (StyleGAN2, figure 7)."""
 
 ARCHITECTURES: tuple[Architecture, ...] = ("orig", "skip", "resnet")
 """Every :data:`Architecture`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MappingConfig(Config):
-    """The mapping network f: z -> w (StyleGAN, section 2)."""
-
-    num_layers: int = 8
-    """Fully connected layers. 0: w is the normalised z."""
-    activation: Activation = "lrelu"
-    layer_features: int | None = None
-    """Width of the layers between; ``None``: as wide as w."""
-    lr_multiplier: float = 0.01
-    """Learning-rate multiplier of the layers."""
-    w_avg_beta: float = 0.998
-    """Decay of the running mean of w, used for truncation."""
-    normalize: bool = True
-    """Scale z (and what the label became) to unit second moment."""
-    gain_in_weight: bool = False
-    """The activation's gain scales weights and not biases (StyleGAN1), rather than both (StyleGAN2)."""
-    label_mode: Literal["embed", "matrix", "direct", "shift_scale"] = "embed"
-    """How a label y joins z. ``embed``: through a layer, normalised apart (ADA). ``matrix``: through a bare matrix,
-    normalised together (TensorFlow StyleGAN). ``direct``: as it is, normalised together (ProGAN). ``shift_scale``:
-    z + E y + z * E' y (self-modulation)."""
-    label_features: int | None = None
-    """Width of what ``embed`` and ``matrix`` make of the label; ``None``: as wide as w, or as z."""
-
-    AT_MOST: ClassVar[dict[str, float]] = {
-        "num_layers": 256,
-        "layer_features": MOST_CHANNELS,
-        "label_features": MOST_CHANNELS,
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_each(self, ("layer_features", "label_features"), least=1)
-        require(self.num_layers >= 0, "num_layers", self.num_layers, "0 or more")
-        require(self.lr_multiplier > 0, "lr_multiplier", self.lr_multiplier, "above 0")
-        require(0 <= self.w_avg_beta <= 1, "w_avg_beta", self.w_avg_beta, "between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +75,10 @@ class AliasFreeConfig(Config):
         super().__post_init__()
         require_each(self, ("filter_size", "lrelu_upsampling"), least=1)
         require_each(self, ("margin", "magnitude_ema_beta"), least=0)
-        for name in ("first_cutoff", "first_stopband", "last_stopband_rel"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        cutoff, stopband = self.first_cutoff, self.first_stopband
+        require(cutoff > 0, "first_cutoff", cutoff, "above 0")
+        require(stopband > max(cutoff, 1), "first_stopband", stopband, f"above 1 and above first_cutoff ({cutoff:g})")
+        require(self.last_stopband_rel > 1, "last_stopband_rel", self.last_stopband_rel, "above 1")
         require(self.num_layers > self.num_critical >= 0, "num_critical", self.num_critical, "under num_layers")
         require(self.kernel in (1, 3), "kernel", self.kernel, "1 or 3")
 
@@ -126,7 +86,7 @@ class AliasFreeConfig(Config):
 _INPUTS = {
     "modulated": ("constant",),
     "adain": ("constant", "dense"),
-    "pixel_norm": ("constant", "dense"),
+    "pixel_norm": ("dense",),
     "self_modulated": ("dense",),
     "alias_free": ("fourier",),
 }
@@ -301,23 +261,24 @@ class ModelConfig(Config):
         )
         require(self.label_dim >= 0, "label_dim", self.label_dim, "0 or more")
         require(self.image_channels in (1, 3, 4), "image_channels", self.image_channels, "1, 3 or 4")
+        require(self.z_dim >= 0, "z_dim", self.z_dim, "0 or more")
         require(self.z_dim + self.label_dim >= 1, "z_dim", self.z_dim, "1 or more, or 0 in a model driven by its label")
         require(self.w_dim >= 1, "w_dim", self.w_dim, "1 or more")
-        require(
-            self.z_dim > 0 or self.mapping.label_mode != "shift_scale",
-            "z_dim",
-            self.z_dim,
-            "1 or more with label mode 'shift_scale'",
-        )
-        joined = self.z_dim + (self.label_dim if self.mapping.label_mode == "direct" else 0)
-        require(
-            self.mapping.num_layers > 0 or self.w_dim == joined, "w_dim", self.w_dim, f"{joined} without mapping layers"
-        )
+        check_mapping(self.mapping, z_dim=self.z_dim, label_dim=self.label_dim, w_dim=self.w_dim)
+        if self.label_dim > 0 and self.discriminator.label_mode == "project":
+            check_label_mapping(self.discriminator.mapping)
         require(
             self.synthesis.growing == self.discriminator.growing,
             "discriminator.growing",
             self.discriminator.growing,
             "as synthesis.growing",
+        )
+        alias_free, highest = self.synthesis.alias_free, self.resolution / 2
+        require(
+            alias_free is None or alias_free.first_cutoff <= highest,
+            "synthesis.alias_free.first_cutoff",
+            alias_free and alias_free.first_cutoff,
+            f"at most {highest:g}, the cutoff of the last layer at this image size",
         )
         for name, part in (("synthesis", self.synthesis), ("discriminator", self.discriminator)):
             count = None if part.channels is None else len(part.channels)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import MappingConfig
+from sgkit.config.mapping import joined_features
 from sgkit.errors import UsageError
 from sgkit.model.layers import FullyConnected
 from sgkit.ops import normalize_2nd_moment
@@ -54,7 +55,9 @@ class Mapping(nn.Module):
         super().__init__()
         self.config, self.z_dim, self.label_dim, self.num_ws = config, z_dim, label_dim, num_ws
         self.tracks_average = tracks_average
-        in_features = self._add_label_layers(w_dim) if label_dim > 0 else z_dim
+        if label_dim > 0:
+            self._add_label_layers(w_dim)
+        in_features = joined_features(config, z_dim=z_dim, label_dim=label_dim, w_dim=w_dim)
         width = w_dim if config.layer_features is None else config.layer_features
         widths = [in_features, *[width] * (config.num_layers - 1), w_dim]
         for index in range(config.num_layers):
@@ -91,20 +94,16 @@ class Mapping(nn.Module):
             return ws
         return truncate(ws, self.w_avg, psi=truncation_psi, cutoff=truncation_cutoff)
 
-    def _add_label_layers(self, w_dim: int) -> int:
-        """Make what joins the label to z; the features that come of it."""
+    def _add_label_layers(self, w_dim: int) -> None:
+        """Make what joins the label to z."""
         mode, features = self.config.label_mode, self.config.label_features
         if mode == "embed":
             self.embed = FullyConnected(self.label_dim, features or w_dim)
-            return self.z_dim + (features or w_dim)
-        if mode == "matrix":
+        elif mode == "matrix":
             self.label_matrix = nn.Parameter(torch.randn(self.label_dim, features or self.z_dim))
-            return self.z_dim + (features or self.z_dim)
-        if mode == "shift_scale":
+        elif mode == "shift_scale":
             self.label_shift = FullyConnected(self.label_dim, self.z_dim)
             self.label_scale = FullyConnected(self.label_dim, self.z_dim)
-            return self.z_dim
-        return self.z_dim + self.label_dim
 
     def _map(self, z: Tensor | None, label: Tensor | None) -> Tensor:
         if self.label_dim == 0 and label is not None and label.shape[-1] > 0:

@@ -123,7 +123,7 @@ class Model:
         if wrong:
             raise UsageError(f"Seed {wrong[0]} is out of range; seeds go from 0 to {2**32 - 1}.")
         rows = np.array([np.random.RandomState(seed).randn(self.config.z_dim) for seed in numbers])
-        return torch.tensor(rows.reshape(-1, self.config.z_dim), dtype=torch.float32, device=self.device)
+        return torch.tensor(rows.reshape(len(numbers), self.config.z_dim), dtype=torch.float32, device=self.device)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -237,7 +237,8 @@ def _alias_free_plan(config: ModelConfig) -> Plan:
     rates = _alias_free_schedule(alias_free, config.resolution)
     plan = _Builder(config, config.synthesis)
     channels = [
-        round(min(config.synthesis.channel_base / 2 / rate.cutoff, config.synthesis.channel_max)) for rate in rates
+        max(round(min(config.synthesis.channel_base / 2 / rate.cutoff, config.synthesis.channel_max)), 1)
+        for rate in rates
     ]
     channels[-1] = config.image_channels
     last = len(rates) - 1

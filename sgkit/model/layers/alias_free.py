@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
+from sgkit.errors import ConfigError
 from sgkit.model.layers.base import (
     FullyConnected,
     Layer,
@@ -142,19 +143,30 @@ def design_lowpass(numtaps: int, cutoff: float, width: float, rate: float, *, ra
     """Kaiser-windowed low-pass filter, float32: taps [n] that separate, or radially symmetric [n, n].
 
     ``cutoff``, ``width`` (of the transition band) and ``rate`` are in one unit of frequency (StyleGAN3, appendix C).
+
+    Raises:
+        ConfigError: the filter overflows.
     """
     from scipy import signal, special
 
     if numtaps == 1:
         return torch.ones(1)
-    if not radial:
-        return torch.as_tensor(signal.firwin(numtaps=numtaps, cutoff=cutoff, width=width, fs=rate), dtype=torch.float32)
-    positions = (np.arange(numtaps) - (numtaps - 1) / 2) / rate
-    radius = np.hypot(*np.meshgrid(positions, positions))
-    jinc = special.j1(2 * cutoff * np.pi * radius) / (np.pi * radius)
-    window = np.kaiser(numtaps, signal.kaiser_beta(signal.kaiser_atten(numtaps, width / (rate / 2))))
-    taps = jinc * np.outer(window, window)
-    return torch.as_tensor(taps / taps.sum(), dtype=torch.float32)
+    with np.errstate(all="ignore"):
+        if radial:
+            positions = (np.arange(numtaps) - (numtaps - 1) / 2) / rate
+            radius = np.hypot(*np.meshgrid(positions, positions))
+            jinc = np.where(radius == 0, cutoff, special.j1(2 * cutoff * np.pi * radius) / (np.pi * radius))
+            window = np.kaiser(numtaps, signal.kaiser_beta(signal.kaiser_atten(numtaps, width / (rate / 2))))
+            taps = jinc * np.outer(window, window)
+            taps = taps / taps.sum()
+        else:
+            taps = signal.firwin(numtaps=numtaps, cutoff=cutoff, width=width, fs=rate)
+    if not np.isfinite(taps).all():
+        raise ConfigError(
+            f"A low-pass filter of {numtaps} taps with a transition band of {width:g} around {cutoff:g}, at rate "
+            f"{rate:g}, cannot be computed. Lower alias_free.first_stopband, last_stopband_rel or filter_size."
+        )
+    return torch.as_tensor(taps, dtype=torch.float32)
 
 
 def _padding(spec: LayerSpec, config: ModelConfig, *, up: int, down: int, taps: int) -> Padding:
