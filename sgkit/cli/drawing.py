@@ -246,7 +246,7 @@ def draw_settings(
     because = "the given latents have their own labels" if mapped else unmapped
     given.refuse("label", when=model.config.label_dim > 0 and not takes_label, because=because)
     has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
-    given.refuse("noise", when=noise != "const" and not has_noise, because="this model has no noise inputs")
+    given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
     _warn_of_psi(settings)
     return settings
 

@@ -93,6 +93,7 @@ def generate(
     for path in [out, *([out.with_suffix(".npz")] if latents else [])] if single else seeded:
         check_new(path, overwrite=force)
     import sgkit
+    from sgkit.checkpoint.origins import read_origins
     from sgkit.runtime.distributed import distributed
     from sgkit.tasks.generate import generate_files, generate_grid
 
@@ -114,6 +115,8 @@ def generate(
         )
         kept = space if latents else None
         if single:
+            cells = grid or (len(list(read_origins(sources, opened, settings))), 1)
+            given.refuse("gap", when=cells == (1, 1), because="it is the space between images, and there is one only")
             result = generate_grid(
                 opened,
                 sources,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption, parse_existing
+from sgkit.cli.options import Given, JsonOption, parse_existing
 
 if TYPE_CHECKING:
     from sgkit.tasks.info import FileSummary, LayerSummary, ModelSummary
@@ -20,6 +20,7 @@ MOST_TEXT = 100
 
 
 def info(
+    context: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
@@ -44,10 +45,17 @@ def info(
 
     Nothing in the file is executed.
     """
+    from sgkit.tasks.info import ModelSummary
     from sgkit.tasks.info import info as examine
 
-    summary = examine(file, image_size=size)
-    report.emit(summary, json=json, show=lambda found: _show(found, layers=layers))
+    given, summary = Given(context), examine(file, image_size=size)
+    if not isinstance(summary, ModelSummary):
+        for name in ("layers", "size"):
+            given.refuse(name, when=True, because=f"it is about models, and {summary.path} is {summary.what}")
+    facts = report.jsonable(summary)
+    for network in () if layers else facts["networks"]:
+        del network["layers"]
+    report.emit(facts, json=json, show=lambda _: _show(summary, layers=layers))
 
 
 def _show(found: ModelSummary | FileSummary, *, layers: bool) -> None:

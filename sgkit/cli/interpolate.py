@@ -102,11 +102,10 @@ def interpolate(
         when=out.suffix.lower() not in FILMS,
         because=f"--out {out} is a folder of frames, which has no frame rate",
     )
-    few = not loop and len(seeds) == 2 * grid[0] * grid[1] and all(isinstance(seed, int) for seed in seeds)
-    given.refuse("smooth", when=few and smooth == "cubic", because="between 2 keyframes there is only a straight line")
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
     check_new(out, overwrite=force)
     import sgkit
+    from sgkit.checkpoint.origins import read_origins
     from sgkit.runtime.device import resolve_device
     from sgkit.store.animations import check_animation
     from sgkit.tasks.interpolate import Curve, interpolate_file
@@ -126,6 +125,9 @@ def interpolate(
             precision=precision,
             latent_space=latent_space,
         )
+        few = not loop and len(list(read_origins(seeds, opened, settings))) == 2 * grid[0] * grid[1]
+        straight = "between 2 keyframes there is only a straight line"
+        given.refuse("smooth", when=few and smooth == "cubic", because=straight)
         result = interpolate_file(
             opened,
             seeds,
