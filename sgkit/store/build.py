@@ -157,11 +157,13 @@ def _open_report(path: Path, keep: int) -> _Report:
 
 def _commit(writer: PartWriter, batch: list[Record], state: BuildState, report: _Report) -> None:
     try:
-        state.report_bytes = report.flush()
-    except OSError as error:
-        fault = fault_of_writing(error, writer.path.with_suffix(".jsonl")) or error
-        raise StoreError(f"{fault} All images up to here are safe: run the same command again to continue.") from error
-    writer.commit(state.num_images - len(batch), batch, vars(state))
+        try:
+            state.report_bytes = report.flush()
+        except OSError as error:
+            raise StoreError(f"{fault_of_writing(error, writer.path.with_suffix('.jsonl')) or error}") from error
+        writer.commit(state.num_images - len(batch), batch, vars(state))
+    except StoreError as fault:
+        raise StoreError(f"{fault} All images up to here are safe: run the same command again to continue.") from fault
 
 
 @dataclass(frozen=True)

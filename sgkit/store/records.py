@@ -96,9 +96,7 @@ class PartWriter:
                 room *= 2
             except (lmdb.Error, OSError) as error:
                 fault = fault_of_writing(error, self.path) or f"{self.path} cannot be written: {error}."
-                raise StoreError(
-                    f"{fault} All images up to here are safe: run the same command again to continue."
-                ) from error
+                raise StoreError(fault) from error
 
     def _open_to_write(self, map_size: int) -> lmdb.Environment:
         return lmdb.open(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -170,6 +172,19 @@ def test_merging_joins_classes_by_name(store: Path, tmp_path: Path) -> None:
     assert [int(merged[i][1].argmax()) for i in range(COUNT + 2)] == [0] * 5 + [1] * 4 + [1, 2]
     assert data.verify(tmp_path / "merged").ok
     assert [source.num_images for source in header.sources] == [COUNT, 2]
+
+
+def test_a_merge_that_fills_the_disk_leaves_nothing_and_does_not_promise_to_continue(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(PartWriter, "_open_to_write", full)
+    with pytest.raises(StoreError, match="the disk is full") as caught:
+        data.merge([store, store], tmp_path / "merged")
+    assert "continue" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_stores_that_do_not_fit_are_not_merged(store: Path, tmp_path: Path) -> None:

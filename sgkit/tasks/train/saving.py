@@ -146,7 +146,7 @@ def writing(what: str, folder: Path) -> Iterator[None]:
         advice = (
             "Make room (--keep N holds only the newest N and the best snapshot)" if number in _FULL else "Correct this"
         )
+        complete = "Earlier snapshots are complete" if RunFolder(folder).snapshots() else "There is no snapshot yet"
         raise TrainingError(
-            f"Cannot write {what} into {folder}: {reason}. Earlier snapshots are complete. {advice}, then continue "
-            "with --resume."
+            f"Cannot write {what} into {folder}: {reason}. {complete}. {advice}, then continue with --resume."
         ) from error
