@@ -15,7 +15,9 @@ ENDS = 5
 
 def counted(counts: dict[str, int]) -> str:
     """``3 (2 empty, 1 truncated)``; ``0`` for none."""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+    reasons = ", ".join(
+        f"{count:,} {reason}{'s' if reason.endswith('file') and count != 1 else ''}" for reason, count in counts.items()
+    )
     return f"{sum(counts.values()):,} ({reasons})" if reasons else "0"
 
 
