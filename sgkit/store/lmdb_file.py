@@ -21,7 +21,7 @@ from struct import Struct, unpack_from
 from typing import NamedTuple
 
 from sgkit.errors import StoreError
-from sgkit.runtime.limits import check_size, open_regular
+from sgkit.runtime.limits import check_size, limit_of, open_regular
 
 __all__ = ["LmdbFile"]
 
@@ -39,10 +39,14 @@ PAGE_HEADER = 16
 PAGE_SIZES = [1 << bits for bits in range(9, 17)]
 MAX_DEPTH = 32
 MAX_KEY = 511
+KEY_SIZE_AT = 6
+"""Where the size of its key lies in an entry; the key follows."""
 SMALLEST_ENTRY = 11
 """Bytes of an entry with a key of one byte and no value."""
 CACHED_BRANCHES = 1024
 """Inner pages of the tree that are kept: with keys of 20 bytes, enough for millions of records (20 MB)."""
+
+POSITIONED = hasattr(os, "pread")
 
 _page = Struct("<QHHHH")  # page number, padding, flags, lower and upper end of the free space
 _overflow = Struct("<QHHI")  # page number, padding, flags, number of pages
@@ -87,12 +91,15 @@ class LmdbFile:
         try:
             self._file = open_regular(path)
             weakref.finalize(self, self._file.close)
-            self._size = os.fstat(self._file.fileno()).st_size
+            self._descriptor = self._file.fileno()
+            self._size = os.fstat(self._descriptor).st_size
         except OSError as error:
             why = error.strerror or str(error)
             raise StoreError(f"{path} cannot be opened: {why}. Copy it again, or prepare the store again.") from error
         self._lock = threading.Lock()
         self._branches: dict[int, tuple[list[bytes], list[int]]] = {}
+        self._last_leaf: tuple[int, bytes, tuple[int, ...]] = (NO_PAGE, b"", ())
+        self._largest = limit_of("image")
         self._snapshot = self._read_metas()
         self._page_size = self._snapshot.free.page_size
         expected = (self._snapshot.last_page + 1) * self._page_size
@@ -113,16 +120,30 @@ class LmdbFile:
             return None
         number = tree.root
         for _ in range(tree.depth - 1):
-            keys, children = self._branch(number)
+            keys, children = self._branches.get(number) or self._branch(number)
             number = children[bisect_right(keys, key)]
-        page, count = self._tree_page(number, LEAF)
-        places = unpack_from(f"<{count}H", page, PAGE_HEADER)
+        page, places = self._leaf(number)
+        # Looking for the key's bytes, with their number before them, is the quickest; in damaged files, and where a
+        # value holds the same bytes, they are no entry's.
+        place = page.find(_short.pack(len(key)) + key) - KEY_SIZE_AT
+        index = places.index(place) if place in places else self._search(page, places, key, number)
+        return None if index is None else self._value(page, index, number)
+
+    def _leaf(self, number: int) -> tuple[bytes, tuple[int, ...]]:
+        """A page of entries, and where they begin; the last one is kept, as a label lies beside its image."""
+        known, page, places = self._last_leaf
+        if known != number:
+            page, count = self._tree_page(number, LEAF)
+            places = unpack_from(f"<{count}H", page, PAGE_HEADER)
+            self._last_leaf = number, page, places
+        return page, places
+
+    def _search(self, page: bytes, places: tuple[int, ...], key: bytes, number: int) -> int | None:
         if max(places) + _node.size > self._page_size:
             raise self._damaged_page(number, "an entry leaves the page")
         # Slices end with the page, whatever a damaged entry says; the one that is found is checked when it is read.
         index = bisect_left(places, key, key=lambda p: page[p + 8 : p + 8 + page[p + 6] + (page[p + 7] << 8)])
-        found = index < count and self._key(page, index, number) == key
-        return self._value(page, index, number) if found else None
+        return index if index < len(places) and self._key(page, index, number) == key else None
 
     def keys(self) -> Iterator[bytes]:
         """All keys, in their order.
@@ -291,7 +312,8 @@ class LmdbFile:
         first, start, size = self._place(page, index, number)
         if first is None:
             return page[start : start + size]
-        check_size(size, name=f"A record of {self.path}", kind="image")
+        if size > self._largest:
+            check_size(size, name=f"A record of {self.path}", kind="image")
         data = self._read(first * self._page_size, PAGE_HEADER + size)
         self._check_overflow(data, first, start)
         return data[PAGE_HEADER:]
@@ -303,10 +325,10 @@ class LmdbFile:
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
-            if hasattr(os, "pread"):
-                data = os.pread(self._file.fileno(), length, offset)
+            if POSITIONED:
+                data = os.pread(self._descriptor, length, offset)
                 while len(data) < length and (
-                    more := os.pread(self._file.fileno(), length - len(data), offset + len(data))
+                    more := os.pread(self._descriptor, length - len(data), offset + len(data))
                 ):
                     data += more  # one call gives 2 GiB at most
             else:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +147,7 @@ def label_vector(schema: LabelSchema, data: bytes | None) -> np.ndarray:
     if len(data) != expected:
         raise StoreError(f"A {schema.kind} label has {len(data)} bytes; {expected} were expected.")
     if schema.kind == "class":
-        number = int(np.frombuffer(data, "<i4")[0])
+        number = int.from_bytes(data, "little", signed=True)
         if not 0 <= number < schema.dim:
             raise StoreError(f"A label is class {number}; the store has classes 0 to {schema.dim - 1}.")
         vector[number] = 1
@@ -184,7 +186,7 @@ class StoreReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.header: Header = read_header(self.path)
-        self._starts = np.cumsum([0] + [part.num_images for part in self.header.parts])
+        self._starts = list(accumulate((part.num_images for part in self.header.parts), initial=0))
         self._files: dict[int, LmdbFile] = {}
         for part in range(len(self.header.parts)):
             self.part(part)
@@ -252,8 +254,8 @@ class StoreReader:
     def _get(self, index: int, name: str) -> bytes:
         if not 0 <= index < len(self):
             raise IndexError(f"Image {index} is asked for; store {self.path} has images 0 to {len(self) - 1}.")
-        part = int(np.searchsorted(self._starts, index, side="right")) - 1
-        value = self.part(part).get(_key(index - int(self._starts[part]), name))
+        part = bisect_right(self._starts, index) - 1
+        value = self.part(part).get(_key(index - self._starts[part], name))
         if value is None:
             raise StoreError(f"record {name!r} is missing from {self.header.parts[part].file}.")
         return value

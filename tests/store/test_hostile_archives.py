@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import random
 import struct
 import tarfile
 import zipfile
@@ -161,6 +162,43 @@ def test_a_tar_that_unpacks_to_many_times_its_size_is_refused(
     path = tar_of(tmp_path / f"a.{ending}", [(name, FILE, bytes(9 * MIB)), ("b.png", FILE, PNG)])
     with pytest.raises(TooLargeError, match="unpacks to more than 100 times its size"):
         open_source(str(path), size=(8, 8))
+
+
+@pytest.mark.parametrize(("count", "data"), [(90, b""), (90, b"x" * 31), (90, bytes(2000))])
+def test_a_tar_with_more_members_than_images_could_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, data: bytes
+) -> None:
+    monkeypatch.setattr(tars, "FEW_MEMBERS", 50)
+    monkeypatch.setattr(tars, "LEAST_PACKED", 40)
+    path = tar_of_many(tmp_path / "a.tar.gz", count, data)
+    with pytest.raises(TooLargeError, match=r"has more than 50 members in .* unpack it yourself and give the folder"):
+        open_source(str(path), size=(8, 8))
+
+
+def test_a_zip_with_many_files_and_nothing_in_them_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "FEW_MEMBERS", 50)
+    path = zip_of(tmp_path / "a.zip", {f"{number}.png": b"" for number in range(90)})
+    with pytest.raises(InputError, match=r"its 90 files hold 0 bytes together.*unpack it yourself"):
+        open_source(str(path), size=(8, 8))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
+def test_many_tiny_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(tars, "FEW_MEMBERS", 50)
+    monkeypatch.setattr(zips, "FEW_MEMBERS", 50)
+    path = tmp_path / name
+    zip_of(path, {f"{n}.png": PNG for n in range(90)}) if name == "a.zip" else tar_of_many(path, 90, PNG)
+    assert len(open_source(str(path), size=(8, 8))) == 90
+
+
+def tar_of_many(path: Path, count: int, data: bytes) -> Path:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for number in range(count):
+            member = tarfile.TarInfo(f"{number}.png")
+            content = data + random.Random(number).randbytes(20) * (data == PNG)  # equal images pack to almost nothing
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
 
 
 @pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"], ids=["name", "link", "pax", "global pax"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ MOST_EMPTY_READS = 8
 """Reads at the end of a file, where some loops of tarfile would wait for more without end."""
 BOMB_BYTES, BOMB_RATIO = 1 << 27, 100
 """An archive that has unpacked to this many bytes must not be this many times smaller: images are 1 to 20 times."""
+FEW_MEMBERS = 10_000
+"""Archives of no more members may be as dense as they like."""
+LEAST_PACKED, LEAST_HELD = 20, 32
+"""Fewest bytes of the archive, and of content, for each member on average: tiny images of one color take 23 in tar.gz,
+and no image file has fewer than 35."""
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _ZSTD = b"\x28\xb5"
 
@@ -46,15 +52,30 @@ def open_tar(path: str | Path) -> Iterator[tarfile.TarFile]:
             raise InputError(f"{path} is compressed with zstd, which is not read. Unpack it first: zstd -d {path}")
         opener = _OPENERS.get(start)
         file.seek(0)
+        size = os.fstat(file.fileno()).st_size
         bounded: Any = _Bounded(file) if opener is None else _Unpacked(file, cast(Any, opener)(file), str(path))
         with tarfile.open(fileobj=bounded, mode="r:") as archive:
+            bounded.name, bounded.size = str(path), size
             yield archive
 
 
 def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members that are not folders, in order; the archive does not remember them."""
+    """The members that are not folders, in order; the archive does not remember them.
+
+    Raises:
+        TooLargeError: there are far more than images could be in a file of its size.
+    """
+    file = cast(_Bounded, archive.fileobj)
+    size, held, count = file.size, 0, 0
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]
+        count, held = count + 1, held + max(member.size, 0)
+        if count > FEW_MEMBERS and (size < LEAST_PACKED * count or held < LEAST_HELD * count):
+            raise limits.TooLargeError(
+                f"{file.name} has more than {count - 1:,} members in {limits.size_of(size)}; images take "
+                f"{LEAST_PACKED} bytes each or more in an archive, and {LEAST_HELD} unpacked. If it is genuine, unpack "
+                "it yourself and give the folder."
+            )
         if not member.isdir():
             yield member
 
@@ -65,6 +86,8 @@ class _Bounded:
     def __init__(self, file: Any) -> None:
         self._file = file
         self._empty = 0
+        self.size, self.name = 0, ""
+        """Bytes of the archive as it is stored, and its path."""
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
@@ -83,7 +106,7 @@ class _Unpacked(_Bounded):
     def __init__(self, packed: Any, unpacked: Any, name: str) -> None:
         super().__init__(unpacked)
         self._packed = packed
-        self._name = name
+        self.name = name
         self._position = 0
         self.seek, self.tell = self._skip_to, lambda: self._position
 
@@ -92,7 +115,7 @@ class _Unpacked(_Bounded):
         self._position += len(data)
         if self._position > BOMB_BYTES and self._position > BOMB_RATIO * max(self._packed.tell(), 1):
             raise limits.TooLargeError(
-                f"{self._name} unpacks to more than {BOMB_RATIO} times its size, as decompression bombs do. If it is "
+                f"{self.name} unpacks to more than {BOMB_RATIO} times its size, as decompression bombs do. If it is "
                 "genuine, unpack it yourself and give the folder."
             )
         return data

@@ -29,6 +29,8 @@ MOST_AT_ONCE = 1 << 28
 MOST_FOR_LITTLE = 1 << 25
 """The same where the list is more than a quarter of the file: no images are so small."""
 LOCAL_HEADER = 30
+FEW_MEMBERS, LEAST_HELD = 10_000, 32
+"""With more members than the first, files hold at least the second in bytes, on average: no image has fewer than 35."""
 MOST_DICTIONARY = 1 << 26
 """Bytes of memory that a member compressed with LZMA may ask for."""
 
@@ -50,6 +52,13 @@ def open_zip(path: str | Path) -> zipfile.ZipFile:
             raise zipfile.BadZipFile(
                 f"its {len(members):,} members claim {size_of(claimed)} of a file of {size_of(size)}: it is damaged, "
                 "or a decompression bomb of overlapping members"
+            )
+        held = sum(member.file_size for member in members)
+        files = sum(not member.is_dir() for member in members) if len(members) > FEW_MEMBERS else 0
+        if files > FEW_MEMBERS and held < LEAST_HELD * files:
+            raise zipfile.BadZipFile(
+                f"its {files:,} files hold {size_of(held)} together, which cannot be images. If it is genuine, unpack "
+                "it yourself and give the folder"
             )
     except BaseException:
         file.close()
