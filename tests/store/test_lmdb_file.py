@@ -156,3 +156,14 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
         os.mkfifo(path)
     with pytest.raises(StoreError, match=r"x.mdb cannot be opened"):
         LmdbFile(path)
+
+
+def test_a_key_whose_bytes_are_in_a_value_as_well_is_found(tmp_path: Path) -> None:
+    records = {b"a": b"\1\0c", b"b": b"\1\0b", b"c": b"1", b"d": b"", b"d2": b"2"}
+    path = tmp_path / "a.mdb"
+    with lmdb.open(str(path), subdir=False, lock=False) as environment, environment.begin(write=True) as transaction:
+        for key, value in records.items():
+            transaction.put(key, value)
+    file = LmdbFile(path)
+    assert {key: file.get(key) for key in records} == records
+    assert file.get(b"e") is None
