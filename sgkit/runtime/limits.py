@@ -25,6 +25,7 @@ __all__ = [
     "Kind",
     "NotAFileError",
     "TooLargeError",
+    "check_memory",
     "check_size",
     "limit_of",
     "open_regular",
@@ -194,6 +195,17 @@ def resolve_inside(folder: str | Path, name: str) -> Path:
     return path
 
 
+def check_memory(estimate: int, *, what: str, name: str, kind: Kind) -> None:
+    """Check that what a file holds takes no more memory than twice the bound of its ``kind``.
+
+    Raises:
+        TooLargeError: it takes more; ``what`` says how much of what the file has.
+    """
+    limit = limit_of(kind)
+    if estimate > 2 * limit:
+        raise _too_large(name, what, kind, limit, estimate // 2)
+
+
 def parse_json(data: bytes, *, name: str) -> Any:
     """The value of a JSON text, in UTF-8, UTF-16 or UTF-32, with or without byte-order mark.
 
@@ -204,9 +216,7 @@ def parse_json(data: bytes, *, name: str) -> Any:
     containers = data.count(b"[") + data.count(b"{")
     values = data.count(b",") + data.count(b":")
     estimate = len(data) + _JSON_CONTAINER_BYTES * containers + _JSON_VALUE_BYTES * values
-    limit = limit_of("JSON")
-    if estimate > 2 * limit:
-        raise _too_large(name, f"{containers + values:,} values", "JSON", limit, estimate // 2)
+    check_memory(estimate, what=f"{containers + values:,} values", name=name, kind="JSON")
     try:
         return json.loads(data[3:] if data.startswith(b"\xef\xbb\xbf") else data)
     except RecursionError:

@@ -6,17 +6,17 @@ Only the form is read here; what the values mean is decided in :mod:`sgkit.store
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgkit.errors import InputError
-from sgkit.runtime.limits import parse_json, read_file
+from sgkit.runtime.limits import check_memory, parse_json, read_file
 from sgkit.store.names import has_image_suffix
 
 __all__ = ["LabelFile", "LabelRow", "decode_text", "parse_label_file", "parse_labels_json", "read_label_file"]
@@ -27,18 +27,53 @@ NEEDED = "A label file needs a line of headings, then a row for each image."
 HEAD_LINES = 50
 """Lines that decide how columns are separated."""
 
+AT_ONCE = 1 << 20
+"""Characters that are split into lines at once."""
+MOST_SHARED = 10_000
+"""Different cells of which one copy is kept."""
+ROW_BYTES, CELL_BYTES = 400, 16
+"""Memory that a row takes until it is a label, and each of its cells."""
+
 IsImage = Callable[[str], bool]
 
 
 class LabelRow(NamedTuple):
     """What a file says about one image."""
 
-    place: str
-    """``row 3 of labels.csv``, for messages."""
+    kind: str
+    """``row`` or ``entry``."""
+    number: int
+    where: str
     name: str
     """The image, as the file names it."""
     values: Mapping[str, Any]
     """Column -> value: text, or whatever JSON holds."""
+
+    @property
+    def place(self) -> str:
+        """``row 3 of labels.csv``, for messages."""
+        return f"{self.kind} {self.number} of {self.where}"
+
+
+class _Cells(Mapping[str, Any]):
+    """The cells of a row by column: a third of the memory of a dictionary, as all rows share the columns."""
+
+    __slots__ = ("_cells", "_places")
+
+    def __init__(self, places: Mapping[str, int], cells: tuple[str, ...]) -> None:
+        self._places, self._cells = places, cells
+
+    def __getitem__(self, column: str) -> str:
+        return self._cells[self._places[column]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 @dataclass(frozen=True)
@@ -80,12 +115,14 @@ def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None
     if start in "{[":
         return _json(text, where)
     try:
-        lines, delimiter = _dialect(text.splitlines())
+        lines, delimiter = _dialect(text)
+        _check_count(text, delimiter, where)
         if delimiter is None:
             cells = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
         else:
-            reader = csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter, strict=False)
-            cells = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+            reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=False)
+            shared: dict[str, str] = {}
+            cells = [(reader.line_num, _shared(row, shared)) for row in reader if any(cell.strip() for cell in row)]
     except (
         csv.Error,
         TypeError,
@@ -142,13 +179,44 @@ def _line(line: bytes) -> str:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-def _dialect(lines: list[str]) -> tuple[list[str], str | None]:
+def _lines(text: str) -> Iterator[str]:
+    """``text.splitlines()``, a part at a time: a list of short lines takes ten times the text."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + AT_ONCE) + 1 or len(text)
+        yield from text[start:end].splitlines()
+        start = end
+
+
+def _shared(row: list[str], known: dict[str, str]) -> list[str]:
+    """The row with one copy of each of the cells that are seen often."""
+    return [known.setdefault(cell, cell) if len(known) < MOST_SHARED else known.get(cell, cell) for cell in row]
+
+
+def _check_count(text: str, delimiter: str | None, where: str) -> None:
+    """Refuse a table whose rows would take more memory than twice the bound of a table.
+
+    Raises:
+        TooLargeError: they would.
+    """
+    cells = text.count(delimiter) if delimiter else 0
+    check_memory(
+        len(text) + ROW_BYTES * (text.count("\n") + 1) + CELL_BYTES * cells,
+        what=f"{text.count(chr(10)) + 1:,} rows",
+        name=where,
+        kind="table",
+    )
+
+
+def _dialect(text: str) -> tuple[Iterator[str], str | None]:
     """(lines, what separates their columns): the delimiter that gives the most columns in the same number in most
     lines; ``None`` for spaces. Excel's first line ``sep=;`` is obeyed and removed.
     """
-    if lines and (match := re.fullmatch(r"sep=(.)", lines[0].strip())):
-        return lines[1:], match[1]
-    head = [line for line in lines if line.strip()][:HEAD_LINES]
+    lines = _lines(text)
+    if match := re.fullmatch(r"sep=(.)", next(_lines(text), "").strip()):
+        next(lines)
+        return lines, match[1]
+    head = list(islice((line for line in _lines(text) if line.strip()), HEAD_LINES))
     best: tuple[float, str | None] = (0.0, None)
     for delimiter in DELIMITERS:
         counts = Counter(len(row) for row in csv.reader(head, delimiter=delimiter))
@@ -209,17 +277,17 @@ def _is_index(name: str) -> bool:
 def _rows(
     cells: Iterable[tuple[int, list[str]]], heading: list[str], place: int, columns: list[str], where: str
 ) -> Iterable[LabelRow]:
+    places = {name: number for number, name in enumerate(columns)}
+    indices = [heading.index(name) for name in columns]
     for number, row in cells:
-        if any(cell.strip() for cell in row[len(heading) :]):
+        if len(row) > len(heading) and any(cell.strip() for cell in row[len(heading) :]):
             raise InputError(
                 f"Row {number} of {where} has {len(row)} cells, but there are {len(heading)} columns. Put quotes "
                 "around text that holds the separator."
             )
-        values = dict(zip(heading, row, strict=False))
         if len(row) > place and row[place].strip():
-            yield LabelRow(
-                f"row {number} of {where}", row[place].strip(), {name: values.get(name, "") for name in columns}
-            )
+            found = tuple([row[index] if index < len(row) else "" for index in indices])
+            yield LabelRow("row", number, where, row[place].strip(), _Cells(places, found))
         else:
             raise InputError(f"Row {number} of {where} names no image: its column {heading[place]!r} is empty.")
 
@@ -231,11 +299,11 @@ def _json(text: str, where: str) -> LabelFile:
     """JSON lines where every line is an object, one JSON value otherwise."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if len(lines) > 1 and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for _, line in lines):
-        records = [(f"row {n}", parse_json(line.encode(), name=f"Row {n} of {where}")) for n, line in lines]
-        return _records(records, where)
+        records = [(n, parse_json(line.encode(), name=f"Row {n} of {where}")) for n, line in lines]
+        return _records("row", records, where)
     value = parse_json(text.encode(), name=where)
     if isinstance(value, dict) and any(key.lower() in NAME_COLUMNS for key in value):
-        return _records([("row 1", value)], where)
+        return _records("row", [(1, value)], where)
     if isinstance(value, dict):
         _refuse_repeated_names(text, where)
     return parse_labels_json(value, where)
@@ -270,7 +338,7 @@ def parse_labels_json(value: Any, where: str) -> LabelFile:
     if not isinstance(value, list):
         raise InputError(f'{where} has no list of labels. Write {{"labels": [["a.png", 0], ["b.png", 1]]}}.')
     if value and all(isinstance(entry, dict) for entry in value):
-        return _records([(f"entry {number}", entry) for number, entry in enumerate(value, 1)], where)
+        return _records("entry", list(enumerate(value, 1)), where)
     rows = []
     for number, entry in enumerate(value, 1):
         if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)):
@@ -278,11 +346,11 @@ def parse_labels_json(value: Any, where: str) -> LabelFile:
                 f"Entry {number} of the labels in {where} is {str(entry)[:80]}; each entry must be a file name and its "
                 'label, such as ["a.png", 0].'
             )
-        rows.append(LabelRow(f"entry {number} of {where}", entry[0].strip(), {"label": entry[1]}))
+        rows.append(LabelRow("entry", number, where, entry[0].strip(), {"label": entry[1]}))
     return LabelFile(where, ("label",), tuple(rows))
 
 
-def _records(records: Sequence[tuple[str, Any]], where: str) -> LabelFile:
+def _records(kind: str, records: Sequence[tuple[int, Any]], where: str) -> LabelFile:
     first = records[0][1]
     if not isinstance(first, dict) or not first:
         raise InputError(f"{where} must hold an object with a name and labels in every line.")
@@ -292,8 +360,8 @@ def _records(records: Sequence[tuple[str, Any]], where: str) -> LabelFile:
     if not columns:
         raise InputError(f"{where} has no column beside the names ({name_key!r}). Add one with the labels.")
     rows = []
-    for place, record in records:
+    for number, record in records:
         if not isinstance(record, dict) or not isinstance(record.get(name_key), (str, int)):
-            raise InputError(f"{place.capitalize()} of {where} names no image: it has no {name_key!r}.")
-        rows.append(LabelRow(f"{place} of {where}", str(record[name_key]).strip(), record))
+            raise InputError(f"{kind.capitalize()} {number} of {where} names no image: it has no {name_key!r}.")
+        rows.append(LabelRow(kind, number, where, str(record[name_key]).strip(), record))
     return LabelFile(where, columns, tuple(rows))

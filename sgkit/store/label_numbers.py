@@ -9,7 +9,7 @@ import numpy as np
 
 from sgkit.errors import InputError
 
-__all__ = ["is_number", "is_rounded", "parse_number", "require_finite"]
+__all__ = ["as_number", "is_number", "is_rounded", "parse_number", "require_finite"]
 
 LARGEST = float(np.finfo(np.float32).max)
 EXACT = 2**24
@@ -58,3 +58,11 @@ def require_finite(value: int | float, place: str) -> None:
             f"{place[:1].upper()}{place[1:]} has the label {str(value)[:40]}; labels must be finite numbers below "
             "3.4e38. Correct it, or leave the value empty if the image has no label."
         )
+
+
+def as_number(value: Any) -> Any:
+    """True and false as 1 and 0, which is what they are among several columns and in vectors."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    truth = {"true": 1, "false": 0}.get(str(value).lower())
+    return value if truth is None else truth

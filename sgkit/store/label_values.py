@@ -9,12 +9,13 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sgkit.errors import ConfigError, InputError, did_you_mean
 from sgkit.store.header import LabelSchema
 from sgkit.store.label_files import LabelFile, LabelRow
-from sgkit.store.label_numbers import is_number, is_rounded, parse_number, require_finite
+from sgkit.store.label_numbers import as_number, is_number, is_rounded, parse_number, require_finite
 from sgkit.store.names import file_key
 
 __all__ = ["KINDS", "MAX_CLASSES", "LabelTable", "class_number", "read_values"]
@@ -104,6 +105,7 @@ class _Reader:
         self.names = names
         self.notes: list[str] = []
         self._stripped = 0
+        self._parsed = lru_cache(MAX_CLASSES)(self._parse)
         self._rounded = False
 
     # ---------------------------------------------------------------------------------------- one column
@@ -115,7 +117,7 @@ class _Reader:
         if not values:
             return LabelSchema(), []
         values = [
-            found._replace(value=list(map(_as_number, found.value)))
+            found._replace(value=list(map(as_number, found.value)))
             if isinstance(found.value, list) and any(isinstance(value, bool) for value in found.value)
             else found
             for found in values
@@ -144,12 +146,18 @@ class _Reader:
             return str(value).lower()
         if not isinstance(value, str):
             return value
+        parsed, stripped = self._parsed(value)
+        self._stripped += stripped
+        return parsed
+
+    def _parse(self, value: str) -> tuple[Any, bool]:
+        """What a text means, and whether spaces around it were removed."""
         text = unicodedata.normalize("NFC", value.strip())
-        self._stripped += text != "" and text != value and text != unicodedata.normalize("NFC", value)
+        stripped = text != "" and text != value and text != unicodedata.normalize("NFC", value)
         number = parse_number(text, decimal_comma=self.file.decimal_comma)
         if isinstance(number, int) and PADDED.match(text) and self.kind in ("auto", "class") and len(self.columns) == 1:
-            return text  # 007 is a name
-        return text if number is None else number
+            return text, stripped  # 007 is a name
+        return (text if number is None else number), stripped
 
     def _scalars(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
         numbers = [found for found in values if not isinstance(found.value, str)]
@@ -175,7 +183,7 @@ class _Reader:
             )
         if words or (fractions and not all(float(found.value).is_integer() for found in fractions)):
             return self._words(values)
-        return self._class_numbers([found._replace(value=int(found.value)) for found in numbers])
+        return self._class_numbers([v if type(v.value) is int else v._replace(value=int(v.value)) for v in numbers])
 
     def _are_quantities(self, fractions: list[_Value], numbers: list[_Value]) -> bool:
         """Whether numbers are quantities: one is a fraction, or all are written as 23.0 and are no gapless classes."""
@@ -186,12 +194,12 @@ class _Reader:
         distinct = {int(found.value) for found in numbers} - {-1}
         if distinct and min(distinct) in (0, 1) and len(distinct) == max(distinct) - min(distinct) + 1:
             self.notes.append(
-                f"Labels in {self.file.where} are written as {_text(fractions[0].value)}, but number the classes "
+                f"Labels in {self.file.where} are written as {fractions[0].value!s}, but number the classes "
                 "without gaps: they were read as classes. Use --label-kind float to keep them as numbers."
             )
             return False
         self.notes.append(
-            f"Labels in {self.file.where} are written as {_text(fractions[0].value)} and do not number classes without "
+            f"Labels in {self.file.where} are written as {fractions[0].value!s} and do not number classes without "
             "gaps: they were read as numbers. Use --label-kind class for classes."
         )
         return True
@@ -228,7 +236,7 @@ class _Reader:
         return LabelSchema(kind="class", names=names), [(row, number) for row, number in numbers]
 
     def _words(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
-        texts = [_text(found.value) for found in values]
+        texts = [str(found.value) for found in values]
         names = self.names or tuple(sorted(set(texts)))
         if len(names) > MAX_CLASSES:
             raise InputError(
@@ -236,10 +244,10 @@ class _Reader:
                 "Choose another column with --label-columns."
             )
         number = {name: index for index, name in enumerate(names)}
-        unknown = next((found for found in values if _text(found.value) not in number), None)
+        unknown = next((found for found in values if str(found.value) not in number), None)
         if unknown is not None:
             raise InputError(
-                f"{_shown(unknown)}, which is not the name of a class. {did_you_mean(_text(unknown.value), names)}"
+                f"{_shown(unknown)}, which is not the name of a class. {did_you_mean(str(unknown.value), names)}"
             )
         self._note_odd_names(names)
         return LabelSchema(kind="class", names=names), [(v.row, number[t]) for v, t in zip(values, texts, strict=True)]
@@ -314,8 +322,9 @@ class _Reader:
             )
         vectors: _Vectors = []
         incomplete = 0
+        floats: dict[int, float] = {}
         for row in self.file.rows:
-            values = [_as_number(self._value(row, column)) for column in self.columns]
+            values = [as_number(self._value(row, column)) for column in self.columns]
             for column, value in zip(self.columns, values, strict=True):
                 if value != "" and not is_number(value):
                     raise ConfigError(
@@ -329,7 +338,7 @@ class _Reader:
                 incomplete += any(value != "" for value in values)
                 continue
             self._note_rounding(values)
-            vectors.append((row, tuple(float(value) for value in values)))
+            vectors.append((row, tuple([floats.setdefault(v, float(v)) if type(v) is int else v for v in values])))
         if incomplete:
             self.notes.append(f"{incomplete:,} rows of {where} lack some of the values; they give no label.")
         return self._vectors(vectors, self.columns) if vectors else (LabelSchema(), [])
@@ -349,7 +358,7 @@ class _Reader:
             )
         if self.kind == "multi" or (self.kind == "auto" and binary and binary_is_multi and len(names) > 1):
             return LabelSchema(kind="multi", names=tuple(names)), [
-                (r, tuple(float(v > 0) for v in vec)) for r, vec in rows
+                (r, tuple([1.0 if v > 0 else 0.0 for v in vec])) for r, vec in rows
             ]
         return LabelSchema(kind="float", names=tuple(names)), list(rows)
 
@@ -382,16 +391,6 @@ def _one_per_file(labels: _Labels, notes: list[str]) -> dict[str, Label]:
     if repeated:
         notes.append(f"{repeated:,} rows repeat the label of an image that an earlier row names.")
     return merged
-
-
-def _as_number(value: Any) -> Any:
-    """True and false as 1 and 0, which is what they are among several columns and in vectors."""
-    truth = {"true": 1, "false": 0}.get(str(value).lower())
-    return value if truth is None else truth
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
 
 
 def _shown(found: _Value) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sgkit.errors import ConfigError, InputError
-from sgkit.store import StoreDataset, StoreReader
+from sgkit.store import StoreDataset, StoreReader, label_files
 from sgkit.store.header import LabelSchema
 from sgkit.store.labels import make_labeller, read_label_table
 from sgkit.store.records import label_bytes, label_vector
@@ -137,3 +137,17 @@ def test_a_store_keeps_the_labels_of_the_store_it_is_made_from(store_path: Path,
     assert header is not None
     assert header.labels.names == ("even", "odd")
     assert StoreDataset(tmp_path / "again")[12][1].tolist() == [0, 1]
+
+
+def test_a_table_with_more_rows_than_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGKIT_MAX_FILE_SIZE", "100KiB")
+    with pytest.raises(InputError, match=r"labels.csv has 1,002 rows; .* SGKIT_MAX_FILE_SIZE"):
+        table(tmp_path, "file,class\n" + "a,1\n" * 1000)
+
+
+def test_a_long_table_is_split_like_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_files, "AT_ONCE", 7)
+    text = 'file,class\r\na.png,"one\r\nline"\n\nb.png,two\u2028c.png,three'
+    assert table(tmp_path, text)[1] == {"a.png": 0, "b.png": 2, "c.png": 1}
+    with pytest.raises(InputError, match=r"Row 5 of .* names no image"):
+        table(tmp_path, "file,class\na,1\nb,2\nc,3\n,4\n")

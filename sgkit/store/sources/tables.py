@@ -97,9 +97,8 @@ class TableSource(Source):
         for file, group, _ in self._groups:
             labels = (values(open_table(file), group, name, charged=True) for name in wanted)
             for row in zip(*labels, strict=True):
-                place = f"row {number + 1} of {self.given}"
-                yield LabelRow(place, _row_name(number), dict(zip(wanted, row, strict=True)))
                 number += 1
+                yield LabelRow("row", number, self.given, _row_name(number - 1), dict(zip(wanted, row, strict=True)))
 
     def __len__(self) -> int:
         return int(self._starts[-1])
