@@ -88,7 +88,7 @@ discriminators = st.builds(
 )
 models = st.builds(
     ModelConfig,
-    image_size=st.tuples(st.integers(4, 7), st.integers(4, 7), st.integers(0, 8)).map(
+    image_size=st.tuples(st.integers(4, 7), st.integers(4, 7), st.integers(1, 8)).map(
         lambda base: (base[0] << base[2], base[1] << base[2])
     ),
     image_channels=st.sampled_from([1, 3, 4]),
@@ -291,7 +291,7 @@ def test_from_dict_names_the_whole_path_of_an_unknown_key() -> None:
                 },
                 "image_size": [32, 32],
             },
-            "synthesis.alias_free.first_cutoff is 20.0; it must be at most 16, the cutoff of the last layer",
+            "synthesis.alias_free.first_cutoff is 20.0; it must be below 16, the cutoff of the last layer",
         ),
         (SynthesisConfig, {"layer": "pixel_norm"}, "input is 'constant'; it must be dense with layer 'pixel_norm'."),
         (ModelConfig, {"image_channels": 2}, "image_channels is 2; it must be 1, 3 or 4."),

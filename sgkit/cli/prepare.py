@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import JsonOption, Size, parse_image, parse_size
+from sgkit.cli.options import Given, JsonOption, Size, parse_image, parse_size
 from sgkit.config import base_size_of
 from sgkit.errors import ConfigError, UsageError
 
@@ -177,6 +177,7 @@ _MaxBad = Annotated[
 
 
 def prepare(
+    context: typer.Context,
     sources: _Sources,
     out: _Out,
     size: _Size,
@@ -210,9 +211,9 @@ def prepare(
     json: JsonOption = False,
 ) -> None:
     """Turn folders and archives of images into a store for training; run it again to resume after an interruption."""
-    given = dict(locals())
+    given = {name: value for name, value in locals().items() if name != "context"}
     _check_size(size, crop, any_size)
-    _refuse_idle(given)
+    _refuse_idle(given, Given(context))
     from sgkit.tasks import prepare as task
 
     names = set(task.PrepareOptions.__dataclass_fields__) & given.keys()
@@ -251,20 +252,25 @@ def _check_size(size: Size, crop: str, any_size: bool) -> None:
             raise ConfigError(f"--any-size has no effect: networks fit --size {size}. Remove it.")
 
 
-def _refuse_idle(given: Mapping[str, Any]) -> None:
+def _refuse_idle(given: Mapping[str, Any], written: Given) -> None:
     """Refuse options that would change nothing.
 
     Raises:
         UsageError: there is one.
     """
+    from sgkit.store.header import image_sizes
+
     crop = given["crop"].partition(":")[0]
+    side = max(given["size"]) if crop == "wide" else 0  # bars make a square of it
+    sizes = image_sizes((side, side) if side else tuple(given["size"]), pyramid=True)
     idle = {
-        "--landmarks": (given["landmarks"] != "dlib" and crop != "face", "without --crop face"),
-        "--seed": (given["seed"] != 0 and crop != "random" and not given["split"], "without --crop random or --split"),
+        "--landmarks": ("landmarks" in written and crop != "face", "without --crop face"),
+        "--seed": ("seed" in written and crop != "random" and not given["split"], "without --crop random or --split"),
         "--background": (
-            given["background"] != "0,0,0" and given["channels"] == 4,
+            "background" in written and given["channels"] == 4,
             "with --channels 4, which keeps alpha",
         ),
+        "--pyramid": (given["pyramid"] and len(sizes) == 1, f"for images of {given['size']}, which have no halves"),
         "--part": (given["part"] is not None and bool(given["split"]), "with --split"),
         "--max-bad": (given["max_bad"] is not None and given["on_error"] == "stop", "with --on-error stop"),
     }

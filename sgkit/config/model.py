@@ -275,10 +275,10 @@ class ModelConfig(Config):
         )
         alias_free, highest = self.synthesis.alias_free, self.resolution / 2
         require(
-            alias_free is None or alias_free.first_cutoff <= highest,
+            alias_free is None or alias_free.first_cutoff < highest,
             "synthesis.alias_free.first_cutoff",
             alias_free and alias_free.first_cutoff,
-            f"at most {highest:g}, the cutoff of the last layer at this image size",
+            f"below {highest:g}, the cutoff of the last layer at this image size",
         )
         for name, part in (("synthesis", self.synthesis), ("discriminator", self.discriminator)):
             count = None if part.channels is None else len(part.channels)
