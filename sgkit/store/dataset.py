@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -350,7 +352,7 @@ def _load(images: Images, requests: Iterable[_Request], num_workers: int) -> Ite
         batch_size=None,
         sampler=_Requests(requests),
         num_workers=num_workers,
-        worker_init_fn=_leave_process_group,
+        worker_init_fn=_outlive_signals,
     )
     return iter(loader)
 
@@ -370,7 +372,20 @@ def _read_ahead(reader: _BatchReader, requests: Iterable[_Request], *, ahead: in
             yield waiting.popleft().result()
 
 
-def _leave_process_group(worker: int) -> None:  # noqa: ARG001 - the loader's signature
-    """Ctrl-C and a cluster's SIGTERM go to whole process groups; a run that saves first still needs its workers."""
+def _outlive_signals(worker: int) -> None:  # noqa: ARG001 - the loader's signature
+    """Keep a worker at work for a run that saves before it stops: only the run itself ends its workers.
+
+    Ctrl-C goes to the terminal's whole process group, SIGTERM of Slurm, systemd and ``pkill`` to each process of a job.
+    """
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parent, daemon=True).start()
+
+
+def _end_by_parent() -> None:
+    """End this process at the first SIGTERM that its parent sends."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,4 +1,4 @@
-"""Signals that go to a whole process group, as Ctrl-C and clusters send them, leave the loader's workers at work."""
+"""Signals to a process group or to every process of a job, as Ctrl-C and clusters send them, leave workers at work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import os, signal, sys
+import multiprocessing, os, signal, subprocess, sys
 from itertools import islice
 from sgkit.store import StoreDataset, batches
 
@@ -21,13 +21,14 @@ if __name__ == "__main__":
     next(supply)
     os.killpg(0, signal.SIGTERM)
     os.killpg(0, signal.SIGINT)
+    subprocess.run(["kill", "-TERM", *(str(worker.pid) for worker in multiprocessing.active_children())], check=True)
     # More batches than the loader fetches ahead.
     print(len(caught), sum(len(batch) for batch in islice(supply, 8)))
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups are a POSIX notion")
-def test_workers_outlive_signals_to_the_group(store_path: Path) -> None:
+def test_workers_outlive_signals_to_the_group_and_to_themselves(store_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(store_path)],
         capture_output=True,
