@@ -228,7 +228,7 @@ def prepare(
         else:
             results = {"": task.prepare(sources, out, options=options, part=part, **how)}
     if part is None:  # under torchrun the process that ends last has the result
-        if not all(result.header for result in results.values()):
+        if not all(result.is_last for result in results.values()):
             report.note("The first process has done its share; the others go on.")
             return
         report.speak()

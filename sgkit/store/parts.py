@@ -106,15 +106,18 @@ class StoreFiles:
         """Parts that are not done, from 1."""
         return [part + 1 for part in range(self.num_parts) if not self.done(part).is_file()]
 
-    def join(self, plan: PreparePlan) -> Header | None:
-        """The header, when all parts are done. Any process may join them; several at once do the same."""
+    def join(self, plan: PreparePlan) -> tuple[Header | None, bool]:
+        """The header, when all parts are done, and whether this process is the one that finished the store.
+
+        Any process may join the parts; several at once do the same, and one of them is told that it was the one.
+        """
         if not (self.folder / HEADER_NAME).is_file():
             if self.missing_parts():
-                return None
+                return None, False
             with contextlib.suppress(FileNotFoundError):  # another process joined them just now, and cleaned up
                 self._write_header(plan)
-        self._clean_up()
-        return read_header(self.folder)
+        is_last = self._clean_up()
+        return read_header(self.folder), is_last
 
     def _write_header(self, plan: PreparePlan) -> None:
         try:
@@ -129,12 +132,19 @@ class StoreFiles:
         with atomic_path(self.folder / HEADER_NAME) as aside:
             aside.write_text(header.to_json(), encoding="utf-8")
 
-    def _clean_up(self) -> None:
-        """Remove what only the making needs; the plan last, as it is what brings the next run here if this one dies."""
+    def _clean_up(self) -> bool:
+        """Remove what only the making needs; the plan last, as it is what brings the next run here if this one dies.
+
+        Whether this process removed the plan: of several at once, one does.
+        """
         for part in range(self.num_parts):
             self.done(part).unlink(missing_ok=True)
             self.report(part).unlink(missing_ok=True)
-        (self.folder / PLAN_NAME).unlink(missing_ok=True)
+        try:
+            (self.folder / PLAN_NAME).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
 
 def _read_object(file: Path) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class PrepareResult:
     path: Path
     header: Header | None
     """``None`` while other parts are missing."""
+    is_last: bool = True
+    """Whether this process finished the store; of several that end at once, one does."""
     missing_parts: tuple[int, ...]
     """Parts, from 1, that other processes have not finished yet."""
     part: PartInfo
@@ -100,10 +102,11 @@ def prepare(
     with exclusive(files.lock(number)):
         info = _build(job, reporter)
         files.finish_part(number, info)
-    header = files.join(plan)
+    header, is_last = files.join(plan)
     return PrepareResult(
         path=files.folder,
         header=header,
+        is_last=is_last,
         missing_parts=() if header else tuple(files.missing_parts()),
         part=info,
         seconds=time.monotonic() - started,
