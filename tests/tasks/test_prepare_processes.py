@@ -16,6 +16,9 @@ from PIL import Image
 
 from sgkit.errors import StoreError
 from sgkit.store import StoreReader, read_header
+from sgkit.store.header import PLAN_NAME
+from sgkit.store.parts import StoreFiles
+from sgkit.store.plan import make_plan
 from sgkit.tasks.data import diff, verify
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
@@ -66,6 +69,13 @@ def test_two_processes_of_torchrun_make_the_same_images_as_one(pictures: Path, s
         assert one.meta(index) == two.meta(index)
     assert (store / "report.jsonl").read_bytes() == (straight / "report.jsonl").read_bytes()
     assert verify(store).ok
+
+
+def test_of_processes_that_finish_a_store_at_once_one_says_so(straight: Path) -> None:
+    files = StoreFiles(straight, 1)
+    (straight / PLAN_NAME).write_text("{}")  # as where the header is written and nobody has cleaned up yet
+    plan = make_plan(["sample:landscapes?count=1"], PrepareOptions(size=(8, 8)))
+    assert [files.join(plan)[1] for _ in range(3)] == [True, False, False]
 
 
 SLOW = """
