@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from sgkit.checkpoint import load as load
     from sgkit.checkpoint import save as save
     from sgkit.model import Model as Model
-    from sgkit.store.pictures import save_image as save_image
+    from sgkit.render.pictures import save_image as save_image
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "load": "sgkit.checkpoint",
     "save": "sgkit.checkpoint",
-    "save_image": "sgkit.store.pictures",
+    "save_image": "sgkit.render.pictures",
     "Model": "sgkit.model",
 }
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["main"]
-
 
 def main() -> int:
     """Run the process's own command line and return its exit code; words also what fails before anything is loaded."""

@@ -10,24 +10,6 @@ from collections.abc import Iterable
 
 from sgkit.text import printable
 
-__all__ = [
-    "CheckpointError",
-    "CheckpointWarning",
-    "ConfigError",
-    "EditError",
-    "InputError",
-    "MissingDependencyError",
-    "NonFiniteError",
-    "NonFiniteImageError",
-    "ResourceError",
-    "SgkitError",
-    "StoreError",
-    "TrainingError",
-    "UsageError",
-    "WeightsError",
-    "did_you_mean",
-]
-
 
 class SgkitError(Exception):
     """Base of all errors that a user can act on; the command line prints its text without a traceback.

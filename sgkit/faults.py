@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Fault", "explain", "is_out_of_memory"]
-
 
 class Fault(NamedTuple):
     """A failure of the machine in words."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
-
-__all__ = ["MOST_CHARACTERS", "printable", "shell_word"]
+from collections.abc import Iterable
 
 MOST_CHARACTERS = 4000
 """Longest text that is shown whole; about the longest path that Linux allows."""
+
+MAX_NAMED = 12
 
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _ALLOWED = "\u3000"
@@ -68,3 +69,10 @@ def shell_word(word: object) -> str:
         for one in text.replace("\\", "\\\\").replace("'", "\\'")
     )
     return f"$'{escaped}'"
+
+
+def name_list(names: Iterable[str]) -> str:
+    """Names separated by commas; beyond a dozen the rest are counted."""
+    found = list(names)
+    rest = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    return ", ".join(found[:MAX_NAMED]) + rest

@@ -26,21 +26,6 @@ from sgkit.errors import InputError, UsageError, WeightsError, did_you_mean
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
-__all__ = [
-    "CACHE_VARIABLE",
-    "WEIGHTS",
-    "Weights",
-    "WeightsStatus",
-    "cache_folder",
-    "check_file",
-    "download",
-    "fetch_weights",
-    "import_weights",
-    "weights_named",
-    "weights_path",
-    "weights_status",
-]
-
 CACHE_VARIABLE = "SGKIT_CACHE"
 """Environment variable that moves the cache folder."""
 CHUNK = 1 << 18

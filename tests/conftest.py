@@ -12,7 +12,7 @@ import torch
 from hypothesis import settings
 
 from sgkit.config import ModelConfig, override
-from sgkit.presets import preset
+from sgkit.config.presets import preset
 
 # No test measures time: a busy machine would fail it. The same examples in every run.
 settings.register_profile("sgkit", deadline=None, derandomize=True)

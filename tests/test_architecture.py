@@ -12,42 +12,36 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sgkit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-LEVELS = {
-    "text": 0,
-    "errors": 0,
-    "faults": 0,
-    "config": 0,
-    "presets": 0,
-    "ops": 1,
-    "store": 1,
-    "runtime": 1,
-    "unpickle": 1,
-    "weights": 1,
-    "model": 2,
-    "edits": 3,
-    "checkpoint": 3,
-    "training": 3,
-    "metrics": 3,
-    "tasks": 4,
-    "cli": 5,
-}
-NEVER = {  # beside what the levels forbid: the model knows no files or devices; level 3 is given its batches
-    "model": {"store", "runtime", "weights"},
-    "edits": {"store"},
-    "checkpoint": {"store"},
-    "training": {"store"},
-    "metrics": {"store"},
-}
-SIDEWAYS = {  # within a level, package -> packages of the same level it may import, with the reason
-    "errors": {"text"},  # their texts are safe to print
-    "config": {"errors", "text"},  # the roots of level 0
-    "presets": {"errors", "config"},  # a preset is a configuration
-    "store": {"runtime", "unpickle"},  # whole files and progress
-    "unpickle": {"runtime"},  # bounded reading
-    "weights": {"runtime"},  # whole files and progress
-}
+FLOORS = (
+    "text",
+    "errors",
+    "faults",
+    "ops",
+    "reports",
+    "runtime",
+    "config",
+    "weights",
+    "unpickle",
+    "model",
+    "edits",
+    "training",
+    "metrics",
+    "store",
+    "checkpoint",
+    "latents",
+    "render",
+    "inversion",
+    "measure",
+    "runs",
+    "tasks",
+    "cli",
+)
+"""From the ground up: a room imports only rooms named before it."""
+LEVELS = {name: level for level, name in enumerate(FLOORS)}
+APART = ("edits", "training", "metrics", "store", "checkpoint")
+"""These do not import each other: what they need of images comes to them as batches."""
 COMPOSED = {"demo"}  # the one task that is made of the others
-LIGHT = {"text", "errors", "faults", "config", "presets"}
+LIGHT = {"text", "errors", "faults", "config"}
 HEAVY = {"torch", "lmdb", "PIL", "numpy", "scipy", "safetensors", "tensorboard"}
 MAX_FILE, MAX_FUNCTION = 400, 60
 
@@ -89,12 +83,10 @@ def forbidden(unit: str, other: str) -> str | None:
     """Why ``unit`` may not import ``other``, or ``None``."""
     if other == unit or other not in LEVELS:
         return None
-    if other in NEVER.get(unit, ()):
-        return f"{unit} must not know {other}"
     if LEVELS[other] > LEVELS[unit]:
-        return f"{other} is level {LEVELS[other]}, above {unit} (level {LEVELS[unit]})"
-    if LEVELS[other] == LEVELS[unit] and other not in SIDEWAYS.get(unit, ()):
-        return f"{other} stands beside {unit}, on level {LEVELS[unit]}"
+        return f"{other} is a room above {unit}"
+    if unit in APART and other in APART:
+        return f"{unit} and {other} must not know each other"
     return None
 
 

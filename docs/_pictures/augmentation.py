@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sgkit.store.landscapes import landscape
+from sgkit.store.landscapes.sample import landscape
 from sgkit.training.augment import AugmentDraws, AugmentPipe, DiffAugmentDraws, augment, diffaugment
 from sgkit.training.augment.draws import UNIFORMS
-from sgkit.training.draws import Draws
+from sgkit.training.rng import Draws
 
 OUT = Path(__file__).parents[1] / "concepts" / "augmentation.png"
 PICTURES = (3, 11, 5, 20)

@@ -12,11 +12,9 @@ from torch.overrides import TorchFunctionMode
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import Discriminator, Generator, Model, ModelInfo
-
-__all__ = ["adopt", "assemble", "check_shapes", "check_size", "misfits", "name_list", "weightless"]
+from sgkit.text import name_list
 
 N = TypeVar("N", bound=nn.Module)
-MAX_NAMED = 12
 MAX_DEPTH = 64
 MAX_WIDTH = 1 << 16
 MAX_TAPS = 1 << 8
@@ -170,10 +168,3 @@ def _each(what: str, names: Iterable[str]) -> list[str]:
     if not found:
         return []
     return [f"{len(found)} {'tensor is' if len(found) == 1 else 'tensors are'} {what}: {name_list(found)}."]
-
-
-def name_list(names: Iterable[str]) -> str:
-    """Names separated by commas; beyond a dozen the rest are counted."""
-    found = list(names)
-    rest = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
-    return ", ".join(found[:MAX_NAMED]) + rest

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "ForeignFile", "ForeignNetwork"]
-
 Array = np.ndarray[Any, Any]
 
 

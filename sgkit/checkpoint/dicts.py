@@ -10,8 +10,6 @@ from sgkit.checkpoint.networks import MEAN_W, find_networks, flatten, mean_w, ro
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.inert import shown
 
-__all__ = ["describe_arrays", "describe_state_dicts"]
-
 ROLE_NAMES = {
     "rosinality-stylegan2": ("g_ema", "g", "d"),
     "rosinality-stylegan1": ("g_running", "generator", "discriminator"),

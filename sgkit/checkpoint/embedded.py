@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import warnings
 
-__all__ = ["reached_by"]
-
 MAX_SOURCE = 1 << 18
 """Characters; the official networks' source is under 40,000."""
 BUILTINS = {"__import__", "breakpoint", "compile", "eval", "exec", "input", "open"}

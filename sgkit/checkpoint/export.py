@@ -21,14 +21,12 @@ from sgkit.checkpoint.adapters import nvidia, rosinality
 from sgkit.checkpoint.adapters.tables import Array, written
 from sgkit.checkpoint.fitting import LAYERS, fit_rosinality
 from sgkit.checkpoint.native import save
-from sgkit.checkpoint.origins import LabelChoice, label_vector
 from sgkit.checkpoint.state_dicts import ARRAY_KEY, METADATA_KEY
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model
+from sgkit.model.labels import LabelChoice, label_vector
 from sgkit.runtime.files import atomic_path, check_new, utf8_name
-
-__all__ = ["FORMS", "Exported", "check_target", "export"]
 
 FORMS: dict[str, tuple[str, ...]] = {
     "native": (".safetensors",),

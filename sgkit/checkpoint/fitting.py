@@ -19,8 +19,6 @@ from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, Synthe
 from sgkit.errors import UsageError
 from sgkit.model import Branch, Discriminator, Generator, Model, noise_source, steps, synthesis_plan
 
-__all__ = ["ClampCheck", "check_clamp", "fit_rosinality"]
-
 State = dict[str, Tensor]
 MOST_SEEDS, FEWEST_SEEDS = 64, 4
 LAYERS = {

@@ -21,8 +21,6 @@ from sgkit.unpickle.arrays import ArrayRecord, TensorView, as_array
 from sgkit.unpickle.budget import MAX_STEPS, Budget, bad_data
 from sgkit.unpickle.inert import shown
 
-__all__ = ["ForeignFile", "ForeignNetwork", "read_foreign", "read_stream"]
-
 MAX_DEPTH = 24
 DESCRIBING_STEPS = MAX_STEPS // 4
 """Entries of tables that are looked at; a file may name the same table often."""

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 
 from sgkit.checkpoint.adapters import model_of
-from sgkit.checkpoint.assign import name_list
 from sgkit.checkpoint.native import is_native, load_native, read_header
 from sgkit.checkpoint.packed import unpacked
 from sgkit.checkpoint.state_dicts import is_state_dict, load_state_dicts
@@ -19,8 +18,7 @@ from sgkit.model import Model
 from sgkit.model.inputs import as_device
 from sgkit.runtime.mistaken import advice, check_model
 from sgkit.runtime.sniff import sniff
-
-__all__ = ["form_of", "load", "load_notes", "model_file"]
+from sgkit.text import name_list
 
 SNAPSHOTS, BEST = "snapshots", "best.json"
 

@@ -17,16 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import sgkit
-from sgkit.checkpoint.assign import assemble, check_shapes, check_size, name_list, weightless
+from sgkit.checkpoint.assign import assemble, check_shapes, check_size, weightless
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError, UsageError
 from sgkit.model import Discriminator, Generator, Model, ModelInfo
 from sgkit.runtime.files import atomic_path, utf8_name
+from sgkit.text import name_list
 from sgkit.unpickle.budget import BAD_DATA
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, read_safetensors_header
-
-__all__ = ["Header", "check_tensors", "is_native", "load_native", "read_header", "save"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "sgkit"

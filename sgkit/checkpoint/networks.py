@@ -19,8 +19,6 @@ from sgkit.errors import CheckpointError
 from sgkit.unpickle.arrays import as_array
 from sgkit.unpickle.inert import shown
 
-__all__ = ["DIALECTS", "MEAN_W", "Dialect", "FoundNetwork", "Roles", "find_networks", "flatten", "mean_w", "roles"]
-
 Array = np.ndarray[Any, Any]
 MAX_DEPTH = 12
 MAX_TENSORS = 50_000

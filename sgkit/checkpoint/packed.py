@@ -21,8 +21,6 @@ from sgkit.runtime.mistaken import PACKED, advice, described
 from sgkit.runtime.sniff import MODELS, Sniffed, sniff
 from sgkit.text import printable
 
-__all__ = ["MAX_RATIO", "unpacked"]
-
 MAX_RATIO = 32
 """How many times larger than packed a checkpoint may be."""
 SPARE = 1 << 24

@@ -16,8 +16,8 @@ import numpy as np
 from sgkit.checkpoint.adapters import model_from, nvidia
 from sgkit.checkpoint.adapters.tables import Array, converted
 from sgkit.checkpoint.assign import assemble
+from sgkit.checkpoint.description import ForeignNetwork
 from sgkit.checkpoint.dicts import describe_arrays
-from sgkit.checkpoint.foreign import ForeignNetwork
 from sgkit.checkpoint.native import METADATA_KEY as NATIVE_KEY
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, UsageError
@@ -28,8 +28,6 @@ from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
 from sgkit.unpickle.npz import read_npz
 from sgkit.unpickle.safetensors_header import TensorEntry, read_safetensors_header
-
-__all__ = ["ARRAY_KEY", "METADATA_KEY", "is_state_dict", "load_state_dicts"]
 
 METADATA_KEY = "sgkit_state_dict"
 """Entry of a .safetensors header that holds the configuration."""

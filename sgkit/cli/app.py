@@ -27,8 +27,6 @@ from sgkit.config.synonyms import known_as
 from sgkit.errors import SgkitError, did_you_mean
 from sgkit.faults import explain
 
-__all__ = ["COMMANDS", "CommandRow", "app", "load_command", "main"]
-
 
 @dataclass(frozen=True)
 class CommandRow:

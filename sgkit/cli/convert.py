@@ -13,8 +13,6 @@ from sgkit.cli.options import ForceOption, JsonOption, LabelOption, parse_model
 if TYPE_CHECKING:
     from sgkit.tasks.convert import ConvertResult
 
-__all__ = ["convert"]
-
 
 def convert(
     source: Annotated[

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from sgkit.store.header import Header
     from sgkit.tasks.data import Diff, ExportResult, StoreInfo, VerifyResult
 
-__all__ = ["app"]
-
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Look into stores, check, export, merge and compare them."
 )

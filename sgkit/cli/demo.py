@@ -19,8 +19,6 @@ from sgkit.cli.app import load_command
 from sgkit.cli.options import JsonOption
 from sgkit.errors import InputError, MissingDependencyError, WeightsError
 
-__all__ = ["DemoFolder", "DemoScale", "Record", "demo", "has_offline_metrics", "run_demo", "run_step", "steps"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DemoScale:

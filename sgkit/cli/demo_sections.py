@@ -11,9 +11,7 @@ from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.cli.demo import DemoScale, Record
-    from sgkit.tasks.demo import Section
-
-__all__ = ["sections", "write_page"]
+    from sgkit.reports.pages import Section
 
 SHOWN = 96
 """Pictures of small models are enlarged to about this height."""
@@ -23,10 +21,10 @@ THIRD = 310
 
 def write_page(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Path:
     """Write ``index.html`` for the steps that are done, and tell where it is."""
+    from sgkit.runs.folder import RunFolder
     from sgkit.runtime.files import atomic_path
     from sgkit.tasks.demo import demo_page
     from sgkit.tasks.doctor import examine
-    from sgkit.training.run import RunFolder
 
     machine = examine()
     device = next(one for one in machine.devices if one.name.startswith(machine.auto_device))
@@ -73,7 +71,7 @@ def sections(out: Path, records: Mapping[str, Record], scale: DemoScale) -> list
 
 
 def _prepare(out: Path, record: Record, scale: DemoScale) -> Section:
-    from sgkit.tasks.demo import Section, figure
+    from sgkit.reports.pages import Section, figure
 
     header = record.result["header"]
     height, width = header["image_size"]
@@ -90,7 +88,7 @@ def _prepare(out: Path, record: Record, scale: DemoScale) -> Section:
 
 
 def _train(out: Path, record: Record) -> Section:
-    from sgkit.tasks.demo import Section, figure
+    from sgkit.reports.pages import Section, figure
 
     result, config = record.result, (out / "run" / "config.toml").read_text(encoding="utf-8")
     grids = sorted((out / "run" / "images").glob("fakes_*.png"))
@@ -142,7 +140,7 @@ _DRAWN = {
 
 
 def _drawn(name: str, out: Path, record: Record, scale: DemoScale) -> Section:
-    from sgkit.tasks.demo import Section, figure
+    from sgkit.reports.pages import Section, figure
 
     title, text, (file, caption, size) = _DRAWN[name]
     return Section(
@@ -163,7 +161,7 @@ def _panorama_facts(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _project(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Section:
-    from sgkit.tasks.demo import Section, figure
+    from sgkit.reports.pages import Section, figure
 
     record, mixed = records["project"], records["mix projections"]
     found = record.result["images"]
@@ -194,7 +192,7 @@ def _project(out: Path, records: Mapping[str, Record], scale: DemoScale) -> Sect
 
 
 def _measure(records: Mapping[str, Record]) -> Section:
-    from sgkit.tasks.demo import Section
+    from sgkit.reports.pages import Section
 
     if "measure" not in records:
         return Section(

@@ -10,8 +10,6 @@ from sgkit.cli.options import JsonOption
 if TYPE_CHECKING:
     from sgkit.tasks.doctor import DeviceReport, DoctorReport
 
-__all__ = ["doctor"]
-
 
 def doctor(json: JsonOption = False) -> None:
     """Check this machine: versions, devices, and which optional features are available.

@@ -15,32 +15,10 @@ from sgkit.cli.options import parse_seeds, parse_size
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from sgkit.checkpoint.origins import DrawSettings
     from sgkit.cli.options import Given
     from sgkit.config import Precision
+    from sgkit.latents.sources import DrawSettings
     from sgkit.model import Model
-
-__all__ = [
-    "DEFAULT_PSI",
-    "BatchOption",
-    "CutoffOption",
-    "GapOption",
-    "Grid",
-    "GridOption",
-    "LatentOption",
-    "LatentSpaceOption",
-    "NoiseOption",
-    "Psi",
-    "PsiOption",
-    "Sources",
-    "check_model_hashes",
-    "draw_settings",
-    "parse_grid",
-    "parse_latent",
-    "parse_png",
-    "parse_psi",
-    "parse_sources",
-]
 
 
 class Psi(tuple[float, ...]):
@@ -213,7 +191,7 @@ def draw_settings(
         UsageError: an option would change nothing: the model has no noise inputs or no average w, or all latents are
             of w, w+ or s.
     """
-    from sgkit.checkpoint.origins import DrawSettings, read_origins
+    from sgkit.latents.sources import DrawSettings, read_origins
     from sgkit.training.precision import drawing_precision
 
     sources = list(sources)
@@ -265,7 +243,7 @@ def check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
     files = [source for source in sources if isinstance(source, Path)]
     if not files:
         return
-    from sgkit.checkpoint.latent_files import load_latents
+    from sgkit.latents.files import load_latents
 
     own = model.content_hash()
     for file in files:

@@ -35,9 +35,7 @@ from sgkit.cli.options import (
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from sgkit.tasks.generate import GenerateResult
-
-__all__ = ["generate"]
+    from sgkit.render.generate import GenerateResult
 
 
 DEFAULT_SEEDS = range(16)
@@ -93,9 +91,9 @@ def generate(
     for path in [out, *([out.with_suffix(".npz")] if latents else [])] if single else seeded:
         check_new(path, overwrite=force)
     import sgkit
-    from sgkit.checkpoint.origins import read_origins
+    from sgkit.latents.sources import read_origins
+    from sgkit.render.generate import generate_files, generate_grid
     from sgkit.runtime.distributed import distributed
-    from sgkit.tasks.generate import generate_files, generate_grid
 
     with distributed(device) as processes, report.progress_bar("Generating") as on_progress:
         if single and processes.world_size > 1:

@@ -34,9 +34,7 @@ from sgkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sgkit.tasks.interpolate import InterpolateResult
-
-__all__ = ["interpolate"]
+    from sgkit.render.interpolate import InterpolateResult
 
 FILMS = (".gif", ".webp", ".mp4")
 
@@ -105,10 +103,10 @@ def interpolate(
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
     check_new(out, overwrite=force)
     import sgkit
-    from sgkit.checkpoint.origins import read_origins
+    from sgkit.latents.sources import read_origins
+    from sgkit.render.interpolate import Curve, interpolate_file
+    from sgkit.render.video import check_animation
     from sgkit.runtime.device import resolve_device
-    from sgkit.store.animations import check_animation
-    from sgkit.tasks.interpolate import Curve, interpolate_file
 
     check_animation(out, fps=fps)
     with report.progress_bar("Interpolating") as on_progress:

@@ -10,10 +10,8 @@ from sgkit.cli import report
 from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image
 
 if TYPE_CHECKING:
-    from sgkit.tasks.measure import MeasureResult
-    from sgkit.tasks.piles import PileInfo
-
-__all__ = ["metrics"]
+    from sgkit.measure.inputs import PileInfo
+    from sgkit.measure.task import MeasureResult
 
 
 def metrics(
@@ -71,7 +69,7 @@ def metrics(
     Images of a model come from the seeds 0, 1, 2 ..., so results are reproducible. Under torchrun, processes share the
     work.
     """
-    from sgkit.tasks.measure import MeasureConfig, measure
+    from sgkit.measure.task import MeasureConfig, measure
 
     config = MeasureConfig(
         images=images,

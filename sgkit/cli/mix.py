@@ -37,8 +37,6 @@ from sgkit.cli.options import (
 )
 from sgkit.errors import did_you_mean
 
-__all__ = ["mix"]
-
 _GROUPS = ("coarse", "middle", "fine")
 
 
@@ -104,9 +102,9 @@ def mix(
 
     check_new(out, overwrite=force)
     import sgkit
+    from sgkit.render.mix import mix as run
+    from sgkit.render.mix import mix_picture
     from sgkit.runtime.device import resolve_device
-    from sgkit.tasks.mix import mix as run
-    from sgkit.tasks.mix import mix_picture
 
     sources = [*rows, *cols]
     with report.progress_bar("Mixing") as on_progress:

@@ -20,38 +20,6 @@ from sgkit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "ConfigOption",
-    "DeviceOption",
-    "ForceOption",
-    "Given",
-    "JsonOption",
-    "LabelOption",
-    "Layers",
-    "LayersOption",
-    "ModelArgument",
-    "PrecisionOption",
-    "SeedOption",
-    "Seeds",
-    "SeedsOption",
-    "SetOption",
-    "Size",
-    "SizeOption",
-    "overrides",
-    "parse_duration",
-    "parse_existing",
-    "parse_gib",
-    "parse_image",
-    "parse_kimg",
-    "parse_layers",
-    "parse_model",
-    "parse_seeds",
-    "parse_size",
-    "parse_store",
-    "plain_help",
-    "refuse_infinite",
-]
-
 MAX_SEED = 2**32 - 1
 """The largest seed: latents are drawn as NVIDIA's tools draw them, from 32-bit seeds."""
 MAX_NUMBERS = 1_000_000

@@ -33,9 +33,7 @@ from sgkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sgkit.tasks.panorama import PanoramaResult
-
-__all__ = ["panorama"]
+    from sgkit.render.panorama import PanoramaResult
 
 
 DEFAULT_SEEDS = range(5)
@@ -116,9 +114,9 @@ def panorama(
 
     check_new(out, overwrite=force)
     import sgkit
-    from sgkit.checkpoint.origins import read_origins
+    from sgkit.latents.sources import read_origins
+    from sgkit.render.panorama import WeaveSettings, panorama_file
     from sgkit.runtime.device import resolve_device
-    from sgkit.tasks.panorama import WeaveSettings, panorama_file
 
     opened = sgkit.load(model, device=resolve_device(device))
     check_model_hashes(opened, sources)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sgkit.store.header import LabelSchema
     from sgkit.tasks.prepare import PrepareResult
 
-__all__ = ["prepare", "show_labels"]
-
 
 def parse_labels(text: str) -> str:
     """Where labels come from: a word, or a table that exists."""
@@ -214,13 +212,14 @@ def prepare(
     given = {name: value for name, value in locals().items() if name != "context"}
     _check_size(size, crop, any_size)
     _refuse_idle(given, Given(context))
+    from sgkit.store.plan import PrepareOptions
     from sgkit.tasks import prepare as task
 
-    names = set(task.PrepareOptions.__dataclass_fields__) & given.keys()
+    names = set(PrepareOptions.__dataclass_fields__) & given.keys()
     values: dict[str, Any] = {name: given[name] for name in names}
     values |= {"size": tuple(size), "filter": filter_name, "background": _colour(background)}
     values["label_columns"] = tuple(label_columns.split(",")) if label_columns else ()
-    options = task.PrepareOptions.from_dict(values)
+    options = PrepareOptions.from_dict(values)
     with report.progress_bar("Preparing") as on_progress:
         how: dict[str, Any] = {"workers": workers, "on_error": on_error, "max_bad": max_bad, "on_progress": on_progress}
         if split:

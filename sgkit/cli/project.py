@@ -20,9 +20,7 @@ from sgkit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sgkit.tasks.project import ProjectResult
-
-__all__ = ["project"]
+    from sgkit.inversion import ProjectResult
 
 
 def project(
@@ -80,8 +78,8 @@ def project(
     given.refuse("pixel_weight", when=loss != "both", because=f"it weighs the pixels in --loss both, not in {loss}")
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     import sgkit
+    from sgkit.inversion import ProjectSettings, project_files
     from sgkit.runtime.device import resolve_device
-    from sgkit.tasks.project import ProjectSettings, project_files
     from sgkit.training.precision import drawing_precision
 
     settings = ProjectSettings(

@@ -20,25 +20,6 @@ from sgkit.errors import CheckpointWarning
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.text import printable
 
-__all__ = [
-    "INTERRUPTED",
-    "block",
-    "duration",
-    "emit",
-    "error",
-    "facts",
-    "jsonable",
-    "live_table",
-    "note",
-    "out",
-    "progress_bar",
-    "speak",
-    "table",
-    "traceback",
-    "warning",
-    "warnings_told",
-]
-
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
 

@@ -22,19 +22,6 @@ from sgkit.errors import ResourceError
 from sgkit.faults import explain
 from sgkit.text import printable
 
-__all__ = [
-    "OUTPUT_CLOSED",
-    "RANK",
-    "STDERR",
-    "STDOUT",
-    "OutputClosedError",
-    "finish",
-    "start",
-    "tell",
-    "write",
-    "write_json",
-]
-
 OUTPUT_CLOSED = 141
 """Exit code when the reader of standard output went away, as in ``sgkit info FILE | head -1``; as shells count it."""
 RANK = os.environ.get("RANK", "0")

@@ -33,9 +33,7 @@ from sgkit.errors import UsageError
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
-    from sgkit.tasks.train import Event, PresetRow, TrainPlan, TrainResult
-
-__all__ = ["train"]
+    from sgkit.runs import Event, PresetRow, TrainPlan, TrainResult
 
 TIME_LIMIT = "the time limit"
 NOT_DONE = 75
@@ -215,11 +213,11 @@ def _check_folder(out: Path | None, *, resume: bool) -> None:
     """Refuse a folder that cannot hold the run, or a configuration in it that cannot be, before torch is imported.
 
     Raises:
-        InputError, ConfigError: as :class:`sgkit.training.run.RunFolder` has them.
+        InputError, ConfigError: as :class:`sgkit.runs.folder.RunFolder` has them.
     """
     if out is None or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
         return
-    from sgkit.training.run import RunFolder
+    from sgkit.runs.folder import RunFolder
 
     folder = RunFolder(out)
     if resume and folder.config_file.exists():
@@ -245,7 +243,7 @@ def _train(store: Path, out: Path, run: dict[str, Any], max_time: float | None, 
     if run["resume"] and not (out / "config.toml").exists():
         report.note(f"{out} holds no run yet: starting one.")
     with report.live_table("Training") as on_progress, _stop_requests(deadline) as should_stop:
-        from sgkit.tasks.train import train
+        from sgkit.runs import train
 
         result = train(store, out, **run, should_stop=should_stop, on_progress=on_progress, on_event=_tell)
     report.emit(result, json=json, show=_show)
@@ -268,7 +266,7 @@ def _tell(event: Event) -> None:
 
 
 def _show(result: TrainResult) -> None:
-    from sgkit.tasks.train.result import kimg_of
+    from sgkit.runs.result import kimg_of
 
     facts: dict[str, object] = {
         "trained": kimg_of(result.kimg, result.total_kimg),
@@ -285,7 +283,7 @@ def _dry_run(store: Path, out: Path | None, run: dict[str, Any], max_time: float
         "Measuring a few training steps in a separate process; nothing is written. Large networks take minutes."
     )
     with report.progress_bar("Dry run", every=2.0) as on_progress:
-        from sgkit.tasks.train import plan
+        from sgkit.runs import plan
 
         found = plan(store, out, **run, on_progress=on_progress)
     report.emit(found, json=json, show=lambda found: _show_plan(found, max_time))
@@ -314,7 +312,7 @@ def _show_plan(plan: TrainPlan, max_time: float | None) -> None:
 
 
 def _list_presets(size: Size | None, *, json: bool) -> None:
-    from sgkit.tasks.train import preset_rows
+    from sgkit.runs import preset_rows
 
     rows = preset_rows(None if size is None else (size.height, size.width))
     report.emit(rows, json=json, show=_show_presets)

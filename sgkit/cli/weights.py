@@ -13,8 +13,6 @@ from sgkit.cli.options import JsonOption, parse_existing
 if TYPE_CHECKING:
     from sgkit.weights import WeightsStatus
 
-__all__ = ["app"]
-
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name that 'sgkit weights list' shows.")]
 
 app = typer.Typer(no_args_is_help=True, help="Weights of third-party networks: list, get, path, verify.")

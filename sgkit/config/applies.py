@@ -10,8 +10,6 @@ from typing import Generic, TypeVar
 
 from sgkit.errors import UsageError
 
-__all__ = ["Need", "refuse_idle"]
-
 C = TypeVar("C")
 
 

@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from sgkit.config.base import Config, FieldError, require
 from sgkit.errors import did_you_mean
 
-__all__ = ["AUGMENT_PARTS", "DIFFAUGMENT_PARTS", "AugmentConfig", "AugmentKind", "augment_transforms"]
-
 AugmentKind = Literal["none", "ada", "fixed", "diffaugment"]
 
 _FAMILIES = {

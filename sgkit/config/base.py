@@ -14,8 +14,6 @@ from typing import Any, ClassVar, Literal, TypeVar, Union
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.text import printable
 
-__all__ = ["Config", "FieldError", "check_settings", "differences", "override", "require", "require_each"]
-
 C = TypeVar("C", bound="Config")
 LARGEST = 2**63 - 1
 """The largest whole number that anything may be."""

@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 
 from sgkit.config.base import Config, require, require_each
 
-__all__ = ["MOST_CHANNELS", "Activation", "MappingConfig", "check_label_mapping", "check_mapping", "joined_features"]
-
 MOST_CHANNELS = 1 << 16
 """No network of the field has as many; a larger number is a slip."""
 

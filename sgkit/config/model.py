@@ -9,17 +9,6 @@ from sgkit.config.base import Config, require, require_each
 from sgkit.config.mapping import MOST_CHANNELS, Activation, MappingConfig, check_label_mapping, check_mapping
 from sgkit.errors import ConfigError
 
-__all__ = [
-    "ARCHITECTURES",
-    "BASE_RESOLUTION",
-    "AliasFreeConfig",
-    "Architecture",
-    "DiscriminatorConfig",
-    "ModelConfig",
-    "SynthesisConfig",
-    "base_size_of",
-]
-
 BASE_RESOLUTION = 4
 """Nominal resolution of the first layers; layer resolutions are 4, 8, 16 ... whatever the shape of the canvas."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SYNONYMS", "known_as"]
-
 SYNONYMS = {
     "gamma": "train.r1_gamma",
     "r1": "train.r1_gamma",

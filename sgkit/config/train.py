@@ -8,8 +8,6 @@ from typing import ClassVar, Literal
 from sgkit.config.augment import AugmentConfig
 from sgkit.config.base import LARGEST, Config, require, require_each
 
-__all__ = ["GrowthConfig", "LossName", "Precision", "TrainConfig"]
-
 LossName = Literal["nonsaturating", "saturating", "wgan", "hinge", "relativistic"]
 MOST_KIMG = 1e9
 MOST_IMAGES = 1 << 16

@@ -7,8 +7,6 @@ from typing import ClassVar, Literal
 
 from sgkit.config.base import LARGEST, Config, require
 
-__all__ = ["CollapsePolicy", "HealthConfig", "KeepConfig", "MetricsConfig", "NonFinitePolicy"]
-
 NonFinitePolicy = Literal["rollback", "skip", "stop"]
 CollapsePolicy = Literal["warn", "rollback", "stop"]
 

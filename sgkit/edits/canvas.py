@@ -17,8 +17,6 @@ from sgkit.edits.shapes import Axis
 from sgkit.errors import EditError
 from sgkit.model import FeatureEdit, State
 
-__all__ = ["crop", "move", "pad", "resize", "ring", "shift", "tile"]
-
 PadMode = Literal["constant", "reflect", "replicate", "circular"]
 
 _DIMENSION = {"y": 2, "x": 3}

@@ -11,8 +11,6 @@ from sgkit.edits.shapes import Mask, constant
 from sgkit.errors import EditError
 from sgkit.model import FeatureEdit, LayerSpec, State
 
-__all__ = ["blend", "interpolate", "swap", "transfer", "weave"]
-
 Weights = Callable[[tuple[int, int]], Sequence[Tensor]]
 """(height, width) of a canvas -> one weight map for each branch, that broadcasts to [height, width]; they sum to 1."""
 

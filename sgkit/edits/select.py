@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from sgkit.model import FeatureEdit, LayerSpec, State
 
-__all__ = ["Selection", "at_kind", "at_resolution", "between", "closing", "compose", "everywhere", "when"]
-
 Selection = Callable[[LayerSpec], bool]
 """Whether an edit acts behind a layer."""
 

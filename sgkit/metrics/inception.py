@@ -20,8 +20,6 @@ from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import WEIGHTS, fetch_weights
 
-__all__ = ["INCEPTION_DIM", "FidInception", "InceptionExtractor", "inception_specs", "resize_tensorflow1"]
-
 INCEPTION_DIM = 2048
 INCEPTION_SIZE = 299
 INCEPTION_WEIGHTS = "inception-2015-12-05"

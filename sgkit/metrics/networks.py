@@ -19,8 +19,6 @@ from torch.nn import functional as F
 from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle import load_tensors
 
-__all__ = ["BATCH_NORM_EPS", "ConvSpec", "FoldedConv", "load_state", "to_rgb"]
-
 BATCH_NORM_EPS = 1e-3
 """Of both networks: TensorFlow's default, not torch's."""
 

@@ -9,8 +9,6 @@ from sgkit.errors import UsageError, did_you_mean
 from sgkit.metrics.distances import frechet_distance, kernel_distance
 from sgkit.metrics.summary import FeatureSummary, Statistic
 
-__all__ = ["METRICS", "MetricRecipe", "MetricValue", "metric_recipes", "statistics_needed"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValue:

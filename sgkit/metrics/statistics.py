@@ -14,8 +14,6 @@ from torch import Tensor
 
 from sgkit.errors import InputError
 
-__all__ = ["FeatureBank", "Floats", "Gaussian", "StreamingGaussian"]
-
 Floats = NDArray[np.float64]
 
 

@@ -17,8 +17,6 @@ from sgkit.metrics.features import FeatureExtractor
 from sgkit.metrics.statistics import FeatureBank, Gaussian, StreamingGaussian
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
-__all__ = ["FeatureSummary", "Statistic", "Wanted", "summarize"]
-
 Statistic = Literal["gaussian", "bank"]
 
 

@@ -14,8 +14,6 @@ from sgkit.model.network import PlannedNetwork
 from sgkit.model.plan import discriminator_plan
 from sgkit.model.walk import Branch, State, steps, walk
 
-__all__ = ["Discriminator"]
-
 
 class Discriminator(PlannedNetwork):
     """D: image -> logit; with labels by projection (Miyato and Koyama 2018)."""

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from sgkit.errors import NonFiniteImageError
 from sgkit.model.walk import Branch, steps
 
-__all__ = ["finite", "not_finite"]
-
 
 def finite(images: Tensor, branches: Sequence[Branch]) -> Tensor:
     """``images``, which a walk over ``branches`` gave.

@@ -11,8 +11,6 @@ from sgkit.model.mapping import Mapping
 from sgkit.model.noise import NoiseSource
 from sgkit.model.synthesis import Synthesis
 
-__all__ = ["Generator"]
-
 
 class Generator(nn.Module):
     """G: z -> image, through w+ and s."""

@@ -14,8 +14,6 @@ from torch import Tensor
 from sgkit.errors import UsageError
 from sgkit.faults import explain
 
-__all__ = ["as_device", "as_numbers", "as_psi", "as_tensor"]
-
 
 def as_tensor(value: Any, name: str, device: torch.device) -> Tensor:
     """``value`` (a tensor, an array or nested lists of numbers) as a floating-point tensor; tensors stay as they are.

@@ -13,8 +13,6 @@ from sgkit.errors import UsageError
 from sgkit.model.layers import FullyConnected
 from sgkit.ops import normalize_2nd_moment
 
-__all__ = ["Mapping", "checked_latent", "truncate"]
-
 
 def truncate(ws: Tensor, w_avg: Tensor, *, psi: float | Sequence[float] = 1.0, cutoff: int | None = None) -> Tensor:
     """``ws`` [N, num_ws, w_dim] moved towards ``w_avg`` [w_dim]: psi 1 keeps them, 0 gives the average.

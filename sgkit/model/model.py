@@ -23,8 +23,6 @@ from sgkit.model.noise import NoiseSource, noise_source
 from sgkit.model.statistics import tracking
 from sgkit.model.walk import Branch, walk
 
-__all__ = ["Model", "ModelInfo", "build", "content_hash"]
-
 _CALIBRATION = 16
 """Images whose statistics a fresh network starts with."""
 

@@ -15,8 +15,6 @@ from sgkit.model.plan import PlanFunction, all_layers
 from sgkit.model.spec import LayerSpec, Plan
 from sgkit.model.walk import State, Styles
 
-__all__ = ["Execution", "PlannedNetwork"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:

@@ -19,17 +19,6 @@ from sgkit.config import BASE_RESOLUTION
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model.spec import LayerSpec
 
-__all__ = [
-    "MapNoise",
-    "NoNoise",
-    "NoiseSource",
-    "RandomNoise",
-    "SeededNoise",
-    "StoredNoise",
-    "hashed_normal",
-    "noise_source",
-]
-
 
 class NoiseSource(Protocol):
     """Gives a layer its noise."""

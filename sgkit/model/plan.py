@@ -15,8 +15,6 @@ from sgkit.config import BASE_RESOLUTION, AliasFreeConfig, DiscriminatorConfig, 
 from sgkit.errors import ConfigError, UsageError
 from sgkit.model.spec import AliasFreeSpec, Kind, LayerSpec, Plan
 
-__all__ = ["all_layers", "discriminator_plan", "grown_size", "num_ws", "synthesis_plan", "used_ws"]
-
 PlanFunction = Callable[..., Plan]
 
 _OPERATORS = {

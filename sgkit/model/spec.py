@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["AliasFreeSpec", "Kind", "LayerSpec", "Plan", "plan_difference"]
-
 Kind = Literal["input", "conv", "rgb", "from_rgb", "head"]
 
 

@@ -15,8 +15,6 @@ from torch import Tensor
 from sgkit.model.layers import Layer
 from sgkit.model.network import PlannedNetwork
 
-__all__ = ["follow_statistics", "observed_statistics", "tracking"]
-
 
 @contextmanager
 def tracking(network: PlannedNetwork) -> Iterator[None]:

@@ -12,8 +12,6 @@ from sgkit.model.noise import NoiseSource, noise_source
 from sgkit.model.plan import num_ws, synthesis_plan
 from sgkit.model.walk import Branch, walk
 
-__all__ = ["Synthesis"]
-
 
 class Synthesis(PlannedNetwork):
     """g: w+ -> image. Walk it with :class:`sgkit.model.Branch` for anything but the plain image."""

@@ -12,8 +12,6 @@ from sgkit.errors import EditError
 from sgkit.model.noise import NoiseSource, StoredNoise
 from sgkit.model.spec import LayerSpec, Plan, plan_difference
 
-__all__ = ["Branch", "FeatureEdit", "Network", "State", "Styles", "keep", "steps", "walk"]
-
 Styles = Mapping[str, Tensor]
 """The s space: layer name -> what its affine layer gives, [N, C], or a map [N, C, h, w] of styles over the canvas."""
 

@@ -9,8 +9,6 @@ from typing import Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ACTIVATIONS", "Activation", "ActivationName", "bias_act"]
-
 ActivationName = Literal["linear", "relu", "lrelu"]
 
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from sgkit.ops.normalize import equalized_gain
 from sgkit.ops.resample import conv2d, upsampling_conv2d
 
-__all__ = ["demodulation", "modulated_conv2d", "per_pixel", "weight_energy"]
-
 
 def per_pixel(values: Tensor, size: tuple[int, int]) -> Tensor:
     """``values`` [N, C] or [N, C, h, w] shaped to multiply a canvas of ``size`` (height, width).

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["equalized_gain", "instance_norm", "minibatch_stddev", "normalize_2nd_moment"]
-
 
 def normalize_2nd_moment(x: Tensor, *, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """``x`` divided by its root mean square along ``dim`` (ProGAN's pixel norm, section 4.2)."""

@@ -16,18 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = [
-    "Padding",
-    "conv2d",
-    "downsample2d",
-    "filter2d",
-    "fir_filter",
-    "transposed_weight",
-    "upfirdn2d",
-    "upsample2d",
-    "upsampling_conv2d",
-]
-
 _SHORT = 4
 """Taps up to which one pass in two dimensions costs less than two in one: memory is then slower than arithmetic."""
 

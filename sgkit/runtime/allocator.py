@@ -6,8 +6,6 @@ import ctypes
 import platform
 import sys
 
-__all__ = ["keep_freed_memory"]
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _LIMIT = 2**30
 

@@ -10,8 +10,6 @@ import torch
 
 from sgkit.errors import UsageError
 
-__all__ = ["DEVICE_NAMES", "DeviceInfo", "cpu_flags", "describe_devices", "resolve_device"]
-
 DEVICE_NAMES = ("auto", "cpu", "cuda", "mps")
 
 

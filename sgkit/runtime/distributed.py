@@ -15,8 +15,6 @@ import torch.distributed as dist
 from sgkit.errors import UsageError
 from sgkit.runtime.device import resolve_device
 
-__all__ = ["DistributedContext", "distributed", "is_lost"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DistributedContext:

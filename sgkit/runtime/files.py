@@ -21,16 +21,6 @@ from pathlib import Path
 from sgkit.errors import InputError, ResourceError, SgkitError
 from sgkit.faults import explain, is_out_of_memory
 
-__all__ = [
-    "atomic_directory",
-    "atomic_path",
-    "check_new",
-    "fault_of_writing",
-    "is_temporary",
-    "remove_stale",
-    "utf8_name",
-]
-
 MAX_NAME = 255
 """Bytes that file systems allow for a name."""
 IDLE = 24 * 3600.0

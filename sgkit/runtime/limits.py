@@ -19,23 +19,6 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 from sgkit.errors import InputError, UsageError
 
-__all__ = [
-    "KINDS",
-    "VARIABLE",
-    "Kind",
-    "NotAFileError",
-    "TooLargeError",
-    "check_memory",
-    "check_size",
-    "limit_of",
-    "open_regular",
-    "parse_json",
-    "read_file",
-    "read_stream",
-    "resolve_inside",
-    "size_of",
-]
-
 VARIABLE = "SGKIT_MAX_FILE_SIZE"
 MIB = 1 << 20
 CHUNK = MIB

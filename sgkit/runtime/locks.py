@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["LockedError", "exclusive"]
-
 _OURS: set[tuple[int, int]] = set()
 """Device and inode of the files that this process has locked: locks of the system do not shut out their own process."""
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)

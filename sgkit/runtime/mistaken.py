@@ -15,20 +15,6 @@ from sgkit.errors import InputError
 from sgkit.runtime.sniff import IMAGES, MODELS, Sniffed, is_url, sniff
 from sgkit.text import printable, shell_word
 
-__all__ = [
-    "BROKEN",
-    "LATENT",
-    "PACKED",
-    "advice",
-    "check_exists",
-    "check_images",
-    "check_latents",
-    "check_model",
-    "check_store",
-    "described",
-    "latent_files",
-]
-
 PACKED = frozenset({"gzip", "bzip2", "xz", "zip of a checkpoint"})
 """Kinds from which a checkpoint is unpacked within bounds."""
 MODEL_FOLDERS = frozenset({"run", "snapshots"})

@@ -13,8 +13,6 @@ import torch
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.runtime.device import cpu_flags
 
-__all__ = ["PRECISION_NAMES", "ResolvedPrecision", "autocast", "bf16_units", "resolve_precision"]
-
 PRECISION_NAMES = ("auto", "fp32", "bf16", "fp16")
 ResolvedPrecision = Literal["fp32", "bf16", "fp16"]
 

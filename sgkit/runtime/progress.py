@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["OnProgress", "Progress", "ignore_progress"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:

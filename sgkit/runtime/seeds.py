@@ -6,8 +6,6 @@ import hashlib
 
 import torch
 
-__all__ = ["derive_seed", "torch_generator"]
-
 
 def derive_seed(seed: int, *names: int | str) -> int:
     """A 63-bit seed for the stream called ``names``: the same on every machine, unrelated for unlike names."""

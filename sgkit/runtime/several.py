@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["several"]
-
 
 def several(value: Any) -> Iterable[Any]:
     """``value`` if it is a collection of things, and otherwise a list of this one thing: a text, a path, a number."""

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["ARCHIVES", "COMPRESSED", "IMAGES", "KINDS", "MODELS", "Sniffed", "is_url", "sniff", "sniff_bytes"]
-
 START = 1024
 """Bytes from the start of a file that decide, except for the index of a zip archive."""
 MOST_READ = 1 << 18

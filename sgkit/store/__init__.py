@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sgkit.store.header import Header as Header
     from sgkit.store.header import LabelSchema as LabelSchema
     from sgkit.store.header import read_header as read_header
-    from sgkit.store.landscapes import landscape as landscape
+    from sgkit.store.landscapes.sample import landscape as landscape
     from sgkit.store.records import StoreReader as StoreReader
 
 _LAZY = {
@@ -30,7 +30,7 @@ _LAZY = {
     ),
     **dict.fromkeys(("Header", "LabelSchema", "read_header"), "sgkit.store.header"),
     "StoreReader": "sgkit.store.records",
-    "landscape": "sgkit.store.landscapes",
+    "landscape": "sgkit.store.landscapes.sample",
 }
 
 __all__ = [

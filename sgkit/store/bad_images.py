@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NEEDS_HEIF", "REASONS", "BadImageError"]
-
 NEEDS_HEIF = "needs pillow-heif"
 REASONS = {
     "empty": "the file has no bytes",

@@ -17,18 +17,16 @@ from typing import Any
 from sgkit.errors import InputError, StoreError
 from sgkit.runtime.files import fault_of_writing
 from sgkit.runtime.limits import TooLargeError
+from sgkit.store.bad_images import BadImageError
 from sgkit.store.duplicates import DuplicateFinder
 from sgkit.store.faces import Landmarker, make_landmarker
 from sgkit.store.header import PartInfo
-from sgkit.store.images import BadImageError
 from sgkit.store.plan import PreparePlan
 from sgkit.store.process import ImageOptions, ProcessedImage, process
 from sgkit.store.records import PartWriter, Record, label_bytes
 from sgkit.store.selection import Candidates
 from sgkit.store.sources import Item, Reader
 from sgkit.store.workers import map_in_order
-
-__all__ = ["BuildState", "PartJob", "build_part"]
 
 COMMIT_BYTES = 16 << 20
 COMMIT_ITEMS = 1024

@@ -17,9 +17,7 @@ import numpy as np
 from PIL import Image
 
 from sgkit.errors import ConfigError, did_you_mean
-from sgkit.store.images import BadImageError
-
-__all__ = ["CROPS", "FILTERS", "Box", "Crop", "crop_boxes", "cut", "output_size", "parse_crop"]
+from sgkit.store.bad_images import BadImageError
 
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,

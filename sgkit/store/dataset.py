@@ -18,15 +18,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sgkit.errors import InputError, UsageError
+from sgkit.store.bad_images import BadImageError
 from sgkit.store.encoding import halved
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header, size_text
-from sgkit.store.images import BadImageError
 from sgkit.store.process import ImageOptions, pixels_of
 from sgkit.store.ranges import find_range
 from sgkit.store.records import StoreReader
 from sgkit.store.sources import open_source
-
-__all__ = ["Batch", "ImageFiles", "Images", "StoreDataset", "at_size", "batches", "iterate", "open_images"]
 
 
 @dataclass(frozen=True)

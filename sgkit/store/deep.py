@@ -16,8 +16,6 @@ from PIL import Image
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.bands import bands
 
-__all__ = ["FULL_BITS", "SMALLEST_BITS", "is_deep", "largest_value", "second_bytes", "to_8_bits"]
-
 FULL_BITS = 16
 SMALLEST_BITS = 8
 _OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B"}

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-__all__ = ["DuplicateFinder", "perceptual_hash"]
-
 HASH_SIDE = 8
 NEAR_BITS = 4
 """Hashes that differ in so many of their 64 bits, or fewer, are nearly the same."""

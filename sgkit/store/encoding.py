@@ -14,8 +14,6 @@ from sgkit.errors import ConfigError, StoreError, did_you_mean
 from sgkit.store.header import ENCODINGS
 from sgkit.store.images import MODE_OF_CHANNELS
 
-__all__ = ["check_encoding", "decode", "encode", "halved", "pixel_hash", "pyramid"]
-
 PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 """Runs only, no search for repeats: five times as fast as Pillow's own settings, and 2% larger on photographs."""
 JPEG_QUALITY = 95

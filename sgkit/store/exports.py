@@ -18,8 +18,6 @@ from sgkit.runtime.files import fault_of_writing
 from sgkit.store.encoding import encode
 from sgkit.store.records import StoreReader
 
-__all__ = ["EXPORTS"]
-
 _SUFFIX = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "raw": ".png"}
 LMDB_BATCH = 1000
 

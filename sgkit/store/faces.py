@@ -18,20 +18,9 @@ from PIL import Image
 
 from sgkit.errors import InputError, MissingDependencyError
 from sgkit.runtime.limits import parse_json, read_file
-from sgkit.store.images import BadImageError
+from sgkit.store.bad_images import BadImageError
 from sgkit.store.label_files import read_label_file
 from sgkit.store.names import file_key, find_by_name
-
-__all__ = [
-    "DlibLandmarker",
-    "Face",
-    "FileLandmarker",
-    "Landmarker",
-    "cut_face",
-    "face_quad",
-    "face_side",
-    "make_landmarker",
-]
 
 OVERSAMPLING = 4
 """The turned square is sampled at so many times the size and then filtered down (FFHQ: 4096 to 1024)."""

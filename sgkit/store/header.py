@@ -16,21 +16,6 @@ from sgkit.config.base import require
 from sgkit.errors import ConfigError, InputError, StoreError
 from sgkit.runtime.limits import parse_json, read_file
 
-__all__ = [
-    "ENCODINGS",
-    "HEADER_NAME",
-    "PLAN_NAME",
-    "REPORT_NAME",
-    "Header",
-    "LabelSchema",
-    "PartInfo",
-    "SourceInfo",
-    "check_image_size",
-    "image_sizes",
-    "read_header",
-    "size_text",
-]
-
 FORMAT = "sgkit-store"
 VERSION = 1
 HEADER_NAME = "header.json"

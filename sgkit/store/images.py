@@ -25,17 +25,6 @@ from sgkit.store.bands import bands
 from sgkit.store.deep import FULL_BITS, is_deep, second_bytes, to_8_bits
 from sgkit.store.truncation import missing_rows
 
-__all__ = [
-    "FORMATS",
-    "MODE_OF_CHANNELS",
-    "BadImageError",
-    "Payload",
-    "decode_image",
-    "has_frames",
-    "is_flattened",
-    "open_picture",
-]
-
 Payload = bytes | np.ndarray
 """What a source gives for an image: the bytes of a file, or uint8 pixels [height, width(, channels)]."""
 

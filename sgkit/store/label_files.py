@@ -19,8 +19,6 @@ from sgkit.errors import InputError
 from sgkit.runtime.limits import check_memory, parse_json, read_file
 from sgkit.store.names import has_image_suffix
 
-__all__ = ["LabelFile", "LabelRow", "decode_text", "parse_label_file", "parse_labels_json", "read_label_file"]
-
 NAME_COLUMNS = ("file", "filename", "file_name", "name", "image", "image_id", "img", "path", "id")
 DELIMITERS = ("\t", ";", ",")
 NEEDED = "A label file needs a line of headings, then a row for each image."

@@ -9,8 +9,6 @@ import numpy as np
 
 from sgkit.errors import InputError
 
-__all__ = ["as_number", "is_number", "is_rounded", "parse_number", "require_finite"]
-
 LARGEST = float(np.finfo(np.float32).max)
 EXACT = 2**24
 """Whole numbers up to here are exact in 32-bit floats."""

@@ -18,8 +18,6 @@ from sgkit.store.label_files import LabelFile, LabelRow
 from sgkit.store.label_numbers import as_number, is_number, is_rounded, parse_number, require_finite
 from sgkit.store.names import file_key
 
-__all__ = ["KINDS", "MAX_CLASSES", "LabelTable", "class_number", "read_values"]
-
 Label = int | tuple[float, ...]
 KINDS = ("auto", "class", "multi", "float")
 MAX_CLASSES = 100_000

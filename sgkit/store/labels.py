@@ -8,15 +8,13 @@ from pathlib import Path, PurePath
 
 from sgkit.errors import ConfigError, InputError, UsageError, did_you_mean
 from sgkit.runtime.limits import read_file
+from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import LabelSchema
-from sgkit.store.images import BadImageError
 from sgkit.store.label_files import parse_label_file
 from sgkit.store.label_values import KINDS, LabelTable, read_values
 from sgkit.store.names import file_key, match_names
 from sgkit.store.sources import Item, Label, Source
 from sgkit.text import printable
-
-__all__ = ["Labeller", "make_labeller", "read_label_table"]
 
 MOST_NOTED = 3
 """Names that a note shows."""

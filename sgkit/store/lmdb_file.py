@@ -23,8 +23,6 @@ from typing import NamedTuple
 from sgkit.errors import StoreError
 from sgkit.runtime.limits import check_size, limit_of, open_regular
 
-__all__ = ["LmdbFile"]
-
 MAGIC, VERSION = 0xBEEFC0DE, 1
 BRANCH, LEAF, OVERFLOW, META = 0x01, 0x02, 0x04, 0x08
 KIND_FLAGS = 0x6F

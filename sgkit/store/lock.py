@@ -9,8 +9,6 @@ from pathlib import Path
 from sgkit.errors import StoreError
 from sgkit.runtime import locks
 
-__all__ = ["exclusive"]
-
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:

@@ -13,8 +13,6 @@ from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo, size_t
 from sgkit.store.plan import add_up, read_parts
 from sgkit.store.records import PartWriter, Record, StoreReader, label_bytes
 
-__all__ = ["combine_labels", "copy_records", "merged_header"]
-
 BATCH = 256
 ClassMap = Mapping[int, int] | None
 """Class of a store -> class of the merged one; ``None``: labels stay as they are."""

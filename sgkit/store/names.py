@@ -9,17 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Matches",
-    "file_key",
-    "find_by_name",
-    "has_image_suffix",
-    "is_image_name",
-    "match_names",
-    "skip_reason",
-]
-
 T = TypeVar("T")
 
 _SUFFIXES = ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .dib .gif .avif .heic .heif .hif .ppm .pgm .pbm"

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from sgkit.store.header import Header, LabelSchema, size_text
 
-__all__ = ["MOST_LISTED", "counted", "image_facts", "label_facts", "label_rows"]
-
 MOST_LISTED = 12
 """Classes that are all listed; of more, the ends are."""
 ENDS = 5

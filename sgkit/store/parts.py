@@ -15,8 +15,6 @@ from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, REPORT_NAME, Header, PartInfo, read_header
 from sgkit.store.plan import PreparePlan, check_same
 
-__all__ = ["StoreFiles", "parse_part"]
-
 
 def parse_part(text: str) -> tuple[int, int]:
     """(part from 0, number of parts) from ``3/64``, which counts from 1.

@@ -27,8 +27,6 @@ from sgkit.store.sources import Source, open_sources
 from sgkit.store.sources.listing import tables_among
 from sgkit.text import printable
 
-__all__ = ["Contents", "PrepareOptions", "PreparePlan", "add_up", "check_same", "make_plan", "read_parts"]
-
 HEIF_HINT = (
     "{:,} HEIC images were left out. To read them, install pillow-heif with: pip install 'stylegan-sgkit[heic]', and "
     "prepare again."

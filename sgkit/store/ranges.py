@@ -19,8 +19,6 @@ from sgkit.store.names import suffix_of
 from sgkit.store.sources import Item, Source
 from sgkit.store.sources.base import QuickReader
 
-__all__ = ["SampleRange", "find_range"]
-
 SOURCES = ("folder", "zip", "tar", "files", "list", "table", "lsun")
 """Kinds of source whose images may have more than 8 bits."""
 SHALLOW = ("jpeg", "webp", "gif", "bmp", "ico", "empty")

@@ -26,8 +26,6 @@ from sgkit.store.encoding import decode
 from sgkit.store.header import Header, LabelSchema, read_header, size_text
 from sgkit.store.lmdb_file import LmdbFile
 
-__all__ = ["PartWriter", "Record", "StoreReader", "label_bytes", "label_vector"]
-
 STATE_KEY = b"!state"
 """Sorts before all records, which are appended."""
 PAGE = 4096

@@ -12,8 +12,6 @@ import numpy as np
 from sgkit.errors import ConfigError, UsageError
 from sgkit.store.sources import Source
 
-__all__ = ["Candidates", "choose", "parse_split", "share"]
-
 
 class Candidates(Sequence[tuple[int, int]]):
     """(source, item) of every file to look at, in order: numbers into the sources laid end to end."""

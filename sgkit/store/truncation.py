@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-__all__ = ["missing_rows"]
-
 _CHUNK = 1 << 20
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel of PNG's colour types."""

@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 
 from sgkit.errors import StoreError
 
-__all__ = ["map_in_order", "num_cores"]
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from sgkit.checkpoint import load, model_file
 from sgkit.checkpoint.export import check_target, export
-from sgkit.checkpoint.origins import LabelChoice
+from sgkit.model.labels import LabelChoice
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
-
-__all__ = ["MADE_UP", "ConvertResult", "convert"]
 
 MADE_UP = ("generator", "w_avg", "noise_maps")
 """Entries of a provenance that tell what a foreign file lacked."""

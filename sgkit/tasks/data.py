@@ -22,8 +22,6 @@ from sgkit.store.header import HEADER_NAME, REPORT_NAME, Header
 from sgkit.store.merging import combine_labels, copy_records, merged_header
 from sgkit.store.records import StoreReader
 
-__all__ = ["Diff", "ExportResult", "Problem", "StoreInfo", "VerifyResult", "diff", "export", "info", "merge", "verify"]
-
 STORE_FILES = re.compile(rf"{re.escape(HEADER_NAME)}|{re.escape(REPORT_NAME)}|part-\d+\.(mdb|json)")
 """Files of a finished store, which another may replace."""
 SHEET_SIDE = 1024

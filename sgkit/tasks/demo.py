@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sgkit.tasks.pages import Figure, Section, figure, html_page
-
-__all__ = ["Figure", "Section", "demo_page", "figure"]
+from sgkit.reports.pages import Section, html_page
 
 
 def demo_page(title: str, lead: str, sections: Sequence[Section], *, facts: Mapping[str, str]) -> str:

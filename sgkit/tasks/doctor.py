@@ -19,8 +19,6 @@ from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_preci
 from sgkit.training.precision import Choice, known_choices
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
-__all__ = ["PACKAGES", "DeviceReport", "DoctorReport", "Need", "examine"]
-
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "filelock", "tensorboard", "typer", "rich")
 """The packages that sgkit cannot work without."""
 

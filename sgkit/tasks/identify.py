@@ -11,15 +11,13 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from sgkit.checkpoint.latent_files import load_latents
 from sgkit.errors import InputError
+from sgkit.latents.files import load_latents
 from sgkit.runtime.limits import parse_json
 from sgkit.runtime.mistaken import advice, described, latent_files
 from sgkit.runtime.sniff import IMAGES, Sniffed
 from sgkit.store.header import read_header, size_text
 from sgkit.text import shell_word
-
-__all__ = ["FileSummary", "identified"]
 
 Facts = dict[str, Any]
 OPTIONS = {

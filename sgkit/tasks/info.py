@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from sgkit.checkpoint import load, model_file, read_header
-from sgkit.checkpoint.assign import name_list, weightless
-from sgkit.checkpoint.latent_files import load_latents
+from sgkit.checkpoint.assign import weightless
 from sgkit.checkpoint.loading import form_of
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SgkitError
+from sgkit.latents.files import load_latents
 from sgkit.model import (
     Discriminator,
     Generator,
@@ -30,8 +30,7 @@ from sgkit.model.plan import all_layers
 from sgkit.runtime.mistaken import BROKEN, PACKED, advice, check_exists
 from sgkit.runtime.sniff import MODELS
 from sgkit.tasks.identify import FileSummary, identified
-
-__all__ = ["FileSummary", "LayerSummary", "ModelSummary", "NetworkSummary", "info"]
+from sgkit.text import name_list
 
 NATIVE = "sgkit"
 

@@ -20,8 +20,6 @@ from sgkit.store.plan import PrepareOptions, make_plan
 from sgkit.store.selection import parse_split, share
 from sgkit.store.workers import num_cores
 
-__all__ = ["PrepareInterruptedError", "PrepareOptions", "PrepareResult", "prepare", "prepare_split"]
-
 PROGRESS_SECONDS = 0.1
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["update_average"]
-
 
 @torch.no_grad()
 def update_average(average: nn.Module, live: nn.Module, *, beta: float) -> None:

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from sgkit.runtime.distributed import DistributedContext
 
-__all__ = ["sum_over_processes"]
-
 
 def sum_over_processes(tensors: Sequence[Tensor], context: DistributedContext) -> None:
     """Replace each tensor by its sum over all processes, in place. Shapes must agree between processes."""

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from sgkit.config import ModelConfig
-from sgkit.training.players import Shard
-
-__all__ = ["Fakes", "WholeBatch", "mixes_batch"]
+from sgkit.training.optimizers import Shard
 
 Fakes = tuple[Tensor, Tensor]
 """Images [n, C, H, W], and the w [n, w_dim] that they were made from."""

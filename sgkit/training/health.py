@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sgkit.config import HealthConfig, TrainConfig
-from sgkit.training.logs import Tally
 from sgkit.training.loop import TrainReport
-
-__all__ = ["Event", "HealthWatch", "diversity", "logits_have_signs"]
+from sgkit.training.tally import Tally
 
 
 @dataclass(frozen=True, kw_only=True)

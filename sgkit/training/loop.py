@@ -18,13 +18,11 @@ from sgkit.model import Execution
 from sgkit.model.layers import SelfModulated
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
-from sgkit.training.draws import Draws
-from sgkit.training.players import Shard
+from sgkit.training.optimizers import Shard
+from sgkit.training.rng import Draws
 from sgkit.training.schedules import Stage, stage_at, stages
 from sgkit.training.state import TrainState
 from sgkit.training.steps import Compiled, Steps
-
-__all__ = ["RealBatch", "Supply", "TrainReport", "check_batch", "faded", "share", "train"]
 
 
 class RealBatch(Protocol):

@@ -13,17 +13,6 @@ from torch import Tensor
 
 from sgkit.config import LossName
 
-__all__ = [
-    "class_loss",
-    "d_loss",
-    "drift_penalty",
-    "g_loss",
-    "gradient_penalty",
-    "path_length_penalty",
-    "path_lengths",
-    "r1_penalty",
-]
-
 
 def g_loss(name: LossName, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
     """Generator's loss [N] in the game called ``name``.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["mix_styles", "mixing_cutoffs"]
-
 
 def mixing_cutoffs(uniform: Tensor, *, num_ws: int, probability: float) -> Tensor:
     """Layers [N] from which the second latent takes over, 1 to ``num_ws - 1``; ``num_ws`` where an image is not mixed.

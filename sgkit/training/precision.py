@@ -28,8 +28,6 @@ from sgkit.runtime.files import atomic_path
 from sgkit.runtime.precision import ResolvedPrecision, autocast, bf16_units, resolve_precision
 from sgkit.weights import cache_folder
 
-__all__ = ["Choice", "drawing_precision", "known_choices", "run_precision", "training_precision"]
-
 FOLDER = "precision"
 WORK = 6e8
 """Multiplications per image of the copy that is measured: a second or two for all passes together."""

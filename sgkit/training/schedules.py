@@ -9,19 +9,6 @@ from typing import TypeVar
 
 from sgkit.config import BASE_RESOLUTION, GrowthConfig, ModelConfig, TrainConfig
 
-__all__ = [
-    "Stage",
-    "average_beta",
-    "blur_sigma",
-    "crossed",
-    "ema_beta",
-    "growth_lod",
-    "images_since_growth",
-    "lazy_adam",
-    "stage_at",
-    "stages",
-]
-
 T = TypeVar("T")
 
 

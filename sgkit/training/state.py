@@ -17,10 +17,8 @@ from sgkit.errors import CheckpointError, TrainingError
 from sgkit.model import Discriminator, Generator, Model
 from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.training.augment import Controller
-from sgkit.training.players import LossScale, Player, d_player, g_player
+from sgkit.training.optimizers import LossScale, Player, d_player, g_player
 from sgkit.unpickle.safetensors_header import read_safetensors_header
-
-__all__ = ["TrainState", "load_state", "save_state"]
 
 FORMAT = "sgkit-training-state"
 VERSION = 2

@@ -20,10 +20,9 @@ from sgkit.model import MapNoise, follow_statistics, observed_statistics, tracki
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 from sgkit.training.augment import Augmentation
-from sgkit.training.draws import Draws
+from sgkit.training.discriminate import Judge, Verdict
 from sgkit.training.ema import update_average
 from sgkit.training.fakes import Fakes, WholeBatch, mixes_batch
-from sgkit.training.judging import Judge, Verdict
 from sgkit.training.losses import (
     d_loss,
     drift_penalty,
@@ -34,11 +33,10 @@ from sgkit.training.losses import (
     r1_penalty,
 )
 from sgkit.training.mixing import mix_styles, mixing_cutoffs
-from sgkit.training.players import Descent, Shard, Sums, Term
+from sgkit.training.optimizers import Descent, Shard, Sums, Term
+from sgkit.training.rng import Draws
 from sgkit.training.schedules import Stage, average_beta, blur_sigma
 from sgkit.training.state import TrainState
-
-__all__ = ["Compiled", "Steps"]
 
 
 @dataclass(frozen=True)

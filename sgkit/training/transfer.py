@@ -14,8 +14,6 @@ from sgkit.config import ModelConfig
 from sgkit.errors import ConfigError
 from sgkit.model import Model
 
-__all__ = ["Transfer", "fitted_config", "transfer"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:

@@ -15,8 +15,6 @@ from sgkit.unpickle.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecor
 from sgkit.unpickle.budget import Budget
 from sgkit.unpickle.inert import Allowed, Buildable, Refused, shown, table_key
 
-__all__ = ["AllowList", "Namespace", "PersistentObject", "TfNetwork"]
-
 
 class PersistentObject:
     """A module of NVIDIA's PyTorch projects: ``meta`` holds type, class name, state, and a source text never used."""

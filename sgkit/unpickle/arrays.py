@@ -11,17 +11,6 @@ from sgkit.errors import CheckpointError
 from sgkit.unpickle.budget import Budget
 from sgkit.unpickle.inert import Buildable, shown
 
-__all__ = [
-    "MAX_DIMENSIONS",
-    "STORAGE_TYPES",
-    "ArrayRecord",
-    "DtypeRecord",
-    "Storage",
-    "TensorView",
-    "as_array",
-    "num_elements",
-]
-
 MAX_DIMENSIONS = 8
 MAX_COUNT = 1 << 48
 """Of elements, and of any one number in a shape or stride: far above real arrays, far below what overflows."""

@@ -19,8 +19,6 @@ from sgkit.errors import CheckpointError, SgkitError
 from sgkit.faults import is_out_of_memory
 from sgkit.unpickle.inert import Refused, shown
 
-__all__ = ["BAD_DATA", "FREE_BYTES", "MAX_STEPS", "Budget", "bad_data"]
-
 MAX_STEPS = 300_000
 """Pickled items, and entries of containers looked at, in one file; StyleGAN3 pickles use about 50,000."""
 FREE_BYTES = 1 << 26

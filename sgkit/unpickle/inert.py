@@ -8,8 +8,6 @@ from typing import Any
 
 from sgkit.errors import CheckpointError
 
-__all__ = ["Allowed", "Buildable", "Refused", "shown", "table_key"]
-
 MAX_SHOWN = 100
 """Characters of one text in a message."""
 MAX_KEY = 1 << 60

@@ -11,8 +11,6 @@ import numpy as np
 
 from sgkit.errors import CheckpointError
 
-__all__ = ["SMALLEST", "forget_pages", "mapped_file", "written_bytes"]
-
 SMALLEST = 16
 """Bytes below which nothing is a checkpoint."""
 MAX_HOLES = 10_000

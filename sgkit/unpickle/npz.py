@@ -19,8 +19,6 @@ from sgkit.unpickle.mapped import mapped_file, written_bytes
 from sgkit.unpickle.torch_files import read_pickle
 from sgkit.unpickle.zips import unpacked, zip_members
 
-__all__ = ["NPY_START", "read_npy", "read_npz"]
-
 Array = np.ndarray[Any, Any]
 NPY_START = b"\x93NUMPY"
 MAX_HEADER = 1 << 14

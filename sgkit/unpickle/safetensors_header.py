@@ -14,8 +14,6 @@ from sgkit.unpickle.arrays import num_elements
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.inert import shown
 
-__all__ = ["ITEM_BYTES", "MAX_HEADER_BYTES", "SafetensorsHeader", "TensorEntry", "read_safetensors_header"]
-
 MAX_HEADER_BYTES = 1 << 23
 """A model of 1024x1024 pixels has a header of about 100,000 bytes."""
 MAX_TENSORS = 10_000

@@ -17,8 +17,6 @@ from sgkit.unpickle.mapped import mapped_file, written_bytes
 from sgkit.unpickle.unpickler import Machine
 from sgkit.unpickle.zips import ZIP_START, stored_members
 
-__all__ = ["LEGACY_START", "load", "load_tensors", "loads", "read_legacy", "read_pickle", "read_zip"]
-
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little") + b"."
 LEGACY_PROTOCOL = 1001

@@ -18,8 +18,6 @@ from sgkit.errors import CheckpointError
 from sgkit.unpickle.budget import BAD_DATA, Budget
 from sgkit.unpickle.inert import Allowed, Buildable, Refused, shown, table_key
 
-__all__ = ["OPERATIONS", "Machine", "Operation"]
-
 MAX_MARKS = 256
 MAX_STACK = 200_000
 MAX_LONG_BYTES = 32

@@ -15,8 +15,6 @@ from sgkit.errors import CheckpointError
 from sgkit.unpickle.budget import Budget
 from sgkit.unpickle.inert import shown
 
-__all__ = ["ZIP_START", "Member", "stored_members", "unpacked", "zip_members"]
-
 ZIP_START = b"PK\x03\x04"
 MAX_MEMBERS = 20_000
 MAX_COMMENT = 1 << 16

@@ -130,7 +130,7 @@ def large_jpegs(count: int, path: Path, photographs: Path | None) -> None:
 
 def _scenes(count: int, photographs: Path | None) -> Iterator[Image.Image]:
     if photographs is None:
-        from sgkit.store.landscapes import landscape
+        from sgkit.store.landscapes.sample import landscape
 
         yield from (Image.fromarray(landscape(index, size=(750, 1000))[0]) for index in range(count))
         return

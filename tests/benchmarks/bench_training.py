@@ -36,9 +36,9 @@ from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units
 from sgkit.store import StoreDataset, batches
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from sgkit.training.draws import Draws
 from sgkit.training.ema import update_average
-from sgkit.training.players import Shard
+from sgkit.training.optimizers import Shard
+from sgkit.training.rng import Draws
 from sgkit.training.schedules import stage_at
 from sgkit.training.state import TrainState
 from sgkit.training.steps import Steps

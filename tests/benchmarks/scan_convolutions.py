@@ -26,8 +26,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sgkit.config import ModelConfig, override
+from sgkit.config.presets import PRESETS, preset
 from sgkit.model import Discriminator, Generator
-from sgkit.presets import PRESETS, preset
 from sgkit.runtime.device import cpu_flags
 from sgkit.runtime.precision import autocast
 from sgkit.training.losses import path_lengths

@@ -22,12 +22,12 @@ import torch
 from PIL import Image
 
 import sgkit
-from sgkit.checkpoint.latents import Latents, save_latents
 from sgkit.cli.app import COMMANDS, load_command, main
 from sgkit.config import override
+from sgkit.config.presets import preset
 from sgkit.errors import UsageError
+from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model, build
-from sgkit.presets import preset
 
 G = "generate plain --out out --seeds 0-1"
 M = "mix plain --out a.png --rows 0,1 --cols 2"

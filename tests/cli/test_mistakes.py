@@ -17,9 +17,9 @@ from PIL import Image
 import sgkit
 from sgkit.cli.app import main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, override
+from sgkit.config.presets import preset
 from sgkit.model import Model, build
 from sgkit.model.model import ModelInfo
-from sgkit.presets import preset
 
 MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     # something else than a model

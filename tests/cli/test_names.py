@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import sgkit
-from sgkit.checkpoint.latents import Latents, save_latents
 from sgkit.cli.app import COMMANDS, main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import build
 from sgkit.model.model import ModelInfo
 

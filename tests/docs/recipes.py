@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sgkit.config import GrowthConfig, TrainConfig
-from sgkit.presets import PRESETS, Preset
-from sgkit.training.players import is_lazy
+from sgkit.config.presets import PRESETS, Preset
+from sgkit.training.optimizers import is_lazy
 from sgkit.training.schedules import lazy_adam
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"

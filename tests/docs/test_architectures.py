@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from sgkit.config.presets import PRESETS, preset
 from sgkit.model import Discriminator, Generator
-from sgkit.presets import PRESETS, preset
 
 PAGE = Path(__file__).parents[2] / "docs" / "architectures.md"
 ROWS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sgkit.presets import PRESETS
+from sgkit.config.presets import PRESETS
 
 SPEC = importlib.util.spec_from_file_location("recipes_page", Path(__file__).parent / "recipes.py")
 assert SPEC is not None

@@ -19,20 +19,20 @@ from PIL import Image
 
 import sgkit
 from sgkit.checkpoint import export, save
-from sgkit.checkpoint.latent_files import load_latents
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.config.presets import preset
+from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.networks import load_state
 from sgkit.metrics.summary import FeatureSummary
 from sgkit.model import ModelInfo, build
-from sgkit.presets import preset
+from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.runs.logs import read_log
 from sgkit.store.faces import make_landmarker
 from sgkit.tasks.data import info as store_info
 from sgkit.tasks.data import verify
 from sgkit.tasks.info import info
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from sgkit.training.logs import read_log
-from sgkit.training.run import RunConfig, RunFolder
 from sgkit.unpickle import load
 from tests.fuzz.mutate import Mutator, mutate, mutate_header, mutate_tar, mutate_text, mutate_zip, opcode_places
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgkit.config.presets import PRESETS
 from sgkit.errors import ConfigError, UsageError
-from sgkit.presets import PRESETS
 
 
 def images_of(model, count: int = 4) -> Tensor:

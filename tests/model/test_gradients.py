@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgkit.config.presets import PRESETS
 from sgkit.model import Branch, Discriminator, Generator, MapNoise, walk
-from sgkit.presets import PRESETS
 
 
 def check(network: nn.Module, names: Iterable[str]) -> None:

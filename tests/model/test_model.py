@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from sgkit.config.presets import PRESETS
 from sgkit.errors import UsageError
 from sgkit.model import Model, ModelInfo, build, content_hash
-from sgkit.presets import PRESETS
 
 
 def test_sample_z_is_numpy_s_random_state(tiny_config) -> None:

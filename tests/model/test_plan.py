@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from sgkit.config.presets import PRESETS
 from sgkit.errors import UsageError
 from sgkit.model import discriminator_plan, num_ws, plan_difference, synthesis_plan
-from sgkit.presets import PRESETS
 
 GROWING = ["progan", "stylegan1-c", "stylegan1-f", "stylegan2-d"]
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgkit.config.presets import PRESETS
 from sgkit.errors import UsageError
 from sgkit.model import Branch, NoNoise, SeededNoise, StoredNoise, build, steps, walk
-from sgkit.presets import PRESETS
 
 SQUARE_ONLY = ("stylegan3-t", "stylegan3-r")
 

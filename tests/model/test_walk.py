@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from sgkit.config.presets import PRESETS
 from sgkit.errors import EditError
 from sgkit.model import Branch, Discriminator, LayerSpec, Model, SeededNoise, State, keep, steps, walk
-from sgkit.presets import PRESETS
 
 GRID = [f"stylegan2-e-g{g}-d{d}" for g in ("orig", "skip", "resnet") for d in ("orig", "skip", "resnet")]
 OTHERS = ["progan", "stylegan1-c", "stylegan1-f", "self-modulated", "stylegan3-t", "stylegan3-r"]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sgkit.errors import ConfigError
+from sgkit.store.bad_images import BadImageError
 from sgkit.store.crops import CROPS, crop_boxes, cut, output_size, parse_crop, shrink_fraction
-from sgkit.store.images import BadImageError
 
 sides = st.integers(1, 400)
 sizes = st.tuples(sides, sides)

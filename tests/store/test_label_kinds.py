@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from sgkit.errors import ConfigError, InputError, SgkitError, UsageError
+from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import LabelSchema
-from sgkit.store.images import BadImageError
 from sgkit.store.label_files import parse_label_file
 from sgkit.store.label_values import KINDS, MAX_CLASSES, read_values
 from sgkit.store.labels import Labeller, make_labeller

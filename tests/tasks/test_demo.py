@@ -17,7 +17,7 @@ from sgkit.cli.app import main
 from sgkit.cli.demo import DemoScale, has_offline_metrics, run_demo
 from sgkit.errors import InputError
 from sgkit.metrics import effnet
-from sgkit.store.pictures import write_png
+from sgkit.render.pictures import write_png
 from sgkit.tasks.demo import Section, demo_page, figure
 
 SMALL = DemoScale(

@@ -20,7 +20,7 @@ import sgkit.store.build as build
 from sgkit.errors import ConfigError, InputError, SgkitError, StoreError, UsageError
 from sgkit.runtime.progress import Progress
 from sgkit.store import StoreDataset, StoreReader, landscape, read_header
-from sgkit.store.landscapes import SEASONS
+from sgkit.store.landscapes.sample import SEASONS
 from sgkit.store.parts import StoreFiles
 from sgkit.store.records import PartWriter
 from sgkit.tasks.data import diff, verify

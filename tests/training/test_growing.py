@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from sgkit.config import GrowthConfig, ModelConfig, TrainConfig
+from sgkit.config.presets import preset
 from sgkit.errors import ConfigError
 from sgkit.model import build, grown_size
-from sgkit.presets import preset
 from sgkit.training.loop import check_batch, faded, train
 from sgkit.training.losses import r1_penalty
 from sgkit.training.schedules import growth_lod, stage_at, stages

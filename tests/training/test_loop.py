@@ -13,8 +13,8 @@ import torch
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, TrainingError
 from sgkit.model import build
-from sgkit.training.draws import Draws
 from sgkit.training.loop import TrainReport, check_batch, share, train
+from sgkit.training.rng import Draws
 from sgkit.training.schedules import Stage, ema_beta
 from sgkit.training.state import TrainState, load_state, save_state
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from sgkit.config.presets import PRESETS
 from sgkit.model import build, used_ws
-from sgkit.presets import PRESETS
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.training.draws import Draws
 from sgkit.training.mixing import mix_styles, mixing_cutoffs
-from sgkit.training.players import Shard
+from sgkit.training.optimizers import Shard
+from sgkit.training.rng import Draws
 from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
 from sgkit.training.steps import Steps

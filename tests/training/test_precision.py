@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sgkit.config import ModelConfig
-from sgkit.presets import PRESETS, preset
+from sgkit.config.presets import PRESETS, preset
 from sgkit.runtime import precision as runtime_precision
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.training import precision

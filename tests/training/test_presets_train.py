@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from sgkit.config import GrowthConfig, ModelConfig
+from sgkit.config.presets import PRESETS
 from sgkit.model import build
-from sgkit.presets import PRESETS
 from sgkit.training.loop import train
 from sgkit.training.state import TrainState
 

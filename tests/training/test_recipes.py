@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from sgkit.config import AugmentConfig, TrainConfig
+from sgkit.config.presets import PRESETS
 from sgkit.errors import ConfigError, NonFiniteError
 from sgkit.model import build
 from sgkit.ops import filter2d
-from sgkit.presets import PRESETS
-from sgkit.training.judging import blurred
+from sgkit.training.discriminate import blurred
 from sgkit.training.loop import TrainReport, train
-from sgkit.training.players import LossScale
+from sgkit.training.optimizers import LossScale
 from sgkit.training.schedules import blur_sigma
 from sgkit.training.state import TrainState
 

@@ -16,9 +16,9 @@ import torch
 from torch import multiprocessing
 
 from sgkit.config import AugmentConfig, GrowthConfig, ModelConfig, TrainConfig
+from sgkit.config.presets import PRESETS
 from sgkit.errors import ConfigError
 from sgkit.model import Model, build
-from sgkit.presets import PRESETS
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.training.loop import check_batch, train
 from sgkit.training.schedules import Stage

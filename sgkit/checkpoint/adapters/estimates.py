@@ -11,8 +11,6 @@ from sgkit.config import ModelConfig
 from sgkit.model import Mapping, hashed_normal, synthesis_plan
 from sgkit.model.plan import all_layers
 
-__all__ = ["add_mean_w", "add_noise_maps"]
-
 AVERAGED = 4096
 """Latents that a mean w is estimated from."""
 

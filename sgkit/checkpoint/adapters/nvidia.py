@@ -10,12 +10,10 @@ from torch import Tensor
 from sgkit.checkpoint.adapters.nvidia_options import config_of
 from sgkit.checkpoint.adapters.tables import FLIPPED, Adapted, Array, Entry, convert_networks, converted
 from sgkit.checkpoint.assign import weightless
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.description import ForeignFile, ForeignNetwork
 from sgkit.config import MappingConfig, ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import LayerSpec, Synthesis, discriminator_plan, synthesis_plan
-
-__all__ = ["adapt", "alias_free_name", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"G_ema": "generator", "G": "raw_generator", "D": "discriminator"}
 

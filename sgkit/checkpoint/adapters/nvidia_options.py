@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgkit.checkpoint.adapters.tables import option, refuse_unknown_options
-from sgkit.checkpoint.foreign import ForeignNetwork
+from sgkit.checkpoint.description import ForeignNetwork
 from sgkit.config import AliasFreeConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
-
-__all__ = ["config_of"]
 
 Options = Mapping[str, Any]
 

@@ -23,12 +23,10 @@ from sgkit.checkpoint.adapters.nvidia import (
     generator_table,
 )
 from sgkit.checkpoint.adapters.tables import Adapted, Array, channel_rule, convert_networks, converted, known_part
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.description import ForeignFile, ForeignNetwork
 from sgkit.config import AliasFreeConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import synthesis_plan
-
-__all__ = ["adapt"]
 
 ALIAS_FREE = re.compile(r"synthesis\.L(\d+)_(\d+)_(\d+)\.weight")
 ASSUMED = (

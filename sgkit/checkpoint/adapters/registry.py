@@ -10,13 +10,12 @@ from typing import Any
 from sgkit.checkpoint.adapters import nvidia, nvidia_shapes, rosinality, rosinality1, tensorflow
 from sgkit.checkpoint.adapters.tables import Adapted
 from sgkit.checkpoint.assign import assemble, misfits
+from sgkit.checkpoint.description import ForeignFile
 from sgkit.checkpoint.embedded import reached_by
-from sgkit.checkpoint.foreign import ForeignFile, read_foreign
+from sgkit.checkpoint.foreign import read_foreign
 from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
 from sgkit.unpickle.budget import bad_data
-
-__all__ = ["model_from", "model_of"]
 
 Adapter = Callable[[ForeignFile], Adapted]
 ADAPTERS: dict[str, Adapter] = {

@@ -22,12 +22,10 @@ from sgkit.checkpoint.adapters.tables import (
     known_part,
     to_tensor,
 )
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.description import ForeignFile, ForeignNetwork
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import discriminator_plan, synthesis_plan
-
-__all__ = ["adapt", "derived_tensors", "discriminator_table", "generator_table"]
 
 ROLES = {"g_ema": "generator", "g": "raw_generator", "d": "discriminator"}
 TAPS = (1.0, 3.0, 3.0, 1.0)

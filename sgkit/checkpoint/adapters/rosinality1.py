@@ -26,13 +26,11 @@ from sgkit.checkpoint.adapters.tables import (
     converted,
     known_part,
 )
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.description import ForeignFile, ForeignNetwork
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import LayerSpec, discriminator_plan, synthesis_plan
 from sgkit.model.plan import all_layers
-
-__all__ = ["adapt"]
 
 ROLES = {"g_running": "generator", "generator": "raw_generator", "discriminator": "discriminator"}
 TAPS = (1.0, 2.0, 1.0)

@@ -11,29 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgkit.checkpoint.assign import name_list
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.description import ForeignFile, ForeignNetwork
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError
+from sgkit.text import name_list
 from sgkit.unpickle.mapped import forget_pages
-
-__all__ = [
-    "BATCHED",
-    "FLIPPED",
-    "SAME",
-    "Adapted",
-    "Array",
-    "Entry",
-    "Form",
-    "channel_rule",
-    "convert_networks",
-    "converted",
-    "known_part",
-    "option",
-    "refuse_unknown_options",
-    "to_tensor",
-    "written",
-]
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Tensor]

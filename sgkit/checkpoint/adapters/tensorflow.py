@@ -19,13 +19,11 @@ from sgkit.checkpoint.adapters.tables import (
     converted,
 )
 from sgkit.checkpoint.adapters.tensorflow_options import config_of, is_fused
-from sgkit.checkpoint.foreign import ForeignFile, ForeignNetwork
+from sgkit.checkpoint.description import ForeignFile, ForeignNetwork
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
 from sgkit.model import LayerSpec, discriminator_plan, synthesis_plan
 from sgkit.model.plan import all_layers
-
-__all__ = ["adapt"]
 
 ROLES = {"Gs": "generator", "G": "raw_generator", "D": "discriminator"}
 

@@ -23,8 +23,6 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import Padding, bias_act, modulated_conv2d, upfirdn2d
 
-__all__ = ["AliasFreeConv", "FourierInput", "design_lowpass"]
-
 
 class FourierInput(Layer):
     """Fourier features whose translation and rotation w chooses (StyleGAN3, sections 3.1 and 3.2)."""

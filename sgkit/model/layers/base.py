@@ -14,17 +14,6 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import ACTIVATIONS, bias_act, equalized_gain
 
-__all__ = [
-    "RESIDUAL_GAIN",
-    "FullyConnected",
-    "Layer",
-    "StyledLayer",
-    "add_noise",
-    "compute_dtype",
-    "conv_weight",
-    "memory_format",
-]
-
 RESIDUAL_GAIN = math.sqrt(0.5)
 """Both ways of a residual block are scaled by this, which keeps the variance of their sum (StyleGAN2, figure 7)."""
 

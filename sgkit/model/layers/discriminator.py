@@ -13,8 +13,6 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import ACTIVATIONS, bias_act, conv2d, equalized_gain, filter2d, fir_filter, minibatch_stddev
 
-__all__ = ["FilteredConv", "Head", "PooledConv"]
-
 
 class FilteredConv(Layer):
     """Convolution, bias, activation; halves behind a low-pass filter (StyleGAN2)."""

@@ -32,8 +32,6 @@ from sgkit.ops import (
     weight_energy,
 )
 
-__all__ = ["ConstantInput", "ModulatedConv", "ToRGB"]
-
 
 class ConstantInput(Layer):
     """A learned constant in place of an image (StyleGAN, section 2)."""

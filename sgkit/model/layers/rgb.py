@@ -13,8 +13,6 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import ACTIVATIONS, bias_act, conv2d, downsample2d, equalized_gain, fir_filter, upsample2d
 
-__all__ = ["FromRGB", "PlainRGB", "join_rgb"]
-
 
 def join_rgb(spec: LayerSpec, rgb: Tensor, state: State, taps: Tensor) -> Tensor:
     """The image so far with a layer's own ``rgb`` [N, 3, H, W] joined as its specification says, in float32."""

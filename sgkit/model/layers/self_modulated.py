@@ -15,8 +15,6 @@ from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
 from sgkit.ops import bias_act, conv2d, equalized_gain, fir_filter, per_pixel, upsampling_conv2d
 
-__all__ = ["SelfModulated", "SelfModulatedConv", "SelfModulatedDense"]
-
 
 class _TwoLayer(nn.Module):
     """V max(0, U z + b): Chen et al. 2019, equations 3 and 4."""

@@ -26,8 +26,6 @@ from sgkit.ops import (
     upsampling_conv2d,
 )
 
-__all__ = ["StyledConstant", "StyledConv", "StyledDense"]
-
 
 class _Epilogue(Layer):
     """What follows a layer's features (StyleGAN, figure 1b): noise, bias, activation, normalisation, style."""

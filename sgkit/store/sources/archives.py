@@ -14,8 +14,6 @@ from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import DATASET_JSON, label_files_of, sort_files
 from sgkit.store.sources.tars import DAMAGED_ARCHIVE, members, open_tar
 
-__all__ = ["TarReader", "TarSource"]
-
 _NOT_A_FILE = "a link, device, pipe or sparse file; of an archive, only plain files are read"
 Place = tuple[int, int] | None
 """Where a member's bytes begin in an uncompressed archive, and their number; ``None`` for what is not a file."""

@@ -25,8 +25,6 @@ from sgkit.store.sources.tars import DAMAGED_ARCHIVE, members, open_tar
 from sgkit.unpickle import loads
 from sgkit.unpickle.arrays import ArrayRecord
 
-__all__ = ["CifarSource", "MnistSource", "cifar_members", "mnist_files"]
-
 CIFAR_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CIFAR_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _CIFAR_FILES = (*_CIFAR_TRAIN, *(f"{name}.bin" for name in _CIFAR_TRAIN))

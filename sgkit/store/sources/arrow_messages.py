@@ -12,8 +12,6 @@ import os
 import struct
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["DICTIONARY", "RECORDS", "SCHEMA", "Message", "messages"]
-
 SCHEMA, DICTIONARY, RECORDS = 1, 2, 3
 MOST_HEADER = 1 << 24
 MOST_MESSAGES = 1 << 20

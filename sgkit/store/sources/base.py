@@ -12,8 +12,6 @@ from sgkit.store.header import LabelSchema
 from sgkit.store.images import Payload
 from sgkit.store.label_files import LabelFile
 
-__all__ = ["Item", "Label", "QuickReader", "Reader", "Source", "Unused"]
-
 Label = int | tuple[float, ...] | None
 """A class index, the numbers of a multi-label or float label, or none."""
 

@@ -14,8 +14,6 @@ from sgkit.runtime.limits import check_size, open_regular, size_of
 from sgkit.store.sources.arrow_messages import DICTIONARY, RECORDS, Message, messages
 from sgkit.store.sources.parquet_pages import column_pages
 
-__all__ = ["ArrowTable", "ParquetTable", "open_table", "pyarrow", "values"]
-
 MOST_ROWS = 1 << 27
 BATCH_BYTES, BATCH_ROWS = 1 << 26, 1024
 """As many rows are read at once as come to this if each fills a page, as a dictionary's entry may be repeated."""

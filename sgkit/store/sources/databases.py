@@ -12,8 +12,6 @@ from sgkit.store.lmdb_file import LmdbFile
 from sgkit.store.records import StoreReader
 from sgkit.store.sources.base import Item, Label, Reader, Source
 
-__all__ = ["LmdbReader", "LsunSource", "RosinalitySource", "StoreSource", "lmdb_source"]
-
 
 class LmdbReader:
     """Reads values by their keys; opened on first use, once per process."""

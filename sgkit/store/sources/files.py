@@ -17,8 +17,6 @@ from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import file_start, label_files_of, sort_files, walk
 from sgkit.store.sources.zips import DAMAGED_ZIP, member_start, open_zip, read_member
 
-__all__ = ["FilesSource", "FolderReader", "FolderSource", "ListSource", "ZipReader", "ZipSource"]
-
 
 class FolderReader:
     """Reads files below a folder."""

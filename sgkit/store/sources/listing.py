@@ -14,8 +14,6 @@ from sgkit.store.label_files import LabelFile, LabelRow, parse_labels_json
 from sgkit.store.names import has_image_suffix, skip_reason
 from sgkit.store.sources.base import Unused
 
-__all__ = ["DATASET_JSON", "described", "file_start", "label_files_of", "sort_files", "walk"]
-
 DATASET_JSON = "dataset.json"
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 MOST_LABEL_FILES = 10_000

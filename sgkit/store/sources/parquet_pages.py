@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO, NamedTuple
 
-__all__ = ["Pages", "column_pages"]
-
 USUAL_HEADER, MOST_HEADER = 1 << 12, 1 << 20
 """Bytes of a page's header: statistics in it may hold whole values, which writers cut to a few kilobytes."""
 MOST_PAGES = 1 << 20

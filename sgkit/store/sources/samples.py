@@ -9,10 +9,8 @@ import numpy as np
 
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.store.header import LabelSchema
-from sgkit.store.landscapes import HOURS, SEASONS, attributes, hour_name, landscape
+from sgkit.store.landscapes.sample import HOURS, SEASONS, attributes, hour_name, landscape
 from sgkit.store.sources.base import Item, Label, Reader, Source
-
-__all__ = ["SampleSource"]
 
 DEFAULT_COUNT = 10000
 LABELS = ("none", "season", "season-hour", "all")

@@ -14,8 +14,6 @@ from sgkit.store.label_files import LabelFile, LabelRow
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.columns import open_table, pyarrow, values
 
-__all__ = ["TableSource", "table_files"]
-
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "picture")
 LABEL_COLUMNS = ("label", "labels", "class", "fine_label")
 

@@ -16,8 +16,6 @@ from typing import Any, cast
 from sgkit.errors import InputError
 from sgkit.runtime import limits
 
-__all__ = ["DAMAGED_ARCHIVE", "members", "open_tar"]
-
 DAMAGED_ARCHIVE = (
     *(tarfile.TarError, EOFError, OSError, ValueError, OverflowError, IndexError, KeyError, RecursionError),
     *(zlib.error, lzma.LZMAError),

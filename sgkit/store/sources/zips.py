@@ -17,8 +17,6 @@ from typing import Any, BinaryIO, cast
 
 from sgkit.runtime.limits import Kind, Readable, check_size, open_regular, read_stream, size_of
 
-__all__ = ["DAMAGED_ZIP", "member_start", "open_zip", "read_member"]
-
 DAMAGED_ZIP = (
     *(zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OverflowError, IndexError, KeyError),
     *(RuntimeError, zlib.error, lzma.LZMAError),

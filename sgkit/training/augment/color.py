@@ -10,8 +10,6 @@ from torch import Tensor
 from sgkit.training.augment.draws import AugmentDraws, where
 from sgkit.training.augment.pipe import AugmentPipe
 
-__all__ = ["color_transform", "recolor"]
-
 
 def recolor(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] with other colours; alpha, a fourth channel, stays.

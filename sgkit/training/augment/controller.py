@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from sgkit.config.augment import AugmentConfig
 
-__all__ = ["Controller", "next_p"]
-
 
 def next_p(p: float, mean_sign: float, *, images: int, target: float, kimg: float) -> float:
     """``p`` moved by what ``images`` allow: up where D's ``mean_sign`` on real images is above ``target``, else down.

@@ -8,8 +8,6 @@ from torch import Tensor
 from sgkit.training.augment.draws import AugmentDraws, where
 from sgkit.training.augment.pipe import AugmentPipe
 
-__all__ = ["add_noise", "cut_out"]
-
 
 def add_noise(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] with white noise, each of its own strength, a half-normal number; alpha stays.

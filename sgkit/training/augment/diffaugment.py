@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgkit.training.draws import Draws
-
-__all__ = ["DiffAugmentDraws", "diffaugment"]
+from sgkit.training.rng import Draws
 
 COLUMNS = ("brightness", "saturation", "contrast", "translation.x", "translation.y", "cutout.x", "cutout.y")
 TRANSLATION = 0.125

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from sgkit.training.augment.pipe import AugmentPipe
-from sgkit.training.draws import Draws
-
-__all__ = ["NORMALS", "UNIFORMS", "AugmentDraws"]
+from sgkit.training.rng import Draws
 
 # A column's place is part of a run's randomness: append, never reorder. Columns of a transform's own name decide
 # whether it happens.

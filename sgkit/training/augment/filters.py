@@ -11,8 +11,6 @@ from sgkit.training.augment.draws import AugmentDraws
 from sgkit.training.augment.pipe import AugmentPipe
 from sgkit.training.augment.wavelets import SYM2
 
-__all__ = ["amplify_bands", "band_filters", "band_gains"]
-
 BANDS = 4
 NATURAL_POWER = (10.0 / 13.0, 1.0 / 13.0, 1.0 / 13.0, 1.0 / 13.0)
 """Share of each band, the lowest first, in the power of natural images, whose spectrum falls with frequency."""

@@ -17,8 +17,6 @@ from sgkit.training.augment.pipe import AugmentPipe
 from sgkit.training.augment.sampling import sample_bilinear
 from sgkit.training.augment.wavelets import TAPS, enlarge, reduce
 
-__all__ = ["inverse_transform", "move", "warp"]
-
 
 def move(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] after blitting and geometry; those that stay where they are come back bit for bit."""

@@ -7,8 +7,6 @@ from typing import Any
 
 from sgkit.config.augment import augment_transforms
 
-__all__ = ["AugmentPipe"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentPipe:

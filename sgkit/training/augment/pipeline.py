@@ -16,9 +16,7 @@ from sgkit.training.augment.draws import AugmentDraws
 from sgkit.training.augment.filters import amplify_bands
 from sgkit.training.augment.geometry import move
 from sgkit.training.augment.pipe import AugmentPipe
-from sgkit.training.draws import Draws
-
-__all__ = ["Augmentation", "augment"]
+from sgkit.training.rng import Draws
 
 
 def augment(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:

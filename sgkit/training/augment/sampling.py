@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["sample_bilinear"]
-
 BILINEAR, ZEROS, ALIGN_CORNERS = 0, 0, False
 
 

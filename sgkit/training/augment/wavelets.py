@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["SYM2", "SYM6", "TAPS", "enlarge", "reduce"]
-
 # Least asymmetric orthonormal low-pass filters (I. Daubechies, Ten Lectures on Wavelets, 1992, section 6.4).
 SYM2 = tuple((a + b * math.sqrt(3.0)) / (4.0 * math.sqrt(2.0)) for a, b in ((1, -1), (3, -1), (3, 1), (1, 1)))
 SYM6 = (

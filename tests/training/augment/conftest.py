@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgkit.training.augment import AugmentDraws
 from sgkit.training.augment.draws import NORMALS, UNIFORMS
-from sgkit.training.draws import Draws
+from sgkit.training.rng import Draws
 
 DrawMaker = Callable[..., AugmentDraws]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import gradgradcheck
 
 from sgkit.training.augment import DiffAugmentDraws, diffaugment
-from sgkit.training.draws import Draws
+from sgkit.training.rng import Draws
 
 Maker = Callable[..., Any]
 

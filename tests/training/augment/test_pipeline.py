@@ -10,7 +10,7 @@ from torch.autograd import gradgradcheck
 from sgkit.config import AugmentConfig
 from sgkit.training.augment import Augmentation, AugmentDraws, AugmentPipe, augment
 from sgkit.training.augment.draws import UNIFORMS
-from sgkit.training.draws import Draws
+from sgkit.training.rng import Draws
 
 Maker = Callable[..., Any]
 ALL = AugmentPipe.named("bgcfnc")

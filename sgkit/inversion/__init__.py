@@ -1,0 +1,32 @@
+"""Projection: the latents and noise maps whose picture comes closest to a given one (StyleGAN2, appendix D)."""
+
+from sgkit.inversion.losses import Distance, distance_to, feature_layers, features_distance, pixel_error
+from sgkit.inversion.noise import noise_penalty
+from sgkit.inversion.optimize import Projection, WStatistics, search, w_statistics
+from sgkit.inversion.settings import LossName, ProjectSettings, exploration, learning_rate
+from sgkit.inversion.targets import Target, read_targets, target_images
+from sgkit.inversion.task import ProjectedImage, ProjectResult, project, project_files
+
+__all__ = [
+    "Distance",
+    "LossName",
+    "ProjectResult",
+    "ProjectSettings",
+    "ProjectedImage",
+    "Projection",
+    "Target",
+    "WStatistics",
+    "distance_to",
+    "exploration",
+    "feature_layers",
+    "features_distance",
+    "learning_rate",
+    "noise_penalty",
+    "pixel_error",
+    "project",
+    "project_files",
+    "read_targets",
+    "search",
+    "target_images",
+    "w_statistics",
+]

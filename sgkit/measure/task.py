@@ -1,0 +1,183 @@
+"""How good images are: distances between the features of two piles of them, either of which a model may make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgkit.config import check_settings
+from sgkit.errors import ConfigError, UsageError
+from sgkit.measure.inputs import ModelPile, Pile, PileInfo, StorePile, open_pile
+from sgkit.measure.statistics import Summarizer
+from sgkit.metrics.distances import SUBSET_SIZE
+from sgkit.metrics.features import EXTRACTORS
+from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
+from sgkit.model.labels import LabelChoice
+from sgkit.runtime.distributed import DistributedContext, distributed
+from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureConfig:
+    """What is measured, against what, and how."""
+
+    images: str
+    """The measured side: a model, a store, or a folder, zip or list of images."""
+    data: str
+    """The side it is held against: the same kinds, and usually the training data."""
+    metrics: tuple[str, ...] = ("fd_effnet", "kd_effnet")
+    num_images: int | None = None
+    """Images of the measured side; ``None``: the metrics' own number for a model, all of them otherwise."""
+    num_data: int | None = None
+    """Images of the data side, a fixed random choice; ``None``: all of them."""
+    truncation_psi: float = 1.0
+    """For models: 1 shows what the model has learnt; less makes images better and more alike."""
+    label: LabelChoice | None = None
+    """For conditional models; ``None``: labels drawn from the data."""
+    batch: int = 32
+    seed: int = 0
+    """Draws labels and the subsets of kernel distances. Images are generated from seeds 0, 1, 2 ..."""
+    device: str = "auto"
+    num_workers: int = 0
+    """Processes that read a store."""
+    cache: bool = True
+    """Keep the statistics of the data between runs."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        names = self.metrics.split(",") if isinstance(self.metrics, str) else self.metrics
+        object.__setattr__(self, "metrics", tuple(name.strip() for name in names))
+        for name in ("num_images", "num_data"):
+            value = getattr(self, name)
+            if value is not None and value < 2:
+                raise ConfigError(f"{name} is {value}; it must be 2 or more.")
+        if self.batch < 1:
+            raise ConfigError(f"batch is {self.batch}; it must be 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureResult:
+    """Result of :func:`measure`."""
+
+    metrics: tuple[MetricValue, ...]
+    images: PileInfo
+    data: PileInfo
+    extractors: dict[str, str]
+    """Extractor name -> its content id: weights and preprocessing."""
+    warnings: tuple[str, ...]
+    """What a reader of the numbers should know."""
+    data_from_cache: bool
+    """Whether the statistics of the data had been kept by an earlier run."""
+
+
+def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress) -> MeasureResult:
+    """The metrics asked for, between the two sides of ``config``. Under ``torchrun`` the images are shared out.
+
+    Raises:
+        UsageError: a metric is unknown, or a label does not fit the model.
+        InputError: a side is not there or cannot be read.
+        MissingDependencyError: a metric needs a package that is not installed.
+        WeightsError: a metric's weights cannot be downloaded.
+    """
+    recipes = metric_recipes(config.metrics)
+    with distributed(config.device) as context:
+        data, images = _open_sides(config, recipes, context)
+        _refuse_idle(config, recipes, (images, data))
+        notes: list[str] = []
+        options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
+        summarizer = Summarizer.of(recipes, context, on_progress=on_progress, **options)
+        data_side, from_cache = summarizer.of_data(data)
+        images_side = summarizer.summaries(images, stage="images")
+    on_progress(Progress(done=0, total=len(recipes), unit="metrics", stage="comparing"))
+    values = [
+        recipe.value(images_side[recipe.extractor], data_side[recipe.extractor], seed=config.seed) for recipe in recipes
+    ]
+    on_progress(Progress(done=len(recipes), total=len(recipes), unit="metrics", stage="comparing"))
+    return MeasureResult(
+        metrics=tuple(values),
+        images=images.info(),
+        data=data.info(),
+        extractors={want.extractor.name: want.extractor.content_id for want in summarizer.wanted},
+        warnings=(*_warnings(recipes, images.info(), data.info()), *notes),
+        data_from_cache=from_cache,
+    )
+
+
+def _open_sides(
+    config: MeasureConfig, recipes: Sequence[MetricRecipe], context: DistributedContext
+) -> tuple[Pile, Pile]:
+    """(data, images)."""
+    same: dict[str, Any] = {
+        "num_generated": max(recipe.num_images for recipe in recipes),
+        "device": context.device,
+        "truncation_psi": config.truncation_psi,
+        "label": config.label,
+        "seed": config.seed,
+        "num_workers": config.num_workers,
+    }
+    data = open_pile(config.data, num=config.num_data, **same)
+    return data, open_pile(config.images, num=config.num_images, label_pool=data, **same)
+
+
+def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: Sequence[Pile]) -> None:
+    """Refuse settings that would change nothing.
+
+    Raises:
+        UsageError: there is one.
+    """
+    models = [side.model for side in sides if isinstance(side, ModelPile)]
+    no_model = "it is about images of a model, and neither side is one"
+    draws = any(recipe.statistic == "bank" for recipe in recipes) and max(side.num for side in sides) > SUBSET_SIZE
+    draws = draws or (config.label is None and any(model.config.label_dim for model in models))
+    idle = {
+        "--psi": (config.truncation_psi != 1 and not models, no_model),
+        "--psi ": (
+            config.truncation_psi != 1 and not any(model.generator.mapping.tracks_average for model in models),
+            "this model has no average w to truncate to",
+        ),
+        "--class": (config.label is not None and not models, no_model),
+        "--seed": (config.seed != 0 and not draws, "no subsets of the images and no labels are drawn"),
+        "--workers": (
+            config.num_workers != 0 and not any(isinstance(side, StorePile) for side in sides),
+            "the processes read stores, and neither side is one",
+        ),
+    }
+    for option, (is_idle, because) in idle.items():
+        if is_idle:
+            raise UsageError(f"{option.strip()} has no effect here: {because}. Remove {option.strip()}.")
+
+
+def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo) -> Iterator[str]:
+    for recipe in recipes:
+        dim = EXTRACTORS[recipe.extractor].dim
+        few = [info for info in (images, data) if recipe.statistic == "gaussian" and info.num_images <= dim]
+        if few:
+            counts = " and ".join(f"{info.num_images} images of {info.path}" for info in few)
+            yield (
+                f"{recipe.name}: {counts} are too few for the covariance of {dim} features (at least {dim + 1}), so "
+                "the value is too high. Compare it only with values at the same numbers of images, or use "
+                f"{_kernel_twin(recipe)}, which has no such bias."
+            )
+    for info in (images, data):
+        if info.num_sizes > 1:
+            yield (
+                f"{info.path} has images of {info.size_text} (WxH). Metrics scale each of them, so sharpness differs "
+                "between them. For comparable values, make a store of one size: sgkit prepare."
+            )
+        if info.sample_bits < 16:
+            yield (
+                f"16-bit images of {info.path} use {info.sample_bits} bits and were scaled by these. To decide "
+                "otherwise, make a store: sgkit prepare --bits."
+            )
+    if max(images.num_sizes, data.num_sizes) == 1 and images.image_size != data.image_size:
+        sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
+        yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH): the metrics see that one side is sharper."
+    filters = (images.resize_filter, data.resize_filter)
+    if None not in filters and filters[0] != filters[1]:
+        yield f"The stores were resized by unlike filters, {filters[0]} and {filters[1]}: the metrics see that."
+
+
+def _kernel_twin(recipe: MetricRecipe) -> str:
+    """The metric of the same features that works with few images."""
+    return next(name for name, m in METRICS.items() if m.extractor == recipe.extractor and m.statistic == "bank")

@@ -1,0 +1,134 @@
+"""What a network gives as pictures: 8-bit pixels, grids of them, PNG files with text inside."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from sgkit.errors import UsageError
+from sgkit.runtime.files import atomic_path
+
+Pixels = npt.NDArray[np.uint8]
+"""uint8 [height, width, channels] of one picture, or [N, height, width, channels]; 1 channel is grey, 4 are RGBA."""
+
+
+def to_pixels(images: Tensor) -> Pixels:
+    """uint8 [N, H, W, C], rounded, for ``images`` [N, C, H, W] whose range is -1 to 1; what lies outside is clipped."""
+    scaled = (images.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
+    return scaled.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def to_picture(pixels: Pixels) -> Image.Image:
+    """A Pillow image of mode ``L``, ``RGB`` or ``RGBA`` for ``pixels`` [H, W, C]."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def opaque(pixels: Pixels, *, background: int = 255) -> Pixels:
+    """``pixels`` [H, W, C] with alpha laid over a grey of brightness ``background``; unchanged without alpha."""
+    if pixels.shape[2] != 4:
+        return pixels
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255
+    return np.rint(pixels[:, :, :3] * alpha + background * (1 - alpha)).astype(np.uint8)
+
+
+def grid_shape(count: int, shape: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(columns, rows) of a grid for ``count`` pictures: ``shape``, or the squarest that is not narrower than tall.
+
+    Raises:
+        UsageError: ``shape`` is too small.
+    """
+    columns, rows = shape or (0, 0)
+    if shape is None:
+        columns = math.ceil(math.sqrt(count))
+        rows = math.ceil(count / columns)
+    if columns * rows < count:
+        raise UsageError(f"A grid of {columns}x{rows} has room for {columns * rows} images, but {count} were given.")
+    return columns, rows
+
+
+def arrange(
+    pictures: Iterable[Pixels | None], shape: tuple[int, int], *, gap: int = 0, background: int = 255
+) -> Pixels:
+    """One picture [H, W, C]: a grid of (columns, rows), filled row by row; ``None`` and missing ones stay empty.
+
+    Args:
+        pictures: of one size, each [h, w, C]; taken one at a time.
+        gap: pixels between neighbours.
+        background: brightness of what is empty; transparent where pictures have alpha.
+    """
+    columns, rows = shape
+    canvas: Pixels | None = None
+    for index, pixels in enumerate(pictures):
+        if pixels is None:
+            continue
+        height, width, channels = pixels.shape
+        if canvas is None:
+            size = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+            canvas = np.full(size, background, np.uint8)
+            if channels == 4:
+                canvas[:, :, 3] = 0
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        canvas[top : top + height, left : left + width] = pixels
+    assert canvas is not None, "a grid needs a picture"
+    return canvas
+
+
+def write_png(pixels: Pixels, path: Path, *, text: Mapping[str, str] | None = None) -> None:
+    """Write ``pixels`` [H, W, C] as PNG with ``text`` in it: keywords and values that image viewers show."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, value.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode())
+    to_picture(pixels).save(path, "PNG", pnginfo=info)
+
+
+def save_image(images: Tensor | Pixels, path: str | Path, *, gap: int = 0) -> Path:
+    """Write one image, or a grid of several, to ``path``: .png, .jpg or .webp. An older file is replaced.
+
+    Args:
+        images: what a model gives, [C, H, W] or [N, C, H, W] from -1 to 1; or pixels, uint8 [H, W, C] or [N, H, W, C].
+        path: the file to write.
+        gap: pixels between the images of a grid.
+
+    Raises:
+        UsageError: the images are of another shape or type, or not finite; or the extension is not supported.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"Unsupported extension {path.suffix or '(none)'} of {path.name}. Use {', '.join(SUFFIXES)}.")
+    pixels = _pixels_of(images)
+    picture = to_picture(arrange(pixels, grid_shape(len(pixels)), gap=gap))
+    if picture.mode == "RGBA" and path.suffix.lower() in (".jpg", ".jpeg"):
+        picture = picture.convert("RGB")
+    with atomic_path(path) as temporary:
+        picture.save(temporary, quality=95)
+    return path
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def _pixels_of(images: Tensor | Pixels) -> Pixels:
+    """uint8 [N, H, W, C]."""
+    given: object = images
+    if isinstance(given, Tensor) and given.is_floating_point() and given.ndim in (3, 4):
+        if not bool(given.isfinite().all()):
+            raise UsageError("The image holds NaN or infinity, so it cannot be saved.")
+        given = to_pixels(given[None] if given.ndim == 3 else given)
+    elif isinstance(given, Tensor):
+        given = given.cpu().numpy()
+    if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim not in (3, 4) or not given.size:
+        shape = f"{getattr(given, 'dtype', '')} {list(getattr(given, 'shape', []))}".strip()
+        raise UsageError(
+            f"Not an image: {type(images).__name__} {shape}. Give a tensor [C, H, W] or [N, C, H, W] from -1 to 1, or "
+            "uint8 pixels [H, W, C] or [N, H, W, C]."
+        )
+    pixels = given[None] if given.ndim == 3 else given
+    if pixels.shape[-1] not in (1, 3, 4):
+        raise UsageError(f"An image of {pixels.shape[-1]} channels cannot be saved; images have 1, 3 or 4.")
+    return pixels

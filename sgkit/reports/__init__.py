@@ -1,0 +1,1 @@
+"""HTML pages and charts: one look for every page that sgkit writes."""

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgkit import checkpoint
+from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.errors import ConfigError, InputError, UsageError
+from sgkit.measure.inputs import FilePile, ModelPile, StorePile, open_pile
+from sgkit.measure.statistics import Summarizer
+from sgkit.measure.task import MeasureConfig, MeasureResult, measure
+from sgkit.metrics import features
+from sgkit.metrics.features import ExtractorRecipe
+from sgkit.model import Model, build
+from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.progress import Progress
+from sgkit.tasks.prepare import PrepareOptions, prepare
+
+
+class Colours:
+    """Features that need no network: the mean and the spread of each channel."""
+
+    name = "effnet"
+    dim = 6
+    needs = ""
+    content_id = "colours"
+    seen = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        type(self).seen += len(images)
+        x = images.expand(-1, 3, -1, -1).float() / 255
+        return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    recipe = ExtractorRecipe(dim=6, summary="", make=lambda device, on_progress: Colours())
+    monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
+    Colours.seen = 0
+
+
+def write_images(folder: Path, num: int, *, seed: int = 0, bright: int = 0, size: int = 16) -> Path:
+    draw = np.random.default_rng(seed)
+    for index in range(num):
+        path = folder / ("a" if index % 2 else "b") / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(bright, 128 + bright, (size, size, 3), dtype=np.uint8)).save(path)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_images(tmp_path / "data", 24)
+
+
+@pytest.fixture
+def store(tmp_path: Path, data: Path) -> Path:
+    prepare(data, tmp_path / "store", options=PrepareOptions(size=(16, 16), filter="box", labels="folders"))
+    return tmp_path / "store"
+
+
+def tiny_model(*, label_dim: int = 0) -> Model:
+    config = ModelConfig(
+        image_size=(16, 16),
+        z_dim=8,
+        w_dim=8,
+        label_dim=label_dim,
+        mapping=MappingConfig(num_layers=2),
+        synthesis=SynthesisConfig(channel_base=64, channel_max=8),
+        discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
+    )
+    return build(config, seed=0)
+
+
+def run(images: Path, data: Path, **options: Any) -> MeasureResult:
+    return measure(MeasureConfig(images=str(images), data=str(data), device="cpu", **options))
+
+
+def test_same_images_are_no_distance_apart(data: Path) -> None:
+    result = run(data, data)
+    assert [value.name for value in result.metrics] == ["fd_effnet", "kd_effnet"]
+    assert result.metrics[0].value == pytest.approx(0, abs=1e-9)
+    assert (result.metrics[0].num_images, result.metrics[0].num_data) == (24, 24)
+    assert result.extractors == {"effnet": "colours"}
+    assert result.warnings == ()
+
+
+def test_distance_grows_with_the_difference(data: Path, tmp_path: Path) -> None:
+    found = [
+        run(write_images(tmp_path / f"{b}", 20, seed=1, bright=b), data, metrics=("fd_effnet",)) for b in (0, 40, 90)
+    ]
+    values = [result.metrics[0].value for result in found]
+    assert values == sorted(values)
+    assert values[2] > 50 * values[0]
+
+
+def test_store_and_its_files_agree(data: Path, store: Path) -> None:
+    result = run(store, data, metrics=("fd_effnet",))
+    assert result.metrics[0].value == pytest.approx(0, abs=1e-9)
+    assert (result.images.kind, result.data.kind) == ("store", "files")
+    assert result.images.resize_filter == "box"
+    assert result.images.content_hash is not None
+
+
+def test_model_draws_from_seeds_and_batches_do_not_matter(data: Path, tmp_path: Path) -> None:
+    checkpoint.save(tiny_model(), tmp_path / "model.safetensors")
+    values = [run(tmp_path / "model.safetensors", data, num_images=10, batch=batch).metrics for batch in (10, 10, 3)]
+    assert values[0] == values[1]
+    for one, other in zip(values[0], values[2], strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-3)
+    result = run(tmp_path / "model.safetensors", data, num_images=10, truncation_psi=0.5)
+    assert (result.images.kind, result.images.truncation_psi, result.images.image_size) == ("model", 0.5, (16, 16))
+    assert result.metrics[0].value != values[0][0].value
+
+
+def test_statistics_of_data_are_kept(data: Path, store: Path, tmp_path: Path) -> None:
+    first = run(store, data)
+    assert not first.data_from_cache
+    Colours.seen = 0
+    second = run(store, data)
+    assert second.data_from_cache
+    assert Colours.seen == 24  # the measured side alone
+    assert [value.value for value in second.metrics] == pytest.approx([value.value for value in first.metrics])
+    data.rename(tmp_path / "moved")  # content counts, not where it is
+    assert run(store, tmp_path / "moved").data_from_cache
+    Image.new("RGB", (16, 16)).save(tmp_path / "moved" / "a" / "001.png")
+    assert not run(store, tmp_path / "moved").data_from_cache
+    assert not run(store, tmp_path / "moved", num_data=20).data_from_cache
+
+
+def test_no_cache(data: Path, tmp_path: Path) -> None:
+    run(data, data, cache=False)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_warnings(data: Path, tmp_path: Path) -> None:
+    few = write_images(tmp_path / "few", 6, size=32)
+    result = run(few, data)
+    assert len(result.warnings) == 2
+    assert "fd_effnet: 6 images of" in result.warnings[0]
+    assert "covariance of 6 features (at least 7)" in result.warnings[0]
+    assert "kd_effnet, which has no such bias" in result.warnings[0]
+    assert "The images are 32x32, the data 16x16" in result.warnings[1]
+    assert run(write_images(tmp_path / "enough", 7), data).warnings == ()
+
+
+def test_unlike_filters_warn(data: Path, store: Path, tmp_path: Path) -> None:
+    prepare(data, tmp_path / "other", options=PrepareOptions(size=(16, 16), filter="bilinear"))
+    assert run(store, tmp_path / "other").warnings == (
+        "The stores were resized by unlike filters, box and bilinear: the metrics see that.",
+    )
+
+
+def test_progress(data: Path) -> None:
+    seen: list[Progress] = []
+    measure(MeasureConfig(images=str(data), data=str(data), device="cpu", batch=16), on_progress=seen.append)
+    assert [(p.stage, p.done, p.total) for p in seen] == [
+        ("data", 16, 24),
+        ("data", 24, 24),
+        ("images", 16, 24),
+        ("images", 24, 24),
+        ("comparing", 0, 2),
+        ("comparing", 2, 2),
+    ]
+
+
+def test_processes_share_the_images(data: Path) -> None:
+    want = features_wanted()
+
+    class Recorder(DistributedContext):
+        def gather_objects(self, value: Any) -> list[Any]:
+            parts[self.rank] = value
+            return [value]
+
+    parts: dict[int, Any] = {}
+    pile = FilePile(str(data), num=23)
+    for rank in range(3):
+        context = Recorder(rank=rank, world_size=3)
+        Summarizer(wanted=[want], context=context, batch=4).summaries(pile, stage="")
+    assert [parts[rank]["effnet"].num for rank in range(3)] == [7, 8, 8]
+
+    class Gathered(DistributedContext):
+        def gather_objects(self, value: Any) -> list[Any]:
+            return [value, parts[1], parts[2]]
+
+    together = Summarizer(wanted=[want], context=Gathered(world_size=3), batch=4)
+    alone = dataclasses.replace(together, context=DistributedContext())
+    shared, whole = (run.summaries(pile, stage="")["effnet"] for run in (together, alone))
+    assert shared.num == whole.num == 23
+    np.testing.assert_array_equal(shared.bank(), whole.bank())
+    np.testing.assert_allclose(shared.gaussian().covariance, whole.gaussian().covariance, rtol=1e-9, atol=1e-15)
+
+
+def features_wanted() -> Any:
+    from sgkit.metrics.summary import Wanted
+
+    return Wanted(extractor=Colours(), statistics=frozenset(("gaussian", "bank")))
+
+
+# ------------------------------------------------------------------------------------------------- piles
+
+
+def test_fixed_choice_is_spread_over_the_whole(data: Path) -> None:
+    whole, some, again = (FilePile(str(data), num=num) for num in (None, 8, 8))
+    assert some.chosen == again.chosen == sorted(set(some.chosen))
+    assert len(some.chosen) == 8
+    assert max(some.chosen) >= 12  # both folders
+    every = torch.cat(list(whole.batches(range(24), 5)))
+    assert torch.equal(torch.cat(list(some.batches(range(8), 3))), every[some.chosen])
+    with pytest.raises(InputError, match="holds 24 images; 25 were asked for"):
+        FilePile(str(data), num=25)
+
+
+def test_parts_of_a_pile(store: Path) -> None:
+    for pile in (StorePile(str(store), num=10), ModelPile(tiny_model(), num=10)):
+        whole = torch.cat(list(pile.batches(range(10), 10)))
+        part = list(pile.batches(range(3, 9), 4))
+        assert [len(images) for images in part] == [4, 2]
+        assert (torch.cat(part).int() - whole[3:9].int()).abs().max() <= 1
+        assert whole.dtype == torch.uint8
+
+
+def test_files_of_unlike_size(tmp_path: Path) -> None:
+    for index, size in enumerate((8, 8, 12, 8)):
+        Image.new("RGB", (size, 8)).save(tmp_path / f"{index}.png")
+    pile = FilePile(str(tmp_path))
+    assert [tuple(images.shape) for images in pile.batches(range(4), 10)] == [(2, 3, 8, 8), (1, 3, 8, 12), (1, 3, 8, 8)]
+    info = pile.info()
+    assert (info.image_size, info.num_sizes, info.smallest, info.largest) == ((8, 8), 2, (8, 8), (8, 12))
+    assert info.image_sizes == {"8x8": 3, "12x8": 1}
+    assert FilePile(str(tmp_path)).info() == info  # from the headers, without decoding
+
+
+def test_sizes_and_bits_of_files_are_told(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for index, size in enumerate((8, 8, 12, 8)):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (size, 16)).save(folder / f"{index}.jpg", exif=exif)
+    Image.fromarray(np.full((8, 16), 4000, np.uint16)).save(folder / "z.png")
+    warnings = " ".join(run(folder, data).warnings)
+    assert "images of 2 sizes, 16x8 to 16x12, most often 16x8 (WxH)" in warnings
+    assert "use 12 bits" in warnings
+    assert "sharper" not in warnings
+
+
+def test_bad_file_is_named(data: Path) -> None:
+    (data / "a" / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"bad.png in .* cannot be used.*'sgkit prepare' leaves bad files out"):
+        run(data, data)
+
+
+def test_labels_of_conditional_models(data: Path, store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(tiny_model(label_dim=2), path)
+    first, second = (run(path, store, num_images=8, seed=seed).metrics[0].value for seed in (0, 1))
+    assert first != second
+    assert run(path, store, num_images=8).metrics[0].value == first
+    one = run(path, store, num_images=8, label=1).metrics[0].value
+    assert one == run(path, data, num_images=8, label=(0, 1)).metrics[0].value != first
+    with pytest.raises(UsageError, match=r"The model takes labels \(2 classes\).*--label"):
+        run(path, data, num_images=8)
+    with pytest.raises(UsageError, match=r"A label of length 3 was given\. Allowed: a class"):
+        run(path, data, num_images=8, label=(0, 0, 1))
+
+
+def test_label_for_a_model_without_labels(data: Path, tmp_path: Path) -> None:
+    checkpoint.save(tiny_model(), tmp_path / "model.safetensors")
+    for label, message in ((1, "unconditional"), ((0, 1), "unconditional: remove --class")):
+        with pytest.raises(UsageError, match=message):
+            run(tmp_path / "model.safetensors", data, num_images=8, label=label)
+
+
+def test_run_folder_is_a_model(tmp_path: Path) -> None:
+    (tmp_path / "run" / "snapshots").mkdir(parents=True)
+    checkpoint.save(tiny_model(), tmp_path / "run" / "snapshots" / "kimg-000001.safetensors")
+    pile = open_pile(str(tmp_path / "run"), num=None, num_generated=5, device=torch.device("cpu"))
+    assert isinstance(pile, ModelPile)
+    assert pile.num == 5
+    assert pile.content()["model"] == pile.model.content_hash()
+
+
+def test_nothing_there(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"There is no file or folder .*nowhere"):
+        run(tmp_path / "nowhere", data)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_images": 1}, "num_images is 1; it must be 2 or more"),
+        ({"num_data": 0}, "num_data is 0"),
+        ({"batch": 0}, "batch is 0; it must be 1 or more"),
+    ],
+)
+def test_config_checks_itself(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        MeasureConfig(images="a", data="b", **options)
+
+
+def test_unknown_metric_fails_before_anything_is_read() -> None:
+    with pytest.raises(UsageError, match="Unknown metric 'fdi'"):
+        run(Path("nowhere"), Path("nowhere"), metrics=("fdi",))

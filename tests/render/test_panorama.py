@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgkit.checkpoint import save
+from sgkit.cli.app import main
+from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.errors import UsageError
+from sgkit.latents.sources import DrawSettings
+from sgkit.latents.spaces import Latents, save_latents
+from sgkit.model import Model, build
+from sgkit.render.panorama import WeaveSettings, panorama, panorama_file
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    config = ModelConfig(
+        image_size=(16, 16),
+        z_dim=8,
+        w_dim=8,
+        mapping=MappingConfig(num_layers=2),
+        synthesis=SynthesisConfig(channel_base=128, channel_max=8),
+        discriminator=DiscriminatorConfig(channel_base=128, channel_max=8),
+    )
+    return build(config, seed=3)
+
+
+@pytest.fixture(scope="module")
+def file(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save(model, path)
+    return path
+
+
+def test_seeds_and_latent_files_stand_in_the_order_given(model: Model, tmp_path: Path) -> None:
+    ws = model.map(model.sample_z([7]))
+    save_latents(Latents(space="w+", values={"w": ws}, names=("face",)), tmp_path / "a.npz")
+    woven = panorama(model, [3, tmp_path / "a.npz", 5])
+    assert woven.image.shape == (16, 48, 3)
+    assert woven.names == ("seed0003", "face", "seed0005")
+    assert woven.joins == (16, 32)
+    assert woven.num_branches == 2
+    np.testing.assert_allclose(woven.image, panorama(model, [3, 7, 5]).image, atol=1)
+
+
+def test_psi_0_makes_every_part_alike(model: Model) -> None:
+    settings = DrawSettings(truncation_psi=0.0, noise="none")
+    assert np.array_equal(panorama(model, [0, 1, 2], settings).image, panorama(model, [3, 4, 5], settings).image)
+
+
+def test_smoothing_brings_neighbours_together_and_keeps_unit_variance(model: Model) -> None:
+    plain, alike = (panorama(model, range(6), weaving=WeaveSettings(smoothing=s, is_ring=True)).image for s in (0, 50))
+    parts = [image.reshape(16, 6, 16, 3).astype(float) for image in (plain, alike)]
+    apart = [np.abs(part[:, 1:] - part[:, :-1]).mean() for part in parts]
+    assert apart[1] < apart[0] / 2
+    latents = Latents(space="w", values={"w": torch.zeros(2, 8)})
+    with pytest.raises(UsageError, match="averages neighbouring z"):
+        panorama(model, [latents], weaving=WeaveSettings(smoothing=1))
+
+
+def test_random_noise_is_a_function_of_its_seed(model: Model) -> None:
+    for parameter in (p for n, p in model.generator.named_parameters() if n.endswith("noise_strength")):
+        parameter.fill_(0.5)
+    settings = DrawSettings(noise="random")
+    first, again, other = (
+        panorama(model, [0, 1], settings, WeaveSettings(noise_seed=seed)).image for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
+    result = panorama_file(model, [1, 2], tmp_path / "new" / "wide.png", weaving=WeaveSettings(is_ring=True))
+    with Image.open(result.file) as picture:
+        assert picture.size == (32, 16) == (result.width, result.height)
+        assert json.loads(picture.text["sources"]) == ["seed0001", "seed0002"]  # type: ignore[attr-defined]
+        assert picture.text["model"] == model.content_hash() == result.model_hash  # type: ignore[attr-defined]
+    assert result.joins == (16, 32)
+    assert result.seams is not None
+    assert result.seam_ratio == result.seams.ratio > 0
+    with pytest.raises(UsageError, match=r"does not end in \.png"):
+        panorama_file(model, [1], tmp_path / "wide.jpg")
+
+
+def test_the_command_weaves_any_width(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "wide.png"
+    assert main(["panorama", str(file), "--seeds", "0-6", "--width", "90", "--psi", "0.7", "--out", str(out)]) == 0
+    assert "90x16, 7 images in" in capsys.readouterr().out
+    with Image.open(out) as picture:
+        assert picture.size == (90, 16)
+
+
+def test_the_command_reports_as_json(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tall.png"
+    assert main(["panorama", str(file), "--vertical", "--height", "70", "--json", "--out", str(out)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["width"], report["height"]) == (16, 70)
+    assert report["styles"] == [f"seed000{index}" for index in range(5)]
+    assert report["joins"] == [14, 29, 43, 58]
+    assert report["num_branches"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--wrap", "--width", "90"], "Nearest: 88 or 92"),
+        (["--height", "90"], "--height has no effect here: the model fixes it"),
+        (["--vertical", "--width", "90"], "whose length is --height"),
+        (["--overlap", "2"], "--overlap"),
+        (["--latent", "missing.npz"], "There is no latent file"),
+        (["--class", "3"], "unconditional: remove --class"),
+    ],
+)
+def test_the_command_says_what_cannot_be(
+    file: Path, tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["panorama", str(file), "--out", str(tmp_path / "x.png"), *options]) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sgkit.config import AliasFreeConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.edits import at_kind, centers, compose, joins, tile, weave
+from sgkit.errors import UsageError
+from sgkit.model import Branch, Model, SeededNoise, StoredNoise, build, walk
+from sgkit.render.weaving import layout, measure_seams, weave_styles
+
+
+def tiny(size: tuple[int, int] = (16, 16), **synthesis: object) -> Model:
+    config = ModelConfig(
+        image_size=size,
+        z_dim=8,
+        w_dim=8,
+        mapping=MappingConfig(num_layers=2),
+        synthesis=SynthesisConfig(channel_base=128, channel_max=8, **synthesis),  # type: ignore[arg-type]
+        discriminator=DiscriminatorConfig(channel_base=128, channel_max=8),
+    )
+    model = build(config, seed=3)
+    for name, parameter in model.generator.synthesis.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.fill_(0.3)
+    return model
+
+
+@pytest.fixture(scope="module", params=["skip", "resnet"])
+def model(request: pytest.FixtureRequest) -> Model:
+    return tiny(architecture=request.param)
+
+
+def styles_of(model: Model, count: int) -> dict[str, torch.Tensor]:
+    return model.styles(model.map(model.sample_z(range(count))))
+
+
+def one_branch_for_each_style(model: Model, count: int, cells: int, overlap: float) -> torch.Tensor:
+    """The straight way: every style in a branch of its own over the whole canvas, at N times the cost."""
+    styles, network = styles_of(model, count), model.generator.synthesis
+    branches = [Branch(network, {k: s[i : i + 1] for k, s in styles.items()}, StoredNoise()) for i in range(count)]
+
+    def weights(size: tuple[int, int]) -> list[torch.Tensor]:
+        found = joins(centers(size[1]), count, overlap=overlap)
+        return [((1 - found.mix) * (found.left == i) + found.mix * (found.right == i))[None, :] for i in range(count)]
+
+    widen = tile(cells, where=lambda spec: spec.name == "b4_conv1")
+    return walk(branches, edit=compose(widen, weave(weights, where=at_kind("conv", "rgb"))))[0].image
+
+
+@pytest.mark.parametrize(
+    ("count", "pixels", "overlap", "branches"),
+    [(5, 80, 0.5, 2), (4, 64, 0.0, 2), (4, 64, 1.0, 3), (3, 100, 0.7, 2), (5, 64, 0.6, 3), (8, 32, 0.5, 3)],
+)
+def test_few_branches_weave_what_a_branch_for_each_style_weaves(
+    model: Model, count: int, pixels: int, overlap: float, branches: int
+) -> None:
+    """Changing styles where nobody looks changes nothing."""
+    expected = one_branch_for_each_style(model, count, -(-pixels // 4), overlap)[..., :pixels]
+    woven = weave_styles(model, styles_of(model, count), pixels=pixels, overlap=overlap)
+    assert layout(model, count, pixels=pixels, overlap=overlap).num_branches == branches
+    torch.testing.assert_close(woven, expected, rtol=0, atol=1e-5)
+
+
+def test_deep_inside_its_part_a_style_looks_as_on_a_strip_of_its_own(model: Model) -> None:
+    woven = weave_styles(model, styles_of(model, 3), pixels=3 * 64)
+    for index in range(3):
+        alone = {name: style[index : index + 1] for name, style in styles_of(model, 3).items()}
+        plain = weave_styles(model, alone, pixels=3 * 64)
+        inside = slice(index * 64 + 32 - 4, index * 64 + 32 + 4)  # more than the receptive field from either ramp
+        torch.testing.assert_close(woven[..., inside], plain[..., inside], rtol=0, atol=1e-5)
+        assert not torch.allclose(woven, plain, atol=1e-2)
+
+
+def test_one_style_at_its_own_size_is_the_plain_picture(model: Model) -> None:
+    ws = model.map(model.sample_z([4]))
+    assert torch.equal(weave_styles(model, model.styles(ws)), model.synthesize(ws))
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_turning_the_styles_of_a_ring_turns_the_picture(model: Model, count: int, axis: str) -> None:
+    """Nothing marks where a ring closes: the closure is drawn like every other place."""
+    styles = styles_of(model, count)
+    turned = {name: style.roll(1, dims=0) for name, style in styles.items()}
+    ring = {"is_ring": True, "axis": axis, "noise": "none"}
+    picture, other = weave_styles(model, styles, **ring), weave_styles(model, turned, **ring)  # type: ignore[arg-type]
+    dimension = 3 if axis == "x" else 2
+    torch.testing.assert_close(picture.roll(16, dims=dimension), other, rtol=0, atol=1e-5)
+
+
+def test_noise_on_a_ring_meets_at_the_closure(model: Model) -> None:
+    styles = styles_of(model, 2)
+    silent = weave_styles(model, styles, is_ring=True, noise="none")
+    for noise in (StoredNoise(), SeededNoise((5,)), "random"):
+        image = weave_styles(model, styles, is_ring=True, noise=noise)  # type: ignore[arg-type]
+        assert image.shape == silent.shape
+        assert not torch.allclose(image, silent, atol=1e-3)
+
+
+def test_wider_strips_go_on_where_narrow_ones_end(model: Model) -> None:
+    """The same styles at the same width each: the left part of a longer strip is the shorter one's."""
+    short = weave_styles(model, styles_of(model, 3))
+    long = weave_styles(model, styles_of(model, 6))
+    torch.testing.assert_close(long[..., :24], short[..., :24], rtol=0, atol=1e-5)
+
+
+def test_any_length_is_cut_from_whole_cells(model: Model) -> None:
+    styles = styles_of(model, 2)
+    assert weave_styles(model, styles, pixels=37).shape == (1, 3, 16, 37)
+    assert torch.equal(weave_styles(model, styles, pixels=37), weave_styles(model, styles, pixels=40)[..., :37])
+
+
+def test_shapes_other_than_squares_are_woven_along_either_axis() -> None:
+    model = tiny((32, 48))
+    styles = styles_of(model, 3)
+    assert model.config.base == (4, 6)
+    assert weave_styles(model, styles).shape == (1, 3, 32, 144)
+    assert weave_styles(model, styles, axis="y").shape == (1, 3, 96, 48)
+    assert weave_styles(model, styles, is_ring=True, pixels=160).shape == (1, 3, 32, 160)
+
+
+@pytest.mark.parametrize(
+    "synthesis",
+    [
+        {"layer": "adain", "architecture": "orig", "resample_filter": (1, 2, 1)},
+        {"layer": "adain", "architecture": "orig", "input": "dense"},
+        {"layer": "pixel_norm", "architecture": "orig", "input": "dense", "use_noise": False},
+        {"layer": "self_modulated", "architecture": "orig", "input": "dense", "use_noise": False},
+    ],
+)
+def test_older_architectures_are_woven_too(synthesis: dict[str, object]) -> None:
+    """Their first layers may depend on the style, so each style brings its own beginning."""
+    model = tiny(**synthesis)
+    styles = styles_of(model, 3)
+    image = weave_styles(model, styles, is_ring=True)
+    assert image.shape == (1, 3, 16, 48)
+    again = weave_styles(model, {name: style[[0, 0, 2]] for name, style in styles.items()}, is_ring=True)
+    assert not torch.allclose(image[..., 20:28], again[..., 20:28], atol=1e-3)
+
+
+def test_what_cannot_be_woven_is_refused(model: Model) -> None:
+    styles = styles_of(model, 2)
+    with pytest.raises(UsageError, match=r"multiple of 4 pixels for this model; .* Nearest: 36 or 40"):
+        weave_styles(model, styles, pixels=38, is_ring=True)
+    with pytest.raises(UsageError, match="length is 0 pixels"):
+        weave_styles(model, styles, pixels=0)
+    alias_free = tiny(
+        layer="alias_free",
+        architecture="orig",
+        input="fourier",
+        use_noise=False,
+        alias_free=AliasFreeConfig(num_layers=4),
+    )
+    with pytest.raises(UsageError, match="not possible with StyleGAN3"):
+        layout(alias_free, 2)
+
+
+def test_a_hard_cut_is_measured_as_a_seam_and_a_smooth_picture_is_not() -> None:
+    smooth = torch.linspace(-0.5, 0.5, 64).expand(3, 8, 64)
+    found = measure_seams(smooth, [32])
+    assert found is not None
+    assert found.ratio == pytest.approx(1, rel=1e-3)
+    cut = torch.cat([smooth[..., :32], smooth[..., :32]], dim=2)
+    found = measure_seams(cut, [32])
+    assert found is not None
+    assert found.ratio == pytest.approx(31, rel=1e-2)
+    assert found.worst == found.at_joins
+    assert measure_seams(cut.transpose(1, 2), [32], axis="y") == found
+
+
+def test_a_ring_is_measured_over_its_closure() -> None:
+    rising = torch.linspace(-0.5, 0.5, 64).expand(3, 8, 64)
+    assert measure_seams(rising, []) is None
+    row = measure_seams(rising, [64])
+    ring = measure_seams(rising, [64], is_ring=True)
+    assert row is None
+    assert ring is not None
+    assert ring.ratio == pytest.approx(63, rel=1e-2)

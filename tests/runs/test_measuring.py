@@ -1,0 +1,123 @@
+"""Metrics in the loop, and the best snapshot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sgkit
+from sgkit.cli.app import main
+from sgkit.metrics.registry import METRICS
+from sgkit.runs.folder import RunFolder
+from sgkit.runs.measuring import Measuring
+from sgkit.runs.snapshots import measured
+
+pytestmark = pytest.mark.usefixtures("cheap_features")
+MEASURED = ["--metrics", "fd_effnet,kd_effnet", "--set", "metrics.num_images=12"]
+
+
+def test_metrics_change_nothing_else(
+    tmp_path: Path,
+    new_run: Callable[..., int],
+    log: Callable[[Path], list[dict[str, Any]]],
+    tensors: Callable[[Path], dict[str, torch.Tensor]],
+    store: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with_them, without = tmp_path / "with", tmp_path / "without"
+    assert new_run(with_them, "--kimg", "0.040", *MEASURED, "--every", "0.024kimg") == 0
+    assert new_run(without, "--kimg", "0.040", "--set", "train.snapshot_kimg=0.008") == 0
+    expected, got = tensors(without), tensors(with_them)
+    assert [key for key in expected if not torch.equal(expected[key], got[key])] == []
+
+    folder = RunFolder(with_them)
+    values = {snapshot.folder.name: measured(snapshot) for snapshot in folder.snapshots()}
+    due = {"000000.000", "000000.024", "000000.040"}  # each 24 images, and at both ends
+    assert {name for name, found in values.items() if found} == due
+    assert {line["images"] for line in log(with_them) if "fd_effnet" in line} == {0, 24, 40}
+    assert list(values["000000.024"]) == ["fd_effnet", "kd_effnet"]
+
+    capfd.readouterr()
+    model = str(folder.snapshot_at(24).model)
+    assert main(["metrics", model, "--data", str(store), "--num-images", "12", "--device", "cpu", "--json"]) == 0
+    again = {metric["name"]: metric["value"] for metric in json.loads(capfd.readouterr().out)["metrics"]}
+    assert again == pytest.approx(values["000000.024"], rel=1e-6)
+
+
+def test_the_best_snapshot_stays_and_stands_for_the_run(
+    tmp_path: Path,
+    new_run: Callable[..., int],
+    resume: Callable[..., int],
+    names: Callable[[Path], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marks = iter([9.0, 3.0, 5.0, 4.0, 7.0, 2.0])  # at 0, 16, 32 ... images
+    recipe = METRICS["fd_effnet"]
+    monkeypatch.setattr(Measuring, "of", lambda self, model: [recipe.value(*_sides(next(marks)))])
+    run = tmp_path / "run"
+    assert new_run(run, "--kimg", "0.064", "--metrics", "fd_effnet", "--keep", "2") == 0
+    assert names(run) == ["000000.016", "000000.048", "000000.064"]
+    best = json.loads((run / "best.json").read_text())
+    assert best == {"snapshot": "000000.016", "metric": "fd_effnet", "value": pytest.approx(3.0), "kimg": 0.016}
+    assert sgkit.load(run).info.kimg == 0.016
+    assert resume(run, "--kimg", "0.080") == 0
+    assert names(run) == ["000000.064", "000000.080"]
+    assert sgkit.load(run).info.kimg == 0.08
+    (run / "best.json").write_text('{"snapshot": "000000.099"}')
+    assert sgkit.load(run).info.kimg == 0.08  # the newest, where the best is gone
+
+
+def _sides(value: float) -> tuple[Any, Any]:
+    from sgkit.metrics.summary import FeatureSummary
+
+    sides = []
+    for shift in (0.0, value**0.5):
+        side = FeatureSummary(1, ["gaussian"])
+        side.update(torch.tensor([[shift - 1.0], [shift + 1.0]]))
+        sides.append(side)
+    return sides[0], sides[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metrics", "fd_efnet"], "Unknown metric 'fd_efnet'. Did you mean 'fd_effnet'?"),
+        (["--metrics", "fd_effnet", "--every", "often"], "Not a number of thousand images: 'often'."),
+        (
+            ["--metrics", "fd_effnet", "--set", "metrics.num_images=1"],
+            "num_images is 1; it must be 2 or more",
+        ),
+    ],
+)
+def test_mistakes_are_found_before_anything_begins(
+    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert new_run(tmp_path / "run", *options) == 2
+    assert message in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cache_that_cannot_be_written_loses_nothing(
+    store: Path,
+    tmp_path: Path,
+    new_run: Callable[..., int],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    assert new_run(run, "--kimg", "0.008", *MEASURED) == 0
+    sentence = f"The statistics of the data could not be kept in {tmp_path / 'cache' / 'statistics'}: "
+    assert capfd.readouterr().err.count(sentence) == 1
+    assert list(measured(RunFolder(run).snapshots()[-1])) == ["fd_effnet", "kd_effnet"]
+    command = ["metrics", str(run), "--data", str(store), "--num-images", "12", "--device", "cpu"]
+    assert main(command) == 0
+    said = capfd.readouterr()
+    assert "fd_effnet" in said.out
+    assert sentence in said.err

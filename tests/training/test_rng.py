@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import torch
+
+from sgkit.training.rng import Draws
+
+CPU = torch.device("cpu")
+DRAWS = Draws(seed=3, device=CPU)
+
+
+def test_draws_hang_on_seed_purpose_and_number_only() -> None:
+    whole = DRAWS.normal("g.z", range(10, 16), [4])
+    assert torch.equal(
+        torch.cat([DRAWS.normal("g.z", range(10, 12), [4]), DRAWS.normal("g.z", [12, 13, 14, 15], [4])]), whole
+    )
+    assert not torch.isclose(DRAWS.normal("d.z", range(10, 16), [4]), whole).any()
+    assert not torch.isclose(Draws(seed=4, device=CPU).normal("g.z", range(10, 16), [4]), whole).any()
+    assert len(whole.unique()) == 24
+
+
+def test_draws_leave_the_global_state_alone_and_ignore_it() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = DRAWS.uniform("g.mixing", [5], [2])
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(DRAWS.uniform("g.mixing", [5], [2]), first)
+
+
+def test_distributions() -> None:
+    normal = DRAWS.pixel_normal("pl.direction", range(4), [3, 32, 32])
+    assert normal.shape == (4, 3, 32, 32)
+    assert abs(normal.mean().item()) < 0.03
+    assert abs(normal.std().item() - 1) < 0.03
+    uniform = DRAWS.uniform("x", range(2000), [1])
+    assert 0 <= uniform.min() < 0.01
+    assert 0.99 < uniform.max() < 1
