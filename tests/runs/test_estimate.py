@@ -13,7 +13,7 @@ from sgkit.cli.app import main
 from sgkit.config import ModelConfig
 from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
-from sgkit.runs import planning
+from sgkit.runs import estimate
 from sgkit.runs.estimate import bounded
 from sgkit.runs.folder import RunConfig, RunFolder
 from sgkit.runs.probe import Cost
@@ -38,7 +38,7 @@ COST = Cost(gib=1.0, gib_per_image=0.25, seconds_per_image=0.01, batch=8)
 
 @pytest.fixture
 def known_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "measure_cost", lambda model, train, **options: COST)
+    monkeypatch.setattr(estimate, "measure_cost", lambda model, train, **options: COST)
 
 
 @pytest.mark.usefixtures("known_cost")
