@@ -9,8 +9,7 @@ import torch
 
 import sgkit
 from sgkit.errors import CheckpointWarning, SgkitError
-
-from .foreign_files import FIXTURES, ROWS, ema, markdown, nvidia_modules, nvidia_state_dicts
+from tests.checkpoint.foreign_files import FIXTURES, ROWS, ema, markdown, nvidia_modules, nvidia_state_dicts
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 

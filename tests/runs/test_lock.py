@@ -73,10 +73,10 @@ def test_a_folder_that_cannot_be_written_is_named(
         run.parent.write_text("")
     else:
 
-        def refuse(*args: object) -> int:
+        def refuse(*args: object, timeout: float) -> None:
             raise PermissionError(13, "Permission denied", str(run))
 
-        monkeypatch.setattr("sgkit.runtime.locks._open_locked", refuse)  # tests may run as root, whom no mode stops
+        monkeypatch.setattr("sgkit.runtime.locks.FileLock.acquire", refuse)  # tests may run as root, whom no mode stops
     assert new_run(run, "--kimg", "0.008") == 1
     said = capfd.readouterr().err
     assert f"Cannot write to the run folder {run}: " in said
