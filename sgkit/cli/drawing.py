@@ -192,7 +192,7 @@ def draw_settings(
             of w, w+ or s.
     """
     from sgkit.latents.sources import DrawSettings, read_origins
-    from sgkit.training.precision import drawing_precision
+    from sgkit.model.precision import drawing_precision
 
     sources = list(sources)
     is_read = any(isinstance(source, Path) for source in sources)

@@ -79,8 +79,8 @@ def project(
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     import sgkit
     from sgkit.inversion import ProjectSettings, project_files
+    from sgkit.model.precision import drawing_precision
     from sgkit.runtime.device import resolve_device
-    from sgkit.training.precision import drawing_precision
 
     settings = ProjectSettings(
         space=space,

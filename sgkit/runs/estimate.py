@@ -10,6 +10,7 @@ from typing import Any
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
+from sgkit.model.precision import run_precision
 from sgkit.runs.configure import Request, configured
 from sgkit.runs.folder import RunConfig, RunFolder
 from sgkit.runs.probe import Cost, measure_cost
@@ -21,7 +22,6 @@ from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.training.fakes import mixes_batch
 from sgkit.training.loop import share
-from sgkit.training.precision import run_precision
 from sgkit.training.schedules import stages
 
 _BYTES = 4

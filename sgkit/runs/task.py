@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sgkit.errors import SgkitError
+from sgkit.model.precision import run_precision
 from sgkit.runs.configure import Request, configured, is_restarted
 from sgkit.runs.estimate import bounded
 from sgkit.runs.folder import RunFolder
@@ -17,7 +18,6 @@ from sgkit.runs.run import Run
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
-from sgkit.training.precision import run_precision
 
 
 def train(

@@ -14,9 +14,9 @@ from typing import Literal
 import torch
 
 import sgkit
+from sgkit.model.precision import Choice, known_choices
 from sgkit.runtime.device import describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
-from sgkit.training.precision import Choice, known_choices
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
 PACKAGES = ("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "filelock", "tensorboard", "typer", "rich")

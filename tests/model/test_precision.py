@@ -11,10 +11,10 @@ import torch
 
 from sgkit.config import ModelConfig
 from sgkit.config.presets import PRESETS, preset
+from sgkit.model import precision
+from sgkit.model.precision import drawing_precision, known_choices, training_precision
 from sgkit.runtime import precision as runtime_precision
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.training import precision
-from sgkit.training.precision import drawing_precision, known_choices, training_precision
 
 CPU = torch.device("cpu")
 MODEL = preset("stylegan2-32").model
