@@ -212,7 +212,7 @@ def prepare(
     given = {name: value for name, value in locals().items() if name != "context"}
     _check_size(size, crop, any_size)
     _refuse_idle(given, Given(context))
-    from sgkit.store.plan import PrepareOptions
+    from sgkit.store.preparing.plan import PrepareOptions
     from sgkit.tasks import prepare as task
 
     names = set(PrepareOptions.__dataclass_fields__) & given.keys()
@@ -297,8 +297,8 @@ def _show(result: PrepareResult) -> None:
         missing = ", ".join(map(str, result.missing_parts))
         report.note(f"This part is done. The header is written when parts {missing} are.")
         return
+    from sgkit.store.images.process import CHANGES
     from sgkit.store.overview import counted, image_facts, label_facts
-    from sgkit.store.process import CHANGES
 
     listed = f", see {result.path / 'report.jsonl'}" if header.skipped or header.unused else ""
     report.facts(

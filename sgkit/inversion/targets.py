@@ -17,14 +17,14 @@ from sgkit.render.pictures import Pixels
 from sgkit.runtime.limits import read_file
 from sgkit.runtime.several import several
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.crops import crop_boxes, cut, parse_crop
-from sgkit.store.deep import FULL_BITS, is_deep
-from sgkit.store.encoding import pixel_hash
-from sgkit.store.images import Payload, decode_image, open_picture
+from sgkit.store.images.crops import crop_boxes, cut, parse_crop
+from sgkit.store.images.decoding import Payload, decode_image, open_picture
+from sgkit.store.images.depth import FULL_BITS, is_deep
+from sgkit.store.images.encoding import pixel_hash
 from sgkit.store.names import is_image_name
-from sgkit.store.ranges import find_range
 from sgkit.store.sources import Item, Reader, open_source
-from sgkit.store.sources.files import FilesSource
+from sgkit.store.sources.bit_depth import find_range
+from sgkit.store.sources.folders import FilesSource
 
 MAX_PIXELS = 178_956_970
 """Pictures with more pixels are refused as decompression bombs; Pillow's own limit, twice."""

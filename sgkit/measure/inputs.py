@@ -23,12 +23,12 @@ from sgkit.render.pictures import to_pixels
 from sgkit.runtime.sniff import COMPRESSED, IMAGES, sniff
 from sgkit.store import StoreDataset, iterate
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.deep import FULL_BITS
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, size_text
-from sgkit.store.images import Payload, open_picture
-from sgkit.store.process import ImageOptions, pixels_of
-from sgkit.store.ranges import find_range
+from sgkit.store.images.decoding import Payload, open_picture
+from sgkit.store.images.depth import FULL_BITS
+from sgkit.store.images.process import ImageOptions, pixels_of
 from sgkit.store.sources import open_source
+from sgkit.store.sources.bit_depth import find_range
 
 SUBSET_SEED = 0
 MOST_SIZES = 20

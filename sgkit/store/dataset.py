@@ -19,12 +19,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from sgkit.errors import InputError, UsageError
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.encoding import halved
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, Header, size_text
-from sgkit.store.process import ImageOptions, pixels_of
-from sgkit.store.ranges import find_range
+from sgkit.store.images.encoding import halved
+from sgkit.store.images.process import ImageOptions, pixels_of
 from sgkit.store.records import StoreReader
 from sgkit.store.sources import open_source
+from sgkit.store.sources.bit_depth import find_range
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sgkit.errors import InputError
 from sgkit.runtime.files import fault_of_writing
-from sgkit.store.encoding import encode
+from sgkit.store.images.encoding import encode
 from sgkit.store.records import StoreReader
 
 _SUFFIX = {"png": ".png", "webp": ".webp", "jpeg": ".jpg", "raw": ".png"}

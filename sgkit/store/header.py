@@ -94,7 +94,7 @@ class PartInfo(Config):
     per_source: tuple[tuple[int, int], ...] = ()
     """(images, files left out) of each source."""
     changed: dict[str, int] = field(default_factory=dict)
-    """Change, as in :data:`sgkit.store.process.CHANGES` -> number of images that lost or gained something by it."""
+    """A key of :data:`sgkit.store.images.process.CHANGES` -> number of images it was done to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class Header(Config):
     unused: dict[str, int] = field(default_factory=dict)
     """Reason -> number of files of the sources that are not images, and were not looked at."""
     changed: dict[str, int] = field(default_factory=dict)
-    """Change, as in :data:`sgkit.store.process.CHANGES` -> number of images that lost or gained something by it."""
+    """A key of :data:`sgkit.store.images.process.CHANGES` -> number of images it was done to."""
     repeated: int = 0
     """Images with the same pixels as an earlier one."""
     label_counts: tuple[int, ...] = ()

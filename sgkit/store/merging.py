@@ -10,7 +10,7 @@ import numpy as np
 import sgkit
 from sgkit.errors import InputError
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo, size_text
-from sgkit.store.plan import add_up, read_parts
+from sgkit.store.preparing.plan import add_up, read_parts
 from sgkit.store.records import PartWriter, Record, StoreReader, label_bytes
 
 BATCH = 256

@@ -22,8 +22,8 @@ import numpy as np
 
 from sgkit.errors import StoreError
 from sgkit.runtime.files import fault_of_writing
-from sgkit.store.encoding import decode
 from sgkit.store.header import Header, LabelSchema, read_header, size_text
+from sgkit.store.images.encoding import decode
 from sgkit.store.lmdb_file import LmdbFile
 
 STATE_KEY = b"!state"

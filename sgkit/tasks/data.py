@@ -16,9 +16,9 @@ from PIL import Image
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
 from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
-from sgkit.store.encoding import pixel_hash, pyramid
 from sgkit.store.exports import EXPORTS
 from sgkit.store.header import HEADER_NAME, REPORT_NAME, Header
+from sgkit.store.images.encoding import pixel_hash, pyramid
 from sgkit.store.merging import combine_labels, copy_records, merged_header
 from sgkit.store.records import StoreReader
 

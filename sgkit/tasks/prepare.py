@@ -12,13 +12,13 @@ from typing import Literal
 
 from sgkit.errors import ConfigError, StoreError, UsageError
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
-from sgkit.store.build import BuildState, PartJob, build_part
 from sgkit.store.header import Header, PartInfo
-from sgkit.store.lock import exclusive
-from sgkit.store.parts import StoreFiles, parse_part
-from sgkit.store.plan import PrepareOptions, make_plan
-from sgkit.store.selection import parse_split, share
-from sgkit.store.workers import num_cores
+from sgkit.store.preparing.build import BuildState, PartJob, build_part
+from sgkit.store.preparing.lock import exclusive
+from sgkit.store.preparing.parts import StoreFiles, parse_part
+from sgkit.store.preparing.plan import PrepareOptions, make_plan
+from sgkit.store.preparing.selection import parse_split, share
+from sgkit.store.preparing.workers import num_cores
 
 PROGRESS_SECONDS = 0.1
 

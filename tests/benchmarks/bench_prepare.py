@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sgkit.store.encoding import PNG_SETTINGS
+from sgkit.store.images.encoding import PNG_SETTINGS
 
 if TYPE_CHECKING:
     from sgkit.store import Batch
@@ -239,15 +239,15 @@ def _images_per_second(stream: Iterator[Batch], count: int) -> float:
 
 
 def _shrink(picture: tuple[int, int], *, size: tuple[int, int], margin: float) -> float:
-    from sgkit.store.crops import crop_boxes, parse_crop, shrink_fraction
+    from sgkit.store.images.crops import crop_boxes, parse_crop, shrink_fraction
 
     return shrink_fraction(crop_boxes(parse_crop("center"), picture, size), size, margin=margin)
 
 
 def bench_decoding(options: argparse.Namespace) -> None:
     """What scaled decoding of large JPEGs changes: the difference to full decoding, in grey levels."""
-    from sgkit.store.crops import crop_boxes, cut, parse_crop
-    from sgkit.store.images import decode_image, open_picture
+    from sgkit.store.images.crops import crop_boxes, cut, parse_crop
+    from sgkit.store.images.decoding import decode_image, open_picture
 
     with tempfile.TemporaryDirectory() as name:
         path = options.images

@@ -28,7 +28,7 @@ from sgkit.metrics.summary import FeatureSummary
 from sgkit.model import ModelInfo, build
 from sgkit.runs.folder import RunConfig, RunFolder
 from sgkit.runs.logs import read_log
-from sgkit.store.faces import make_landmarker
+from sgkit.store.images.faces import make_landmarker
 from sgkit.tasks.data import info as store_info
 from sgkit.tasks.data import verify
 from sgkit.tasks.info import info

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import sgkit.store.build as build
+import sgkit.store.preparing.build as build
 from sgkit.errors import ConfigError, InputError, SgkitError, StoreError, UsageError
 from sgkit.runtime.progress import Progress
 from sgkit.store import StoreDataset, StoreReader, landscape, read_header
 from sgkit.store.landscapes.sample import SEASONS
-from sgkit.store.parts import StoreFiles
+from sgkit.store.preparing.parts import StoreFiles
 from sgkit.store.records import PartWriter
 from sgkit.tasks.data import diff, verify
 from sgkit.tasks.prepare import PrepareInterruptedError, PrepareOptions, prepare, prepare_split
@@ -210,7 +210,7 @@ def test_killed_anywhere_and_run_again_the_store_has_the_same_bytes(
 
 SCRIPT = """
 import os, signal, sys
-import sgkit.store.build as build
+import sgkit.store.preparing.build as build
 import sgkit.store.records as records
 build.COMMIT_ITEMS = 5
 put_all, calls = records._put_all, 0
@@ -242,7 +242,7 @@ def test_sigkill_within_a_transaction_with_workers_leaves_a_store_that_goes_on(p
 
 FULL = """
 import resource, sys
-import sgkit.store.build as build
+import sgkit.store.preparing.build as build
 from sgkit.errors import StoreError
 from sgkit.tasks.prepare import PrepareOptions, prepare
 build.COMMIT_ITEMS = 5

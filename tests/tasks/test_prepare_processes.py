@@ -17,8 +17,8 @@ from PIL import Image
 from sgkit.errors import StoreError
 from sgkit.store import StoreReader, read_header
 from sgkit.store.header import PLAN_NAME
-from sgkit.store.parts import StoreFiles
-from sgkit.store.plan import make_plan
+from sgkit.store.preparing.parts import StoreFiles
+from sgkit.store.preparing.plan import make_plan
 from sgkit.tasks.data import diff, verify
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
@@ -81,7 +81,7 @@ def test_of_processes_that_finish_a_store_at_once_one_says_so(straight: Path) ->
 SLOW = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
-import sgkit.store.build as build
+import sgkit.store.preparing.build as build
 from sgkit.cli.app import main
 build.COMMIT_ITEMS = 5
 process_chunk = build._process_chunk
@@ -119,7 +119,7 @@ def test_sigkill_at_several_moments_and_a_last_run_give_the_same_bytes(
         assert process.returncode == -signal.SIGKILL
         with pytest.raises(StoreError, match="unfinished"):
             read_header(store)
-    monkeypatch.setattr("sgkit.store.build.COMMIT_ITEMS", 5)
+    monkeypatch.setattr("sgkit.store.preparing.build.COMMIT_ITEMS", 5)
     prepare(pictures, store, options=OPTIONS)
     prepare(pictures, tmp_path / "straight", options=OPTIONS)
     assert bytes_of(store) == bytes_of(tmp_path / "straight")

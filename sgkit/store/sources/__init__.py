@@ -15,7 +15,7 @@ from sgkit.store.sources.archives import TarSource
 from sgkit.store.sources.arrays import CifarSource, MnistSource, cifar_members, mnist_files
 from sgkit.store.sources.base import Item, Label, Reader, Source, Unused
 from sgkit.store.sources.databases import StoreSource, lmdb_source
-from sgkit.store.sources.files import FilesSource, FolderSource, ListSource, ZipSource
+from sgkit.store.sources.folders import FilesSource, FolderSource, ListSource, ZipSource
 from sgkit.store.sources.listing import described, walk
 from sgkit.store.sources.samples import SampleSource
 from sgkit.store.sources.tables import TableSource, table_files

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from sgkit.errors import InputError
 from sgkit.runtime.limits import check_size, limit_of, open_regular, read_stream
 from sgkit.runtime.sniff import START
-from sgkit.store.label_files import LabelFile
+from sgkit.store.labels.files import LabelFile
 from sgkit.store.names import has_image_suffix
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import DATASET_JSON, label_files_of, sort_files

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from sgkit.store.header import LabelSchema
-from sgkit.store.images import Payload
-from sgkit.store.label_files import LabelFile
+from sgkit.store.images.decoding import Payload
+from sgkit.store.labels.files import LabelFile
 
 Label = int | tuple[float, ...] | None
 """A class index, the numbers of a multi-label or float label, or none."""

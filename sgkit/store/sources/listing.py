@@ -10,7 +10,7 @@ from pathlib import Path
 from sgkit.errors import InputError
 from sgkit.runtime.limits import open_regular, parse_json
 from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
-from sgkit.store.label_files import LabelFile, LabelRow, parse_labels_json
+from sgkit.store.labels.files import LabelFile, LabelRow, parse_labels_json
 from sgkit.store.names import has_image_suffix, skip_reason
 from sgkit.store.sources.base import Unused
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from sgkit.errors import ConfigError, InputError, did_you_mean
 from sgkit.runtime.limits import NotAFileError, TooLargeError, parse_json, read_file, resolve_inside
-from sgkit.store.label_files import LabelFile, LabelRow
+from sgkit.store.labels.files import LabelFile, LabelRow
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.columns import open_table, pyarrow, values
 

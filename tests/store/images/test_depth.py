@@ -15,9 +15,9 @@ from PIL import Image
 
 from sgkit.store import StoreReader, open_images
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.images import decode_image, open_picture
-from sgkit.store.ranges import find_range
+from sgkit.store.images.decoding import decode_image, open_picture
 from sgkit.store.sources import open_source
+from sgkit.store.sources.bit_depth import find_range
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
 Pixels = np.ndarray

@@ -19,7 +19,7 @@ from PIL import Image
 from sgkit.errors import InputError, MissingDependencyError
 from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.label_files import read_label_file
+from sgkit.store.labels.files import read_label_file
 from sgkit.store.names import file_key, find_by_name
 
 OVERSAMPLING = 4

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sgkit.errors import ConfigError, StoreError, did_you_mean
 from sgkit.store.header import ENCODINGS
-from sgkit.store.images import MODE_OF_CHANNELS
+from sgkit.store.images.decoding import MODE_OF_CHANNELS
 
 PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 """Runs only, no search for repeats: five times as fast as Pillow's own settings, and 2% larger on photographs."""

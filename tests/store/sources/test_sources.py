@@ -16,8 +16,8 @@ from PIL import Image
 from sgkit.errors import ConfigError, InputError, StoreError, UsageError
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import LabelSchema
-from sgkit.store.labels import Labeller, make_labeller
 from sgkit.store.landscapes.sample import hour_name
+from sgkit.store.preparing.labelling import Labeller, make_labeller
 from sgkit.store.sources import Item, Label, Source, open_source
 from tests.unpickle import pickles as p
 

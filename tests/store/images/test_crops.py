@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from PIL import Image
 
 from sgkit.errors import ConfigError
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.crops import CROPS, crop_boxes, cut, output_size, parse_crop, shrink_fraction
+from sgkit.store.images.crops import CROPS, crop_boxes, cut, output_size, parse_crop, shrink_fraction
 
 sides = st.integers(1, 400)
 sizes = st.tuples(sides, sides)
@@ -116,3 +118,7 @@ def test_transparent_colours_do_not_bleed() -> None:
 def test_scaled_decoding_leaves_a_margin() -> None:
     assert shrink_fraction([(0, 0, 800, 800)], (100, 100), margin=2.0) == 0.25
     assert shrink_fraction([(0, 0, 100, 100)], (100, 100), margin=2.0) == 1.0
+
+
+def test_random_boxes_follow_a_name_that_is_not_utf8() -> None:
+    assert crop_boxes(parse_crop("random:2"), (40, 30), (8, 8), key=os.fsdecode(b"caf\xe9.png"))

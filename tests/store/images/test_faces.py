@@ -13,7 +13,7 @@ from PIL import Image
 from sgkit.errors import InputError, MissingDependencyError
 from sgkit.store import StoreReader
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.faces import DlibLandmarker, Face, FileLandmarker, cut_face, face_quad
+from sgkit.store.images.faces import DlibLandmarker, Face, FileLandmarker, cut_face, face_quad
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
 FACE = Face((40.0, 50.0), (70.0, 48.0), (45.0, 85.0), (66.0, 84.0))

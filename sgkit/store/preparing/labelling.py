@@ -10,8 +10,8 @@ from sgkit.errors import ConfigError, InputError, UsageError, did_you_mean
 from sgkit.runtime.limits import read_file
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import LabelSchema
-from sgkit.store.label_files import parse_label_file
-from sgkit.store.label_values import KINDS, LabelTable, read_values
+from sgkit.store.labels.files import parse_label_file
+from sgkit.store.labels.values import KINDS, LabelTable, read_values
 from sgkit.store.names import file_key, match_names
 from sgkit.store.sources import Item, Label, Source
 from sgkit.text import printable

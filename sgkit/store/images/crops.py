@@ -136,7 +136,7 @@ def _tile_boxes(picture: tuple[int, int], size: tuple[int, int], side: int) -> l
 
 def _random_boxes(picture: tuple[int, int], size: tuple[int, int], number: int, key: str, seed: int) -> list[Box]:
     """Places anywhere; scales from the largest that fits down to half of it, but never magnified more than need be."""
-    digest = hashlib.blake2b(f"{seed}\n{key}".encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(f"{seed}\n{key}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
     draw = np.random.RandomState(np.frombuffer(digest, np.uint32)).random_sample
     largest = min(picture[0] / size[1], picture[1] / size[0])
     smallest = min(largest, max(1.0, largest / 2))

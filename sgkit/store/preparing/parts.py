@@ -13,7 +13,7 @@ from sgkit.errors import ConfigError, InputError, StoreError, UsageError
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, REPORT_NAME, Header, PartInfo, read_header
-from sgkit.store.plan import PreparePlan, check_same
+from sgkit.store.preparing.plan import PreparePlan, check_same
 
 
 def parse_part(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sgkit.errors import StoreError
-from sgkit.store.workers import map_in_order, num_cores
+from sgkit.store.preparing.workers import map_in_order, num_cores
 
 
 def add(setup: int, chunk: int) -> int:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from sgkit.errors import ConfigError, InputError, did_you_mean
 from sgkit.store.header import LabelSchema
-from sgkit.store.label_files import LabelFile, LabelRow
-from sgkit.store.label_numbers import as_number, is_number, is_rounded, parse_number, require_finite
+from sgkit.store.labels.files import LabelFile, LabelRow
+from sgkit.store.labels.numbers import as_number, is_number, is_rounded, parse_number, require_finite
 from sgkit.store.names import file_key
 
 Label = int | tuple[float, ...]

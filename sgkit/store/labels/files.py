@@ -1,6 +1,6 @@
 """Files of labels as rows: CSV in the shapes that spreadsheets write, columns separated by spaces, JSON, JSON lines.
 
-Only the form is read here; what the values mean is decided in :mod:`sgkit.store.label_values`.
+Only the form is read here; what the values mean is decided in :mod:`sgkit.store.labels.values`.
 """
 
 from __future__ import annotations

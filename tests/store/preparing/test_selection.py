@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgkit.errors import ConfigError
-from sgkit.store.selection import Candidates, choose, parse_split, share
+from sgkit.store.preparing.selection import Candidates, choose, parse_split, share
 from sgkit.store.sources import Source, open_source
 
 SPLIT = "train=0.6,val=0.3,test=0.1"

@@ -12,13 +12,13 @@ from PIL import Image
 from sgkit.config import Config
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
-from sgkit.store.deep import FULL_BITS, SMALLEST_BITS
-from sgkit.store.duplicates import perceptual_hash
-from sgkit.store.encoding import check_encoding, encode, pixel_hash, pyramid
-from sgkit.store.faces import Landmarker, cut_face, face_side
 from sgkit.store.header import check_image_size, image_sizes, size_text
-from sgkit.store.images import Payload, decode_image, has_frames, is_flattened, open_picture
+from sgkit.store.images.crops import FILTERS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
+from sgkit.store.images.decoding import Payload, decode_image, has_frames, is_flattened, open_picture
+from sgkit.store.images.depth import FULL_BITS, SMALLEST_BITS
+from sgkit.store.images.duplicates import perceptual_hash
+from sgkit.store.images.encoding import check_encoding, encode, pixel_hash, pyramid
+from sgkit.store.images.faces import Landmarker, cut_face, face_side
 
 ENLARGED, FIRST_FRAME, FLATTENED = "enlarged", "first of several frames", "laid on the background"
 CHANGES = {

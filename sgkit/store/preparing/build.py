@@ -18,15 +18,15 @@ from sgkit.errors import InputError, StoreError
 from sgkit.runtime.files import fault_of_writing
 from sgkit.runtime.limits import TooLargeError
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.duplicates import DuplicateFinder
-from sgkit.store.faces import Landmarker, make_landmarker
 from sgkit.store.header import PartInfo
-from sgkit.store.plan import PreparePlan
-from sgkit.store.process import ImageOptions, ProcessedImage, process
+from sgkit.store.images.duplicates import DuplicateFinder
+from sgkit.store.images.faces import Landmarker, make_landmarker
+from sgkit.store.images.process import ImageOptions, ProcessedImage, process
+from sgkit.store.preparing.plan import PreparePlan
+from sgkit.store.preparing.selection import Candidates
+from sgkit.store.preparing.workers import map_in_order
 from sgkit.store.records import PartWriter, Record, label_bytes
-from sgkit.store.selection import Candidates
 from sgkit.store.sources import Item, Reader
-from sgkit.store.workers import map_in_order
 
 COMMIT_BYTES = 16 << 20
 COMMIT_ITEMS = 1024

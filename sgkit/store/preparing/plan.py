@@ -18,12 +18,12 @@ from sgkit.config import base_size_of
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
 from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo
-from sgkit.store.labels import Labeller, make_labeller
-from sgkit.store.process import ImageOptions
-from sgkit.store.ranges import SampleRange, find_range
+from sgkit.store.images.process import ImageOptions
+from sgkit.store.preparing.labelling import Labeller, make_labeller
+from sgkit.store.preparing.selection import Candidates, choose, parse_split
 from sgkit.store.records import PartWriter
-from sgkit.store.selection import Candidates, choose, parse_split
 from sgkit.store.sources import Source, open_sources
+from sgkit.store.sources.bit_depth import SampleRange, find_range
 from sgkit.store.sources.listing import tables_among
 from sgkit.text import printable
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, features
 
 from sgkit.store.bad_images import NEEDS_HEIF, REASONS, BadImageError
-from sgkit.store.images import decode_image, jpeg_precision, open_picture
+from sgkit.store.images.decoding import decode_image, jpeg_precision, open_picture
 
 MAX = 10_000
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sgkit.errors import InputError
 from sgkit.runtime.limits import read_file
 from sgkit.runtime.sniff import START
-from sgkit.store.label_files import LabelFile, decode_text
+from sgkit.store.labels.files import LabelFile, decode_text
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import file_start, label_files_of, sort_files, walk
 from sgkit.store.sources.zips import DAMAGED_ZIP, member_start, open_zip, read_member

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgkit.store import bands, images
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.images import FORMATS, decode_image, open_picture
-from tests.store.test_images import file_of, picture
+from sgkit.store.images import bands, decoding
+from sgkit.store.images.decoding import FORMATS, decode_image, open_picture
+from tests.store.images.test_decoding import file_of, picture
 
 MAX = 178_956_970
 
@@ -179,7 +179,7 @@ MEASURE = """
 import io, sys
 import numpy as np
 from PIL import Image
-from sgkit.store.images import decode_image, open_picture
+from sgkit.store.images.decoding import decode_image, open_picture
 
 def memory(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) / 1024
@@ -205,4 +205,4 @@ def test_decoding_takes_no_more_memory_for_each_pixel_than_is_said() -> None:
     taken = dict(line.rsplit(" ", 1) for line in answer.stdout.splitlines())
     assert len(taken) == 6
     slack = 4  # bytes per pixel of this small picture: bands and decoders' buffers
-    assert {mode: value for mode, value in taken.items() if float(value) > images.BYTES_PER_PIXEL + slack} == {}
+    assert {mode: value for mode, value in taken.items() if float(value) > decoding.BYTES_PER_PIXEL + slack} == {}

@@ -2,7 +2,7 @@
 
 Cameras and scanners of 10, 12 or 14 bits write files of 16 bits whose largest value is 1023, 4095 or 16383. Scaled by
 65535, such images are nearly black; scaled by their own largest value, images of one set would differ in brightness. So
-the range is found once for a whole set, see :mod:`sgkit.store.ranges`.
+the range is found once for a whole set, see :mod:`sgkit.store.sources.bit_depth`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.bands import bands
+from sgkit.store.images.bands import bands
 
 FULL_BITS = 16
 SMALLEST_BITS = 8

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgkit.store.duplicates import NEAR_BITS, DuplicateFinder, perceptual_hash
-from sgkit.store.encoding import pixel_hash
+from sgkit.store.images.duplicates import NEAR_BITS, DuplicateFinder, perceptual_hash
+from sgkit.store.images.encoding import pixel_hash
 
 
 def scene(seed: int) -> np.ndarray:

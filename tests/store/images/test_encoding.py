@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sgkit.errors import ConfigError, StoreError
-from sgkit.store.encoding import check_encoding, decode, encode, pixel_hash, pyramid
 from sgkit.store.header import image_sizes
+from sgkit.store.images.encoding import check_encoding, decode, encode, pixel_hash, pyramid
 
 
 def pixels(channels: int, height: int = 8, width: int = 12) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 from sgkit.errors import InputError
 from sgkit.runtime.sniff import sniff_bytes
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.deep import FULL_BITS, SMALLEST_BITS, is_deep, largest_value
-from sgkit.store.images import Payload, open_picture
+from sgkit.store.images.decoding import Payload, open_picture
+from sgkit.store.images.depth import FULL_BITS, SMALLEST_BITS, is_deep, largest_value
 from sgkit.store.names import suffix_of
 from sgkit.store.sources import Item, Source
 from sgkit.store.sources.base import QuickReader

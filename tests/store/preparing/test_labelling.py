@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sgkit.errors import ConfigError, InputError
-from sgkit.store import StoreDataset, StoreReader, label_files
+from sgkit.store import StoreDataset, StoreReader
 from sgkit.store.header import LabelSchema
-from sgkit.store.labels import make_labeller, read_label_table
+from sgkit.store.preparing.labelling import make_labeller, read_label_table
 from sgkit.store.records import label_bytes, label_vector
 from sgkit.store.sources import open_source
 from sgkit.tasks.prepare import PrepareOptions, prepare
@@ -146,7 +146,7 @@ def test_a_table_with_more_rows_than_fit_is_refused(tmp_path: Path, monkeypatch:
 
 
 def test_a_long_table_is_split_like_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_files, "AT_ONCE", 7)
+    monkeypatch.setattr("sgkit.store.labels.files.AT_ONCE", 7)
     text = 'file,class\r\na.png,"one\r\nline"\n\nb.png,two\u2028c.png,three'
     assert table(tmp_path, text)[1] == {"a.png": 0, "b.png": 2, "c.png": 1}
     with pytest.raises(InputError, match=r"Row 5 of .* names no image"):

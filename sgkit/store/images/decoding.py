@@ -21,9 +21,9 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from sgkit.runtime.limits import size_of
 from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
 from sgkit.store.bad_images import NEEDS_HEIF, BadImageError
-from sgkit.store.bands import bands
-from sgkit.store.deep import FULL_BITS, is_deep, second_bytes, to_8_bits
-from sgkit.store.truncation import missing_rows
+from sgkit.store.images.bands import bands
+from sgkit.store.images.depth import FULL_BITS, is_deep, second_bytes, to_8_bits
+from sgkit.store.images.truncation import missing_rows
 
 Payload = bytes | np.ndarray
 """What a source gives for an image: the bytes of a file, or uint8 pixels [height, width(, channels)]."""

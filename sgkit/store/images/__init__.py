@@ -1,0 +1,1 @@
+"""One image file to the records of a store: decoding, cropping, resampling, encoding."""

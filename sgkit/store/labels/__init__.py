@@ -1,0 +1,1 @@
+"""Tables of labels: their rows, and what the values mean."""
