@@ -16,8 +16,8 @@ from sgkit.checkpoint.state_dicts import is_state_dict, load_state_dicts
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.inputs import as_device
-from sgkit.runtime.mistaken import advice, check_model
-from sgkit.runtime.sniff import sniff
+from sgkit.runtime.detect import detect
+from sgkit.runtime.path_checks import check_model
 from sgkit.text import name_list
 
 SNAPSHOTS, BEST = "snapshots", "best.json"
@@ -38,7 +38,7 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
         InputError: there is nothing at ``path``.
     """
     file, device = model_file(path), as_device(device)
-    with unpacked(sniff(file)) as inner:
+    with unpacked(detect(file)) as inner:
         form = form_of(inner)
         if form == "native":
             if image_size is not None:
@@ -99,7 +99,7 @@ def model_file(path: str | Path) -> Path:
         except (CheckpointError, InputError):
             continue  # a folder of that name, or a file of another purpose, such as the state that a run continues from
     if not snapshots:
-        raise InputError(f"Not a model: {path} is {found.phrase}. {advice(found)}")
+        raise InputError(f"Not a model: {path} is {found.phrase}. {found.advice}")
     return max(snapshots, key=lambda file: (snapshots[file], str(file)))
 
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sgkit.errors import CheckpointError
+from sgkit.runtime.detect import FileType, detect
+from sgkit.runtime.file_kinds import MODELS, PACKED
 from sgkit.runtime.limits import size_of
-from sgkit.runtime.mistaken import PACKED, advice, described
-from sgkit.runtime.sniff import MODELS, Sniffed, sniff
 from sgkit.text import printable
 
 MAX_RATIO = 32
@@ -42,7 +42,7 @@ DAMAGE = (
 
 
 @contextmanager
-def unpacked(found: Sniffed) -> Iterator[Path]:
+def unpacked(found: FileType) -> Iterator[Path]:
     """The file itself, or the checkpoint inside of it, which is gone when the block ends.
 
     Raises:
@@ -55,16 +55,16 @@ def unpacked(found: Sniffed) -> Iterator[Path]:
         name, source = _source(found)
         inner = Path(folder) / (name or "checkpoint")
         _copy(source, inner, found)
-        held = sniff(inner)
+        held = detect(inner)
         if held.kind not in MODELS:
             raise CheckpointError(
-                f"Not a model: {found.path} is {found.phrase} with {described(held)} in it. "
-                f"{advice(held).replace(str(inner), inner.name) or 'Unpack it, and give the model file in it.'}"
+                f"Not a model: {found.path} is {found.phrase} with {held.phrase} in it. "
+                f"{held.advice.replace(str(inner), inner.name) or 'Unpack it, and give the model file in it.'}"
             )
         yield inner
 
 
-def _source(found: Sniffed) -> tuple[str, Callable[[], Iterator[bytes]]]:
+def _source(found: FileType) -> tuple[str, Callable[[], Iterator[bytes]]]:
     """(name of what is inside, reads it in chunks)."""
     path = found.path
     if found.kind == "zip of a checkpoint":
@@ -126,7 +126,7 @@ def _xz_chunks(path: Path) -> Iterator[bytes]:
                 yield chunk
 
 
-def _copy(chunks: Callable[[], Iterator[bytes]], target: Path, found: Sniffed) -> None:
+def _copy(chunks: Callable[[], Iterator[bytes]], target: Path, found: FileType) -> None:
     packed = found.path.stat().st_size
     limit = packed * MAX_RATIO + SPARE
     made = 0

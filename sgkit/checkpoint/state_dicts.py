@@ -22,7 +22,7 @@ from sgkit.checkpoint.native import METADATA_KEY as NATIVE_KEY
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, UsageError
 from sgkit.model import Model, ModelInfo
-from sgkit.runtime.sniff import sniff
+from sgkit.runtime.detect import detect
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file
@@ -40,7 +40,7 @@ SAFETENSORS_TYPES |= {"I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8"
 
 def is_state_dict(path: Path) -> bool:
     """Whether a file is an ``.npz``, or a ``.safetensors`` that is not a model file of sgkit's."""
-    kind = sniff(path).kind
+    kind = detect(path).kind
     if kind != "safetensors":
         return kind == "npz"
     with contextlib.suppress(CheckpointError):
@@ -59,7 +59,7 @@ def load_state_dicts(path: Path, *, image_size: int | None = None) -> tuple[Mode
     """
     try:
         with bad_data("it"):
-            text, arrays = _read_npz(path) if sniff(path).kind == "npz" else _read_safetensors(path)
+            text, arrays = _read_npz(path) if detect(path).kind == "npz" else _read_safetensors(path)
             if text is not None and image_size is not None:
                 raise UsageError(f"{path.name} records the size of its images. Remove --size {image_size}.")
             if text is not None:

@@ -87,7 +87,7 @@ def parse_sources(text: str | Sources) -> Sources:
     """
     if isinstance(text, Sources):
         return text
-    from sgkit.runtime.mistaken import latent_files
+    from sgkit.runtime.path_checks import latent_files
 
     if Path(text).exists():  # a name may contain commas
         return Sources(latent_files(text))
@@ -111,7 +111,7 @@ def parse_latent(text: str | Path) -> Sources:
     Raises:
         InputError: it is not there, or is no latent file.
     """
-    from sgkit.runtime.mistaken import latent_files
+    from sgkit.runtime.path_checks import latent_files
 
     return Sources(latent_files(text))
 

@@ -182,29 +182,29 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_existing(text: str | Path) -> Path:
-    """A path where something is; what is wrong with it is said by :mod:`sgkit.runtime.mistaken`."""
-    from sgkit.runtime.mistaken import check_exists
+    """A path where something is; what is wrong with it is said by :mod:`sgkit.runtime.path_checks`."""
+    from sgkit.runtime.path_checks import check_exists
 
     return check_exists(text, "file or folder", "Check the spelling.").path
 
 
 def parse_model(text: str | Path) -> Path:
     """A path where a model may be."""
-    from sgkit.runtime.mistaken import check_model
+    from sgkit.runtime.path_checks import check_model
 
     return check_model(text).path
 
 
 def parse_store(text: str | Path) -> Path:
     """A path where a store may be."""
-    from sgkit.runtime.mistaken import check_store
+    from sgkit.runtime.path_checks import check_store
 
     return check_store(text)
 
 
 def parse_image(text: str | Path) -> str:
     """A source of images."""
-    from sgkit.runtime.mistaken import check_images
+    from sgkit.runtime.path_checks import check_images
 
     return check_images(text)
 

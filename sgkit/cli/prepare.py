@@ -36,7 +36,7 @@ def parse_landmarks(text: str) -> str:
 
 
 def _existing(text: str, what: str, words: str) -> str:
-    from sgkit.runtime.mistaken import check_exists
+    from sgkit.runtime.path_checks import check_exists
 
     check_exists(text, what, f"Give a file, or one of the words {words}.")
     return text

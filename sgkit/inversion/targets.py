@@ -15,7 +15,7 @@ from sgkit.errors import InputError
 from sgkit.model import Model
 from sgkit.render.pictures import Pixels
 from sgkit.runtime.limits import read_file
-from sgkit.runtime.several import several
+from sgkit.runtime.path_checks import one_or_many
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.images.crops import crop_boxes, cut, parse_crop
 from sgkit.store.images.decoding import Payload, decode_image, open_picture
@@ -80,7 +80,7 @@ def _payloads(
     paths: str | Path | Iterable[str | Path], size: tuple[int, int]
 ) -> Iterator[tuple[str, str, Payload, int]]:
     """(source, name, content, bits of 16-bit images): those of one source have one range, as have all single files."""
-    given = [Path(path) for path in several(paths)]
+    given = [Path(path) for path in one_or_many(paths)]
     files = [str(path) for path in given if path.is_file() and is_image_name(path.name)]
     bits_of_files = find_range([FilesSource(files)]).bits if files else FULL_BITS
     for path in given:

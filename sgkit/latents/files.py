@@ -20,7 +20,7 @@ from sgkit.checkpoint.foreign import read_stream
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError, did_you_mean
 from sgkit.latents.spaces import SPACES, Latents, Space
 from sgkit.model import Model
-from sgkit.runtime.mistaken import LATENT, check_latents
+from sgkit.runtime.path_checks import LATENT, check_latents
 from sgkit.text import printable
 from sgkit.unpickle.arrays import as_array
 from sgkit.unpickle.npz import read_npy, read_npz

@@ -30,9 +30,8 @@ from sgkit.model import (
 )
 from sgkit.model.inputs import as_psi
 from sgkit.model.labels import LabelChoice, label_vector, seed_label
-from sgkit.runtime.mistaken import latent_files
+from sgkit.runtime.path_checks import latent_files, one_or_many
 from sgkit.runtime.precision import ResolvedPrecision, autocast
-from sgkit.runtime.several import several
 
 Source = int | str | Path | Latents
 """A seed, a latent file, or latents; the last two may stand for several pictures."""
@@ -100,7 +99,7 @@ def read_origins(
         InputError: a latent file cannot be read.
     """
     space = settings.latent_space if settings else "auto"
-    for source in [sources] if isinstance(sources, Latents) else several(sources):
+    for source in [sources] if isinstance(sources, Latents) else one_or_many(sources):
         if isinstance(source, (int, np.integer)):
             yield Origin(name=f"seed{source:04d}", seed=int(source))
             continue

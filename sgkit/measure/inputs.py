@@ -20,7 +20,8 @@ from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
 from sgkit.model.noise import SeededNoise
 from sgkit.render.pictures import to_pixels
-from sgkit.runtime.sniff import COMPRESSED, IMAGES, sniff
+from sgkit.runtime.detect import detect
+from sgkit.runtime.file_kinds import IMAGES
 from sgkit.store import StoreDataset, iterate
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, size_text
@@ -34,7 +35,7 @@ SUBSET_SEED = 0
 MOST_SIZES = 20
 IMAGE_SOURCES = (".zip", ".txt", ".lst", ".tar", ".mdb", ".parquet", ".arrow")
 """Files with these endings are piles of images, as are files with such content; other files are models."""
-IMAGE_KINDS = frozenset({*IMAGES, *COMPRESSED, "zip of images", "tar", "lmdb file", "parquet"})
+IMAGE_KINDS = frozenset({*IMAGES, "gzip", "bzip2", "xz", "zstd", "zip of images", "tar", "lmdb file", "parquet"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +322,7 @@ def open_pile(
 def _is_model(path: Path) -> bool:
     if path.is_dir():
         return (path / "snapshots").is_dir() or next(path.glob("[!.]*.safetensors"), None) is not None
-    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES and sniff(path).kind not in IMAGE_KINDS
+    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES and detect(path).kind not in IMAGE_KINDS
 
 
 def _choose(available: int, num: int | None, path: str) -> list[int]:

@@ -20,8 +20,9 @@ from sgkit.errors import ConfigError, InputError, TrainingError
 from sgkit.faults import explain
 from sgkit.runs.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 from sgkit.runtime import locks
+from sgkit.runtime.detect import detect
+from sgkit.runtime.file_kinds import PHRASES
 from sgkit.runtime.files import atomic_directory, atomic_path, is_temporary
-from sgkit.runtime.sniff import KINDS, sniff
 from sgkit.runtime.toml import read_toml, to_toml
 
 LOCK_NAME = ".lock"
@@ -201,7 +202,7 @@ class RunFolder:
 
     def _kind(self) -> str:
         """What is at the path, in words."""
-        return KINDS[sniff(self.path).kind]
+        return PHRASES[detect(self.path).kind]
 
     def write_config(self, config: RunConfig) -> None:
         """Put ``config`` into ``config.toml``."""

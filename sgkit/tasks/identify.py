@@ -13,9 +13,10 @@ from PIL import Image, UnidentifiedImageError
 
 from sgkit.errors import InputError
 from sgkit.latents.files import load_latents
+from sgkit.runtime.detect import FileType
+from sgkit.runtime.file_kinds import IMAGES
 from sgkit.runtime.limits import parse_json
-from sgkit.runtime.mistaken import advice, described, latent_files
-from sgkit.runtime.sniff import IMAGES, Sniffed
+from sgkit.runtime.path_checks import latent_files
 from sgkit.store.header import read_header, size_text
 from sgkit.text import shell_word
 
@@ -37,7 +38,7 @@ class FileSummary:
 
     path: Path
     kind: str
-    """A key of :data:`sgkit.runtime.sniff.KINDS`, or ``latents``."""
+    """A key of :data:`sgkit.runtime.file_kinds.PHRASES`, or ``latents``."""
     what: str
     """In words: ``a JPEG image``."""
     bytes: int | None
@@ -48,7 +49,7 @@ class FileSummary:
     """What to do with it."""
 
 
-def identified(found: Sniffed, *, as_latents: bool = False) -> FileSummary:
+def identified(found: FileType, *, as_latents: bool = False) -> FileSummary:
     """What is at a path.
 
     Args:
@@ -59,7 +60,7 @@ def identified(found: Sniffed, *, as_latents: bool = False) -> FileSummary:
         SgkitError: it is damaged.
     """
     facts: Facts = {}
-    kind, what, hint = found.kind, described(found), advice(found)
+    kind, what, hint = found.kind, found.phrase, found.advice
     if as_latents or kind in ("projection", "projections"):
         kind = kind if found.is_folder else "latents"
         what = found.phrase if found.is_folder else f"{found.phrase} with latents"

@@ -27,8 +27,8 @@ from sgkit.model import (
     synthesis_plan,
 )
 from sgkit.model.plan import all_layers
-from sgkit.runtime.mistaken import BROKEN, PACKED, advice, check_exists
-from sgkit.runtime.sniff import MODELS
+from sgkit.runtime.file_kinds import BROKEN, MODELS, PACKED
+from sgkit.runtime.path_checks import check_exists
 from sgkit.tasks.identify import FileSummary, identified
 from sgkit.text import name_list
 
@@ -93,7 +93,7 @@ def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary | F
     """
     found = check_exists(path, "file or folder", "Check the spelling.")
     if found.kind in BROKEN:
-        raise InputError(f"{found.path} is {found.phrase}. {advice(found)}")
+        raise InputError(f"{found.path} is {found.phrase}. {found.advice}")
     if found.kind not in MODELS | PACKED | {"run", "snapshots", "unknown"}:
         return identified(found, as_latents=found.kind == "npy")
     try:

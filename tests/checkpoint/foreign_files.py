@@ -653,7 +653,7 @@ ROWS: dict[str, Row] = {
     "hdf5": Row(
         "Keras (`.h5`)",
         written("a.h5", lambda: b"\x89HDF\r\n\x1a\n" + bytes(64)),
-        refused="Keras cannot be read",
+        refused="Keras models cannot be read",
         because="not a PyTorch or NVIDIA checkpoint",
     ),
     "array": Row(

@@ -15,8 +15,8 @@ import sgkit
 from sgkit.cli.app import COMMANDS, load_command
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.model import build
-from sgkit.runtime import mistaken
-from sgkit.runtime.sniff import Sniffed
+from sgkit.runtime import path_checks
+from sgkit.runtime.detect import FileType
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -78,7 +78,7 @@ def test_python_examples_run_and_print_what_the_page_shows(page: Path, capsys: p
 @pytest.mark.parametrize("page", [page for page in PAGES if command_lines(page)], ids=page_name)
 def test_command_examples_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The examples' files are not here.
-    monkeypatch.setattr(mistaken, "check_exists", lambda path, *_: Sniffed(Path(path), "unknown"))
+    monkeypatch.setattr(path_checks, "check_exists", lambda path, *_: FileType(Path(path), "unknown"))
     for line in command_lines(page):
         words = shlex.split(line)
         words = words[words.index("sgkit") + 1 :]

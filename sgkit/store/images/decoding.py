@@ -18,8 +18,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from sgkit.runtime.detect import START, detect_bytes
+from sgkit.runtime.file_kinds import IMAGES, PHRASES
 from sgkit.runtime.limits import size_of
-from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
 from sgkit.store.bad_images import NEEDS_HEIF, BadImageError
 from sgkit.store.images.bands import bands
 from sgkit.store.images.depth import FULL_BITS, is_deep, second_bytes, to_8_bits
@@ -89,7 +90,7 @@ def _open(payload: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(payload), formats=_formats())
     except UnidentifiedImageError:
-        if sniff_bytes(payload[:START]) != "heic":
+        if detect_bytes(payload[:START]) != "heic":
             raise
         try:
             importlib.import_module("pillow_heif").register_heif_opener()
@@ -270,7 +271,7 @@ def _unidentified(payload: bytes) -> BadImageError:
     closed = next((name for start, name in _CLOSED.items() if payload.startswith(start)), None)
     if closed:
         return BadImageError("unsupported", f"{closed} files are not read here; convert them to PNG or JPEG first")
-    kind = sniff_bytes(payload[:START])
+    kind = detect_bytes(payload[:START])
     if kind in ("jpeg", "png"):
         if jpeg_precision(payload) not in (None, 8):
             return BadImageError("unsupported", f"JPEG with {jpeg_precision(payload)} bits per sample; 8 are supported")
@@ -279,7 +280,7 @@ def _unidentified(payload: bytes) -> BadImageError:
         return BadImageError("unsupported", f"{_SIGNATURES[kind]} that this Pillow cannot read, or a damaged header")
     if kind in IMAGES:
         return BadImageError("truncated", "the header is damaged")
-    return BadImageError("not an image", KINDS[kind])
+    return BadImageError("not an image", PHRASES[kind])
 
 
 def jpeg_precision(payload: bytes) -> int | None:

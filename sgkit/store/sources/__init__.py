@@ -8,7 +8,9 @@ from glob import glob
 from pathlib import Path
 
 from sgkit.errors import InputError, MissingDependencyError
-from sgkit.runtime.sniff import IMAGES, is_url, sniff
+from sgkit.runtime.detect import detect
+from sgkit.runtime.file_kinds import IMAGES
+from sgkit.runtime.path_checks import is_url
 from sgkit.store.header import HEADER_NAME, PLAN_NAME
 from sgkit.store.names import has_image_suffix, is_image_name, skip_reason
 from sgkit.store.sources.archives import TarSource
@@ -89,7 +91,7 @@ def _expanded(given: str) -> list[str]:
 def _is_image_file(given: str) -> bool:
     if given.startswith("sample:") or not Path(given).is_file():
         return False
-    return has_image_suffix(given.replace("\\", "/")) or sniff(given).kind in IMAGES
+    return has_image_suffix(given.replace("\\", "/")) or detect(given).kind in IMAGES
 
 
 def _source_of(given: str, size: tuple[int, int]) -> Source:
@@ -107,7 +109,7 @@ def _source_of(given: str, size: tuple[int, int]) -> Source:
         return FolderSource(given)
     if _is_image_file(given):
         return FilesSource([given])
-    kind = sniff(path)
+    kind = detect(path)
     if path.suffix.lower() == ".zip" or kind.kind in ("zip", "zip of images"):
         return ZipSource(given)
     if kind.kind == "tar" or re.search(r"\.(tar(\.\w+)?|tgz|tbz2?|txz)$", path.name.lower()):

@@ -6,8 +6,8 @@ import tarfile
 from collections.abc import Iterator, Sequence
 
 from sgkit.errors import InputError
+from sgkit.runtime.detect import START
 from sgkit.runtime.limits import check_size, limit_of, open_regular, read_stream
-from sgkit.runtime.sniff import START
 from sgkit.store.labels.files import LabelFile
 from sgkit.store.names import has_image_suffix
 from sgkit.store.sources.base import Item, Reader, Source

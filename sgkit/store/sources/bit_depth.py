@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from sgkit.errors import InputError
-from sgkit.runtime.sniff import sniff_bytes
+from sgkit.runtime.detect import detect_bytes
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.images.decoding import Payload, open_picture
 from sgkit.store.images.depth import FULL_BITS, SMALLEST_BITS, is_deep, largest_value
@@ -104,7 +104,7 @@ def _may_be_deep(name: str) -> bool:
 
 def _has_8_bits(start: bytes) -> bool:
     """Whether the first bytes of a file say that it has no more than 8 bits a channel."""
-    kind = sniff_bytes(start) if start else ""
+    kind = detect_bytes(start) if start else ""
     return start[24:25] != b"\x10" if kind == "png" else kind in SHALLOW
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sgkit.errors import InputError
+from sgkit.runtime.detect import START
 from sgkit.runtime.limits import read_file
-from sgkit.runtime.sniff import START
 from sgkit.store.labels.files import LabelFile, decode_text
 from sgkit.store.sources.base import Item, Reader, Source
 from sgkit.store.sources.listing import file_start, label_files_of, sort_files, walk

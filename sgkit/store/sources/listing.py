@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sgkit.errors import InputError
+from sgkit.runtime.detect import START, detect_bytes
+from sgkit.runtime.file_kinds import IMAGES, PHRASES
 from sgkit.runtime.limits import open_regular, parse_json
-from sgkit.runtime.sniff import IMAGES, KINDS, START, sniff_bytes
 from sgkit.store.labels.files import LabelFile, LabelRow, parse_labels_json
 from sgkit.store.names import has_image_suffix, skip_reason
 from sgkit.store.sources.base import Unused
@@ -43,10 +44,10 @@ def sort_files(
 
 def _by_content(name: str, start_of: Callable[[str], bytes]) -> tuple[str, str]:
     try:
-        kind = sniff_bytes(start_of(name))
+        kind = detect_bytes(start_of(name))
     except OSError as error:
         return "unreadable", error.strerror or str(error)
-    return ("", "") if kind in IMAGES else ("not an image", KINDS[kind])
+    return ("", "") if kind in IMAGES else ("not an image", PHRASES[kind])
 
 
 def file_start(path: Path) -> bytes:

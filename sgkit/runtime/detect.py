@@ -11,8 +11,12 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
+
+from sgkit.runtime.file_kinds import ADVICE, CHECKPOINT_SUFFIXES, IMAGE_SUFFIXES, IMAGES, PHRASES
+from sgkit.text import printable, shell_word
 
 START = 1024
 """Bytes from the start of a file that decide, except for the index of a zip archive."""
@@ -20,105 +24,27 @@ MOST_READ = 1 << 18
 MOST_ENTRIES = 1000
 """Entries of a folder that are looked at."""
 LEGACY_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
-IMAGE_SUFFIXES = frozenset(
-    {*(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")}
-    | {*(".ppm", ".pgm", ".tga", ".ico", ".jp2")}
-)
-
-KINDS: dict[str, str] = {
-    # files that hold models or arrays
-    "safetensors": "a .safetensors file",
-    "torch zip": "a torch file (.pt)",
-    "torch legacy": "a torch file (.pt, the format before torch 1.6)",
-    "pickle": "a Python pickle (.pkl)",
-    "npz": "a NumPy archive (.npz)",
-    "npy": "a NumPy array (.npy)",
-    "hdf5": "an HDF5 file (.h5, as Keras writes)",
-    "keras": "a Keras model (.keras)",
-    "onnx": "an ONNX model",
-    "gguf": "a GGUF model",
-    "torchscript": "a TorchScript program",
-    "lmdb file": "an LMDB database file",
-    "parquet": "a Parquet table",
-    # images and films
-    "jpeg": "a JPEG image",
-    "png": "a PNG image",
-    "webp": "a WebP image",
-    "gif": "a GIF image",
-    "tiff": "a TIFF image",
-    "bmp": "a BMP image",
-    "heic": "a HEIC image",
-    "avif": "an AVIF image",
-    "jp2": "a JPEG 2000 image",
-    "psd": "a Photoshop file",
-    "ico": "an icon (.ico)",
-    "pnm": "a PPM or PGM image",
-    "video": "a video",
-    # archives and compressed files
-    "zip": "a zip archive",
-    "zip of images": "a zip archive of images",
-    "zip of a checkpoint": "a zip archive with a checkpoint in it",
-    "cut zip": "a zip archive that is cut short",
-    "tar": "a tar archive",
-    "gzip": "a gzip-compressed file",
-    "bzip2": "a bzip2-compressed file",
-    "xz": "an xz-compressed file",
-    "zstd": "a zstd-compressed file",
-    "7z": "a 7z archive",
-    "rar": "a RAR archive",
-    # downloads that went wrong, and text
-    "html": "a web page (HTML)",
-    "lfs pointer": "a Git LFS pointer, not the file itself",
-    "annex pointer": "a git-annex pointer, not the file itself",
-    "xml": "an XML document",
-    "json": "a JSON file",
-    "text": "a text file",
-    "pdf": "a PDF document",
-    "executable": "an executable program",
-    "empty": "an empty file (0 bytes)",
-    "unknown": "a file of unknown type",
-    # folders
-    "store": "an image store made by 'sgkit prepare'",
-    "unfinished store": "an unfinished image store ('sgkit prepare' was stopped)",
-    "run": "a training run folder",
-    "snapshots": "a folder of snapshots",
-    "projection": "a projection made by 'sgkit project'",
-    "projections": "a folder of projections made by 'sgkit project'",
-    "images": "a folder of images",
-    "images in subfolders": "a folder with subfolders of images",
-    "lmdb": "an LMDB database",
-    "saved model": "a TensorFlow SavedModel",
-    "models": "a folder with model files",
-    "empty folder": "an empty folder",
-    "folder": "a folder",
-    # neither
-    "special": "a device, pipe or socket, not a regular file",
-    "missing": "missing",
-}
-"""Kind -> what a message calls it, with its article."""
-
-MODELS = frozenset({"safetensors", "torch zip", "torch legacy", "pickle", "npz"})
-"""Kinds that may hold a model that sgkit reads."""
-IMAGES = frozenset(
-    {*("jpeg", "png", "webp", "gif", "tiff", "bmp", "heic", "avif", "jp2", "psd", "ico", "pnm")},
-)
-COMPRESSED = frozenset({"gzip", "bzip2", "xz", "zstd"})
-ARCHIVES = frozenset({"zip", "cut zip", "zip of images", "zip of a checkpoint", "tar", "7z", "rar"})
 
 
-class Sniffed(NamedTuple):
+class FileType(NamedTuple):
     """What is at a path."""
 
     path: Path
     kind: str
-    """A key of :data:`KINDS`."""
+    """A key of :data:`sgkit.runtime.file_kinds.PHRASES`."""
     detail: str = ""
     """The first line of a text file, or the name of the file that matters in an archive; from the file, so unsafe."""
 
     @property
     def phrase(self) -> str:
-        """``a JPEG image``: what a message calls it."""
-        return KINDS[self.kind]
+        """What a message calls it: ``a JPEG image``, ``a text file that begins '404: Not Found'``."""
+        beginning = f" that begins '{printable(self.detail, limit=60)}'" if self.kind == "text" and self.detail else ""
+        return PHRASES[self.kind] + beginning
+
+    @property
+    def advice(self) -> str:
+        """What can be done with it, in a sentence or two; empty where nothing is known."""
+        return ADVICE.get(self.kind, "").replace("{path}", shell_word(self.path))
 
     @property
     def is_folder(self) -> bool:
@@ -126,34 +52,27 @@ class Sniffed(NamedTuple):
         return self.path.is_dir()
 
 
-def sniff(path: str | Path) -> Sniffed:
+def detect(path: str | Path) -> FileType:
     """What is at ``path``; it raises nothing for what cannot be read, which is ``unknown``."""
     path = Path(path)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
-        return Sniffed(path, "missing")
-    try:
+        return FileType(path, "missing")
+    with suppress(OSError):
         if stat.S_ISDIR(mode):
-            return Sniffed(path, _folder(path))
+            return FileType(path, _folder(path))
         if not stat.S_ISREG(mode):
-            return Sniffed(path, "special")
+            return FileType(path, "special")
         with path.open("rb") as file:
             start = file.read(START)
-            kind, detail = sniff_bytes(start), ""
+            kind, detail = detect_bytes(start), ""
             if kind == "zip":
                 kind, detail = _zip(file)
             elif kind == "text":
                 detail = start.split(b"\n")[0][:200].decode("utf-8", "replace").strip()
-    except OSError:
-        return Sniffed(path, "unknown")
-    return Sniffed(path, kind, detail)
-
-
-def is_url(text: str | Path) -> bool:
-    """Whether a path is really a web address; ``pathlib`` makes one slash of two, so one is enough."""
-    scheme, colon, rest = str(text).partition(":/")
-    return bool(colon and rest) and scheme.lower() in ("http", "https", "ftp", "s3", "gs", "hf")
+            return FileType(path, kind, detail)
+    return FileType(path, "unknown")
 
 
 # ---------------------------------------------------------------------------------------------- first bytes
@@ -194,7 +113,7 @@ HEIF_BRANDS |= {b"avif": "avif", b"avis": "avif"}
 MAX_SAFETENSORS_HEADER = 1 << 27
 
 
-def sniff_bytes(start: bytes) -> str:
+def detect_bytes(start: bytes) -> str:
     """The kind of a file that starts with ``start`` (512 bytes or more where it is that long); zips are ``zip``."""
     if not start:
         return "empty"
@@ -265,8 +184,6 @@ def _text(start: bytes) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- zip archives
-
-CHECKPOINT_SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".model", ".safetensors")
 
 
 def _zip(file: IO[bytes]) -> tuple[str, str]:
@@ -362,29 +279,23 @@ def _contents(path: Path, names: set[str]) -> str:
 
 def _entries(path: Path) -> set[str]:
     """Names in a folder, the first thousand of them, hidden ones left out; none where there is no folder."""
-    try:
-        with os.scandir(path) as entries:
-            return {entry.name for entry in itertools.islice(entries, MOST_ENTRIES) if not entry.name.startswith(".")}
-    except OSError:
-        return set()
+    with suppress(OSError), os.scandir(path) as entries:
+        return {entry.name for entry in itertools.islice(entries, MOST_ENTRIES) if not entry.name.startswith(".")}
+    return set()
 
 
 def _has_image(path: Path, names: Iterable[str]) -> bool:
     """Whether a folder has files named as images, or a first few without a known name that are images."""
     names = sorted(names)
-    if any(_is_image_name(name) for name in names):
-        return True
-    return any(_starts_as_image(path / name) for name in names[:8])
+    return any(map(_is_image_name, names)) or any(_starts_as_image(path / name) for name in names[:8])
 
 
 def _starts_as_image(path: Path) -> bool:
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return sniff_bytes(file.read(START)) in IMAGES
-    except OSError:
-        return False
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return detect_bytes(file.read(START)) in IMAGES
+    return False
 
 
 def _is_image_name(name: str) -> bool:

@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from sgkit.runtime.sniff import IMAGES, KINDS, MODELS, is_url, sniff, sniff_bytes
+from sgkit.runtime.detect import detect, detect_bytes
+from sgkit.runtime.file_kinds import PHRASES
+from sgkit.runtime.path_checks import is_url
 
 
 def image(form: str) -> bytes:
@@ -100,22 +102,22 @@ FILES: dict[str, tuple[bytes, str]] = {
 def test_a_file_is_told_by_its_first_bytes(name: str, tmp_path: Path) -> None:
     content, kind = FILES[name]
     (tmp_path / name).write_bytes(content)
-    assert sniff(tmp_path / name).kind == kind
+    assert detect(tmp_path / name).kind == kind
 
 
 def test_a_safetensors_file_is_one(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3, np.float32)}, tmp_path / "renamed.bin")
-    assert sniff(tmp_path / "renamed.bin").kind == "safetensors"
+    assert detect(tmp_path / "renamed.bin").kind == "safetensors"
 
 
 def test_a_text_file_shows_its_first_line(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_text("404: Not Found\nmore")
-    assert sniff(tmp_path / "a.pkl").detail == "404: Not Found"
+    assert detect(tmp_path / "a.pkl").detail == "404: Not Found"
 
 
 def test_a_zip_names_the_checkpoint_in_it(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(FILES["net.zip"][0])
-    assert sniff(tmp_path / "a.zip").detail == "ffhq/net.pkl"
+    assert detect(tmp_path / "a.zip").detail == "ffhq/net.pkl"
 
 
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -140,19 +142,19 @@ def test_a_folder_is_told_by_what_is_in_it(kind: str, tmp_path: Path) -> None:
     for name in FOLDERS[kind]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    assert sniff(tmp_path).kind == kind
+    assert detect(tmp_path).kind == kind
 
 
 def test_images_without_an_extension_make_a_folder_of_images(tmp_path: Path) -> None:
     (tmp_path / "IMG_0001").write_bytes(image("JPEG"))
-    assert sniff(tmp_path).kind == "images"
+    assert detect(tmp_path).kind == "images"
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert sniff(tmp_path / "pipe").kind == "special"
-    assert sniff(tmp_path / "nothing").kind == "missing"
-    assert sniff("a\0b").kind == "missing"
+    assert detect(tmp_path / "pipe").kind == "special"
+    assert detect(tmp_path / "nothing").kind == "missing"
+    assert detect("a\0b").kind == "missing"
 
 
 @pytest.mark.parametrize("name", ["zip.jpg", "images.zip", "npz", "png"])
@@ -164,17 +166,16 @@ def test_damaged_files_raise_nothing(name: str, tmp_path: Path) -> None:
         for place in random.integers(max(len(damaged), 1), size=8 if damaged else 0):
             damaged[place] = random.integers(256)
         (tmp_path / "file").write_bytes(damaged)
-        assert sniff(tmp_path / "file").kind in KINDS
+        assert detect(tmp_path / "file").kind in PHRASES
 
 
 def test_every_start_of_every_file_has_a_kind() -> None:
     for content, _ in FILES.values():
-        assert all(sniff_bytes(content[:length]) in KINDS for length in range(0, min(len(content), 600), 7))
+        assert all(detect_bytes(content[:length]) in PHRASES for length in range(0, min(len(content), 600), 7))
 
 
 def test_phrases_are_plain() -> None:
-    assert all(phrase.split()[0] in ("a", "an", "missing") for phrase in KINDS.values())
-    assert KINDS.keys() >= IMAGES | MODELS
+    assert all(phrase.split()[0] in ("a", "an", "missing") for phrase in PHRASES.values())
 
 
 @pytest.mark.parametrize(
