@@ -1,30 +1,38 @@
-"""Pages that show what was done: sections of text, commands, facts, figures, in one HTML file that asks no server.
+"""HTML pages from plain data: sections of text, commands, facts, images, charts and tables in one file.
 
-The demo's page and a run's report are made of these parts.
+The demo's page and the report of a training run are made of these parts. A page loads nothing from anywhere: images are
+inside it. It can be read without its script, in light and dark, on a desktop and on a phone.
 """
 
 from __future__ import annotations
 
 import base64
-import html
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from sgkit.reports.charts import Chart, draw
 from sgkit.text import printable
 
 KINDS = {".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
+SMALL_FILE = 64 * 1024
+"""Bytes of an image that a preview does not compress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A picture with its caption."""
+    """An image with its caption."""
 
     data: bytes
     kind: str
-    """Its media type, such as ``image/png``."""
+    """Its media type, for example ``image/png``."""
     width: int
     """Pixels on the page."""
     height: int
@@ -32,31 +40,87 @@ class Figure:
     is_enlarged: bool = False
     """Shown with hard edges between its pixels."""
 
+    @property
+    def source(self) -> str:
+        """The image as a data URI."""
+        return f"data:{self.kind};base64,{base64.b64encode(self.data).decode()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeLapse:
+    """Images of the same thing over time, to be browsed, beside one that stays."""
+
+    frames: Sequence[Figure]
+    beside: Figure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text under headings."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    """If given, the table is folded away under it."""
+    wrapped: str = ""
+    """The column whose text may wrap."""
+    marked: int | None = None
+    """Index of a row that stands out."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a page, under a heading."""
+    """A part of a page, under a heading; what it has is shown in this order."""
 
     title: str
     text: str = ""
-    commands: tuple[str, ...] = ()
+    commands: Sequence[str] = ()
     """What to type to do the same."""
-    figures: tuple[Figure, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
-    seconds: float | None = None
-    html: str = ""
-    """What else the section shows, under its figures; not escaped."""
+    figures: Sequence[Figure] = ()
+    lapse: TimeLapse | None = None
+    charts: Sequence[Chart] = ()
+    table: Table | None = None
     details: tuple[str, str] | None = None
-    """A title and text to be unfolded."""
+    """A title, and a text folded away under it."""
+    seconds: float | None = None
+    """How long it took."""
+
+    @property
+    def anchor(self) -> str:
+        """Its id in the page."""
+        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A whole page."""
+
+    title: str
+    lead: str
+    """A sentence under the title."""
+    sections: Sequence[Section]
+    commands: Sequence[str] = ()
+    """What to type next."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Names and values shown at the top."""
+    numbered: bool = False
+    """Whether the sections are steps."""
+
+    @property
+    def needs_script(self) -> bool:
+        """Whether there is something to browse or to point at."""
+        return any(section.lapse or section.charts for section in self.sections)
 
 
 def figure(path: Path, caption: str, *, enlarge: int = 1, width: int | None = None) -> Figure:
-    """The picture in ``path``, shown ``enlarge`` times as large, or ``width`` pixels wide."""
+    """The image in ``path``, ``enlarge`` times as large or ``width`` pixels wide. White gaps become transparent."""
     with Image.open(path) as image:
         own_width, own_height = image.size
+        data = path.read_bytes() if getattr(image, "is_animated", False) else _without_gaps(image, path)
     shown = width or own_width * enlarge
     return Figure(
-        data=path.read_bytes(),
+        data=data,
         kind=KINDS[path.suffix],
         width=shown,
         height=round(own_height * shown / own_width),
@@ -65,135 +129,78 @@ def figure(path: Path, caption: str, *, enlarge: int = 1, width: int | None = No
     )
 
 
-def html_page(
-    title: str,
-    lead: str,
-    sections: Sequence[Section],
-    *,
-    facts: Mapping[str, str],
-    style: str = "",
-    script: str = "",
-    numbered: bool = False,
-) -> str:
-    """A whole HTML page that asks no server for anything. It reads well in light and dark, and without the script.
+def _without_gaps(image: Image.Image, path: Path) -> bytes:
+    """The file, or a PNG whose white gaps between images and white cells are transparent: they glare in dark pages."""
+    pixels = np.array(image.convert("RGBA"))
+    white = (pixels == 255).all(axis=2)
+    rows, columns = white.all(axis=1), white.all(axis=0)
+    if not (rows.any() or columns.any()):
+        return path.read_bytes()
+    clear = rows[:, None] | columns[None, :]
+    for row in _stretches(~rows):
+        for column in _stretches(~columns):
+            clear[row, column] |= white[row, column].all()
+    pixels[clear] = 0
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
-    Args:
-        lead: a sentence under the title.
-        facts: names and values shown at the top.
-        style: CSS beside that of all pages; its colours are the variables there.
-        script: JavaScript that runs when all is there.
-        numbered: the sections are steps.
+
+def _stretches(inside: NDArray[np.bool_]) -> list[slice]:
+    """The ranges over which ``inside`` is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    return [slice(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+
+
+def preview(path: Path, caption: str, *, max_side: int = 1024) -> Figure:
+    """The image in ``path``, as WebP unless its file is small, and no larger than ``max_side``.
+
+    Raises:
+        OSError, SyntaxError: it is not there or not an image.
     """
-    contents = "".join(f'<a href="#{_anchor(section)}">{_text(section.title)}</a>' for section in sections)
-    numbers = [f'<span class="number">{number}</span>' if numbered else "" for number in range(1, len(sections) + 1)]
-    body = "\n".join(_section(number, section) for number, section in zip(numbers, sections, strict=True))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="sgkit">
-<title>{_text(title)}</title>
-<style>{_STYLE}{style}</style>
-</head>
-<body>
-<header>
-<h1>{_text(title)}</h1>
-<p class="lead">{_text(lead)}</p>
-{_facts(facts)}
-<nav>{contents}</nav>
-</header>
-<main>
-{body}
-</main>
-{f"<script>{script}</script>" if script else ""}
-</body>
-</html>
-"""
+    stat = path.stat()
+    data, kind, width, height = _preview(path, max_side, stat.st_mtime_ns, stat.st_size)
+    return Figure(data=data, kind=kind, width=width, height=height, caption=caption)
 
 
-def _section(number: str, section: Section) -> str:
-    time = "" if section.seconds is None else f'<span class="time">{_seconds(section.seconds)}</span>'
-    commands = "".join(f"<pre><code>{_text(command)}</code></pre>" for command in section.commands)
-    figures = "".join(_figure(one) for one in section.figures)
-    details = ""
-    if section.details is not None:
-        summary, content = section.details
-        details = f"<details><summary>{_text(summary)}</summary><pre><code>{_text(content)}</code></pre></details>"
-    return f"""<section id="{_anchor(section)}">
-<h2>{number}{_text(section.title)}{time}</h2>
-{f"<p>{_text(section.text)}</p>" if section.text else ""}
-{commands}
-{_facts(section.facts)}
-{f'<div class="figures">{figures}</div>' if figures else ""}
-{section.html}
-{details}
-</section>"""
+@lru_cache(maxsize=64)  # a training run writes its report again and again, with the same images in it
+def _preview(path: Path, max_side: int, modified: int, size: int) -> tuple[bytes, str, int, int]:  # noqa: ARG001
+    with Image.open(path) as image:
+        if size <= SMALL_FILE and max(image.size) <= max_side:
+            image.load()
+            return path.read_bytes(), KINDS[path.suffix], *image.size
+        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=88)
+        return buffer.getvalue(), KINDS[".webp"], *image.size
 
 
-def _figure(figure: Figure) -> str:
-    source = f"data:{figure.kind};base64,{base64.b64encode(figure.data).decode()}"
-    style = ' class="enlarged"' if figure.is_enlarged else ""
-    return (
-        f'<figure><img src="{source}" width="{figure.width}" height="{figure.height}"{style} '
-        f'alt="{_text(figure.caption)}"><figcaption>{_text(figure.caption)}</figcaption></figure>'
+def render_page(page: Page) -> str:
+    """``page`` as HTML. Every text in it is escaped and printable."""
+    return _environment().get_template("page.html").render(page=page)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sgkit.reports"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters |= {"duration": _duration, "draw": draw}
+    return environment
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    if not facts:
-        return ""
-    rows = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in facts.items())
-    return f"<dl>{rows}</dl>"
+def _shown(value: object) -> object:
+    """``value`` without control characters and direction overrides, before it is escaped."""
+    if hasattr(value, "__html__"):  # markup, which a template made
+        return value
+    text = str(value)
+    return printable(text, limit=max(len(text), 1), lines=True)
 
 
-def _anchor(section: Section) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in section.title.lower())
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text, limit=max(len(text), 1), lines=True), quote=True)
-
-
-def _seconds(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60} min {int(seconds) % 60} s"
-
-
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fbfaf8; --card: #ffffff; --ink: #22262b; --soft: #646d78; --line: #e3e0da;
-  --mark: #3b6b8f; --code: #f3f1ec; }
-@media (prefers-color-scheme: dark) { :root { --paper: #16191d; --card: #1e2227; --ink: #e4e6e9; --soft: #9aa3ad;
-  --line: #323841; --mark: #8ab8d9; --code: #14171a; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-header, main { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem; }
-header { padding-top: 3rem; }
-h1 { font-size: 2.1rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.02em; }
-.lead { font-size: 1.1rem; color: var(--soft); margin: 0 0 1.25rem; max-width: 48rem; }
-nav { display: flex; flex-wrap: wrap; gap: .4rem; margin: 1.25rem 0 1.75rem; }
-nav a { color: var(--mark); text-decoration: none; border: 1px solid var(--line); border-radius: 999px;
-  padding: .15rem .8rem; font-size: .9rem; background: var(--card); }
-nav a:hover { border-color: var(--mark); }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.4rem 1.6rem;
-  margin: 0 0 1.4rem; }
-h2 { font-size: 1.3rem; margin: 0 0 .5rem; display: flex; align-items: center; gap: .7rem; }
-.number { flex: none; width: 1.9rem; height: 1.9rem; border-radius: 50%; background: var(--mark); color: var(--card);
-  font-size: .95rem; display: grid; place-items: center; }
-.time { margin-left: auto; font-size: .85rem; font-weight: normal; color: var(--soft); white-space: nowrap; }
-p { margin: .3rem 0 .8rem; max-width: 52rem; }
-pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .6rem .9rem; margin: .5rem 0;
-  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; }
-code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-section > pre code::before { content: "$ "; color: var(--soft); user-select: none; }
-dl { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: .8rem 0; }
-dt { font-size: .78rem; color: var(--soft); }
-dd { margin: 0; font-variant-numeric: tabular-nums; }
-.figures { display: flex; flex-wrap: wrap; gap: 1.2rem; margin-top: 1rem; }
-figure { margin: 0; max-width: 100%; }
-img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: var(--code); }
-img.enlarged { image-rendering: pixelated; }
-figcaption { font-size: .86rem; color: var(--soft); margin-top: .4rem; width: 0; min-width: 100%; }
-details { margin-top: 1rem; }
-summary { cursor: pointer; color: var(--mark); }
-"""

@@ -1,18 +1,18 @@
-"""The page that shows a run: samples over time, curves, events, the data, the configuration."""
+"""The report of a run: samples over time, curves, events, the data, the configuration."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import shlex
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from sgkit.reports.charts import CHART_SCRIPT, CHART_STYLE, Chart, Curve, Mark, chart_html
-from sgkit.reports.pages import Section, html_page
+from sgkit.reports.charts import Chart, Curve, Mark
+from sgkit.reports.pages import Figure, Page, Section, Table, TimeLapse, preview, render_page
 from sgkit.runs.folder import RunConfig, RunFolder
 from sgkit.runs.logs import read_log
 from sgkit.runs.result import kimg_of
@@ -23,67 +23,62 @@ from sgkit.store.header import Header, size_text
 from sgkit.store.overview import counted, label_facts
 from sgkit.text import printable
 
+MAX_FRAMES = 24
+"""Sample grids inside a report."""
 
-@dataclass(frozen=True, kw_only=True)
-class _Panel:
-    """A chart of the report: which values of the log it shows, and what to look for."""
+Lines = Sequence[Mapping[str, Any]]
+Curves = Mapping[str, list[tuple[float, float]]]
 
-    title: str
-    names: tuple[str, ...]
-    note: str = ""
-    log: bool = False
-    from_zero: bool = False
-
-
-_PANELS = (
-    _Panel(title="Losses", names=("loss_g", "loss_d"), note="steady, neither running away"),
-    _Panel(title="Signs of D's logits", names=("sign_real", "sign_fake", "sign_g"), note="away from 1 and -1"),
-    _Panel(title="Scores of D", names=("score_real", "score_fake"), note="apart, but not ever further"),
-    _Panel(title="Diversity of samples", names=("diversity",), note="1: as training images", from_zero=True),
-    _Panel(title="Gradient penalties", names=("loss_r1", "loss_r2", "loss_gp", "loss_drift"), note="small", log=True),
-    _Panel(title="Path length", names=("pl_length", "pl_mean"), note="steady"),
-    _Panel(title="Path length penalty", names=("loss_pl",), note="falling", log=True),
-    _Panel(title="Norms of gradients", names=("grad_g", "grad_d", "grad_pl", "grad_d_reg"), note="no bursts", log=True),
-    _Panel(title="Cross entropy of classes", names=("class_g", "class_d"), note="falling"),
-    _Panel(title="Augmentation", names=("augment_p",), note="follows overfitting", from_zero=True),
-    _Panel(title="Growing", names=("lod",), note="doublings left out", from_zero=True),
-    _Panel(title="Rates, times those of the recipe", names=("lr_factor",), note="lowered by rollbacks", from_zero=True),
-    _Panel(title="Seconds per 1000 images", names=("sec_per_kimg",), from_zero=True),
-    _Panel(title="Memory in GiB, at most", names=("memory_gib",), from_zero=True),
+_CHARTS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+    # title, names in the log, what to look for, axis: "", "log" or "from zero"
+    ("Losses", ("loss_g", "loss_d"), "steady", ""),
+    ("Signs of the logits", ("sign_real", "sign_fake", "sign_g"), "away from 1 and -1", ""),
+    ("Discriminator scores", ("score_real", "score_fake"), "separated, but not steadily diverging", ""),
+    ("Diversity of samples", ("diversity",), "1: as diverse as training images", "from zero"),
+    ("Gradient penalties", ("loss_r1", "loss_r2", "loss_gp", "loss_drift"), "small", "log"),
+    ("Path length", ("pl_length", "pl_mean"), "steady", ""),
+    ("Path length penalty", ("loss_pl",), "falling", "log"),
+    ("Gradient norms", ("grad_g", "grad_d", "grad_pl", "grad_d_reg"), "no spikes", "log"),
+    ("Class cross-entropy", ("class_g", "class_d"), "falling", ""),
+    ("Augmentation probability", ("augment_p",), "follows overfitting", "from zero"),
+    ("Progressive growing", ("lod",), "doublings still to grow", "from zero"),
+    ("Learning rates, relative to the configured ones", ("lr_factor",), "lowered by rollbacks", "from zero"),
+    ("Seconds per 1000 images", ("sec_per_kimg",), "", "from zero"),
+    ("Peak memory in GiB", ("memory_gib",), "", "from zero"),
 )
 _NO_CURVES = {"kimg", "images", "step", "time", "event", "text"}
-_ONLY_IF_MOVING = {"lr_factor", "lod", "augment_p", "batch"}
+_ONLY_IF_CHANGING = {"lr_factor", "lod", "augment_p", "batch"}
 
 
 def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images: int, status: str) -> None:
-    """Write ``report.html`` of a run that has shown so many ``images`` and is ``running``, ``complete`` or stopped.
+    """Write ``report.html`` of a run that has shown ``images`` images.
 
-    Pictures are linked, so the page belongs where it is; everything else is in it.
+    Args:
+        status: ``running``, ``complete``, or what stopped the run.
     """
     lines = read_log(folder.path)
     steps, events = [line for line in lines if "event" not in line], [line for line in lines if "event" in line]
     curves = _curves(steps)
-    page = html_page(
-        folder.path.resolve().name,
-        f"{config.preset}, {kimg_of(images / 1000, config.train.total_kimg)}: {status}.",
-        [
+    charts = _charts(curves, _marks(events), config)
+    page = Page(
+        title=folder.path.resolve().name,
+        lead=f"{config.preset}, {kimg_of(images / 1000, config.train.total_kimg)}: {status}.",
+        facts=_facts(folder, config, steps, images),
+        sections=[
             _samples(folder, config, images),
-            *_metrics(folder, config, curves, events),
-            Section(title="Curves", html=_charts(curves, events, config)),
+            *_metrics(folder, config, curves, _marks(events)),
+            Section(title="Curves", charts=charts, text="" if charts else "None yet."),
             _events(events),
             _data(header, config),
             _configuration(folder, config),
         ],
-        facts=_facts(folder, config, steps, images),
-        style=CHART_STYLE + _STYLE,
-        script=CHART_SCRIPT + _SCRIPT,
     )
-    with atomic_path(folder.report_file) as aside:
-        aside.write_text(page, encoding="utf-8")
+    with atomic_path(folder.report_file) as temporary:
+        temporary.write_text(render_page(page), encoding="utf-8")
 
 
-def _curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Name -> points (kimg, value), as the log has them."""
+def _curves(lines: Lines) -> Curves:
+    """Name -> points (kimg, value), in the order of the log."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for line in lines:
         for name, value in line.items():
@@ -92,7 +87,7 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, f
     return curves
 
 
-def _facts(folder: RunFolder, config: RunConfig, steps: Sequence[Mapping[str, Any]], images: int) -> dict[str, str]:
+def _facts(folder: RunFolder, config: RunConfig, steps: Lines, images: int) -> dict[str, str]:
     rows = [line for line in steps if line.get("sec_per_kimg") is not None]
     facts = {"images shown": f"{images:,}"}
     if rows:
@@ -106,8 +101,7 @@ def _facts(folder: RunFolder, config: RunConfig, steps: Sequence[Mapping[str, An
         facts |= {"time left": f"about {_hours(left)}"} if left > 0 else {}
         if rows[-1].get("memory_gib") is not None:
             facts["memory"] = f"{rows[-1]['memory_gib']:.2f} GiB"
-    snapshots = folder.snapshots()
-    facts["snapshots"] = str(len(snapshots))
+    facts["snapshots"] = str(len(folder.snapshots()))
     best = _best(folder)
     if best:
         facts[f"best {best['metric']}"] = f"{best['value']:.4g} at {best['kimg']:g} kimg"
@@ -123,119 +117,124 @@ def _best(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _samples(folder: RunFolder, config: RunConfig, images: int) -> Section:
-    """All sample grids behind one slider, beside training images."""
-    files = sorted(file for file in folder.reals_file.parent.glob("fakes_*.png") if _kimg(file.stem) * 1000 <= images)
-    names = [[f"images/{file.name}", f"{_kimg(file.stem):g}"] for file in files]
-    if not names:
+    """Sample grids over time, beside training images."""
+    folder_of_images = folder.reals_file.parent
+    files = sorted(file for file in folder_of_images.glob("fakes_*.png") if _kimg(file) * 1000 <= images)
+    frames = list(_previews(_spread(files)))
+    if not frames:
         return Section(title="Samples", text="None yet.")
-    source, kimg = names[-1]
-    body = (
-        f'<div class="lapse" data-frames="{_text(json.dumps(names))}"><figure><img src="{source}" alt="Samples">'
-        f'<figcaption><button type="button" aria-label="Play">&#9654;</button><input type="range" min="0" '
-        f'max="{len(names) - 1}" value="{len(names) - 1}" aria-label="Which snapshot"><span><b>{kimg}</b> kimg</span>'
-        '</figcaption></figure><figure><img src="images/reals.png" alt="Training images"><figcaption>Training images, '
-        "spread over the store</figcaption></figure></div>"
-    )
     text = "The same seeds at every snapshot, drawn by the averaged generator without truncation"
     text += ", each with the label of the training image in its place." if config.model.label_dim else "."
-    return Section(title="Samples", text=text, html=body)
+    if len(frames) < len(files):
+        text += f" {len(frames)} of {len(files)} grids are shown; all are in {folder_of_images.name}/."
+    return Section(
+        title="Samples",
+        text=text,
+        lapse=TimeLapse(frames=frames, beside=next(_previews([folder.reals_file]), None)),
+    )
 
 
-def _metrics(
-    folder: RunFolder, config: RunConfig, curves: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
-) -> list[Section]:
+def _spread(files: Sequence[Path]) -> Sequence[Path]:
+    """The last one and every 2nd, 4th, 8th ... of the others: mostly the same ones as the run goes on."""
+    stride = 1
+    while len(files) / stride > MAX_FRAMES - 1:
+        stride *= 2
+    chosen = files[::stride]
+    return [*chosen, files[-1]] if files and chosen[-1] != files[-1] else chosen
+
+
+def _previews(files: Sequence[Path]) -> Iterator[Figure]:
+    """Those of ``files`` that can be read: a report must not stop a run for a damaged picture."""
+    for file in files:
+        caption = "Training images, spread over the store" if file.stem == "reals" else f"{_kimg(file):g} kimg"
+        with suppress(OSError, SyntaxError):
+            yield preview(file, caption)
+
+
+def _kimg(file: Path) -> float:
+    return float(file.stem.removeprefix("fakes_"))
+
+
+def _metrics(folder: RunFolder, config: RunConfig, curves: Curves, marks: list[Mark]) -> list[Section]:
     names = [name for name in config.metrics.names if name in curves]
     if not names:
         return []
-    marks, best = _marks(events), _best(folder)
+    best = _best(folder)
     if best:
         marks = [*marks, Mark(x=best["kimg"], text=f"best {best['metric']}: {best['value']:.4g}")]
-    charts = [Chart(title=name, curves=[Curve(name=name, points=curves[name])], marks=marks) for name in names]
-    rows = "".join(
-        f"<tr{' class=best' if best and snapshot.folder.name == best['snapshot'] else ''}><td>{snapshot.kimg:g}</td>"
-        + "".join(f"<td>{measured(snapshot)[name]:.4g}</td>" for name in names if name in measured(snapshot))
-        + "</tr>"
-        for snapshot in folder.snapshots()
-        if measured(snapshot)
+    snapshots = [(snapshot, measured(snapshot)) for snapshot in folder.snapshots() if measured(snapshot)]
+    table = Table(
+        title="Measured snapshots",
+        columns=("kimg", *names),
+        rows=[
+            (f"{snapshot.kimg:g}", *(f"{values[name]:.4g}" if name in values else "-" for name in names))
+            for snapshot, values in snapshots
+        ],
+        marked=next((i for i, (one, _) in enumerate(snapshots) if best and one.folder.name == best["snapshot"]), None),
     )
-    head = "".join(f"<th>{_text(name)}</th>" for name in ("kimg", *names))
-    table = f"<details><summary>Snapshots that were measured</summary><table><tr>{head}</tr>{rows}</table></details>"
     return [
         Section(
             title="Metrics",
-            text="Distance of generated images from training images; smaller is better. The best snapshot stays, and "
-            "commands that are given this run take it.",
-            html=f'<div class="charts">{"".join(chart_html(chart) for chart in charts)}</div>{table}',
+            text="Distance between generated and training images; smaller is better. The best snapshot is kept, and "
+            "commands use it when they are given this run folder.",
+            charts=[Chart(title=name, curves=[Curve(name=name, points=curves[name])], marks=marks) for name in names],
+            table=table,
         )
     ]
 
 
-def _charts(
-    curves: Mapping[str, list[tuple[float, float]]], events: Sequence[Mapping[str, Any]], config: RunConfig
-) -> str:
-    marks, known = _marks(events), {name for panel in _PANELS for name in panel.names}
-    others = [name for name in curves if name not in known and name not in config.metrics.names]
+def _charts(curves: Curves, marks: list[Mark], config: RunConfig) -> list[Chart]:
+    known = {name for _, names, _, _ in _CHARTS for name in names}
+    others = sorted(name for name in curves if name not in known and name not in config.metrics.names)
     charts = []
-    for panel in [*_PANELS, *(_Panel(title=name, names=(name,)) for name in sorted(others))]:
-        shown = [Curve(name=name, points=curves[name]) for name in panel.names if _is_shown(name, curves)]
-        chart = Chart(
-            title=panel.title,
-            curves=shown,
-            note=panel.note,
-            log=panel.log,
-            from_zero=panel.from_zero,
-            marks=marks,
-        )
-        charts.append(chart_html(chart))
-    return f'<div class="charts">{"".join(charts)}</div>' if any(charts) else "<p>None yet.</p>"
+    for title, names, note, axis in [*_CHARTS, *((name, (name,), "", "") for name in others)]:
+        shown = [Curve(name=name, points=curves[name]) for name in names if _is_shown(name, curves)]
+        if shown:
+            log, from_zero = axis == "log", axis == "from zero"
+            charts.append(Chart(title=title, curves=shown, note=note, log=log, from_zero=from_zero, marks=marks))
+    return charts
 
 
-def _is_shown(name: str, curves: Mapping[str, list[tuple[float, float]]]) -> bool:
+def _is_shown(name: str, curves: Curves) -> bool:
     values = {value for _, value in curves.get(name, ())}
-    return len(values) > 1 if name in _ONLY_IF_MOVING else bool(values)
+    return len(values) > 1 if name in _ONLY_IF_CHANGING else bool(values)
 
 
-def _marks(events: Sequence[Mapping[str, Any]]) -> list[Mark]:
+def _marks(events: Lines) -> list[Mark]:
     return [Mark(x=event["kimg"], text=f"{event['kimg']:g} kimg: {event['event']}") for event in events]
 
 
-def _events(events: Sequence[Mapping[str, Any]]) -> Section:
+def _events(events: Lines) -> Section:
     if not events:
-        return Section(title="Health", text="Nothing happened that is worth telling.")
-    rows = "".join(
-        f"<tr><td>{event['kimg']:g}</td><td>{_text(event['event'])}</td>"
-        f'<td class="wide">{_text(event["text"])}</td></tr>'
-        for event in reversed(events)
-    )
-    table = f"<table><tr><th>kimg</th><th>event</th><th>what happened</th></tr>{rows}</table>"
-    return Section(title="Health", html=table)
+        return Section(title="Health", text="No problems so far.")
+    columns = ("kimg", "event", "what happened")
+    rows = [(f"{event['kimg']:g}", event["event"], printable(event["text"])) for event in reversed(events)]
+    return Section(title="Health", table=Table(columns=columns, rows=rows, wrapped=columns[-1]))
 
 
 def _data(header: Header, config: RunConfig) -> Section:
-    """The data sheet."""
     labels = header.labels
+    names = ", ".join(labels.names[:8]) + (" ..." if len(labels.names) > 8 else "")
     facts = {
         "store": config.data.store,
         "images": f"{header.num_images:,}",
         "size": f"{size_text(header.image_size)}, {header.image_channels} channels",
         "encoding": header.encoding,
-        "resized by": header.filter,
+        "resize filter": header.filter,
         "crop": header.crop,
-        "labels": label_facts(labels, header.label_counts) + (f": {_some(labels.names)}" if labels.dim else ""),
+        "labels": label_facts(labels, header.label_counts) + (f": {names}" if labels.dim else ""),
         "adjusted": counted(header.changed),
         "duplicates": f"{header.repeated:,}",
         "other files": counted(header.unused),
-        "left out": ", ".join(f"{count:,} {reason}" for reason, count in header.skipped.items()) or "none",
-        "content": header.content_hash[:16],
+        "skipped": ", ".join(f"{count:,} {reason}" for reason, count in header.skipped.items()) or "none",
+        "content hash": header.content_hash[:16],
         "made with sgkit": header.sgkit,
     }
-    rows = "".join(
-        f'<tr><td class="wide">{_text(source.given)}</td><td>{_text(source.kind)}</td><td>{source.num_images:,}</td>'
-        f"<td>{source.num_skipped:,}</td></tr>"
-        for source in header.sources
-    )
-    head = "<tr><th>source</th><th>kind</th><th>images</th><th>left out</th></tr>"
-    return Section(title="Data", facts=facts, html=f"<table>{head}{rows}</table>" if rows else "")
+    rows = [
+        (source.given, source.kind, f"{source.num_images:,}", f"{source.num_skipped:,}") for source in header.sources
+    ]
+    table = Table(columns=("source", "kind", "images", "skipped"), rows=rows, wrapped="source") if rows else None
+    return Section(title="Data", facts=facts, table=table)
 
 
 def _configuration(folder: RunFolder, config: RunConfig) -> Section:
@@ -251,60 +250,8 @@ def _configuration(folder: RunFolder, config: RunConfig) -> Section:
     )
 
 
-def _kimg(stem: str) -> float:
-    return float(stem.removeprefix("fakes_"))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
-
-
 def _hours(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text), quote=True)
-
-
-_STYLE = """
-.lapse { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1.2rem; }
-.lapse img { width: 100%; image-rendering: auto; }
-.lapse figcaption { display: flex; align-items: center; gap: .7rem; width: auto; min-height: 2rem; }
-.lapse input { flex: 1; accent-color: var(--mark); min-width: 0; }
-.lapse span { min-width: 6rem; text-align: right; font-variant-numeric: tabular-nums; }
-.lapse button { border: 1px solid var(--line); border-radius: 50%; background: var(--card); color: var(--mark);
-  width: 2rem; height: 2rem; padding: 0; cursor: pointer; font-size: .75rem; line-height: 1; flex: none; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; display: block;
-  overflow-x: auto; }
-th, td { text-align: left; padding: .35rem 1.2rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  white-space: nowrap; }
-th { color: var(--soft); font-weight: normal; font-size: .8rem; }
-td.wide { white-space: normal; min-width: 20rem; }
-tr.best td { font-weight: 600; color: var(--mark); }
-"""
-
-_SCRIPT = """
-for (const lapse of document.querySelectorAll(".lapse")) {
-  const frames = JSON.parse(lapse.dataset.frames), image = lapse.querySelector("img");
-  const slider = lapse.querySelector("input"), kimg = lapse.querySelector("b"), button = lapse.querySelector("button");
-  let timer = null;
-  const show = () => { [image.src, kimg.textContent] = frames[slider.value]; };
-  const stop = () => { clearInterval(timer); timer = null; button.textContent = "\\u25b6"; };
-  slider.addEventListener("input", () => { stop(); show(); });
-  button.addEventListener("click", () => {
-    if (timer) return stop();
-    if (slider.valueAsNumber === frames.length - 1) slider.value = 0;
-    show();
-    button.textContent = "\\u23f8";
-    timer = setInterval(() => {
-      if (slider.valueAsNumber === frames.length - 1) return stop();
-      slider.value = slider.valueAsNumber + 1;
-      show();
-    }, 250);
-  });
-}
-"""
