@@ -190,16 +190,20 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": _duration, "draw": draw}
+    environment.filters |= {"duration": _duration, "draw": draw, "lines": _Lines}
     return environment
 
 
+class _Lines(str):
+    """Text of several lines."""
+
+
 def _shown(value: object) -> object:
-    """``value`` without control characters and direction overrides, before it is escaped."""
+    """``value`` on one line, without control characters and direction overrides, before it is escaped."""
     if hasattr(value, "__html__"):  # markup, which a template made
         return value
     text = str(value)
-    return printable(text, limit=max(len(text), 1), lines=True)
+    return printable(text, limit=max(len(text), 1), lines=isinstance(value, _Lines))
 
 
 def _duration(seconds: float) -> str:

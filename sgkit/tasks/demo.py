@@ -249,7 +249,7 @@ def _sections(out: Path, planned: Sequence[Step], records: Mapping[str, Record],
     sections = [
         Section(
             title=group[0].title,
-            text=group[0].text,
+            text=" ".join(group[0].text.split()),
             commands=[records[step.name].command for step in group],
             facts={name: text.format(**results) for step in group for name, text in step.facts.items()},
             figures=[one for step in group for picture in step.pictures for one in _figures(out, picture, scale)],

@@ -12,7 +12,7 @@ from sgkit.reports.charts import Chart, Curve, Mark
 from sgkit.reports.pages import Figure, Page, Section, Table, TimeLapse, figure, preview, render_page
 from tests.html_page import ParsedPage
 
-HOSTILE = "<script>alert(1)</script>\"'&\x1b\u202e{{ 7 * 7 }}"
+HOSTILE = "<script>alert(1)</script>\"'&\x1b\u202e\n{{ 7 * 7 }}"
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
@@ -70,6 +70,7 @@ def test_every_text_is_escaped_and_printable(tmp_path: Path) -> None:
     assert not {"\x1b", "\u202e"} & set(text)
     assert "{{ 7 * 7 }}" in page.texts["h1"][0]
     assert len(page.images) == 3
+    assert text.count("\n{{") == 1  # only a text of details has lines
 
 
 def test_a_table_marks_a_row_and_folds_away() -> None:
