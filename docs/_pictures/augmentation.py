@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from sgkit.store.landscapes.sample import landscape
-from sgkit.training.augment import AugmentDraws, AugmentPipe, DiffAugmentDraws, augment, diffaugment
-from sgkit.training.augment.draws import UNIFORMS
-from sgkit.training.rng import Draws
+from sgkit.training.augment import AugmentPipe, AugmentRandom, DiffAugmentRandom, augment, diffaugment
+from sgkit.training.augment.random import UNIFORMS
+from sgkit.training.rng import Rng
 
 OUT = Path(__file__).parents[1] / "concepts" / "augmentation.png"
 PICTURES = (3, 11, 5, 20)
@@ -21,7 +21,7 @@ TRANSFORMS = (
     *("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac"),
     *("brightness", "contrast", "lumaflip", "hue", "saturation", "filter", "noise", "cutout"),
 )
-RUN = Draws(seed=0, device=torch.device("cpu"))
+RUN = Rng(seed=0, device=torch.device("cpu"))
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     rows = [("as they are", images)]
     rows += [(name, transformed(images, name, p=1.0)) for name in TRANSFORMS]
     rows += [(f"{pipe}, p = 0.5", transformed(images, pipe, p=0.5)) for pipe in ("bgc", "bgcfnc")]
-    fixed = DiffAugmentDraws.draw(RUN, "picture", range(len(images)))
+    fixed = DiffAugmentRandom.sample(RUN, "picture", range(len(images)))
     rows.append(("DiffAugment", diffaugment(images, fixed, policy=("color", "translation", "cutout"))))
     sheet(rows).quantize(256, dither=Image.Dither.NONE).save(OUT, optimize=True)
 
@@ -39,11 +39,11 @@ def main() -> None:
 def transformed(images: Tensor, pipe: str, *, p: float) -> Tensor:
     """The images after ``pipe``; flips, of which half happen at p = 1, all happen."""
     transforms = AugmentPipe.named(pipe)
-    draws = AugmentDraws.draw(RUN, "picture", range(len(images)), (SIDE, SIDE), 3)
+    random = AugmentRandom.sample(RUN, "picture", range(len(images)), (SIDE, SIDE), 3)
     if p == 1.0:
-        draws.uniforms[:, [UNIFORMS.index("xflip.side"), UNIFORMS.index("lumaflip.side")]] = 0.9
-        draws.uniforms[:, UNIFORMS.index("rotate90.turns")] = torch.tensor([0.3, 0.6, 0.9, 0.3])
-    return augment(images, draws, p=p, pipe=transforms)
+        random.uniforms[:, [UNIFORMS.index("xflip.side"), UNIFORMS.index("lumaflip.side")]] = 0.9
+        random.uniforms[:, UNIFORMS.index("rotate90.turns")] = torch.tensor([0.3, 0.6, 0.9, 0.3])
+    return augment(images, random, p=p, pipe=transforms)
 
 
 def sheet(rows: list[tuple[str, Tensor]]) -> Image.Image:

@@ -22,7 +22,7 @@ from sgkit.runs.trackers import WandbTracker
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.store import StoreDataset
 from sgkit.store.header import size_text
-from sgkit.training.loop import check_batch
+from sgkit.training.batches import check_batch
 from sgkit.training.schedules import stage_at
 from sgkit.training.transfer import fitted_config
 

@@ -20,8 +20,7 @@ from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
-from sgkit.training.fakes import mixes_batch
-from sgkit.training.loop import share
+from sgkit.training.batches import mixes_batch, share
 from sgkit.training.schedules import stages
 
 _BYTES = 4

@@ -24,10 +24,9 @@ from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.store import StoreDataset, batches
 from sgkit.training.health import Event, HealthWatch, logits_have_signs
-from sgkit.training.loop import TrainReport
+from sgkit.training.loop import Averages, TrainReport
 from sgkit.training.loop import train as train_steps
 from sgkit.training.schedules import Stage, crossed, stage_at
-from sgkit.training.tally import Tally
 
 
 class _CollapseError(TrainingError):
@@ -73,7 +72,7 @@ class Run:
         self.watch = self._new_watch()
         self.log: RunLog | None = None
         self.best: Best | None = None
-        self.tally = Tally()
+        self.tally = Averages()
         self.unlogged: TrainReport | None = None
         """The last step, where no line of the log tells of it yet."""
 
@@ -136,13 +135,13 @@ class Run:
                 self._go_back(error)
 
     def _train_on(self) -> str | None:
-        config, self.tally = self.config.train, Tally()
+        config, self.tally = self.config.train, Averages()
         for report in self._reports():
             before = report.images - report.batch
             self.tally.add(report)
             self.unlogged = report
             self.on_progress(self._progress(report))
-            skipped = [_skipped(sentence, report) for sentence in report.events]
+            skipped = [_skipped(sentence, report) for sentence in report.skipped]
             self._judge([*skipped, *self.watch.add(report)])
             if crossed(before, report.images, kimg=config.log_kimg):
                 self._write_log()
@@ -285,7 +284,7 @@ class Run:
     def _write_log(self) -> None:
         """Add a line on the steps since the last one, if there were any."""
         report, tally = self.unlogged, self.tally
-        self.unlogged, self.tally = None, Tally()
+        self.unlogged, self.tally = None, Averages()
         if self.log is None or report is None:
             return
         memory = peak_memory(self.context.device)

@@ -18,9 +18,10 @@ from sgkit.model import ModelInfo, build
 from sgkit.runs.folder import RunConfig, RunFolder
 from sgkit.runs.logs import read_log
 from sgkit.runs.snapshots import Snapshot, damage
+from sgkit.runs.state import load_state, save_state
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.training.schedules import stage_at
-from sgkit.training.state import TrainState, load_state, save_state
+from sgkit.training.state import TrainState
 from sgkit.training.transfer import Transfer, transfer
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sgkit.config import HealthConfig, TrainConfig
-from sgkit.training.loop import TrainReport
-from sgkit.training.tally import Tally
+from sgkit.training.loop import Averages, TrainReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class HealthWatch:
         known = memory or {}
         self._images = images
         self._began: int = known.get("began", images)
-        self._window = Tally(sums=known.get("sums"), counts=known.get("counts"))
+        self._window = Averages(sums=known.get("sums"), counts=known.get("counts"))
         self._length_before: float | None = known.get("length_before")
         self._most_diverse: float = known.get("most_diverse", 0.0)
         self._ongoing: set[str] = set(known.get("ongoing", ()))
@@ -68,7 +67,7 @@ class HealthWatch:
         self._images = report.images
         if report.images - self._began < self.config.window_kimg * 1000:
             return []
-        means, self._window, self._began = self._window.means(), Tally(), report.images
+        means, self._window, self._began = self._window.means(), Averages(), report.images
         found = [self._saturated(means)] if self._signs else []
         found.append(self._exploding(means))
         return self._new([event for event in found if event], of={_D, _G, _LENGTHS})
@@ -76,7 +75,7 @@ class HealthWatch:
     def add_samples(self, ratio: float) -> list[Event]:
         """The trouble that the :func:`diversity` of samples tells of, given as a fraction of training images'."""
         self._most_diverse = max(self._most_diverse, ratio)
-        # An untrained generator draws the same grey everywhere; only one that did better has collapsed.
+        # An untrained generator makes the same grey everywhere; only one that did better has collapsed.
         limit = min(self.config.min_diversity, self._most_diverse / 2)
         if ratio >= limit:
             return self._new([], of={_COLLAPSED})

@@ -9,7 +9,7 @@ from torch import Tensor
 def mixing_cutoffs(uniform: Tensor, *, num_ws: int, probability: float) -> Tensor:
     """Layers [N] from which the second latent takes over, 1 to ``num_ws - 1``; ``num_ws`` where an image is not mixed.
 
-    ``uniform`` [N, 2] holds draws in [0, 1): whether to mix, and where. Every image has its own cutoff.
+    ``uniform`` [N, 2] holds random in [0, 1): whether to mix, and where. Every image has its own cutoff.
     """
     where = 1 + (uniform[:, 1] * (num_ws - 1)).long().clamp(max=num_ws - 2)
     mixed = (uniform[:, 0] < probability) & (num_ws > 1)

@@ -1,6 +1,6 @@
 """Random numbers of training: a function of (seed, purpose, number of the image in the run), and of nothing else.
 
-So a run resumed at any image, split into any micro-batches or over any number of processes draws the same numbers,
+So a run resumed at any image, split into any micro-batches or over any number of processes uses the same numbers,
 and no random state needs saving.
 """
 
@@ -17,7 +17,7 @@ from sgkit.runtime.seeds import torch_generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
+class Rng:
     """The random numbers of one run.
 
     ``purpose`` names a use, such as ``"g.z"``; ``numbers`` count the run's images from 0. What is small is drawn on the

@@ -1,28 +1,18 @@
-"""All that a run carries from step to step beside its configuration, and its file: safetensors, never pickle."""
+"""All that a run carries from step to step beside its configuration."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgkit.config import TrainConfig
-from sgkit.errors import CheckpointError, TrainingError
+from sgkit.errors import TrainingError
 from sgkit.model import Discriminator, Generator, Model
-from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.training.augment import Controller
-from sgkit.training.optimizers import LossScale, Player, d_player, g_player
-from sgkit.unpickle.safetensors_header import read_safetensors_header
-
-FORMAT = "sgkit-training-state"
-VERSION = 2
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+from sgkit.training.optimizers import LossScale, discriminator_optimizer, generator_optimizer, trained_parameters
 
 
 @dataclass(kw_only=True)
@@ -30,14 +20,14 @@ class TrainState:
     """Networks, optimizers and counts of a run. Random numbers are functions of the counts, so none are kept."""
 
     model: Model
-    players: dict[str, Player]
-    """``"g"`` and ``"d"``: the networks that are trained, with their optimizers."""
+    optimizers: dict[str, torch.optim.Adam]
+    """``"g"`` and ``"d"``."""
     pl_mean: Tensor
     """Running mean of path lengths, a scalar."""
     augment: Controller
     """The probability of augmentation, and what it is steered by."""
     loss_scales: dict[str, LossScale]
-    """For each player; all 1 but in fp16."""
+    """For each optimizer; 1 except in fp16."""
     images: int = 0
     """Real images shown to the discriminator so far."""
     step: int = 0
@@ -64,7 +54,10 @@ class TrainState:
         scale = LossScale(value=LossScale.START if config.precision == "fp16" else 1.0)
         return cls(
             model=model,
-            players={"g": g_player(model.raw_generator, config), "d": d_player(model.discriminator, config)},
+            optimizers={
+                "g": generator_optimizer(model.raw_generator, config),
+                "d": discriminator_optimizer(model.discriminator, config),
+            },
             pl_mean=torch.zeros([], device=next(model.generator.parameters()).device),
             augment=Controller.start(config.augment),
             loss_scales={"g": scale, "d": scale},
@@ -89,90 +82,11 @@ class TrainState:
 
     def forget_moments(self) -> None:
         """Start both optimizers afresh, as growing networks do whenever a fade begins or ends."""
-        for player in self.players.values():
-            player.optimizer.state.clear()
+        for optimizer in self.optimizers.values():
+            optimizer.state.clear()
 
-
-def save_state(state: TrainState, path: Path) -> None:
-    """Write everything but the networks, which travel in the model file, to ``path``."""
-    tensors = {"pl_mean": state.pl_mean}
-    for name, player in state.players.items():
-        for key, parameter in player.named_parameters().items():
-            for moment, value in player.optimizer.state.get(parameter, {}).items():
-                tensors[f"{name}.{moment}.{key}"] = value.detach().contiguous()
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "images": state.images,
-        "step": state.step,
-        "lr_factor": state.lr_factor,
-        "health": state.health,
-        "augment": asdict(state.augment),
-        "loss_scales": {name: asdict(scale) for name, scale in state.loss_scales.items()},
-        "has_moments": {name: bool(player.optimizer.state) for name, player in state.players.items()},
-    }
-    with atomic_path(path) as aside, utf8_name(aside) as name:
-        save_file(tensors, name, metadata={"sgkit": json.dumps(header)})
-
-
-def load_state(state: TrainState, path: Path) -> None:
-    """Put what :func:`save_state` wrote into ``state``, whose model is that of the same snapshot.
-
-    Raises:
-        TrainingError: the file is damaged, of another version, or does not fit the networks.
-    """
-    header, tensors = _read(path)
-    try:
-        state.images, state.step, state.lr_factor = header["images"], header["step"], header["lr_factor"]
-        state.health = header.get("health", {})  # runs of earlier versions begin a new window
-        state.augment = Controller(**header["augment"])
-        state.loss_scales = {name: LossScale(**header["loss_scales"][name]) for name in state.players}
-        state.pl_mean.copy_(tensors.pop("pl_mean"))
-    except (KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is no complete training state ({error}).") from None
-    for name, player in state.players.items():
-        if not header["has_moments"][name]:
-            continue
-        for key, parameter in player.named_parameters().items():
-            player.optimizer.state[parameter] = {
-                moment: _like(tensors.pop(f"{name}.{moment}.{key}", None), parameter, f"{name}.{moment}.{key}", path)
-                for moment in _MOMENTS
-            }
-    if tensors:
-        raise TrainingError(_misfit(path, f"it holds {next(iter(tensors))!r}"))
-
-
-def _misfit(path: Path, what: str) -> str:
-    return (
-        f"{path} does not fit train.freeze_d, train.freeze_mapping and train.freeze_affine ({what}). Which weights are "
-        "trained cannot change during a run: set these keys back to what they were, or start a new run."
-    )
-
-
-def _like(value: Tensor | None, parameter: Tensor, name: str, path: Path) -> Tensor:
-    """``value`` where and as Adam keeps it for ``parameter``."""
-    if value is None:
-        raise TrainingError(_misfit(path, f"it lacks {name!r}"))
-    if value.ndim == 0 and name.split(".")[1] == "step":
-        return value.to(parameter.device)
-    if value.shape != parameter.shape:
-        raise TrainingError(f"{path}: {name!r} is {list(value.shape)}, the network's is {list(parameter.shape)}.")
-    return torch.empty_like(parameter, requires_grad=False).copy_(value)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        header = json.loads(read_safetensors_header(path).metadata.get("sgkit", "{}"))
-        with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt") as file:
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise TrainingError(f"{path} is no training state of sgkit.")
-            if header.get("version") != VERSION:
-                raise TrainingError(
-                    f"{path} is a training state of version {header.get('version')}; this sgkit reads version "
-                    f"{VERSION}. Use the sgkit that wrote it."
-                )
-            return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError, RecursionError, CheckpointError) as error:
-        raise TrainingError(
-            f"{path} cannot be read ({error}). Remove its snapshot folder to resume from the one before it."
-        ) from error
+    def trained(self, which: str) -> dict[str, nn.Parameter]:
+        """The weights that the optimizer ``"g"`` or ``"d"`` moves, by their names in the network."""
+        network = {"g": self.generator, "d": self.discriminator}[which]
+        moved = {id(parameter) for parameter in trained_parameters(self.optimizers[which])}
+        return {name: value for name, value in network.named_parameters() if id(value) in moved}

@@ -36,12 +36,12 @@ from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units
 from sgkit.store import StoreDataset, batches
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from sgkit.training.batches import Shard
 from sgkit.training.ema import update_average
-from sgkit.training.optimizers import Shard
-from sgkit.training.rng import Draws
+from sgkit.training.rng import Rng
 from sgkit.training.schedules import stage_at
 from sgkit.training.state import TrainState
-from sgkit.training.steps import Steps
+from sgkit.training.step import TrainingStep
 
 CPU = torch.device("cpu")
 SHARES = {"g": 1.0, "g_reg": 1 / 4, "d": 1.0, "d_reg": 1 / 16, "ema": 1.0, "data": 1.0}
@@ -54,20 +54,20 @@ def our_phases(model: Model, reals: Tensor, stream: Iterator[Any], precision: Re
     """Our phases on the batch ``reals`` [N, 3, H, W]; ``data`` reads another from ``stream``."""
     config = TrainConfig(batch=len(reals), precision=precision)
     state = TrainState.start(model, config)
-    steps = Steps(
+    steps = TrainingStep(
         state=state,
         config=config,
         stage=stage_at(0, model.config, config),
         context=DistributedContext(device=CPU),
         precision=precision,
-        draws=Draws(seed=0, device=CPU),
+        rng=Rng(seed=0, device=CPU),
     )
     shards = [Shard(images=reals, labels=None, numbers=range(len(reals)))]
     return {
-        "g": lambda: steps.move_g(shards, main=True, path_length=False),
-        "g_reg": lambda: steps.move_g(shards, main=False, path_length=True),
-        "d": lambda: steps.move_d(shards, main=True, penalties=False),
-        "d_reg": lambda: steps.move_d(shards, main=False, penalties=True),
+        "g": lambda: steps.update_g(shards, path_length=False),
+        "g_reg": lambda: steps.update_g(shards, adversarial=False, path_length=True),
+        "d": lambda: steps.update_d(shards, penalties=False),
+        "d_reg": lambda: steps.update_d(shards, adversarial=False, penalties=True),
         "ema": lambda: update_average(model.generator, state.generator, beta=0.999),
         "data": lambda: next(stream).images.to(torch.float32) / 127.5 - 1.0,
     }

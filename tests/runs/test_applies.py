@@ -20,7 +20,8 @@ from sgkit.errors import ConfigError, UsageError
 from sgkit.model import build
 from sgkit.runs.applies import NEEDS, OPTIONS, check_effect
 from sgkit.runs.folder import RunConfig
-from sgkit.training.loop import check_batch, train
+from sgkit.training.batches import check_batch
+from sgkit.training.loop import train
 from sgkit.training.state import TrainState
 
 SMALL = {

@@ -10,8 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sgkit.runs.logs import RunLog, peak_memory, read_log
 from sgkit.runs.trackers import TensorBoardTracker
-from sgkit.training.loop import TrainReport
-from sgkit.training.tally import Tally
+from sgkit.training.loop import Averages, TrainReport
 
 
 def report(step: int, **values: float) -> TrainReport:
@@ -19,7 +18,7 @@ def report(step: int, **values: float) -> TrainReport:
 
 
 def test_a_tally_averages_each_value_over_the_steps_that_have_it() -> None:
-    tally = Tally()
+    tally = Averages()
     tally.add(report(1, loss_g=1.0, loss_r1=8.0))
     tally.add(report(2, loss_g=3.0))
     assert tally.means() == {"loss_g": 2.0, "loss_r1": 8.0}

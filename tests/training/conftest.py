@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, TrainConfig
 from sgkit.model import build
-from sgkit.training.loop import Supply
+from sgkit.training.batches import Supply
 from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
 

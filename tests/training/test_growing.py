@@ -15,10 +15,12 @@ from sgkit.config import GrowthConfig, ModelConfig, TrainConfig
 from sgkit.config.presets import preset
 from sgkit.errors import ConfigError
 from sgkit.model import build, grown_size
-from sgkit.training.loop import check_batch, faded, train
+from sgkit.runs.state import load_state, save_state
+from sgkit.training.batches import check_batch, faded
+from sgkit.training.loop import train
 from sgkit.training.losses import r1_penalty
 from sgkit.training.schedules import growth_lod, stage_at, stages
-from sgkit.training.state import TrainState, load_state, save_state
+from sgkit.training.state import TrainState
 
 SCHEDULE = GrowthConfig(start_resolution=4, stable_kimg=0.016, fade_kimg=0.016, batches=(8, 8, 4))
 
@@ -137,7 +139,7 @@ def test_optimizers_start_afresh_when_a_fade_begins_or_ends(
         forgotten = [
             report.images
             for report in train(state, lambda s, mine, state=state: reals(start=state.images)(s, mine), config)
-            if not state.players["d"].optimizer.state
+            if not state.optimizers["d"].state
         ]
         # Fades begin with the first step behind images 16 and 48, and end at 32 and 64.
         assert forgotten == ([24, 32, 56, 64] if reset else [])

@@ -13,10 +13,12 @@ import torch
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, TrainingError
 from sgkit.model import build
-from sgkit.training.loop import TrainReport, check_batch, share, train
-from sgkit.training.rng import Draws
+from sgkit.runs.state import load_state, save_state
+from sgkit.training.batches import check_batch, share
+from sgkit.training.loop import TrainReport, train
+from sgkit.training.rng import Rng
 from sgkit.training.schedules import Stage, ema_beta
-from sgkit.training.state import TrainState, load_state, save_state
+from sgkit.training.state import TrainState
 
 
 def run(state: TrainState, config: TrainConfig, reals: Any, **options: Any) -> list[TrainReport]:
@@ -28,8 +30,8 @@ def tensors(state: TrainState) -> dict[str, torch.Tensor]:
     found = {"pl_mean": state.pl_mean}
     for name, network in state.model.networks().items():
         found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-    for name, player in state.players.items():
-        for index, moments in player.optimizer.state_dict()["state"].items():
+    for name, optimizer in state.optimizers.items():
+        for index, moments in optimizer.state_dict()["state"].items():
             found |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
     return {name: value.clone() for name, value in found.items()}
 
@@ -130,7 +132,7 @@ def test_mean_w_follows_the_mapped_latents(start: Any, reals: Any, train_config:
     config = replace(train_config, total_kimg=0.008, g_lr=1e-30, style_mixing_prob=0.0)
     state = start(config)
     before = state.generator.mapping.w_avg.clone()
-    z = Draws(seed=config.seed, device=torch.device("cpu")).normal("g.z", range(8), [6])
+    z = Rng(seed=config.seed, device=torch.device("cpu")).normal("g.z", range(8), [6])
     w = state.generator.mapping(z)[:, 0].mean(dim=0)
     run(state, config, reals)
     beta = state.model.config.mapping.w_avg_beta

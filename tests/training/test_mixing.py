@@ -9,12 +9,12 @@ import torch
 from sgkit.config.presets import PRESETS
 from sgkit.model import build, used_ws
 from sgkit.runtime.distributed import DistributedContext
+from sgkit.training.batches import Shard
 from sgkit.training.mixing import mix_styles, mixing_cutoffs
-from sgkit.training.optimizers import Shard
-from sgkit.training.rng import Draws
+from sgkit.training.rng import Rng
 from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
-from sgkit.training.steps import Steps
+from sgkit.training.step import TrainingStep
 
 
 def test_layers_from_the_cutoff_on_come_from_the_other_latent() -> None:
@@ -53,18 +53,17 @@ def test_the_crossover_is_drawn_over_the_layers_grown_so_far(tiny_config: Any, n
     count, probability = 1500, PRESETS[name].train.style_mixing_prob
     state = TrainState.start(build(tiny_config(name, size=(64, 64)), seed=1), PRESETS[name].train)
     state.model.grow(lod, enlarged=False)
-    draws = Draws(seed=0, device=torch.device("cpu"))
     stage = Stage(lod=lod, size=(64, 64), batch=count, lr_factor=1.0)
-    steps = Steps(
+    steps = TrainingStep(
         state=state,
         config=PRESETS[name].train,
         stage=stage,
         context=DistributedContext(),
         precision="fp32",
-        draws=draws,
+        rng=Rng(seed=0, device=torch.device("cpu")),
     )
     shard = Shard(images=torch.zeros(count, 0), labels=None, numbers=range(count))
-    ws, _ = steps._draw_ws("g", shard)
+    ws, _ = steps.styles("g", shard)
     layers = state.generator.num_ws - int(lod) * 2
     assert used_ws(state.generator.synthesis.plan) == layers
     own = (ws == ws[:, :1]).all(dim=2)[:, :layers]  # of the first latent

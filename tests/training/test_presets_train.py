@@ -68,10 +68,10 @@ def test_two_steps_reach_every_parameter(
     assert ("loss_gp" in reports[0].values) == (recipe.gp_weight > 0)
 
     synthesis = state.generator.synthesis
-    unreached = _idle(synthesis, state.players["g"].optimizer, prefix="synthesis.")
+    unreached = _idle(synthesis, state.optimizers["g"], prefix="synthesis.")
     assert unreached == _left_out(synthesis)
-    assert _idle(state.generator.mapping, state.players["g"].optimizer, prefix="mapping.") == set()
-    assert _idle(state.discriminator, state.players["d"].optimizer) == _left_out(state.discriminator)
+    assert _idle(state.generator.mapping, state.optimizers["g"], prefix="mapping.") == set()
+    assert _idle(state.discriminator, state.optimizers["d"]) == _left_out(state.discriminator)
 
 
 def _left_out(network: torch.nn.Module) -> set[str]:

@@ -14,7 +14,7 @@ from sgkit.config.presets import PRESETS
 from sgkit.errors import ConfigError, NonFiniteError
 from sgkit.model import build
 from sgkit.ops import filter2d
-from sgkit.training.discriminate import blurred
+from sgkit.training.augment import blurred
 from sgkit.training.loop import TrainReport, train
 from sgkit.training.optimizers import LossScale
 from sgkit.training.schedules import blur_sigma
@@ -69,14 +69,14 @@ def test_a_penalty_in_each_step_is_a_part_of_its_loss(start: Any, reals: Any, tr
     """One movement by the sum: the gradient is that of loss and penalty together, the learning rate the plain one."""
     config = replace(train_config, total_kimg=0.008, d_reg_interval=1, pl_weight=0.0)
     state = start(config)
-    assert state.players["d"].optimizer.param_groups[0]["lr"] == config.d_lr
+    assert state.optimizers["d"].param_groups[0]["lr"] == config.d_lr
     run(state, config, reals)
-    steps = {int(value["step"]) for value in state.players["d"].optimizer.state.values()}
+    steps = {int(value["step"]) for value in state.optimizers["d"].state.values()}
     assert steps == {1}
     lazy = replace(config, d_reg_interval=2)
     state = start(lazy)
     run(state, lazy, reals)
-    assert {int(value["step"]) for value in state.players["d"].optimizer.state.values()} == {2}
+    assert {int(value["step"]) for value in state.optimizers["d"].state.values()} == {2}
 
 
 OFFICIAL_RATES = [  # preset, learning rates of G and D as NVIDIA's code scales them: by c = interval / (interval + 1)
@@ -101,14 +101,14 @@ def test_lazy_regularization_scales_optimizers_as_the_official_code_does(
     recipe = recipe if regularized or name == "stylegan2-b" else replace(recipe, pl_weight=0.0, r1_gamma=0.0)
     state = TrainState.start(build(tiny_config(name), seed=1), recipe)
     for player, lr, share in (("g", recipe.g_lr, g), ("d", recipe.d_lr, d)):
-        group = state.players[player].optimizer.param_groups[0]
+        group = state.optimizers[player].param_groups[0]
         assert group["lr"] == pytest.approx(lr * share)
         assert group["betas"] == pytest.approx((0.0, 0.99**share))
 
 
 def test_runs_of_earlier_versions_scale_only_what_is_regularized(start: Any) -> None:
     config = TrainConfig.from_dict({"pl_weight": 0.0, "pl_interval": 4, "r1_gamma": 0.0})
-    rates = [player.optimizer.param_groups[0]["lr"] for player in start(config).players.values()]
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in start(config).optimizers.values()]
     assert rates == [config.g_lr, config.d_lr]
 
 
@@ -175,7 +175,7 @@ def test_the_rate_follows_the_states_factor(start: Any, reals: Any, train_config
     state = start(config)
     state.lr_factor = 0.25
     report = run(state, config, reals)[0]
-    assert state.players["g"].optimizer.param_groups[0]["lr"] == config.g_lr / 4
+    assert state.optimizers["g"].param_groups[0]["lr"] == config.g_lr / 4
     assert report.values["lr_factor"] == 0.25
 
 
@@ -242,7 +242,7 @@ def test_fp16_scales_losses_and_leaves_out_what_overflows(start: Any, reals: Any
     state.loss_scales["d"] = LossScale(value=2.0**120)  # overflows in fp16, whatever the gradient
     plain = run(start(train_config), replace(train_config, total_kimg=0.008), reals)[0].values
     reports = run(state, config, reals, precision="fp16")
-    assert any("this update is left out, and losses are scaled by" in event for event in reports[0].events)
+    assert any("this update is left out, and losses are scaled by" in event for event in reports[0].skipped)
     assert state.loss_scales["d"].value < 2.0**120
     assert state.loss_scales["g"] == LossScale(value=LossScale.START, good_steps=4 + 2)
     assert reports[0].values["loss_g"] == pytest.approx(plain["loss_g"], rel=0.02)
@@ -265,8 +265,8 @@ def test_updates_that_are_not_finite_are_left_out_by_name(start: Any, reals: Any
         next(state.discriminator.parameters()).fill_(float("nan"))
     before = weights(state)
     [report] = run(state, config, reals, skip_nonfinite=True)
-    assert report.events[0].startswith("At 0.000 kimg (step 0) loss_g is not finite (nan): this update is left out")
-    assert len(report.events) == 3  # G's loss, D's loss, D's penalties; path lengths do not hang on D
+    assert report.skipped[0].startswith("At 0.000 kimg (step 0) loss_g is not finite (nan): this update is left out")
+    assert len(report.skipped) == 3  # G's loss, D's loss, D's penalties; path lengths do not hang on D
     assert "loss_g" not in report.values
     assert "loss_pl" in report.values
     assert all(math.isfinite(value) for value in report.values.values())

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import torch
 
-from sgkit.training.rng import Draws
+from sgkit.training.rng import Rng
 
 CPU = torch.device("cpu")
-DRAWS = Draws(seed=3, device=CPU)
+DRAWS = Rng(seed=3, device=CPU)
 
 
 def test_draws_hang_on_seed_purpose_and_number_only() -> None:
@@ -14,7 +14,7 @@ def test_draws_hang_on_seed_purpose_and_number_only() -> None:
         torch.cat([DRAWS.normal("g.z", range(10, 12), [4]), DRAWS.normal("g.z", [12, 13, 14, 15], [4])]), whole
     )
     assert not torch.isclose(DRAWS.normal("d.z", range(10, 16), [4]), whole).any()
-    assert not torch.isclose(Draws(seed=4, device=CPU).normal("g.z", range(10, 16), [4]), whole).any()
+    assert not torch.isclose(Rng(seed=4, device=CPU).normal("g.z", range(10, 16), [4]), whole).any()
     assert len(whole.unique()) == 24
 
 

@@ -20,7 +20,8 @@ from sgkit.config.presets import PRESETS
 from sgkit.errors import ConfigError
 from sgkit.model import Model, build
 from sgkit.runtime.distributed import DistributedContext, distributed
-from sgkit.training.loop import check_batch, train
+from sgkit.training.batches import check_batch
+from sgkit.training.loop import train
 from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
 

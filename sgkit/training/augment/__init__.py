@@ -4,18 +4,19 @@ All of it is tensor code, differentiable twice; random numbers come in as argume
 """
 
 from sgkit.training.augment.controller import Controller, next_p
-from sgkit.training.augment.diffaugment import DiffAugmentDraws, diffaugment
-from sgkit.training.augment.draws import AugmentDraws
+from sgkit.training.augment.diffaugment import DiffAugmentRandom, diffaugment
 from sgkit.training.augment.pipe import AugmentPipe
-from sgkit.training.augment.pipeline import Augmentation, augment
+from sgkit.training.augment.pipeline import augment, augmented, blurred
+from sgkit.training.augment.random import AugmentRandom
 
 __all__ = [
-    "AugmentDraws",
     "AugmentPipe",
-    "Augmentation",
+    "AugmentRandom",
     "Controller",
-    "DiffAugmentDraws",
+    "DiffAugmentRandom",
     "augment",
+    "augmented",
+    "blurred",
     "diffaugment",
     "next_p",
 ]

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from sgkit.training.augment.draws import AugmentDraws, where
 from sgkit.training.augment.pipe import AugmentPipe
+from sgkit.training.augment.random import AugmentRandom, where
 
 
-def recolor(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def recolor(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] with other colours; alpha, a fourth channel, stays.
 
     Of one channel, grey, only what changes brightness is left: brightness, contrast and luma flip.
@@ -27,7 +27,7 @@ def recolor(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: Aug
             f"Images have {channels} channels; colour transforms know 1 (grey), 3 (RGB) and 4 (RGB and alpha). "
             "Take a pipe without colour, such as 'bg'."
         )
-    transform = color_transform(draws, p=p, pipe=pipe, grey=channels == 1)
+    transform = color_transform(random, p=p, pipe=pipe, grey=channels == 1)
     changed = (transform != torch.eye(4, device=transform.device)).flatten(1).any(dim=1)[:, None, None, None]
     transform = transform.to(images.dtype)
     color = images[:, :3]
@@ -40,39 +40,39 @@ def recolor(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: Aug
     return torch.cat([recolored, images[:, 3:]], dim=1) if channels == 4 else recolored
 
 
-def color_transform(draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe, grey: bool = False) -> Tensor:
+def color_transform(random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe, grey: bool = False) -> Tensor:
     """Homogeneous matrices [N, 4, 4] from a colour (r, g, b, 1) to the new one.
 
     ``grey``: without hue and saturation, which leave greys as they are.
     """
-    transform = torch.eye(4, device=draws.uniforms.device).expand(len(draws.uniforms), 4, 4)
-    for factor in (*_lightness(draws, p, pipe), *([] if grey else _chroma(draws, p, pipe))):
+    transform = torch.eye(4, device=random.uniforms.device).expand(len(random.uniforms), 4, 4)
+    for factor in (*_lightness(random, p, pipe), *([] if grey else _chroma(random, p, pipe))):
         transform = factor @ transform
     return transform
 
 
-def _lightness(draws: AugmentDraws, p: Tensor | float, pipe: AugmentPipe) -> list[Tensor]:
+def _lightness(random: AugmentRandom, p: Tensor | float, pipe: AugmentPipe) -> list[Tensor]:
     factors = []
     if pipe.brightness > 0:
-        shift = draws.normal("brightness") * pipe.brightness_std
-        factors.append(_brightness(where(draws.happens("brightness", pipe.brightness * p), shift, 0.0)))
+        shift = random.normal("brightness") * pipe.brightness_std
+        factors.append(_brightness(where(random.happens("brightness", pipe.brightness * p), shift, 0.0)))
     if pipe.contrast > 0:
-        gain = torch.exp2(draws.normal("contrast") * pipe.contrast_std)
-        factors.append(_contrast(where(draws.happens("contrast", pipe.contrast * p), gain, 1.0)))
+        gain = torch.exp2(random.normal("contrast") * pipe.contrast_std)
+        factors.append(_contrast(where(random.happens("contrast", pipe.contrast * p), gain, 1.0)))
     if pipe.lumaflip > 0:
-        flipped = draws.happens("lumaflip", pipe.lumaflip * p) & (draws.uniform("lumaflip.side") >= 0.5)
+        flipped = random.happens("lumaflip", pipe.lumaflip * p) & (random.uniform("lumaflip.side") >= 0.5)
         factors.append(_luma_and_chroma(1.0 - 2.0 * flipped.float(), torch.ones_like(flipped, dtype=torch.float32)))
     return factors
 
 
-def _chroma(draws: AugmentDraws, p: Tensor | float, pipe: AugmentPipe) -> list[Tensor]:
+def _chroma(random: AugmentRandom, p: Tensor | float, pipe: AugmentPipe) -> list[Tensor]:
     factors = []
     if pipe.hue > 0:
-        angle = (2.0 * draws.uniform("hue.angle") - 1.0) * math.pi * pipe.hue_max
-        factors.append(_hue(where(draws.happens("hue", pipe.hue * p), angle, 0.0)))
+        angle = (2.0 * random.uniform("hue.angle") - 1.0) * math.pi * pipe.hue_max
+        factors.append(_hue(where(random.happens("hue", pipe.hue * p), angle, 0.0)))
     if pipe.saturation > 0:
-        gain = torch.exp2(draws.normal("saturation") * pipe.saturation_std)
-        gain = where(draws.happens("saturation", pipe.saturation * p), gain, 1.0)
+        gain = torch.exp2(random.normal("saturation") * pipe.saturation_std)
+        gain = where(random.happens("saturation", pipe.saturation * p), gain, 1.0)
         factors.append(_luma_and_chroma(torch.ones_like(gain), gain))
     return factors
 

@@ -5,36 +5,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgkit.training.augment.draws import AugmentDraws, where
 from sgkit.training.augment.pipe import AugmentPipe
+from sgkit.training.augment.random import AugmentRandom, where
 
 
-def add_noise(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def add_noise(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] with white noise, each of its own strength, a half-normal number; alpha stays.
 
     Raises:
-        ValueError: ``draws`` were made for a pipeline without noise.
+        ValueError: ``random`` were made for a pipeline without noise.
     """
     if not pipe.noise:
         return images
-    if draws.pixels is None:
+    if random.pixels is None:
         raise ValueError("The pipeline adds noise, but its random numbers hold none; draw them with this pipe.")
-    strength = where(draws.happens("noise", pipe.noise * p), draws.normal("noise").abs() * pipe.noise_std, 0.0)
-    noise = draws.pixels.to(images.dtype) * strength.to(images.dtype)[:, None, None, None]
+    strength = where(random.happens("noise", pipe.noise * p), random.normal("noise").abs() * pipe.noise_std, 0.0)
+    noise = random.pixels.to(images.dtype) * strength.to(images.dtype)[:, None, None, None]
     noisy = torch.where((strength > 0)[:, None, None, None], images + noise, images)
     return torch.cat([noisy[:, :3], images[:, 3:]], dim=1)
 
 
-def cut_out(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def cut_out(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] with a rectangle set to 0, its middle anywhere, so it may reach over the border."""
     if not pipe.cutout:
         return images
     height, width = images.shape[-2:]
     size = where(
-        draws.happens("cutout", pipe.cutout * p), torch.full_like(draws.uniform("cutout"), pipe.cutout_size), 0.0
+        random.happens("cutout", pipe.cutout * p), torch.full_like(random.uniform("cutout"), pipe.cutout_size), 0.0
     )
-    hidden_x = _hidden(draws.uniform("cutout.x"), size, width)[:, None, None, :]
-    hidden_y = _hidden(draws.uniform("cutout.y"), size, height)[:, None, :, None]
+    hidden_x = _hidden(random.uniform("cutout.x"), size, width)[:, None, None, :]
+    hidden_y = _hidden(random.uniform("cutout.y"), size, height)[:, None, :, None]
     return images.masked_fill(hidden_x & hidden_y, 0.0)
 
 

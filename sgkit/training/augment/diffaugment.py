@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgkit.training.rng import Draws
+from sgkit.training.rng import Rng
 
 COLUMNS = ("brightness", "saturation", "contrast", "translation.x", "translation.y", "cutout.x", "cutout.y")
 TRANSLATION = 0.125
@@ -16,23 +16,23 @@ CUTOUT = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffAugmentDraws:
+class DiffAugmentRandom:
     """Random numbers of N images for one pass."""
 
     uniforms: Tensor
     """[N, len(COLUMNS)] in [0, 1)."""
 
     @classmethod
-    def draw(cls, draws: Draws, purpose: str, numbers: Sequence[int]) -> DiffAugmentDraws:
+    def sample(cls, rng: Rng, purpose: str, numbers: Sequence[int]) -> DiffAugmentRandom:
         """The numbers of the run's images ``numbers``: a function of seed, ``purpose`` and each image's number."""
-        return cls(uniforms=draws.uniform(f"{purpose}.diffaugment", numbers, [len(COLUMNS)]))
+        return cls(uniforms=rng.uniform(f"{purpose}.diffaugment", numbers, [len(COLUMNS)]))
 
     def uniform(self, column: str) -> Tensor:
         """Values [N] in [0, 1)."""
         return self.uniforms[:, COLUMNS.index(column)]
 
 
-def diffaugment(images: Tensor, draws: DiffAugmentDraws, *, policy: Sequence[str]) -> Tensor:
+def diffaugment(images: Tensor, random: DiffAugmentRandom, *, policy: Sequence[str]) -> Tensor:
     """``images`` [N, C, H, W] in [-1, 1] after the transforms of ``policy``, of ``color``, ``translation``, ``cutout``.
 
     Computed in float32 (float64 stays) and returned in the type given. Colour leaves the fourth channel, alpha, alone;
@@ -42,13 +42,13 @@ def diffaugment(images: Tensor, draws: DiffAugmentDraws, *, policy: Sequence[str
     with torch.autocast(images.device.type, enabled=False):
         x = images if images.dtype == torch.float64 else images.float()
         for part in policy:
-            x = transforms[part](x, draws)
+            x = transforms[part](x, random)
     return x.to(images.dtype)
 
 
-def _recolor(images: Tensor, draws: DiffAugmentDraws) -> Tensor:
+def _recolor(images: Tensor, random: DiffAugmentRandom) -> Tensor:
     brightness, saturation, contrast = (
-        draws.uniform(column).to(images.dtype)[:, None, None, None]
+        random.uniform(column).to(images.dtype)[:, None, None, None]
         for column in ("brightness", "saturation", "contrast")
     )
     color, alpha = images[:, :3], images[:, 3:]
@@ -60,11 +60,11 @@ def _recolor(images: Tensor, draws: DiffAugmentDraws) -> Tensor:
     return torch.cat([color, alpha], dim=1)
 
 
-def _translate(images: Tensor, draws: DiffAugmentDraws) -> Tensor:
+def _translate(images: Tensor, random: DiffAugmentRandom) -> Tensor:
     """Shift by whole pixels, up to an eighth of each side; what comes in is 0."""
     height, width = images.shape[-2:]
-    rows = _shifted(draws.uniform("translation.y"), height)
-    columns = _shifted(draws.uniform("translation.x"), width)
+    rows = _shifted(random.uniform("translation.y"), height)
+    columns = _shifted(random.uniform("translation.x"), width)
     inside = _within(rows, height)[:, None, :, None] & _within(columns, width)[:, None, None, :]
     batch = torch.arange(len(images), device=images.device)[:, None, None]
     moved = images.permute(0, 2, 3, 1)[
@@ -84,11 +84,11 @@ def _within(places: Tensor, side: int) -> Tensor:
     return (places >= 0) & (places < side)
 
 
-def _cut_out(images: Tensor, draws: DiffAugmentDraws) -> Tensor:
+def _cut_out(images: Tensor, random: DiffAugmentRandom) -> Tensor:
     """A rectangle of half the sides is set to 0; its middle is anywhere, so it may reach over the border."""
     height, width = images.shape[-2:]
-    rows = _hidden(draws.uniform("cutout.y"), height)[:, None, :, None]
-    columns = _hidden(draws.uniform("cutout.x"), width)[:, None, None, :]
+    rows = _hidden(random.uniform("cutout.y"), height)[:, None, :, None]
+    columns = _hidden(random.uniform("cutout.x"), width)[:, None, None, :]
     return images.masked_fill(rows & columns, 0.0)
 
 

@@ -7,8 +7,8 @@ import functools
 import torch
 from torch import Tensor
 
-from sgkit.training.augment.draws import AugmentDraws
 from sgkit.training.augment.pipe import AugmentPipe
+from sgkit.training.augment.random import AugmentRandom
 from sgkit.training.augment.wavelets import SYM2
 
 BANDS = 4
@@ -16,7 +16,7 @@ NATURAL_POWER = (10.0 / 13.0, 1.0 / 13.0, 1.0 / 13.0, 1.0 / 13.0)
 """Share of each band, the lowest first, in the power of natural images, whose spectrum falls with frequency."""
 
 
-def amplify_bands(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def amplify_bands(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] with four bands of frequency, an octave each, amplified or damped; alpha stays.
 
     The filter of an image is separable; it is applied as one matrix per axis, the reflection at the borders folded in,
@@ -24,7 +24,7 @@ def amplify_bands(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pip
     """
     if not pipe.filter:
         return images
-    gains = band_gains(draws, p=p, pipe=pipe)
+    gains = band_gains(random, p=p, pipe=pipe)
     rows = (gains != 1.0).any(dim=1).nonzero()[:, 0]
     if not len(rows):
         return images
@@ -36,16 +36,16 @@ def amplify_bands(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pip
     return images.index_copy(0, rows, filtered)
 
 
-def band_gains(draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def band_gains(random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """Gains [N, 4] of the bands, the lowest first.
 
     Each band in turn is amplified, and all of them scaled so that a natural image keeps its expected power.
     """
-    power = torch.tensor(NATURAL_POWER, device=draws.normals.device)
-    total = torch.ones(len(draws.normals), BANDS, device=draws.normals.device)
+    power = torch.tensor(NATURAL_POWER, device=random.normals.device)
+    total = torch.ones(len(random.normals), BANDS, device=random.normals.device)
     for band, likelihood in enumerate(pipe.filter_bands):
-        amplified = torch.exp2(draws.normal(f"filter{band}") * pipe.filter_std)
-        happens = draws.happens(f"filter{band}", pipe.filter * likelihood * p)
+        amplified = torch.exp2(random.normal(f"filter{band}") * pipe.filter_std)
+        happens = random.happens(f"filter{band}", pipe.filter * likelihood * p)
         # The power of (1, ..., gain, ..., 1), as its difference to the 1 of no change: 1 then stays exactly 1.
         norm = torch.sqrt(1.0 + power[band] * (amplified.square() - 1.0))
         gains = torch.ones_like(total)

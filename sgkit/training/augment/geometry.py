@@ -12,16 +12,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgkit.training.augment.draws import AugmentDraws, where
 from sgkit.training.augment.pipe import AugmentPipe
+from sgkit.training.augment.random import AugmentRandom, where
 from sgkit.training.augment.sampling import sample_bilinear
 from sgkit.training.augment.wavelets import TAPS, enlarge, reduce
 
 
-def move(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def move(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] after blitting and geometry; those that stay where they are come back bit for bit."""
     height, width = images.shape[-2:]
-    inverse = inverse_transform(draws, p=p, pipe=pipe, size=(height, width))
+    inverse = inverse_transform(random, p=p, pipe=pipe, size=(height, width))
     rows = (inverse != torch.eye(3, device=inverse.device)).flatten(1).any(dim=1).nonzero()[:, 0]
     if not len(rows):
         return images
@@ -35,65 +35,65 @@ def move(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: Augmen
 # -------------------------------------------------------------------------------------------------- matrices
 
 
-def inverse_transform(draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe, size: tuple[int, int]) -> Tensor:
+def inverse_transform(random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe, size: tuple[int, int]) -> Tensor:
     """Homogeneous matrices [N, 3, 3] from places of the output to places of the input.
 
     Places are (x, y) in pixels from the middle of the image. Each factor is the inverse of its transform.
     """
     height, width = size
-    inverse = torch.eye(3, device=draws.uniforms.device).expand(len(draws.uniforms), 3, 3)
-    for factor in (*_blits(draws, p, pipe, height, width), *_general(draws, p, pipe, height, width)):
+    inverse = torch.eye(3, device=random.uniforms.device).expand(len(random.uniforms), 3, 3)
+    for factor in (*_blits(random, p, pipe, height, width), *_general(random, p, pipe, height, width)):
         inverse = inverse @ factor
     return inverse
 
 
-def _blits(draws: AugmentDraws, p: Tensor | float, pipe: AugmentPipe, height: int, width: int) -> list[Tensor]:
+def _blits(random: AugmentRandom, p: Tensor | float, pipe: AugmentPipe, height: int, width: int) -> list[Tensor]:
     factors = []
     if pipe.xflip > 0:
-        flipped = draws.happens("xflip", pipe.xflip * p) & (draws.uniform("xflip.side") >= 0.5)
+        flipped = random.happens("xflip", pipe.xflip * p) & (random.uniform("xflip.side") >= 0.5)
         side = 1.0 - 2.0 * flipped.float()
         factors.append(_scaling(side, torch.ones_like(side)))
     if pipe.rotate90 > 0:
-        happens = draws.happens("rotate90", pipe.rotate90 * p)
-        factors.append(_quarter_turns(where(happens, torch.floor(draws.uniform("rotate90.turns") * 4.0), 0.0)))
+        happens = random.happens("rotate90", pipe.rotate90 * p)
+        factors.append(_quarter_turns(where(happens, torch.floor(random.uniform("rotate90.turns") * 4.0), 0.0)))
     if pipe.xint > 0:
-        happens = draws.happens("xint", pipe.xint * p)
-        shares = [(2.0 * draws.uniform(column) - 1.0) * pipe.xint_max for column in ("xint.x", "xint.y")]
+        happens = random.happens("xint", pipe.xint * p)
+        shares = [(2.0 * random.uniform(column) - 1.0) * pipe.xint_max for column in ("xint.x", "xint.y")]
         x, y = (torch.round(share * side) for share, side in zip(shares, (width, height), strict=True))
         factors.append(_translation(where(happens, -x, 0.0), where(happens, -y, 0.0)))
     return factors
 
 
-def _general(draws: AugmentDraws, p: Tensor | float, pipe: AugmentPipe, height: int, width: int) -> list[Tensor]:
+def _general(random: AugmentRandom, p: Tensor | float, pipe: AugmentPipe, height: int, width: int) -> list[Tensor]:
     factors = []
     if pipe.scale > 0:
-        scale = torch.exp2(-draws.normal("scale") * pipe.scale_std)
-        scale = where(draws.happens("scale", pipe.scale * p), scale, 1.0)
+        scale = torch.exp2(-random.normal("scale") * pipe.scale_std)
+        scale = where(random.happens("scale", pipe.scale * p), scale, 1.0)
         factors.append(_scaling(scale, scale))
     if pipe.rotate > 0:
-        factors.append(_rotation(_angle(draws, "rotate", p, pipe)))
+        factors.append(_rotation(_angle(random, "rotate", p, pipe)))
     if pipe.aniso > 0:
-        stretch = torch.exp2(draws.normal("aniso") * pipe.aniso_std)
-        stretch = where(draws.happens("aniso", pipe.aniso * p), stretch, 1.0)
+        stretch = torch.exp2(random.normal("aniso") * pipe.aniso_std)
+        stretch = where(random.happens("aniso", pipe.aniso * p), stretch, 1.0)
         factors.append(_scaling(1.0 / stretch, stretch))
     if pipe.rotate > 0:
-        factors.append(_rotation(_angle(draws, "rotate_after", p, pipe)))
+        factors.append(_rotation(_angle(random, "rotate_after", p, pipe)))
     if pipe.xfrac > 0:
-        happens = draws.happens("xfrac", pipe.xfrac * p)
+        happens = random.happens("xfrac", pipe.xfrac * p)
         x, y = (
-            where(happens, -draws.normal(column) * pipe.xfrac_std * side, 0.0)
+            where(happens, -random.normal(column) * pipe.xfrac_std * side, 0.0)
             for column, side in (("xfrac.x", width), ("xfrac.y", height))
         )
         factors.append(_translation(x, y))
     return factors
 
 
-def _angle(draws: AugmentDraws, transform: str, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def _angle(random: AugmentRandom, transform: str, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """Angles [N]. Rotation comes before and after anisotropic scaling, so that both together happen with ``p``."""
-    whole = torch.as_tensor(pipe.rotate * p, dtype=torch.float32, device=draws.uniforms.device)
+    whole = torch.as_tensor(pipe.rotate * p, dtype=torch.float32, device=random.uniforms.device)
     each = 1.0 - torch.sqrt((1.0 - whole).clamp(0.0, 1.0))
-    angle = (2.0 * draws.uniform(f"{transform}.angle") - 1.0) * math.pi * pipe.rotate_max
-    return where(draws.happens(transform, each), angle, 0.0)
+    angle = (2.0 * random.uniform(f"{transform}.angle") - 1.0) * math.pi * pipe.rotate_max
+    return where(random.happens(transform, each), angle, 0.0)
 
 
 def _matrix(a: Tensor, b: Tensor, x: Tensor, c: Tensor, d: Tensor, y: Tensor) -> Tensor:

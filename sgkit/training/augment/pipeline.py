@@ -1,25 +1,25 @@
-"""The whole pipeline: geometry, colour, filters, corruption, in the paper's order."""
+"""What D sees instead of images: blurred, and after geometry, colour, filters and corruption in the papers' order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sgkit.config import AugmentConfig
+from sgkit.ops import filter2d
 from sgkit.training.augment.color import recolor
 from sgkit.training.augment.corruption import add_noise, cut_out
-from sgkit.training.augment.diffaugment import DiffAugmentDraws, diffaugment
-from sgkit.training.augment.draws import AugmentDraws
+from sgkit.training.augment.diffaugment import DiffAugmentRandom, diffaugment
 from sgkit.training.augment.filters import amplify_bands
 from sgkit.training.augment.geometry import move
 from sgkit.training.augment.pipe import AugmentPipe
-from sgkit.training.rng import Draws
+from sgkit.training.augment.random import AugmentRandom
+from sgkit.training.rng import Rng
 
 
-def augment(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
+def augment(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
     """``images`` [N, C, H, W] in [-1, 1], each transformed as its own random numbers say.
 
     The same for an image in any batch. Images to which nothing happens come back bit for bit, so all do at ``p`` 0.
@@ -32,34 +32,36 @@ def augment(images: Tensor, draws: AugmentDraws, *, p: Tensor | float, pipe: Aug
     """
     with torch.autocast(images.device.type, enabled=False):
         x = images if images.dtype == torch.float64 else images.float()
-        x = move(x, draws, p=p, pipe=pipe)
-        x = recolor(x, draws, p=p, pipe=pipe)
-        x = amplify_bands(x, draws, p=p, pipe=pipe)
-        x = add_noise(x, draws, p=p, pipe=pipe)
-        x = cut_out(x, draws, p=p, pipe=pipe)
+        x = move(x, random, p=p, pipe=pipe)
+        x = recolor(x, random, p=p, pipe=pipe)
+        x = amplify_bands(x, random, p=p, pipe=pipe)
+        x = add_noise(x, random, p=p, pipe=pipe)
+        x = cut_out(x, random, p=p, pipe=pipe)
     return x.to(images.dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """What a configuration asks for, ready to be applied."""
+def augmented(
+    images: Tensor, rng: Rng, purpose: str, numbers: Sequence[int], *, config: AugmentConfig, p: Tensor | float
+) -> Tensor:
+    """``images`` [N, C, H, W], which have the numbers ``numbers`` in the run, augmented as ``config`` says.
 
-    config: AugmentConfig
-    draws: Draws
+    ``p`` is the probability of each transform, for ``ada`` and ``fixed``. ``purpose`` names the use, such as
+    ``"d.real.augment"``: other uses of the same image take other random numbers.
+    """
+    if config.kind == "diffaugment":
+        return diffaugment(images, DiffAugmentRandom.sample(rng, purpose, numbers), policy=config.policies)
+    if config.kind == "none" or (not isinstance(p, Tensor) and p <= 0):
+        return images
+    height, width = images.shape[-2:]
+    pipe = AugmentPipe.named(config.pipe)
+    random = AugmentRandom.sample(rng, purpose, numbers, (height, width), images.shape[1], pipe=pipe)
+    return augment(images, random, p=p, pipe=pipe)
 
-    def __call__(self, images: Tensor, purpose: str, numbers: Sequence[int], *, p: Tensor | float) -> Tensor:
-        """``images`` [N, C, H, W] of the run's numbers ``numbers``, transformed with probability ``p``.
 
-        ``purpose`` names the use, such as ``"d.real.augment"``: other uses of the same image draw other numbers.
-        """
-        if self.config.kind == "none":
-            return images
-        if self.config.kind == "diffaugment":
-            fixed = DiffAugmentDraws.draw(self.draws, purpose, numbers)
-            return diffaugment(images, fixed, policy=self.config.policies)
-        if not isinstance(p, Tensor) and p <= 0:
-            return images
-        height, width = images.shape[-2:]
-        pipe = AugmentPipe.named(self.config.pipe)
-        random = AugmentDraws.draw(self.draws, purpose, numbers, (height, width), images.shape[1], pipe=pipe)
-        return augment(images, random, p=p, pipe=pipe)
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """``images`` [N, C, H, W] after the filter ``2 ** -(x / sigma) ** 2``, cut off at 3 sigma (StyleGAN3)."""
+    reach = int(sigma * 3)
+    if reach == 0:
+        return images
+    taps = torch.arange(-reach, reach + 1, device=images.device).div(sigma).square().neg().exp2()
+    return filter2d(images, taps / taps.sum())

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgkit.training.augment import AugmentDraws
-from sgkit.training.augment.draws import NORMALS, UNIFORMS
-from sgkit.training.rng import Draws
+from sgkit.training.augment import AugmentRandom
+from sgkit.training.augment.random import NORMALS, UNIFORMS
+from sgkit.training.rng import Rng
 
-DrawMaker = Callable[..., AugmentDraws]
+DrawMaker = Callable[..., AugmentRandom]
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def draw() -> DrawMaker:
         first: int = 0,
         uniforms: dict[str, float | Tensor] | None = None,
         normals: dict[str, float | Tensor] | None = None,
-    ) -> AugmentDraws:
-        run = Draws(seed=3, device=torch.device("cpu"))
-        drawn = AugmentDraws.draw(run, "test", range(first, first + count), size, channels)
+    ) -> AugmentRandom:
+        run = Rng(seed=3, device=torch.device("cpu"))
+        drawn = AugmentRandom.sample(run, "test", range(first, first + count), size, channels)
         for values, names, given in (
             (drawn.uniforms, UNIFORMS, uniforms or {}),
             (drawn.normals, NORMALS, normals or {}),

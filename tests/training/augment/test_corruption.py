@@ -14,11 +14,11 @@ Maker = Callable[..., Any]
 
 
 def test_noise_has_a_half_normal_deviation(draw: Maker, pictures: Maker) -> None:
-    images, draws = pictures(6, channels=4), draw(6, channels=4)
-    noisy = add_noise(images, draws, p=1.0, pipe=AugmentPipe(noise=1.0))
+    images, random = pictures(6, channels=4), draw(6, channels=4)
+    noisy = add_noise(images, random, p=1.0, pipe=AugmentPipe(noise=1.0))
     for row in range(6):
-        deviation = 0.1 * abs(float(draws.normal("noise")[row]))
-        wanted = images[row, :3].double() + deviation * draws.pixels[row, :3].double()
+        deviation = 0.1 * abs(float(random.normal("noise")[row]))
+        wanted = images[row, :3].double() + deviation * random.pixels[row, :3].double()
         torch.testing.assert_close(noisy[row, :3].double(), wanted, atol=1e-6, rtol=0)
     assert torch.equal(noisy[:, 3], images[:, 3])
 
@@ -30,10 +30,10 @@ def test_noise_must_have_been_drawn(draw: Maker, pictures: Maker) -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (10, 24)])
 def test_cutout_hides_half_of_each_side(draw: Maker, size: tuple[int, int]) -> None:
-    draws = draw(7, size, 4)
-    cut = cut_out(torch.ones(7, 4, *size), draws, p=1.0, pipe=AugmentPipe(cutout=1.0))
+    random = draw(7, size, 4)
+    cut = cut_out(torch.ones(7, 4, *size), random, p=1.0, pipe=AugmentPipe(cutout=1.0))
     for row in range(7):
-        x, y = float(draws.uniform("cutout.x")[row]), float(draws.uniform("cutout.y")[row])
+        x, y = float(random.uniform("cutout.x")[row]), float(random.uniform("cutout.y")[row])
         for i in range(size[0]):
             for j in range(size[1]):
                 hidden = abs((i + 0.5) / size[0] - y) < 0.25 and abs((j + 0.5) / size[1] - x) < 0.25
@@ -41,7 +41,7 @@ def test_cutout_hides_half_of_each_side(draw: Maker, size: tuple[int, int]) -> N
 
 
 def test_cutout_in_the_middle_is_a_quarter(draw: Maker) -> None:
-    draws = draw(1, uniforms={"cutout.x": 0.5, "cutout.y": 0.5})
-    cut = cut_out(torch.ones(1, 1, 16, 16), draws, p=1.0, pipe=AugmentPipe(cutout=1.0))
+    random = draw(1, uniforms={"cutout.x": 0.5, "cutout.y": 0.5})
+    cut = cut_out(torch.ones(1, 1, 16, 16), random, p=1.0, pipe=AugmentPipe(cutout=1.0))
     assert float(cut.mean()) == 0.75
     assert not cut[..., 4:12, 4:12].any()

@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.autograd import gradgradcheck
 
-from sgkit.training.augment import DiffAugmentDraws, diffaugment
-from sgkit.training.rng import Draws
+from sgkit.training.augment import DiffAugmentRandom, diffaugment
+from sgkit.training.rng import Rng
 
 Maker = Callable[..., Any]
 
 
-def drawn(count: int, *, first: int = 0) -> DiffAugmentDraws:
-    return DiffAugmentDraws.draw(Draws(seed=5, device=torch.device("cpu")), "test", range(first, first + count))
+def drawn(count: int, *, first: int = 0) -> DiffAugmentRandom:
+    return DiffAugmentRandom.sample(Rng(seed=5, device=torch.device("cpu")), "test", range(first, first + count))
 
 
 def test_color_is_its_formula(pictures: Maker) -> None:
-    images, draws = pictures(5).double(), drawn(5)
-    changed = diffaugment(images, draws, policy=["color"])
+    images, random = pictures(5).double(), drawn(5)
+    changed = diffaugment(images, random, policy=["color"])
     for row, image in enumerate(images):
         brightness, saturation, contrast = (
-            float(draws.uniform(c)[row]) for c in ("brightness", "saturation", "contrast")
+            float(random.uniform(c)[row]) for c in ("brightness", "saturation", "contrast")
         )
         image = image + (brightness - 0.5)
         grey = image.mean(dim=0, keepdim=True)
@@ -33,8 +33,8 @@ def test_color_is_its_formula(pictures: Maker) -> None:
 
 
 def test_translation_moves_whole_pixels_in_zeros(pictures: Maker) -> None:
-    images, draws = pictures(40, (16, 24)) + 3.0, drawn(40)
-    moved = diffaugment(images, draws, policy=["translation"])
+    images, random = pictures(40, (16, 24)) + 3.0, drawn(40)
+    moved = diffaugment(images, random, policy=["translation"])
     shifts = set()
     for row, image in enumerate(images):
         found = [
@@ -67,10 +67,10 @@ def test_cutout_hides_a_rectangle(size: tuple[int, int]) -> None:
 
 
 def test_policies_are_applied_in_order(pictures: Maker) -> None:
-    images, draws = pictures(3), drawn(3)
-    both = diffaugment(images, draws, policy=["cutout", "color"])
+    images, random = pictures(3), drawn(3)
+    both = diffaugment(images, random, policy=["cutout", "color"])
     torch.testing.assert_close(
-        both, diffaugment(diffaugment(images, draws, policy=["cutout"]), draws, policy=["color"])
+        both, diffaugment(diffaugment(images, random, policy=["cutout"]), random, policy=["color"])
     )
 
 

@@ -36,13 +36,13 @@ def test_bands_have_the_responses_of_the_filter_bank() -> None:
 
 
 def test_gains_keep_the_power_of_natural_images(draw: Maker) -> None:
-    draws = draw(10)
-    gains = band_gains(draws, p=1.0, pipe=PIPE)
+    random = draw(10)
+    gains = band_gains(random, p=1.0, pipe=PIPE)
     for row in range(10):
         total = np.ones(4)
         for band in range(4):
             gain = np.ones(4)
-            gain[band] = 2.0 ** float(draws.normal(f"filter{band}")[row])
+            gain[band] = 2.0 ** float(random.normal(f"filter{band}")[row])
             total *= gain / np.sqrt((np.array([10, 1, 1, 1]) / 13) @ gain**2)
         np.testing.assert_allclose(gains[row], total, rtol=1e-5)
 
@@ -51,9 +51,9 @@ def test_gains_keep_the_power_of_natural_images(draw: Maker) -> None:
 def test_filtering_is_a_separable_convolution_of_the_reflected_image(
     draw: Maker, pictures: Maker, size: tuple[int, int]
 ) -> None:
-    images, draws = pictures(3, size, 4).double(), draw(3, size, 4)
-    filtered = amplify_bands(images, draws, p=1.0, pipe=PIPE)
-    gains = band_gains(draws, p=1.0, pipe=PIPE).double().numpy()
+    images, random = pictures(3, size, 4).double(), draw(3, size, 4)
+    filtered = amplify_bands(images, random, p=1.0, pipe=PIPE)
+    gains = band_gains(random, p=1.0, pipe=PIPE).double().numpy()
     for row in range(3):
         taps = gains[row] @ np.array(band_filters())
         for channel in range(3):
@@ -65,21 +65,21 @@ def test_filtering_is_a_separable_convolution_of_the_reflected_image(
 
 
 def test_constants_are_scaled_by_the_lowest_gain(draw: Maker) -> None:
-    draws = draw(4)
-    gains = band_gains(draws, p=1.0, pipe=PIPE)[:, 0]
-    filtered = amplify_bands(torch.full((4, 3, 16, 16), 0.5), draws, p=1.0, pipe=PIPE)
+    random = draw(4)
+    gains = band_gains(random, p=1.0, pipe=PIPE)[:, 0]
+    filtered = amplify_bands(torch.full((4, 3, 16, 16), 0.5), random, p=1.0, pipe=PIPE)
     torch.testing.assert_close(filtered, (0.5 * gains.square())[:, None, None, None].expand_as(filtered))
 
 
 def test_bands_may_be_left_out(draw: Maker) -> None:
-    draws = draw(4)
+    random = draw(4)
     pipe = AugmentPipe(filter=1.0, filter_bands=(0.0, 0.0, 0.0, 1.0))
-    gains = band_gains(draws, p=1.0, pipe=pipe)
+    gains = band_gains(random, p=1.0, pipe=pipe)
     assert torch.equal(gains[:, 0], gains[:, 1])
-    assert (gains[:, 3] / gains[:, 0] - torch.exp2(draws.normal("filter3"))).abs().max() < 1e-5
+    assert (gains[:, 3] / gains[:, 0] - torch.exp2(random.normal("filter3"))).abs().max() < 1e-5
 
 
 def test_second_derivatives(draw: Maker, pictures: Maker) -> None:
     images = pictures(2, (4, 3), 1).double().requires_grad_()
-    draws = draw(2, (4, 3), 1)
-    assert gradgradcheck(lambda x: amplify_bands(x, draws, p=1.0, pipe=PIPE).pow(3), images)
+    random = draw(2, (4, 3), 1)
+    assert gradgradcheck(lambda x: amplify_bands(x, random, p=1.0, pipe=PIPE).pow(3), images)

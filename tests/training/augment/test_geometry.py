@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd import gradgradcheck
 
 from sgkit.training.augment import AugmentPipe
-from sgkit.training.augment.draws import AugmentDraws
 from sgkit.training.augment.geometry import inverse_transform, move, warp
+from sgkit.training.augment.random import AugmentRandom
 from sgkit.training.augment.wavelets import SYM6
 
 Maker = Callable[..., Any]
@@ -37,14 +37,14 @@ def shifting(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]], dtype=np.float64)
 
 
-def forward_by_hand(draws: AugmentDraws, row: int, transform: str, size: tuple[int, int]) -> np.ndarray:
+def forward_by_hand(random: AugmentRandom, row: int, transform: str, size: tuple[int, int]) -> np.ndarray:
     """The matrix from input to output of one transform that happens."""
 
     def u(name: str) -> float:
-        return float(draws.uniform(name)[row])
+        return float(random.uniform(name)[row])
 
     def n(name: str) -> float:
-        return float(draws.normal(name)[row])
+        return float(random.normal(name)[row])
 
     height, width = size
     if transform == "xflip":
@@ -69,20 +69,20 @@ def forward_by_hand(draws: AugmentDraws, row: int, transform: str, size: tuple[i
 
 @pytest.mark.parametrize("names", [*((name,) for name in GEOMETRY), GEOMETRY], ids=lambda names: "+".join(names))
 def test_matrices_undo_the_transforms_in_their_order(draw: Maker, names: tuple[str, ...]) -> None:
-    draws = draw(6, (24, 40))
+    random = draw(6, (24, 40))
     order = [name for name in (*GEOMETRY[:6], "rotate_after", "xfrac") if name.removesuffix("_after") in names]
     pipe = AugmentPipe.named("+".join(names))
-    inverse = inverse_transform(draws, p=1.0, pipe=pipe, size=(24, 40))
+    inverse = inverse_transform(random, p=1.0, pipe=pipe, size=(24, 40))
     for row in range(6):
         forward = np.eye(3)
         for name in order:
-            forward = forward_by_hand(draws, row, name, (24, 40)) @ forward
+            forward = forward_by_hand(random, row, name, (24, 40)) @ forward
         np.testing.assert_allclose(inverse[row].double(), np.linalg.inv(forward), atol=2e-5)
 
 
 def test_rotation_before_or_after_happens_with_p(draw: Maker) -> None:
-    draws, pipe = draw(4000, (1, 1)), AugmentPipe(rotate=1.0)
-    turned = (inverse_transform(draws, p=0.3, pipe=pipe, size=(1, 1)) != torch.eye(3)).flatten(1).any(dim=1)
+    random, pipe = draw(4000, (1, 1)), AugmentPipe(rotate=1.0)
+    turned = (inverse_transform(random, p=0.3, pipe=pipe, size=(1, 1)) != torch.eye(3)).flatten(1).any(dim=1)
     assert float(turned.float().mean()) == pytest.approx(0.3, abs=0.03)
 
 
@@ -153,9 +153,9 @@ def test_a_smooth_picture_is_mirrored() -> None:
     wave = torch.cos(2.0 * torch.linspace(0.0, math.pi, 32)) + torch.linspace(-0.2, 0.2, 32)
     images = wave.expand(1, 3, 32, 32)
     pipe = AugmentPipe(xflip=1.0)
-    draws = AugmentDraws(uniforms=torch.tensor([[0.0] * 19 + [0.9] + [0.0] * 9]), normals=torch.zeros(1, 12))
+    random = AugmentRandom(uniforms=torch.tensor([[0.0] * 19 + [0.9] + [0.0] * 9]), normals=torch.zeros(1, 12))
     torch.testing.assert_close(
-        move(images, draws, p=1.0, pipe=pipe), images.flip(-1), atol=0.03, rtol=0
+        move(images, random, p=1.0, pipe=pipe), images.flip(-1), atol=0.03, rtol=0
     )  # the filter is not quite symmetric
 
 
@@ -178,8 +178,8 @@ def test_second_derivatives(pictures: Maker) -> None:
 
 def test_quarter_turns_can_be_undone_in_distribution(draw: Maker) -> None:
     """Section 3.1: below p = 1 the chance of each turn has no zero in its spectrum, upright being the likeliest."""
-    draws, pipe = draw(6000, (1, 1)), AugmentPipe(rotate90=1.0)
-    inverse = inverse_transform(draws, p=0.8, pipe=pipe, size=(8, 8))
+    random, pipe = draw(6000, (1, 1)), AugmentPipe(rotate90=1.0)
+    inverse = inverse_transform(random, p=0.8, pipe=pipe, size=(8, 8))
     turns = torch.atan2(inverse[:, 1, 0], inverse[:, 0, 0]).div(math.pi / 2).round().long().remainder(4)
     shares = torch.bincount(turns, minlength=4) / len(turns)
     torch.testing.assert_close(shares, torch.tensor([0.4, 0.2, 0.2, 0.2]), atol=0.02, rtol=0)
@@ -187,13 +187,13 @@ def test_quarter_turns_can_be_undone_in_distribution(draw: Maker) -> None:
 
 
 def test_flips_can_be_undone_in_distribution(draw: Maker) -> None:
-    draws, pipe = draw(6000, (1, 1)), AugmentPipe(xflip=1.0)
-    inverse = inverse_transform(draws, p=0.8, pipe=pipe, size=(8, 8))
+    random, pipe = draw(6000, (1, 1)), AugmentPipe(xflip=1.0)
+    inverse = inverse_transform(random, p=0.8, pipe=pipe, size=(8, 8))
     assert float((inverse[:, 0, 0] < 0).float().mean()) == pytest.approx(0.4, abs=0.02)
 
 
 def test_each_image_moves_alone(draw: Maker, pictures: Maker) -> None:
-    images, pipe, draws = pictures(5, (16, 24)), AugmentPipe.named("bg"), draw(5, (16, 24))
-    inverse: Tensor = inverse_transform(draws, p=1.0, pipe=pipe, size=(16, 24))
+    images, pipe, random = pictures(5, (16, 24)), AugmentPipe.named("bg"), draw(5, (16, 24))
+    inverse: Tensor = inverse_transform(random, p=1.0, pipe=pipe, size=(16, 24))
     together = warp(images, inverse)  # as an accelerator does it, over the widest span
-    torch.testing.assert_close(together, move(images, draws, p=1.0, pipe=pipe), atol=2e-5, rtol=0)
+    torch.testing.assert_close(together, move(images, random, p=1.0, pipe=pipe), atol=2e-5, rtol=0)

@@ -8,9 +8,9 @@ import torch
 from torch.autograd import gradgradcheck
 
 from sgkit.config import AugmentConfig
-from sgkit.training.augment import Augmentation, AugmentDraws, AugmentPipe, augment
-from sgkit.training.augment.draws import UNIFORMS
-from sgkit.training.rng import Draws
+from sgkit.training.augment import AugmentPipe, AugmentRandom, augment, augmented
+from sgkit.training.augment.random import UNIFORMS
+from sgkit.training.rng import Rng
 
 Maker = Callable[..., Any]
 ALL = AugmentPipe.named("bgcfnc")
@@ -28,15 +28,15 @@ def test_at_0_images_come_back_bit_for_bit(
 
 @pytest.mark.parametrize("name", GATES)
 def test_a_transform_happens_with_probability_p(draw: Maker, name: str) -> None:
-    draws = draw(1500, (1, 1))
-    assert float(draws.happens(name, 0.5).float().mean()) == pytest.approx(0.5, abs=0.05)
-    assert not draws.happens(name, 0.0).any()
-    assert draws.happens(name, 1.0).all()
+    random = draw(1500, (1, 1))
+    assert float(random.happens(name, 0.5).float().mean()) == pytest.approx(0.5, abs=0.05)
+    assert not random.happens(name, 0.0).any()
+    assert random.happens(name, 1.0).all()
 
 
 def test_random_numbers_are_independent(draw: Maker) -> None:
-    draws = draw(2000, (1, 1))
-    columns = torch.cat([draws.uniforms - 0.5, draws.normals], dim=1)
+    random = draw(2000, (1, 1))
+    columns = torch.cat([random.uniforms - 0.5, random.normals], dim=1)
     off_diagonal = torch.corrcoef(columns.T) - torch.eye(columns.shape[1])
     assert off_diagonal.abs().max() < 0.12
 
@@ -63,18 +63,18 @@ def test_an_image_is_the_same_in_any_batch(draw: Maker, pictures: Maker, channel
 
 
 def test_half_precision_is_computed_in_float32(draw: Maker, pictures: Maker) -> None:
-    images, draws = pictures(3).bfloat16(), draw(3)
+    images, random = pictures(3).bfloat16(), draw(3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = augment(images, draws, p=1.0, pipe=ALL)
+        half = augment(images, random, p=1.0, pipe=ALL)
     assert half.dtype == torch.bfloat16
-    assert torch.equal(half, augment(images.float(), draws, p=1.0, pipe=ALL).bfloat16())
+    assert torch.equal(half, augment(images.float(), random, p=1.0, pipe=ALL).bfloat16())
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_second_derivatives_of_the_whole(draw: Maker, pictures: Maker, channels: int) -> None:
     images = pictures(1, (3, 4), channels).double().requires_grad_()
-    draws = draw(1, (3, 4), channels, uniforms={"cutout": 0.99})
-    assert gradgradcheck(lambda x: augment(x, draws, p=0.9, pipe=ALL).pow(3), images)
+    random = draw(1, (3, 4), channels, uniforms={"cutout": 0.99})
+    assert gradgradcheck(lambda x: augment(x, random, p=0.9, pipe=ALL).pow(3), images)
 
 
 def test_r1_reaches_the_parameters_of_d(draw: Maker, pictures: Maker) -> None:
@@ -90,19 +90,19 @@ def test_r1_reaches_the_parameters_of_d(draw: Maker, pictures: Maker) -> None:
 
 # ---------------------------------------------------------------------------------------- by configuration
 
-RUN = Draws(seed=1, device=torch.device("cpu"))
+RUN = Rng(seed=1, device=torch.device("cpu"))
 
 
 def test_a_configuration_says_what_is_done(pictures: Maker) -> None:
     images = pictures(4)
 
     def done(p: float, **config: Any) -> torch.Tensor:
-        return Augmentation(config=AugmentConfig(**config), draws=RUN)(images, "d.real", range(4), p=p)
+        return augmented(images, RUN, "d.real", range(4), config=AugmentConfig(**config), p=p)
 
     assert done(1.0, kind="none") is images
     assert done(0.0, kind="ada", pipe="bgcfnc") is images
     pipe = AugmentPipe.named("color+noise")
-    random = AugmentDraws.draw(RUN, "d.real", range(4), (16, 16), 3)
+    random = AugmentRandom.sample(RUN, "d.real", range(4), (16, 16), 3)
     for kind in ("ada", "fixed"):
         assert torch.equal(done(0.6, kind=kind, pipe="color+noise"), augment(images, random, p=0.6, pipe=pipe))
     shown = done(0.0, kind="diffaugment", policy="cutout")
@@ -110,15 +110,14 @@ def test_a_configuration_says_what_is_done(pictures: Maker) -> None:
 
 
 def test_uses_of_an_image_draw_other_numbers(pictures: Maker) -> None:
-    augmentation = Augmentation(config=AugmentConfig(kind="fixed", pipe="bgc"), draws=RUN)
-    images = pictures(2)
-    real, fake = (augmentation(images, purpose, [0, 1], p=1.0) for purpose in ("d.real", "d.fake"))
+    config, images = AugmentConfig(kind="fixed", pipe="bgc"), pictures(2)
+    real, fake = (augmented(images, RUN, use, [0, 1], config=config, p=1.0) for use in ("d.real", "d.fake"))
     assert not torch.isclose(real, fake).all(dim=(1, 2, 3)).any()
 
 
 def test_noise_is_drawn_where_there_is_some() -> None:
-    quiet = AugmentDraws.draw(RUN, "x", [0, 1], (8, 6), 4, pipe=AugmentPipe.named("bgc"))
-    noisy = AugmentDraws.draw(RUN, "x", [0, 1], (8, 6), 4, pipe=AugmentPipe.named("noise"))
+    quiet = AugmentRandom.sample(RUN, "x", [0, 1], (8, 6), 4, pipe=AugmentPipe.named("bgc"))
+    noisy = AugmentRandom.sample(RUN, "x", [0, 1], (8, 6), 4, pipe=AugmentPipe.named("noise"))
     assert quiet.pixels is None
     assert noisy.pixels is not None
     assert noisy.pixels.shape == (2, 4, 8, 6)

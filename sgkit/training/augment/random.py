@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sgkit.training.augment.pipe import AugmentPipe
-from sgkit.training.rng import Draws
+from sgkit.training.rng import Rng
 
 # A column's place is part of a run's randomness: append, never reorder. Columns of a transform's own name decide
 # whether it happens.
@@ -27,7 +27,7 @@ NORMALS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentDraws:
+class AugmentRandom:
     """Random numbers of N images for one pass; every transform has its own, whether it is in the pipeline or not."""
 
     uniforms: Tensor
@@ -38,25 +38,25 @@ class AugmentDraws:
     """Standard normal [N, C, H, W], the noise; ``None`` where the pipeline has none."""
 
     @classmethod
-    def draw(
+    def sample(
         cls,
-        draws: Draws,
+        rng: Rng,
         purpose: str,
         numbers: Sequence[int],
         image_size: tuple[int, int],
         channels: int,
         *,
         pipe: AugmentPipe | None = None,
-    ) -> AugmentDraws:
+    ) -> AugmentRandom:
         """The numbers of the run's images ``numbers``: a function of seed, ``purpose`` and each image's number.
 
         Noise over pixels is left out where ``pipe`` adds none.
         """
         noisy = pipe is None or pipe.noise > 0
         return cls(
-            uniforms=draws.uniform(f"{purpose}.uniform", numbers, [len(UNIFORMS)]),
-            normals=draws.normal(f"{purpose}.normal", numbers, [len(NORMALS)]),
-            pixels=draws.pixel_normal(f"{purpose}.pixels", numbers, [channels, *image_size]) if noisy else None,
+            uniforms=rng.uniform(f"{purpose}.uniform", numbers, [len(UNIFORMS)]),
+            normals=rng.normal(f"{purpose}.normal", numbers, [len(NORMALS)]),
+            pixels=rng.pixel_normal(f"{purpose}.pixels", numbers, [channels, *image_size]) if noisy else None,
         )
 
     def happens(self, transform: str, probability: Tensor | float) -> Tensor:
@@ -71,10 +71,10 @@ class AugmentDraws:
         """Standard normal values [N]."""
         return self.normals[:, NORMALS.index(column)]
 
-    def rows(self, keep: Tensor) -> AugmentDraws:
+    def rows(self, keep: Tensor) -> AugmentRandom:
         """The numbers of some of the images."""
         pixels = None if self.pixels is None else self.pixels[keep]
-        return AugmentDraws(uniforms=self.uniforms[keep], normals=self.normals[keep], pixels=pixels)
+        return AugmentRandom(uniforms=self.uniforms[keep], normals=self.normals[keep], pixels=pixels)
 
 
 def where(mask: Tensor, values: Tensor, neutral: float) -> Tensor:
