@@ -18,10 +18,11 @@ from torch import Tensor
 
 import sgkit
 from sgkit.checkpoint.adapters import nvidia, rosinality
-from sgkit.checkpoint.adapters.tables import Array, written
+from sgkit.checkpoint.adapters.translate import translate_back
 from sgkit.checkpoint.fitting import LAYERS, fit_rosinality
+from sgkit.checkpoint.foreign_file import Array
 from sgkit.checkpoint.native import save
-from sgkit.checkpoint.state_dicts import ARRAY_KEY, METADATA_KEY
+from sgkit.checkpoint.state_dict_files import CONFIG_KEY
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Model
@@ -138,20 +139,17 @@ def _write_nvidia(model: Model, path: Path) -> None:
         if network is None:
             continue
         is_discriminator = ours == "discriminator"
-        table = nvidia.discriminator_table(config) if is_discriminator else nvidia.generator_table(config)
-        tensors = {**written(network.state_dict(), table), **_filters(config, is_discriminator)}
+        table = nvidia.discriminator_rows(config) if is_discriminator else nvidia.generator_rows(config)
+        filters = nvidia.filters(config, None, is_discriminator)
+        tensors = {**translate_back(network.state_dict(), table), **filters}
         arrays.update({f"{theirs}.{name}": array for name, array in tensors.items()})
     header = _header(model)
     with atomic_path(path) as aside:
         if path.suffix == ".npz":
-            np.savez(aside, **{ARRAY_KEY: np.array(header)}, **arrays)  # type: ignore[arg-type]
+            np.savez(aside, **{CONFIG_KEY: np.array(header)}, **arrays)  # type: ignore[arg-type]
         else:
             with utf8_name(aside) as name:
-                save_file(arrays, name, metadata={METADATA_KEY: header})
-
-
-def _filters(config: ModelConfig, discriminator: bool) -> dict[str, Array]:
-    return nvidia.derived_tensors(config, discriminator=discriminator)
+                save_file(arrays, name, metadata={CONFIG_KEY: header})
 
 
 def _header(model: Model) -> str:
@@ -179,8 +177,9 @@ def _write_rosinality(model: Model, path: Path, label: Tensor | None) -> dict[st
     saved: dict[str, Any] = {}
     for ours, network in fitted.networks().items():
         is_discriminator = ours == "discriminator"
-        table = rosinality.discriminator_table(config) if is_discriminator else rosinality.generator_table(config)
-        arrays = {**written(network.state_dict(), table), **rosinality.derived_tensors(config, roles[ours])}
+        table = rosinality.discriminator_rows(config) if is_discriminator else rosinality.generator_rows(config)
+        filters = rosinality.filters(config, discriminator=is_discriminator)
+        arrays = {**translate_back(network.state_dict(), table), **filters}
         saved[roles[ours]] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         if ours == "generator":
             saved["latent_avg"] = network.state_dict()["mapping.w_avg"].detach().cpu().clone()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgkit.checkpoint.assign import adopt
+from sgkit.checkpoint.assemble import build_around
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import UsageError
 from sgkit.model import Branch, Discriminator, Generator, Model, noise_source, steps, synthesis_plan
@@ -67,7 +67,7 @@ def fit_rosinality(model: Model, label: Tensor | None = None) -> tuple[Model, di
         states[name] = _fitted(state, model.config, label)
     _note_changes(model, label, notes)
     generators = {
-        name: adopt(lambda: Generator(config), state, what=f"the {name.replace('_', ' ')}")
+        name: build_around(lambda: Generator(config), state, what=f"the {name.replace('_', ' ')}")
         for name, state in states.items()
     }
     _check_generator_clamp(model, label, notes)
@@ -213,7 +213,8 @@ def check_clamp(model: Model, clamp: float, label: Tensor | None = None) -> Clam
     seeds = max(FEWEST_SEEDS, min(MOST_SEEDS, MOST_SEEDS * 256**2 // (height * width)))
     synthesis = replace(model.config.synthesis, conv_clamp=None)
     config = replace(model.config, synthesis=synthesis)
-    free = adopt(lambda: Generator(config), model.generator.state_dict(), what="the generator").to(model.device).eval()
+    free = build_around(lambda: Generator(config), model.generator.state_dict(), what="the generator")
+    free = free.to(model.device).eval()
     batch = max(1, min(8, (1 << 20) // (height * width)))
     with torch.inference_mode():
         largest = max(
@@ -292,7 +293,7 @@ def _fitted_discriminator(
         changes.append(f"its minibatch deviation is over groups of {own.mbstd_group_size}, the format's over 4")
     if changes:
         notes["discriminator"] = "; ".join(changes)
-    return adopt(lambda: Discriminator(replace(config, discriminator=target)), state, what="the discriminator")
+    return build_around(lambda: Discriminator(replace(config, discriminator=target)), state, what="the discriminator")
 
 
 def _judging_one_class(network: Discriminator, state: State, label: Tensor) -> State:

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sgkit.checkpoint.description import Array, ForeignFile, ForeignNetwork
-from sgkit.checkpoint.dicts import describe_state_dicts
+from sgkit.checkpoint.foreign_file import Array, ForeignFile, ForeignNetwork
+from sgkit.checkpoint.state_dicts import describe_state_dicts
 from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle import load
 from sgkit.unpickle.allowed import Namespace, PersistentObject, TfNetwork
 from sgkit.unpickle.arrays import ArrayRecord, TensorView, as_array
 from sgkit.unpickle.budget import MAX_STEPS, Budget, bad_data
-from sgkit.unpickle.inert import shown
+from sgkit.unpickle.stand_ins import shown
 
 MAX_DEPTH = 24
 DESCRIBING_STEPS = MAX_STEPS // 4
@@ -115,7 +115,6 @@ def _persistent_network(name: str, value: PersistentObject, budget: Budget) -> F
     if state.get("_init_args"):
         raise CheckpointError(f"{name} was built with positional arguments; NVIDIA's tools write named ones.")
     tensors: dict[str, Array] = {}
-    absent: set[str] = set()
     attributes: dict[str, dict[str, Any]] = {}
     for path, module in _modules(state, name, budget):
         attributes[path] = {str(key): plain(item, budget) for key, item in module.items() if isinstance(item, SCALARS)}
@@ -123,12 +122,10 @@ def _persistent_network(name: str, value: PersistentObject, budget: Budget) -> F
             for key, entry in _table(module.get(group) or {}, f"{group} of {name}", budget).items():
                 full = f"{path}.{key}" if path else str(key)
                 array = as_array(entry)
-                if array is None:
-                    absent.add(full)
-                else:
+                if array is not None:
                     tensors[full] = array
     source = _text(meta.get("module_src"))
-    return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, frozenset(absent), attributes, source)
+    return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, attributes, source)
 
 
 def _meta(value: PersistentObject, budget: Budget) -> dict[Any, Any]:
@@ -209,7 +206,7 @@ def _tf_network(name: str, network: TfNetwork, budget: Budget) -> ForeignNetwork
             pending.append((f"{key}/", _table(part.state, f"part {shown(key)} of {name}", budget), depth + 1))
     options = plain(state.get("static_kwargs") or {}, budget)
     builder, source = _text(state.get("build_func_name")), _text(state.get("build_module_src"))
-    return ForeignNetwork(name, builder, options, tensors, frozenset(), attributes, source)
+    return ForeignNetwork(name, builder, options, tensors, attributes, source)
 
 
 # ------------------------------------------------------------------------------------------ plain values

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from sgkit.checkpoint.adapters import model_of
-from sgkit.checkpoint.native import is_native, load_native, read_header
-from sgkit.checkpoint.packed import unpacked
-from sgkit.checkpoint.state_dicts import is_state_dict, load_state_dicts
+from sgkit.checkpoint.compressed import unpacked
+from sgkit.checkpoint.native import METADATA_KEY, load_native, read_header
+from sgkit.checkpoint.state_dict_files import CONFIG_KEY, load_state_dicts
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.inputs import as_device
 from sgkit.runtime.detect import detect
 from sgkit.runtime.path_checks import check_model
 from sgkit.text import name_list
+from sgkit.unpickle.safetensors_header import read_safetensors_header
 
 SNAPSHOTS, BEST = "snapshots", "best.json"
 
@@ -45,7 +47,7 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
                 raise UsageError(f"{file.name} records the size of its images. Remove --size {image_size}.")
             return load_native(inner, device=device)
         if form == "state dict":
-            model, is_own = load_state_dicts(inner, image_size=image_size)
+            model, is_own = load_state_dicts(inner, is_npz=detect(inner).kind == "npz", image_size=image_size)
             if is_own:
                 return model.to(device)
         else:
@@ -70,10 +72,14 @@ def load_notes(model: Model) -> list[str]:
 
 
 def form_of(file: Path) -> Literal["native", "state dict", "foreign"]:
-    """Who can read a file, by its first bytes."""
-    if is_state_dict(file):
-        return "state dict"
-    return "native" if is_native(file) else "foreign"
+    """Who can read a file, by its first bytes and, of a ``.safetensors``, by its header."""
+    kind = detect(file).kind
+    if kind != "safetensors":
+        return "state dict" if kind == "npz" else "foreign"
+    with suppress(CheckpointError):
+        metadata = read_safetensors_header(file).metadata
+        return "state dict" if CONFIG_KEY in metadata or METADATA_KEY not in metadata else "native"
+    return "native"  # damaged: its reader says how
 
 
 def model_file(path: str | Path) -> Path:

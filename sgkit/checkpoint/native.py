@@ -17,24 +17,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import sgkit
-from sgkit.checkpoint.assign import assemble, check_shapes, check_size, weightless
+from sgkit.checkpoint.assemble import NETWORKS, assemble, check_size
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError, UsageError
-from sgkit.model import Discriminator, Generator, Model, ModelInfo
+from sgkit.model import Model, ModelInfo
 from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.text import name_list
-from sgkit.unpickle.budget import BAD_DATA
-from sgkit.unpickle.inert import shown
+from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, read_safetensors_header
 
 FORMAT_VERSION = 1
 METADATA_KEY = "sgkit"
 KEYS = frozenset({"format_version", "sgkit_version", "config", "kimg", "lod", "provenance", "content_hash"})
-FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 T = TypeVar("T")
-NETWORKS = ("generator", "raw_generator", "discriminator")
-SNIFFED_HEADER_BYTES = 1 << 40
-"""Anything above cannot be the length of a header."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +57,7 @@ class Header:
 def save(model: Model, path: str | Path) -> Path:
     """The path of the model file written: all of the model's networks, its configuration and its provenance.
 
-    Written aside and renamed, so that ``path`` is a whole file or not there.
+    Written to a temporary file, then renamed, so that ``path`` is complete or not there.
 
     Raises:
         InputError: ``path`` cannot be written.
@@ -88,13 +83,6 @@ def save(model: Model, path: str | Path) -> Path:
     with atomic_path(path) as aside, utf8_name(aside) as name:
         save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
     return path
-
-
-def is_native(path: Path) -> bool:
-    """Whether a file starts like a ``.safetensors`` file."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= SNIFFED_HEADER_BYTES
 
 
 def read_header(path: str | Path) -> Header:
@@ -133,14 +121,11 @@ def load_native(path: str | Path, *, device: torch.device | str = "cpu") -> Mode
         raise CheckpointError(f"Cannot use model file {str(path)!r}: {error}") from error
 
 
-# ------------------------------------------------------------------------------------------------ header
-
-
 def _header(raw: SafetensorsHeader) -> Header:
     text = raw.metadata.get(METADATA_KEY)
     if text is None:
         raise CheckpointError("sgkit did not write it: its header names no sgkit configuration.")
-    try:
+    with bad_data("its header"):
         values = json.loads(text)
         version = values["format_version"]
         if version != FORMAT_VERSION:
@@ -165,27 +150,6 @@ def _header(raw: SafetensorsHeader) -> Header:
             content_hash=str(values["content_hash"]),
             tensors={name: (entry.dtype, entry.shape) for name, entry in raw.tensors.items()},
         )
-    except (CheckpointError, ConfigError):
-        raise
-    except BAD_DATA as error:
-        raise CheckpointError(f"its header is damaged ({type(error).__name__}: {shown(str(error))}).") from error
-
-
-def check_tensors(header: Header) -> None:
-    """Compare the tensors that a header names with those that its configuration needs; no tensor is read.
-
-    Raises:
-        CheckpointError: they do not fit; each is named.
-    """
-    check_size(header.config)
-    parts = _by_network(header.tensors)
-    for network, entries in parts.items():
-        make = Discriminator if network == "discriminator" else Generator
-        what = f"the {network.replace('_', ' ')}"
-        built = weightless(lambda make=make: make(header.config), what=what)  # type: ignore[misc]
-        wanted = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
-        floats = {name for name, (dtype, _) in entries.items() if dtype in FLOATS}
-        check_shapes(wanted, {name: shape for name, (_, shape) in entries.items()}, floats, what=what)
 
 
 def _by_network(tensors: Mapping[str, T]) -> dict[str, dict[str, T]]:

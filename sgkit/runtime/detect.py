@@ -110,7 +110,8 @@ STARTS: tuple[tuple[bytes, str], ...] = (
 )
 HEIF_BRANDS = {b"heic": "heic", b"heix": "heic", b"hevc": "heic", b"mif1": "heic", b"msf1": "heic"}
 HEIF_BRANDS |= {b"avif": "avif", b"avis": "avif"}
-MAX_SAFETENSORS_HEADER = 1 << 27
+MAX_SAFETENSORS_HEADER = 1 << 40
+"""Anything above cannot be the length of a header."""
 
 
 def detect_bytes(start: bytes) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from sgkit.checkpoint import load, model_file, read_header
-from sgkit.checkpoint.assign import weightless
+from sgkit.checkpoint.assemble import build_empty, builder
 from sgkit.checkpoint.loading import form_of
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SgkitError
@@ -146,7 +146,7 @@ def _summary(
     names: tuple[str, ...],
     sgkit_version: str | None,
 ) -> ModelSummary:
-    networks = {name: _shape_of(name, config) for name in names}
+    networks = {name: _empty(name, config) for name in names}
     generator = networks["generator"]
     assert isinstance(generator, Generator)
     return ModelSummary(
@@ -164,11 +164,10 @@ def _summary(
     )
 
 
-def _shape_of(name: str, config: ModelConfig) -> Generator | Discriminator:
+def _empty(name: str, config: ModelConfig) -> Generator | Discriminator:
     """A network without weights, for its names and shapes."""
-    if name == "discriminator":
-        return weightless(lambda: Discriminator(config), what="the discriminator")
-    return weightless(lambda: Generator(config), what="the generator")
+    build, what = builder(name, config)
+    return build_empty(build, what=what)
 
 
 def _network(name: str, network: Generator | Discriminator) -> NetworkSummary:

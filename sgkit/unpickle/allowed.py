@@ -13,7 +13,7 @@ from typing import Any
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.arrays import DTYPES, STORAGE_TYPES, ArrayRecord, DtypeRecord, Storage, TensorView, array_of
 from sgkit.unpickle.budget import Budget
-from sgkit.unpickle.inert import Allowed, Buildable, Refused, shown, table_key
+from sgkit.unpickle.stand_ins import Allowed, Buildable, Refused, shown, table_key
 
 
 class PersistentObject:

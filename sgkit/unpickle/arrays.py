@@ -9,7 +9,7 @@ import numpy as np
 
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.budget import Budget
-from sgkit.unpickle.inert import Buildable, shown
+from sgkit.unpickle.stand_ins import Buildable, shown
 
 MAX_DIMENSIONS = 8
 MAX_COUNT = 1 << 48

@@ -17,7 +17,7 @@ from typing import Any
 
 from sgkit.errors import CheckpointError, SgkitError
 from sgkit.faults import is_out_of_memory
-from sgkit.unpickle.inert import Refused, shown
+from sgkit.unpickle.stand_ins import Refused, shown
 
 MAX_STEPS = 300_000
 """Pickled items, and entries of containers looked at, in one file; StyleGAN3 pickles use about 50,000."""

@@ -14,8 +14,8 @@ from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
 from sgkit.unpickle.arrays import DTYPES, num_elements
 from sgkit.unpickle.budget import Budget, bad_data
-from sgkit.unpickle.inert import shown
 from sgkit.unpickle.mapped import mapped_file, written_bytes
+from sgkit.unpickle.stand_ins import shown
 from sgkit.unpickle.torch_files import read_pickle
 from sgkit.unpickle.zips import unpacked, zip_members
 

@@ -12,7 +12,7 @@ from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
 from sgkit.unpickle.arrays import num_elements
 from sgkit.unpickle.budget import bad_data
-from sgkit.unpickle.inert import shown
+from sgkit.unpickle.stand_ins import shown
 
 MAX_HEADER_BYTES = 1 << 23
 """A model of 1024x1024 pixels has a header of about 100,000 bytes."""

@@ -12,8 +12,8 @@ from sgkit.runtime import limits
 from sgkit.unpickle.allowed import AllowList
 from sgkit.unpickle.arrays import STORAGE_TYPES, Storage, as_array
 from sgkit.unpickle.budget import Budget, bad_data
-from sgkit.unpickle.inert import Allowed, Refused, shown
 from sgkit.unpickle.mapped import mapped_file, written_bytes
+from sgkit.unpickle.stand_ins import Allowed, Refused, shown
 from sgkit.unpickle.unpickler import Machine
 from sgkit.unpickle.zips import ZIP_START, stored_members
 

@@ -4,7 +4,7 @@ Python's own unpickler imports and calls what a file names. This one is written 
 (``pickletools`` in the standard library documents it): it imports nothing, calls only the builders it was given, and
 works over a memory map without copying byte strings, so the weights of a checkpoint cost nothing until they are used.
 
-A global that the allow-list does not hold becomes an inert :class:`~sgkit.unpickle.inert.Refused` object and is
+A global that the allow-list does not hold becomes an inert :class:`~sgkit.unpickle.stand_ins.Refused` object and is
 remembered; reading goes on without it, so that the error at the end can say everything that the file tried to reach.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.budget import BAD_DATA, Budget
-from sgkit.unpickle.inert import Allowed, Buildable, Refused, shown, table_key
+from sgkit.unpickle.stand_ins import Allowed, Buildable, Refused, shown, table_key
 
 MAX_MARKS = 256
 MAX_STACK = 200_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sgkit.errors import CheckpointError
 from sgkit.unpickle.budget import Budget
-from sgkit.unpickle.inert import shown
+from sgkit.unpickle.stand_ins import shown
 
 ZIP_START = b"PK\x03\x04"
 MAX_MEMBERS = 20_000

@@ -172,7 +172,7 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a list for an entry": (lambda h: h.update({FIRST: [1]}), "is damaged"),
     "an unknown type": (lambda h: h[FIRST].update(dtype="F31"), "is of type 'F31'"),
     "a type of other size": (lambda h: h[FIRST].update(dtype="F64"), "claims shape"),
-    "whole numbers": (lambda h: h[FIRST].update(dtype="I32"), "1 tensor is no floating-point numbers"),
+    "whole numbers": (lambda h: h[FIRST].update(dtype="I32"), "1 tensor is not of floating-point numbers"),
     "a place behind the end": (lambda h: h[FIRST].update(data_offsets=[2**40, 2**40 + 40]), "leaves a hole|overlaps"),
     "a negative place": (lambda h: h[FIRST].update(data_offsets=[-40, 0]), "leaves a hole|overlaps"),
     "two tensors in one place": (lambda h: h[FIRST].update(data_offsets=[0, 40]), "overlaps the tensor before it"),

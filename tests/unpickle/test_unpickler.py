@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import sgkit
-from sgkit.checkpoint.embedded import reached_by
 from sgkit.checkpoint.foreign import read_foreign, read_stream
+from sgkit.checkpoint.source_text import reached_by
 from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle.budget import Budget
 from sgkit.unpickle.torch_files import read_pickle

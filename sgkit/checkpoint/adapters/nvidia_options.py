@@ -5,16 +5,21 @@ Values are taken from the attributes that modules carry rather than from default
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sgkit.checkpoint.adapters.tables import option, refuse_unknown_options
-from sgkit.checkpoint.description import ForeignNetwork
+from sgkit.checkpoint.adapters.reading import (
+    Options,
+    option,
+    refuse_other_sizes,
+    refuse_unknown_options,
+    resolution_of,
+    taps_of,
+)
+from sgkit.checkpoint.foreign_file import ForeignNetwork
 from sgkit.config import AliasFreeConfig, DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
 
-Options = Mapping[str, Any]
-
+TAPS = (1.0, 3.0, 3.0, 1.0)
 BOTH = ("c_dim", "img_resolution", "img_channels", "mapping_kwargs", "channel_base", "channel_max", "num_fp16_res")
 G_OPTIONS = (*BOTH, "z_dim", "w_dim", "synthesis_kwargs")
 D_OPTIONS = (*BOTH, "architecture", "conv_clamp", "cmap_dim", "block_kwargs", "epilogue_kwargs")
@@ -39,7 +44,7 @@ def config_of(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -
         CheckpointError: an option is unknown, or sgkit's layers do not cover its value.
     """
     options = generator.options
-    resolution = _resolution(options)
+    resolution = resolution_of(options, "img_resolution", 0)
     alias_free = "synthesis.input.freqs" in generator.tensors
     _check_generator_options(generator, alias_free=alias_free)
     config = ModelConfig(
@@ -53,10 +58,8 @@ def config_of(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -
         synthesis=_stylegan3(generator) if alias_free else _stylegan2(generator, resolution),
         discriminator=_discriminator(discriminator) if discriminator else DiscriminatorConfig(),
     )
-    for name in ("img_resolution", "c_dim", "img_channels") if discriminator else ():
-        one, other = options.get(name, 0), discriminator.options.get(name, 0) if discriminator else 0
-        if one != other:
-            raise CheckpointError(f"G has {name} {one}, D has {other}: they do not belong together.")
+    if discriminator:
+        refuse_other_sizes(options, discriminator.options, {"img_resolution": 0, "c_dim": 0, "img_channels": 0})
     return config
 
 
@@ -66,13 +69,6 @@ def _check_generator_options(network: ForeignNetwork, *, alias_free: bool) -> No
     refuse_unknown_options(network.options, (*G_OPTIONS, *inner), what=what)
     refuse_unknown_options(_group(network, "synthesis_kwargs"), inner, what=f"{what}.synthesis")
     refuse_unknown_options(_group(network, "mapping_kwargs"), MAPPING_OPTIONS, what=f"{what}.mapping")
-
-
-def _resolution(options: Options) -> int:
-    resolution: int = option(options, "img_resolution", int, 0)
-    if not 8 <= resolution <= 1 << 14 or resolution & (resolution - 1):
-        raise CheckpointError(f"It was built for images of {resolution} pixels; a power of two from 8 up is expected.")
-    return resolution
 
 
 # ---------------------------------------------------------------------------------------------- generator
@@ -105,7 +101,7 @@ def _stylegan2(network: ForeignNetwork, resolution: int) -> SynthesisConfig:
         architecture=_attribute(network, block, "architecture", str),
         channel_base=option(options, "channel_base", int, 32768),
         channel_max=option(options, "channel_max", int, 512),
-        resample_filter=_taps(network, options),
+        resample_filter=taps_of(options, "resample_filter", TAPS),
         activation=_attribute(network, f"{block}.conv1", "activation", str),
         use_noise=_attribute(network, f"{block}.conv1", "use_noise", bool),
         conv_clamp=_clamp(network),
@@ -113,8 +109,17 @@ def _stylegan2(network: ForeignNetwork, resolution: int) -> SynthesisConfig:
 
 
 def _stylegan3(network: ForeignNetwork) -> SynthesisConfig:
-    options = network.options
-    defaults = AliasFreeConfig()
+    options, ours = network.options, AliasFreeConfig()
+    defaults: dict[str, tuple[str, Any]] = {
+        "first_cutoff": ("first_cutoff", ours.first_cutoff),
+        "first_stopband": ("first_stopband", ours.first_stopband),
+        "last_stopband_rel": ("last_stopband_rel", ours.last_stopband_rel),
+        "kernel": ("conv_kernel", 3),
+        "filter_size": ("filter_size", 6),
+        "lrelu_upsampling": ("lrelu_upsampling", 2),
+        "radial_filters": ("use_radial_filters", False),
+        "magnitude_ema_beta": ("magnitude_ema_beta", 0.999),
+    }
     return SynthesisConfig(
         layer="alias_free",
         input="fourier",
@@ -125,16 +130,9 @@ def _stylegan3(network: ForeignNetwork) -> SynthesisConfig:
         alias_free=AliasFreeConfig(
             num_layers=_attribute(network, "synthesis", "num_layers", int),
             num_critical=_attribute(network, "synthesis", "num_critical", int),
-            first_cutoff=option(options, "first_cutoff", float, defaults.first_cutoff),
-            first_stopband=option(options, "first_stopband", float, defaults.first_stopband),
-            last_stopband_rel=option(options, "last_stopband_rel", float, defaults.last_stopband_rel),
             margin=_attribute(network, "synthesis", "margin_size", int),
-            kernel=option(options, "conv_kernel", int, 3),
-            filter_size=option(options, "filter_size", int, 6),
-            lrelu_upsampling=option(options, "lrelu_upsampling", int, 2),
-            radial_filters=option(options, "use_radial_filters", bool, False),
             output_scale=float(_attribute(network, "synthesis", "output_scale", float, int)),
-            magnitude_ema_beta=option(options, "magnitude_ema_beta", float, 0.999),
+            **{name: option(options, theirs, type(value), value) for name, (theirs, value) in defaults.items()},
         ),
     )
 
@@ -148,7 +146,7 @@ def _discriminator(network: ForeignNetwork) -> DiscriminatorConfig:
     groups = {"block_kwargs": BLOCK_OPTIONS, "epilogue_kwargs": EPILOGUE_OPTIONS, "mapping_kwargs": MAPPING_OPTIONS}
     for name, known in groups.items():
         refuse_unknown_options(_group(network, name), known, what=f"D's {name}")
-    block = f"b{_resolution(options)}"
+    block = f"b{resolution_of(options, 'img_resolution', 0)}"
     conditional = option(options, "c_dim", int, 0) > 0
     deviation = network.attributes.get("b4.mbstd")
     group = deviation.get("group_size") if deviation else None
@@ -159,7 +157,7 @@ def _discriminator(network: ForeignNetwork) -> DiscriminatorConfig:
         architecture=_attribute(network, block, "architecture", str),
         channel_base=option(options, "channel_base", int, 32768),
         channel_max=option(options, "channel_max", int, 512),
-        resample_filter=_taps(network, _group(network, "block_kwargs")),
+        resample_filter=taps_of(_group(network, "block_kwargs"), "resample_filter", TAPS),
         activation=activation,
         conv_clamp=_clamp(network),
         mbstd_group_size=int(group) if group is not None else None,
@@ -198,10 +196,3 @@ def _group(network: ForeignNetwork, name: str) -> Options:
     if not isinstance(group, dict):
         raise CheckpointError(f"Option {name} of {network.name} is {group!r}; a table is expected.")
     return group
-
-
-def _taps(network: ForeignNetwork, options: Options) -> tuple[float, ...]:
-    taps = options.get("resample_filter", [1, 3, 3, 1])
-    if not isinstance(taps, list) or not taps or not all(type(tap) in (int, float) for tap in taps):
-        raise CheckpointError(f"{network.name} has resample_filter {taps!r}; a list of numbers is expected.")
-    return tuple(float(tap) for tap in taps)

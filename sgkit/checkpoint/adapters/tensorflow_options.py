@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sgkit.checkpoint.adapters.tables import channel_rule, option, refuse_unknown_options
-from sgkit.checkpoint.description import ForeignNetwork
+from sgkit.checkpoint.adapters.reading import (
+    Options,
+    channel_rule,
+    option,
+    refuse_other_sizes,
+    refuse_unknown_options,
+    resolution_of,
+    shape_of,
+    taps_of,
+)
+from sgkit.checkpoint.foreign_file import ForeignNetwork
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError
-
-Options = Mapping[str, Any]
 
 COMMON = ("name", "num_channels", "resolution", "label_size", "func_name", "func", "dtype", "structure")
 RUNTIME = ("is_training", "is_validation", "is_template_graph", "randomize_noise", "fused_modconv", "style_mixing_prob")
@@ -63,7 +70,7 @@ def config_of(kind: str, generator: ForeignNetwork, discriminator: ForeignNetwor
     """
     options = generator.options
     _check_options(generator, GENERATORS)
-    resolution = _resolution(options)
+    resolution = resolution_of(options, "resolution", 1024)
     label_dim = option(options, "label_size", int, 0)
     growing = generator.builder != "G_main" or _function(options, "synthesis_func") == "G_synthesis_stylegan_revised"
     mapping = _mapping(generator, label_dim)
@@ -98,11 +105,11 @@ def _check_options(network: ForeignNetwork, known: Mapping[str, tuple[str, ...]]
 
 def _check_pair(generator: ForeignNetwork, discriminator: ForeignNetwork, kind: str) -> None:
     if discriminator.builder not in PARTNERS[generator.builder]:
-        raise CheckpointError(f"G was built by {generator.builder}, D by {discriminator.builder}: no pair ({kind}).")
-    for name, default in (("resolution", 1024), ("num_channels", 1), ("label_size", 0)):
-        one, other = generator.options.get(name, default), discriminator.options.get(name, default)
-        if one != other:
-            raise CheckpointError(f"G has {name} {one}, D has {other}: they do not belong together.")
+        raise CheckpointError(
+            f"G was built by {generator.builder}, D by {discriminator.builder}, which do not belong together ({kind})."
+        )
+    defaults = {"resolution": 1024, "num_channels": 1, "label_size": 0}
+    refuse_other_sizes(generator.options, discriminator.options, defaults)
 
 
 def _mapping(network: ForeignNetwork, label_dim: int) -> MappingConfig:
@@ -126,10 +133,7 @@ def _mapping(network: ForeignNetwork, label_dim: int) -> MappingConfig:
 def _latent_size(network: ForeignNetwork, label_dim: int) -> int:
     if network.builder != "G_paper":
         return int(option(network.options, "latent_size", int, 512))
-    dense = network.tensors.get("4x4/Dense/weight")  # its default depends on the channels
-    if dense is None or dense.ndim != 2:
-        raise CheckpointError("Network G has no matrix 4x4/Dense/weight.")
-    return int(dense.shape[0]) - label_dim
+    return shape_of(network, "4x4/Dense/weight", 2)[0] - label_dim  # its default depends on the channels
 
 
 def _synthesis(network: ForeignNetwork, resolution: int, *, growing: bool) -> SynthesisConfig:
@@ -137,7 +141,7 @@ def _synthesis(network: ForeignNetwork, resolution: int, *, growing: bool) -> Sy
     prefix = "" if builder == "G_paper" else "synthesis/"
     names = [f"{prefix}4x4/Conv/weight"]
     names += [f"{prefix}{4 << level}x{4 << level}/Conv1/weight" for level in range(1, resolution.bit_length() - 2)]
-    common: dict[str, Any] = {"growing": growing, **channel_rule(_sizes(network, names, 3))}
+    common: dict[str, Any] = {"growing": growing, **channel_rule(_outputs(network, names))}
     if builder == "G_paper":
         return SynthesisConfig(
             layer="pixel_norm", input="dense", architecture="orig", resample_filter=(1.0,), use_noise=False, **common
@@ -146,13 +150,13 @@ def _synthesis(network: ForeignNetwork, resolution: int, *, growing: bool) -> Sy
         return SynthesisConfig(
             layer="adain",
             architecture="orig",
-            resample_filter=_taps(options, "blur_filter", (1.0, 2.0, 1.0)),
+            resample_filter=_blur(options),
             activation=option(options, "nonlinearity", str, "lrelu"),
             **common,
         )
     return SynthesisConfig(
         architecture="orig" if growing else option(options, "architecture", str, "skip"),
-        resample_filter=_taps(options, "resample_kernel", (1.0, 3.0, 3.0, 1.0)),
+        resample_filter=taps_of(options, "resample_kernel", (1.0, 3.0, 3.0, 1.0)),
         activation=option(options, "nonlinearity", str, "lrelu"),
         **common,
     )
@@ -163,17 +167,17 @@ def _discriminator(network: ForeignNetwork | None, *, growing: bool) -> Discrimi
         return DiscriminatorConfig(growing=growing, architecture="orig" if growing else "resnet")
     options, builder = network.options, network.builder
     _check_options(network, DISCRIMINATORS)
-    names = ["4x4/Conv/weight"]
-    names += [f"{4 << level}x{4 << level}/Conv0/weight" for level in range(1, _resolution(options).bit_length() - 2)]
-    channels = _sizes(network, names, 3)
-    head = _sizes(network, ["4x4/Dense0/weight"], 1)[0]
+    levels = resolution_of(options, "resolution", 1024).bit_length() - 2
+    names = ["4x4/Conv/weight", *(f"{4 << level}x{4 << level}/Conv0/weight" for level in range(1, levels))]
+    channels = _outputs(network, names)
+    head = shape_of(network, "4x4/Dense0/weight", 2)[1]
     pooled = builder in ("D_basic", "D_paper")
     if builder == "D_paper":
         taps: tuple[float, ...] = (1.0,)
     elif builder == "D_basic":
-        taps = _taps(options, "blur_filter", (1.0, 2.0, 1.0))
+        taps = _blur(options)
     else:
-        taps = _taps(options, "resample_kernel", (1.0, 3.0, 3.0, 1.0))
+        taps = taps_of(options, "resample_kernel", (1.0, 3.0, 3.0, 1.0))
     return DiscriminatorConfig(
         layer="pooled" if pooled else "filtered",
         growing=growing,
@@ -189,28 +193,15 @@ def _discriminator(network: ForeignNetwork | None, *, growing: bool) -> Discrimi
     )
 
 
-def _resolution(options: Options) -> int:
-    resolution: int = option(options, "resolution", int, 1024)
-    if not 8 <= resolution <= 1 << 14 or resolution & (resolution - 1):
-        raise CheckpointError(f"It was built for images of {resolution} pixels; a power of two from 8 up is expected.")
-    return resolution
+def _outputs(network: ForeignNetwork, names: list[str]) -> list[int]:
+    """Output channels of kernels [h, w, in, out]."""
+    return [shape_of(network, name, 4)[3] for name in names]
 
 
-def _sizes(network: ForeignNetwork, names: list[str], axis: int) -> list[int]:
-    """One axis of each tensor: outputs of kernels [h, w, in, out] and of matrices [in, out]."""
-    missing = [name for name in names if name not in network.tensors or network.tensors[name].ndim != axis + 1]
-    if missing:
-        raise CheckpointError(f"Network {network.name} has no tensor {missing[0]} of {axis + 1} axes.")
-    return [network.tensors[name].shape[axis] for name in names]
-
-
-def _taps(options: Options, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-    taps = options.get(name, list(default))
-    if taps is None and name == "blur_filter":
-        return (1.0,)
-    if not isinstance(taps, list) or not taps or not all(type(tap) in (int, float) for tap in taps):
-        raise CheckpointError(f"Option {name} is {taps!r}; a list of numbers is expected.")
-    return tuple(float(tap) for tap in taps)
+def _blur(options: Options) -> tuple[float, ...]:
+    """StyleGAN1's blur; ``None`` is none at all."""
+    is_off = options.get("blur_filter", ()) is None
+    return (1.0,) if is_off else taps_of(options, "blur_filter", (1.0, 2.0, 1.0))
 
 
 def _function(options: Options, name: str) -> str:

@@ -22,8 +22,6 @@ class ForeignNetwork:
     """The arguments it was built with; defaults are left out by most projects."""
     tensors: dict[str, Array]
     """Parameters and buffers by full name; views of the file."""
-    absent: frozenset[str] = frozenset()
-    """Parameters and buffers that the file names but sets to ``None``."""
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Plain attributes of modules (numbers, texts) by module path; ``""`` is the network itself."""
     source: str = ""
