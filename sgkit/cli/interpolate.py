@@ -45,7 +45,7 @@ def interpolate(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FILE|FOLDER", help="A .gif, .webp or .mp4 file (needs ffmpeg), or a folder of frames."
+            "--out", metavar="FILE|FOLDER", help="A .mp4 (needs the extra 'video'), .webp or .gif file, or a folder."
         ),
     ],
     seeds: Annotated[

@@ -185,7 +185,7 @@ def interpolate_file(
 
     target = atomic_directory(path, overwrite=overwrite, own=FRAMES) if is_folder else atomic_path(path)
     with target as aside:
-        write_animation(watched(), aside, fps=fps, repeat=True)
+        write_animation(watched(), aside, count=frames, fps=fps)
     names = tuple(origin.name for origin in read_origins(sources, model, settings))
     return InterpolateResult(path=path, frames=frames, keyframes=names, seconds=time.perf_counter() - began)
 

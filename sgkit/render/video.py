@@ -1,22 +1,16 @@
-"""Moving pictures, written frame by frame: GIF, WebP, MP4 (by ffmpeg) or a folder of PNG files.
-
-Pillow keeps all frames of an animation in memory until it saves them. Here each frame is encoded as a still picture and
-put into the container at once, so that an animation may be of any length.
-"""
+"""Animations from frames: GIF and WebP by Pillow, MP4 and long WebP by PyAV, or a folder of PNG files."""
 
 from __future__ import annotations
 
-import io
+import importlib.util
+import itertools
 import re
-import shutil
-import struct
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import IO
 
-from PIL import Image
+import numpy as np
 
 from sgkit.errors import InputError, MissingDependencyError, UsageError
 from sgkit.render.pictures import Pixels, opaque, to_picture, write_png
@@ -24,14 +18,50 @@ from sgkit.render.pictures import Pixels, opaque, to_picture, write_png
 FRAMES = re.compile(r"frame\d{5,}\.png")
 """Names of the files in a folder of frames."""
 
+FILMS = (".gif", ".webp", ".mp4")
 WEBP_QUALITY = 90
-MP4_CRF = "16"
-"""x264's constant rate factor: lower is better and larger; 16 looks like the source."""
+MAX_IN_MEMORY = 1024**3
+"""Bytes of frames that Pillow may be given: it keeps all of them until it has written the file."""
+
+_INSTALL = "Install it with: pip install 'stylegan-sgkit[video]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Codec:
+    """How FFmpeg's libraries write a kind of file, frame by frame."""
+
+    name: str
+    pixel_format: str
+    options: dict[str, str]
+    container: str
+    container_options: dict[str, str] = field(default_factory=dict)
+    alpha_format: str = ""
+    """Pixel format of frames with alpha; video has none, and lays alpha over white."""
+    is_video: bool = False
+    """What players expect of video: even sides, and colours coded and marked as by BT.709 rather than BT.601."""
+
+
+_H264 = _Codec(
+    name="libx264",
+    pixel_format="yuv420p",
+    options={"crf": "16"},  # constant rate factor: 16 looks like the source
+    container="mp4",
+    container_options={"movflags": "faststart"},
+    is_video=True,
+)
+_WEBP = _Codec(
+    name="libwebp_anim",
+    pixel_format="yuv420p",
+    alpha_format="yuva420p",
+    options={"quality": str(WEBP_QUALITY)},
+    container="webp",
+    container_options={"loop": "0"},
+)
 
 
 def is_frame_folder(path: Path) -> bool:
     """Whether :func:`write_animation` makes a folder of frames at ``path``, by its suffix."""
-    return path.suffix.lower() not in _WRITERS
+    return path.suffix.lower() not in FILMS
 
 
 def check_animation(path: Path, *, fps: float) -> None:
@@ -39,187 +69,115 @@ def check_animation(path: Path, *, fps: float) -> None:
 
     Raises:
         UsageError: the suffix is of no known kind, or the rate is out of range.
-        MissingDependencyError: MP4 without ffmpeg.
+        MissingDependencyError: MP4 without PyAV.
     """
-    if path.suffix and path.suffix.lower() not in _WRITERS and not path.is_dir():
-        allowed = ", ".join(_WRITERS)
+    if path.suffix and is_frame_folder(path) and not path.is_dir():
         raise UsageError(
-            f"Unsupported extension {path.suffix} of --out {path.name}. Use {allowed}, or a name without extension for "
-            "a folder of PNG files."
+            f"Unsupported extension {path.suffix} of --out {path.name}. Use {', '.join(FILMS)}, or a name without "
+            "extension for a folder of PNG files."
         )
     if not 0 < fps <= 100:
         raise UsageError(f"{fps:g} frames per second is out of range. Use --fps above 0 and up to 100.")
-    if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
+    if path.suffix.lower() == ".mp4" and importlib.util.find_spec("av") is None:
         raise MissingDependencyError(
-            "MP4 needs the program ffmpeg, which is not on the PATH. Install it (https://ffmpeg.org), "
-            "or write .webp, .gif or a folder of frames, which do not need it."
+            f"Writing MP4 needs the package av, which is not installed. {_INSTALL}; or use .webp, .gif or a folder of "
+            "frames, which do not need it."
         )
 
 
-def write_animation(frames: Iterable[Pixels], path: Path, *, fps: float = 30.0, repeat: bool = True) -> int:
-    """How many frames were written to ``path``: by its suffix ``.gif``, ``.webp`` or ``.mp4``, else a folder of PNGs.
+def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: float = 30.0) -> int:
+    """Write an endless loop (MP4: a video) to ``path``, or, if its suffix is none of ``FILMS``, a folder of PNG files.
+
+    MP4 and folders take any number of frames: each is written before the next one is made. GIF and WebP are held in
+    memory up to ``MAX_IN_MEMORY``; beyond that, WebP is written frame by frame by PyAV.
 
     Args:
-        frames: [H, W, C] each, of one size; taken one at a time. GIF and MP4 lay alpha over white.
+        frames: [H, W, C] each, of one size. GIF and MP4 lay alpha over white.
+        path: the file or folder.
+        count: how many frames there will be.
         fps: frames per second; GIF counts in hundredths of a second, WebP in thousandths.
-        repeat: play forever rather than once (GIF and WebP).
+
+    Returns:
+        How many frames were written.
 
     Raises:
-        UsageError, MissingDependencyError: as :func:`check_animation`.
-        InputError: there are no frames, or ffmpeg failed; its message is passed on.
+        UsageError, MissingDependencyError: as :func:`check_animation`, or the frames are too many for the format.
+        InputError: there are no frames, or the file cannot be written.
     """
     check_animation(path, fps=fps)
-    written = 0
-
-    def counted() -> Iterator[Pixels]:
-        nonlocal written
-        for frame in frames:
-            written += 1
-            yield frame
-
-    writer = _write_folder if path.is_dir() else _WRITERS.get(path.suffix.lower(), _write_folder)
-    writer(counted(), path, fps, repeat)
-    if not written:
+    given = iter(frames)
+    first = next(given, None)
+    if first is None:
         raise InputError(f"No frames were given for {path}.")
+    every, suffix = itertools.chain([first], given), path.suffix.lower()
+    if is_frame_folder(path) or path.is_dir():
+        return _write_folder(every, path)
+    if suffix == ".mp4":
+        return _write_frame_by_frame(every, path, fps, _H264)
+    size = count * first.nbytes
+    if size <= MAX_IN_MEMORY:
+        return _write_at_once(every, path, fps)
+    height, width, _ = first.shape
+    what = f"{count:,} frames of {width}x{height} take {size / 1024**3:.1f} GiB, more than Pillow may hold (1 GiB)"
+    if suffix == ".gif":
+        raise UsageError(f"{what}, so they cannot be written as GIF. Use .mp4 or .webp, or fewer --frames.")
+    if importlib.util.find_spec("av") is None:
+        raise MissingDependencyError(f"{what}. A longer WebP needs the package av. {_INSTALL}; or use fewer --frames.")
+    return _write_frame_by_frame(every, path, fps, _WEBP)
+
+
+def _write_folder(frames: Iterator[Pixels], path: Path) -> int:
+    path.mkdir(parents=True, exist_ok=True)
+    written = 0
+    for written, frame in enumerate(frames, start=1):
+        write_png(frame, path / f"frame{written - 1:05d}.png")
     return written
 
 
-def _write_folder(frames: Iterator[Pixels], path: Path, fps: float, repeat: bool) -> None:  # noqa: ARG001
-    path.mkdir(parents=True, exist_ok=True)
-    for index, frame in enumerate(frames):
-        write_png(frame, path / f"frame{index:05d}.png")
+def _write_at_once(frames: Iterator[Pixels], path: Path, fps: float) -> int:
+    is_gif = path.suffix.lower() == ".gif"
+    first, *rest = (to_picture(opaque(frame) if is_gif else frame) for frame in frames)
+    durations = _durations(1 + len(rest), fps, unit=10 if is_gif else 1)
+    options = {} if is_gif else {"quality": WEBP_QUALITY, "method": 4}
+    name = "GIF" if is_gif else "WEBP"
+    first.save(path, name, save_all=True, append_images=rest, duration=durations, loop=0, **options)
+    return 1 + len(rest)
 
 
-# ------------------------------------------------------------------------------------------------- GIF
+def _durations(count: int, fps: float, *, unit: int) -> list[int]:
+    """Milliseconds of each frame, in multiples of ``unit``, whose sum stays true to the rate."""
+    ends = [round(index * 1000 / fps / unit) for index in range(count + 1)]
+    return [max(end - begin, 1) * unit for begin, end in itertools.pairwise(ends)]
 
 
-def _write_gif(frames: Iterator[Pixels], path: Path, fps: float, repeat: bool) -> None:
-    """GIF89a: each frame is an image block with a colour table of its own."""
-    with path.open("wb") as file:
-        clock = _Clock(100 / fps)
-        for index, frame in enumerate(frames):
-            screen, palette, image = _gif_parts(to_picture(opaque(frame)))
-            if index == 0:
-                file.write(b"GIF89a" + screen[:4] + b"\x00\x00\x00")
-                if repeat:
-                    file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
-            bits = (len(palette) // 3).bit_length() - 2
-            file.write(b"!\xf9\x04\x04" + struct.pack("<H", clock.tick()) + b"\x00\x00")
-            file.write(image[:9] + bytes([0x80 | bits]) + palette + image[10:])
-        file.write(b";")
+def _write_frame_by_frame(frames: Iterator[Pixels], path: Path, fps: float, codec: _Codec) -> int:
+    import av
 
-
-def _gif_parts(picture: Image.Image) -> tuple[bytes, bytes, bytes]:
-    """Screen descriptor, colour table and image block of ``picture`` as a GIF."""
-    buffer = io.BytesIO()
-    picture.quantize(256).save(buffer, "GIF", interlace=False)
-    data = buffer.getvalue()
-    screen, flags = data[6:13], data[10]
-    position = 13 + 3 * (2 << (flags & 7))
-    palette = data[13:position]
-    while data[position : position + 1] == b"!":  # extension: introducer, label, sub-blocks, terminator
-        position += 2
-        while data[position]:
-            position += data[position] + 1
-        position += 1
-    return screen, palette, data[position:-1]
-
-
-# ------------------------------------------------------------------------------------------------ WebP
-
-
-def _write_webp(frames: Iterator[Pixels], path: Path, fps: float, repeat: bool) -> None:
-    """The extended WebP container: VP8X, ANIM, then each frame's own bitstream in an ANMF chunk."""
-    with path.open("wb") as file:
-        file.write(b"RIFF\x00\x00\x00\x00WEBP")
-        clock = _Clock(1000 / fps)
-        for index, frame in enumerate(frames):
-            height, width, channels = frame.shape
-            if index == 0:
-                flags = 0x02 | (0x10 if channels == 4 else 0)  # animated, alpha
-                file.write(_chunk(b"VP8X", struct.pack("<I", flags) + _24(width - 1) + _24(height - 1)))
-                file.write(_chunk(b"ANIM", struct.pack("<IH", 0, 0 if repeat else 1)))
-            position = _24(0) + _24(0) + _24(width - 1) + _24(height - 1)
-            no_blending_keep = b"\x02"  # the frame covers the canvas, alpha and all
-            body = position + _24(clock.tick()) + no_blending_keep + _webp_bitstream(to_picture(frame))
-            file.write(_chunk(b"ANMF", body))
-        length = file.tell()
-        file.seek(4)
-        file.write(struct.pack("<I", length - 8))
-
-
-def _webp_bitstream(picture: Image.Image) -> bytes:
-    """The chunks of ``picture`` as a still WebP that hold its pixels."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=WEBP_QUALITY)
-    data, position, kept = buffer.getvalue(), 12, b""
-    while position < len(data):
-        name, size = data[position : position + 4], struct.unpack("<I", data[position + 4 : position + 8])[0]
-        end = position + 8 + size + size % 2
-        if name in (b"VP8 ", b"VP8L", b"ALPH"):
-            kept += data[position:end]
-        position = end
-    return kept
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\x00" * (len(body) % 2)
-
-
-def _24(value: int) -> bytes:
-    return struct.pack("<I", value)[:3]
-
-
-class _Clock:
-    """Whole ticks for each frame whose sum stays true to the rate."""
-
-    def __init__(self, ticks_per_frame: float) -> None:
-        self._step, self._shown, self._frames = ticks_per_frame, 0, 0
-
-    def tick(self) -> int:
-        self._frames += 1
-        ticks = max(round(self._frames * self._step) - self._shown, 1)
-        self._shown += ticks
-        return ticks
-
-
-# ------------------------------------------------------------------------------------------------- MP4
-
-
-def _write_mp4(frames: Iterator[Pixels], path: Path, fps: float, repeat: bool) -> None:  # noqa: ARG001
-    """H.264 by ffmpeg, which reads raw frames from its standard input; odd sides are padded to even ones."""
-    first = next(frames, None)
-    if first is None:
-        return
-    height, width, _ = first.shape
-    command = [
-        *("ffmpeg", "-y", "-loglevel", "error"),
-        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"),
-        *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-crf", MP4_CRF, "-pix_fmt", "yuv420p"),
-        *("-movflags", "+faststart", str(path.absolute())),  # a name may begin with a dash
-    ]
-    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log) as process:
-        assert process.stdin is not None
-        _feed(process.stdin, first, frames)
-        code = process.wait()
-        log.seek(0)
-        message = log.read().decode(errors="replace").strip()
-    if code != 0:
-        raise InputError(f"ffmpeg could not write {path} (exit code {code}): {message or 'it gave no reason'}")
-
-
-def _feed(pipe: IO[bytes], first: Pixels, rest: Iterator[Pixels]) -> None:
+    written = 0
+    url = f"file:{path.absolute()}"  # a name may look like another protocol
     try:
-        with pipe:
-            pipe.write(to_picture(opaque(first)).convert("RGB").tobytes())
-            for frame in rest:
-                pipe.write(to_picture(opaque(frame)).convert("RGB").tobytes())
-    except BrokenPipeError:  # ffmpeg has ended; its exit code and message say why
-        return
+        with av.open(url, "w", format=codec.container, container_options=codec.container_options) as container:
+            stream = container.add_stream(codec.name, rate=Fraction(fps).limit_denominator(1001), options=codec.options)
+            for written, given in enumerate(frames, start=1):
+                frame = _even(opaque(given)) if codec.is_video else given
+                has_alpha = frame.shape[2] == 4
+                if written == 1:
+                    stream.height, stream.width = frame.shape[:2]
+                    stream.pix_fmt = codec.alpha_format if has_alpha else codec.pixel_format
+                    if codec.is_video:
+                        context = stream.codec_context
+                        context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+                colours = frame if has_alpha else np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
+                picture = av.VideoFrame.from_ndarray(colours, format="rgba" if has_alpha else "rgb24")
+                colorspace = "itu709" if codec.is_video else "itu601"
+                container.mux(stream.encode(picture.reformat(format=stream.pix_fmt, dst_colorspace=colorspace)))
+            container.mux(stream.encode())
+    except av.error.FFmpegError as error:
+        raise InputError(f"Cannot write {path}: {error}.") from error
+    return written
 
 
-_WRITERS: dict[str, Callable[[Iterator[Pixels], Path, float, bool], None]] = {
-    ".gif": _write_gif,
-    ".webp": _write_webp,
-    ".mp4": _write_mp4,
-}
+def _even(frame: Pixels) -> Pixels:
+    """``frame`` with its last row or column repeated where a side is odd: chroma has half the resolution."""
+    height, width, _ = frame.shape
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

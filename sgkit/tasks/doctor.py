@@ -19,7 +19,19 @@ from sgkit.runtime.device import describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
-PACKAGES = ("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "filelock", "tensorboard", "typer", "rich")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "lmdb",
+    "safetensors",
+    "filelock",
+    "jinja2",
+    "tensorboard",
+    "typer",
+    "rich",
+)
 """The packages that sgkit cannot work without."""
 
 
@@ -69,7 +81,6 @@ class DoctorReport:
 
 
 _PROGRAMS = (
-    ("ffmpeg", "interpolate to MP4", "Install ffmpeg with your system's package manager; GIF and WebP need nothing."),
     ("torchrun", "several processes or GPUs", "It comes with torch: activate the environment that torch is in."),
 )
 _OPTIONAL_PACKAGES = (
@@ -79,6 +90,7 @@ _OPTIONAL_PACKAGES = (
         "Run: pip install 'stylegan-sgkit[offline]'",
     ),
     ("dlib-bin", "prepare --crop face", "Run: pip install 'stylegan-sgkit[faces]'; --landmarks FILE needs nothing."),
+    ("av", "interpolate to MP4", "Run: pip install 'stylegan-sgkit[video]'"),
     ("pillow_heif", "prepare from HEIC photos", "Run: pip install 'stylegan-sgkit[heic]'"),
     ("pyarrow", "prepare from Parquet and Arrow files", "Run: pip install 'stylegan-sgkit[tables]'"),
 )

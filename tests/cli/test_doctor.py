@@ -26,7 +26,7 @@ def test_json_tells_versions_devices_and_needs(capsys: pytest.CaptureFixture[str
     assert found["versions"]["torch"] == torch.__version__
     assert found["devices"][0]["name"] == "cpu"
     assert found["devices"][0]["auto_precision"] == ("measured" if found["devices"][0]["bf16_units"] else "fp32")
-    assert {need["name"] for need in found["needs"]} >= {"ffmpeg", "torchrun"}
+    assert {need["name"] for need in found["needs"]} >= {"av", "torchrun"}
 
 
 def test_missing_parts_say_what_for_and_what_to_do(
@@ -35,7 +35,7 @@ def test_missing_parts_say_what_for_and_what_to_do(
     monkeypatch.setattr(shutil, "which", lambda name, path: None)
     assert main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    assert "missing: needed for interpolate to MP4. Install ffmpeg" in shown
+    assert "missing: needed for several processes or GPUs. It comes with torch" in shown
 
 
 @pytest.mark.parametrize(

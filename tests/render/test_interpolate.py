@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 from itertools import islice
 from pathlib import Path
@@ -238,7 +239,7 @@ def test_the_command_writes_frames_from_files(
     [
         (["--out", "a.avi"], 2, "Unsupported extension .avi of --out a.avi"),
         (["--out", "a.gif", "--fps", "0"], 2, "0 frames per second is out of range"),
-        (["--out", "a.mp4"], 1, "MP4 needs the program ffmpeg"),
+        (["--out", "a.mp4"], 1, "MP4 needs the package av"),
         (["--out", "a.gif", "--seeds", "3"], 2, "Interpolation needs at least 2 seeds or latents; 1 was given"),
         (["--out", "a.gif", "--frames", "1"], 2, "frames"),
     ],
@@ -253,7 +254,7 @@ def test_the_command_refuses(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["interpolate", file, *arguments]) == code
     assert message in capsys.readouterr().err.replace("\n", " ")
     assert list(tmp_path.iterdir()) == []
