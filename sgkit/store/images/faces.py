@@ -19,8 +19,8 @@ from PIL import Image
 from sgkit.errors import InputError, MissingDependencyError
 from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.labels.files import read_label_file
-from sgkit.store.names import file_key, find_by_name
+from sgkit.store.labels.files import parse_label_file
+from sgkit.store.labels.matching import file_key, find_by_name
 
 OVERSAMPLING = 4
 """The turned square is sampled at so many times the size and then filtered down (FFHQ: 4096 to 1024)."""
@@ -110,7 +110,7 @@ def _read_json(path: Path) -> dict[str, list[np.ndarray]]:
 def _read_table(path: Path) -> dict[str, list[np.ndarray]]:
     """Several rows for one image are several faces."""
     faces: dict[str, list[np.ndarray]] = {}
-    for row in read_label_file(path).rows:
+    for row in parse_label_file(read_file(path, kind="table"), where=str(path)).rows:
         points = np.array([float(value) for value in row.values.values()]).reshape(-1, 2)
         faces.setdefault(row.name, []).append(points)
     return faces

@@ -12,23 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgkit.errors import InputError
-from sgkit.runtime.limits import check_memory, parse_json, read_file
+from sgkit.runtime.limits import check_memory, parse_json
 from sgkit.store.names import has_image_suffix
 
 NAME_COLUMNS = ("file", "filename", "file_name", "name", "image", "image_id", "img", "path", "id")
 DELIMITERS = ("\t", ";", ",")
+DATASET_JSON = "dataset.json"
 NEEDED = "A label file needs a line of headings, then a row for each image."
 HEAD_LINES = 50
 """Lines that decide how columns are separated."""
-
 AT_ONCE = 1 << 20
 """Characters that are split into lines at once."""
 MOST_SHARED = 10_000
 """Different cells of which one copy is kept."""
+MOST_LABEL_FILES = 10_000
 ROW_BYTES, CELL_BYTES = 400, 16
 """Memory that a row takes until it is a label, and each of its cells."""
 
@@ -88,17 +88,8 @@ class LabelFile:
     """Numbers may be written as 0,5."""
 
 
-def read_label_file(path: Path, *, is_image: IsImage | None = None) -> LabelFile:
-    """The rows of the file at ``path``; see :func:`parse_label_file`.
-
-    Raises:
-        InputError: it cannot be read as a table of labels.
-    """
-    return parse_label_file(read_file(path, kind="table"), where=str(path), is_image=is_image)
-
-
 def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None) -> LabelFile:
-    """The rows of a file with the content ``data``: JSON, JSON lines, or a table with or without heading.
+    """The rows of a file with the content ``data``: JSON, JSON lines, or a table with or without headings.
 
     ``is_image`` tells whether a text names one of the images; a first row with such a text is not a heading. Without
     it, names with an image's extension are looked for.
@@ -109,23 +100,18 @@ def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None
     text, notes = decode_text(data, where)
     if not text.strip():
         raise InputError(f"{where} is empty. {NEEDED}")
-    start = text.lstrip()[:1]
-    if start in "{[":
+    if text.lstrip()[0] in "{[":
         return _json(text, where)
     try:
         lines, delimiter = _dialect(text)
-        _check_count(text, delimiter, where)
+        _check_memory(text, delimiter, where)
         if delimiter is None:
             cells = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
         else:
             reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=False)
             shared: dict[str, str] = {}
             cells = [(reader.line_num, _shared(row, shared)) for row in reader if any(cell.strip() for cell in row)]
-    except (
-        csv.Error,
-        TypeError,
-        ValueError,
-    ) as error:  # the last two: Excel's first line names a separator that is none
+    except (csv.Error, TypeError, ValueError) as error:  # the last two: Excel's first line names no usable separator
         raise InputError(f"{where} cannot be read as a table: {error}.") from None
     if not cells:
         raise InputError(f"{where} has no rows. {NEEDED}")
@@ -143,25 +129,21 @@ def decode_text(data: bytes, where: str) -> tuple[str, list[str]]:
     Raises:
         InputError: it is none of these.
     """
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return _decoded(data, encoding, where), []
-    if data[:2].count(0) == 1 and data[:64:2].count(0) + data[1:64:2].count(0) >= len(data[:64]) // 3:
-        return _decoded(data, "utf-16-be" if data[0] == 0 else "utf-16-le", where), []
-    if b"\0" in data[:4096]:
-        raise InputError(f"{where} is not a text file. Give a CSV, TSV, JSON or JSON lines file.")
+    encoding = ""
+    for mark, marked in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        encoding = marked if data.startswith(mark) else encoding
+    if not encoding and data[:2].count(0) == 1 and data[:64].count(0) >= len(data[:64]) // 3:
+        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
     try:
-        return data.decode("utf-8"), []
-    except UnicodeDecodeError:
+        if not encoding and b"\0" in data[:4096]:
+            raise InputError(f"{where} is not a text file. Give a CSV, TSV, JSON or JSON lines file.")
+        return data.decode(encoding or "utf-8"), []
+    except UnicodeDecodeError as error:
+        if encoding:
+            reason = f"{error.reason} at byte {error.start}"
+            raise InputError(f"{where} is not valid {encoding.upper()}: {reason}.") from None
         text = "".join(_line(line) for line in data.splitlines(keepends=True))
         return text, [f"{where} is not UTF-8; it was read as Windows-1252."]
-
-
-def _decoded(data: bytes, encoding: str, where: str) -> str:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where} is not valid {encoding.upper()}: {error.reason} at byte {error.start}.") from None
 
 
 def _line(line: bytes) -> str:
@@ -191,19 +173,12 @@ def _shared(row: list[str], known: dict[str, str]) -> list[str]:
     return [known.setdefault(cell, cell) if len(known) < MOST_SHARED else known.get(cell, cell) for cell in row]
 
 
-def _check_count(text: str, delimiter: str | None, where: str) -> None:
-    """Refuse a table whose rows would take more memory than twice the bound of a table.
-
-    Raises:
-        TooLargeError: they would.
-    """
+def _check_memory(text: str, delimiter: str | None, where: str) -> None:
+    """Refuse a table whose rows would take more memory than twice the bound of a table."""
+    rows = text.count("\n") + 1
     cells = text.count(delimiter) if delimiter else 0
-    check_memory(
-        len(text) + ROW_BYTES * (text.count("\n") + 1) + CELL_BYTES * cells,
-        what=f"{text.count(chr(10)) + 1:,} rows",
-        name=where,
-        kind="table",
-    )
+    needed = len(text) + ROW_BYTES * rows + CELL_BYTES * cells
+    check_memory(needed, what=f"{rows:,} rows", name=where, kind="table")
 
 
 def _dialect(text: str) -> tuple[Iterator[str], str | None]:
@@ -237,9 +212,9 @@ def _table(
     cells: list[tuple[int, list[str]]], where: str, is_image: IsImage, notes: list[str], *, decimal_comma: bool
 ) -> LabelFile:
     heading = [cell.strip() for cell in cells[0][1]]
-    named = any(cell.lower() in NAME_COLUMNS for cell in heading)  # an image may be called label.png, too
-    if not named and any(_is_name(cell, is_image) for cell in heading):
-        place = next(place for place, cell in enumerate(heading) if _is_name(cell, is_image))
+    names = [bool(cell) and (has_image_suffix(cell) or is_image(cell)) for cell in heading]
+    if any(names) and not any(cell.lower() in NAME_COLUMNS for cell in heading):  # an image may be called label.png
+        place = names.index(True)
         heading = [str(number) for number in range(1, len(heading) + 1)]
         notes = [*notes, f"{where} has no line of headings; its first row was read as data, its columns are numbered."]
     else:
@@ -251,25 +226,16 @@ def _table(
     repeated = [name for name, count in Counter(heading).items() if count > 1 and name]
     if repeated:
         raise InputError(f"{where} has {heading.count(repeated[0])} columns named {repeated[0]!r}. Rename all but one.")
-    columns = [name for number, name in enumerate(heading) if number != place and not _is_index(name)]
-    if not columns:
-        columns = [name for number, name in enumerate(heading) if number != place]
+    others = [name for number, name in enumerate(heading) if number != place]
+    numbered = [name for name in others if name and not name.startswith("Unnamed: ")]  # not the indices of pandas
+    columns = numbered or others
     rows = tuple(_rows(cells, heading, place, columns, where))
     return LabelFile(where, tuple(columns), rows, tuple(notes), decimal_comma=decimal_comma)
-
-
-def _is_name(cell: str, is_image: IsImage) -> bool:
-    return bool(cell) and (has_image_suffix(cell) or is_image(cell))
 
 
 def _name_column(heading: Sequence[str]) -> int:
     lower = [name.lower() for name in heading]
     return next((lower.index(name) for name in NAME_COLUMNS if name in lower), 0)
-
-
-def _is_index(name: str) -> bool:
-    """The numbers of rows that pandas writes."""
-    return not name or name.startswith("Unnamed: ")
 
 
 def _rows(
@@ -283,14 +249,36 @@ def _rows(
                 f"Row {number} of {where} has {len(row)} cells, but there are {len(heading)} columns. Put quotes "
                 "around text that holds the separator."
             )
-        if len(row) > place and row[place].strip():
-            found = tuple([row[index] if index < len(row) else "" for index in indices])
-            yield LabelRow("row", number, where, row[place].strip(), _Cells(places, found))
-        else:
+        if not (len(row) > place and row[place].strip()):
             raise InputError(f"Row {number} of {where} names no image: its column {heading[place]!r} is empty.")
+        found = tuple([row[index] if index < len(row) else "" for index in indices])
+        yield LabelRow("row", number, where, row[place].strip(), _Cells(places, found))
 
 
 # -------------------------------------------------------------------------------------------------- JSON
+
+
+def read_dataset_json(names: Iterable[str], read: Callable[[str], bytes], *, where: str) -> LabelFile | None:
+    """The rows of every ``dataset.json`` of a source, or of the one at its root alone; ``None`` where there is none.
+
+    Names are relative to the folder of their file.
+
+    Raises:
+        InputError: one cannot be read as labels.
+    """
+    found = sorted(names)
+    chosen = [DATASET_JSON] if DATASET_JSON in found else found[:MOST_LABEL_FILES]
+    files = []
+    for name in chosen:
+        folder, place = name[: -len(DATASET_JSON)], f"{name} in {where}"
+        file = parse_labels_json(parse_json(read(name), name=place), place)
+        rows = [row._replace(name=folder + row.name.lstrip("/")) if folder else row for row in file.rows]
+        files.append(LabelFile(place, file.columns, tuple(rows)))
+    if len(files) <= 1:
+        return files[0] if files else None
+    columns = max((file.columns for file in files), key=len)
+    rows = [row for file in files for row in file.rows]
+    return LabelFile(f"{len(files)} files {DATASET_JSON} in {where}", columns, tuple(rows))
 
 
 def _json(text: str, where: str) -> LabelFile:
@@ -329,10 +317,10 @@ def parse_labels_json(value: Any, where: str) -> LabelFile:
     """
     if isinstance(value, dict) and "labels" in value:
         value = value["labels"]
-    if value is None:
-        return LabelFile(where, ("label",), ())
     if isinstance(value, dict):
         value = [[name, label] for name, label in value.items()]
+    if value is None:
+        value = []
     if not isinstance(value, list):
         raise InputError(f'{where} has no list of labels. Write {{"labels": [["a.png", 0], ["b.png", 1]]}}.')
     if value and all(isinstance(entry, dict) for entry in value):

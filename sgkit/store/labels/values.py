@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from sgkit.errors import ConfigError, InputError, did_you_mean
 from sgkit.store.header import LabelSchema
 from sgkit.store.labels.files import LabelFile, LabelRow
+from sgkit.store.labels.matching import file_key
 from sgkit.store.labels.numbers import as_number, is_number, is_rounded, parse_number, require_finite
-from sgkit.store.names import file_key
 
 Label = int | tuple[float, ...]
 KINDS = ("auto", "class", "multi", "float")

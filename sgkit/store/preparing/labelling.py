@@ -11,8 +11,8 @@ from sgkit.runtime.limits import read_file
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import LabelSchema
 from sgkit.store.labels.files import parse_label_file
+from sgkit.store.labels.matching import file_key, known_forms, match_names
 from sgkit.store.labels.values import KINDS, LabelTable, read_values
-from sgkit.store.names import file_key, match_names
 from sgkit.store.sources import Item, Label, Source
 from sgkit.text import printable
 
@@ -106,7 +106,7 @@ def _table_labels(path: Path, sources: Sequence[Source], columns: Sequence[str],
     items = [(position, source[index].name) for position, source in enumerate(sources) for index in range(len(source))]
     several = len(sources) > 1
     names = [f"{_source_name(sources[position].given)}/{name}" if several else name for position, name in items]
-    known = {form for name in names for form in _forms(name)}
+    known = {form for name in names for form in known_forms(name)}
     table = read_label_table(path, columns=columns, kind=kind, is_image=lambda text: file_key(text) in known)
     if table.schema.kind == "none":
         raise InputError(f"{path} holds no labels: the values are empty. Name a column with --label-columns.")
@@ -118,13 +118,6 @@ def _table_labels(path: Path, sources: Sequence[Source], columns: Sequence[str],
         digest=table.digest,
         notes=(*table.notes, *notes),
     )
-
-
-def _forms(name: str) -> tuple[str, str, str]:
-    """What a table may call a file."""
-    key = file_key(name)
-    base = key.rsplit("/", 1)[-1]
-    return key, base, base.rsplit(".", 1)[0]
 
 
 def _match(table: LabelTable, names: Sequence[str], where: str) -> tuple[dict[int, Label], list[str]]:

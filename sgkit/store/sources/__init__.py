@@ -13,14 +13,15 @@ from sgkit.runtime.file_kinds import IMAGES
 from sgkit.runtime.path_checks import is_url
 from sgkit.store.header import HEADER_NAME, PLAN_NAME
 from sgkit.store.names import has_image_suffix, is_image_name, skip_reason
-from sgkit.store.sources.archives import TarSource
 from sgkit.store.sources.arrays import CifarSource, MnistSource, cifar_members, mnist_files
 from sgkit.store.sources.base import Item, Label, Reader, Source, Unused
-from sgkit.store.sources.databases import StoreSource, lmdb_source
-from sgkit.store.sources.folders import FilesSource, FolderSource, ListSource, ZipSource
+from sgkit.store.sources.databases import LmdbSource, StoreSource
+from sgkit.store.sources.folders import FilesSource, FolderSource, ListSource
 from sgkit.store.sources.listing import described, walk
 from sgkit.store.sources.samples import SampleSource
 from sgkit.store.sources.tables import TableSource, table_files
+from sgkit.store.sources.tars import TarSource
+from sgkit.store.sources.zips import ZipSource
 
 __all__ = ["Item", "Label", "Reader", "Source", "Unused", "open_source", "open_sources"]
 
@@ -33,20 +34,20 @@ def open_sources(given: Sequence[str], *, size: tuple[int, int]) -> tuple[Source
     Raises:
         InputError, UsageError: as :func:`open_source` says.
     """
-    given = [name for pattern in given for name in _expanded(pattern)]
-    files = [name for name in given if _is_image_file(name)]
-    if not files:
-        return tuple(open_source(name, size=size) for name in dict.fromkeys(given))
-    together = FilesSource(files)
+    expanded = dict.fromkeys(name for pattern in given for name in _expanded(pattern))
+    files = [name for name in expanded if _is_image_file(name)]
+    together = FilesSource(files) if files else None
     opened: list[Source] = []
-    for name in dict.fromkeys(given):
-        if name not in files:
-            try:
-                opened.append(open_source(name, size=size))
-            except NotASourceError as error:  # photos/* names whatever is there
-                together.unused.append(Unused(name, skip_reason(name) or "not an image", error.phrase))
-        elif name == files[0]:
-            opened.append(together)
+    for name in expanded:
+        if together and name in files:
+            opened += [together] if name == files[0] else []
+            continue
+        try:
+            opened.append(open_source(name, size=size))
+        except NotASourceError as error:
+            if together is None:
+                raise
+            together.unused.append(Unused(name, skip_reason(name) or "not an image", error.phrase))  # from photos/*
     return tuple(opened)
 
 
@@ -123,10 +124,9 @@ def _data_set(given: str, path: Path) -> Source | None:
     """The source for a data set in a format of its own, if it is one."""
     if (path / HEADER_NAME).is_file() or (path / PLAN_NAME).is_file():
         return StoreSource(given)
-    if (path / "data.mdb").is_file():
-        return lmdb_source(given, path / "data.mdb")
-    if path.suffix == ".mdb":
-        return lmdb_source(given, path)
+    database = path / "data.mdb"
+    if database.is_file() or path.suffix == ".mdb":
+        return LmdbSource(given, database if database.is_file() else path)
     if members := cifar_members(path):
         return _alone(CifarSource(given, members), path, [path / member for member in members])
     if digits := mnist_files(path):
@@ -146,14 +146,14 @@ def _alone(source: Source, path: Path, used: Sequence[Path]) -> Source:
     if path.is_dir():
         known = {file.absolute() for file in used}
         files, left = walk(str(path))
-        others = [name for name in sorted(files) if Path(path, name).absolute() not in known]
-        source.unused = [Unused(f"{name}", skip_reason(name) or "hidden", "a folder; not searched") for name in left]
+        others = [name for name in files if Path(path, name).absolute() not in known]
+        source.unused = [Unused(name, skip_reason(name) or "hidden", "a folder; not searched") for name in left]
         source.unused += [Unused(name, skip_reason(name) or "not used", "") for name in others]
         images = [name for name in others if is_image_name(name)]
         if images:
             source.notes.append(
                 f"{len(images):,} image files in {source.given} are not used, as the folder is read as {source.kind} "
-                f"data ({used[0].name}). Move them to a folder of their own to use them."
+                f"data ({used[0].name}). Move them to a separate folder to use them."
             )
     return source
 

@@ -18,16 +18,27 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from sgkit.errors import CheckpointError, InputError
-from sgkit.runtime import limits
+from sgkit.runtime.limits import open_regular, read_file, read_stream, size_of
 from sgkit.store.header import LabelSchema
 from sgkit.store.sources.base import Item, Reader, Source
-from sgkit.store.sources.tars import DAMAGED_ARCHIVE, members, open_tar
+from sgkit.store.sources.tars import DAMAGED, members
 from sgkit.unpickle import loads
 from sgkit.unpickle.arrays import ArrayRecord
 
 CIFAR_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR_ROW = 3 * 32 * 32
+MAX_UNPACKED = 1 << 30
 _CIFAR_TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _CIFAR_FILES = (*_CIFAR_TRAIN, *(f"{name}.bin" for name in _CIFAR_TRAIN))
+
+
+class CifarReader(Reader):
+    """Reads rows of the files, one file at a time."""
+
+    def read(self, item: Item) -> np.ndarray:
+        """The pixels [32, 32, 3]."""
+        member, row = item.locator
+        return np.ascontiguousarray(_load_cifar(self.path, member)[0][row].reshape(3, 32, 32).transpose(1, 2, 0))
 
 
 class CifarSource(Source):
@@ -36,36 +47,15 @@ class CifarSource(Source):
     kind = "cifar10"
     labels = LabelSchema(kind="class", names=CIFAR_NAMES)
 
-    def __init__(self, given: str, members: list[str]) -> None:
-        super().__init__(given)
-        self._reader = _CifarReader(given)
-        self._files = members
-        self._labels = [self._reader.load(member)[1] for member in members]
-        self._starts = np.cumsum([0, *map(len, self._labels)])
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
+    def __init__(self, given: str, files: list[str]) -> None:
+        super().__init__(given, CifarReader(given))
+        found = {file: _load_cifar(given, file)[1] for file in files}
+        self.locators = [(file, row) for file, labels in found.items() for row in range(len(labels))]
+        self.names = [f"cifar10-{index:05d}" for index in range(len(self.locators))]
+        self._labels = [label for labels in found.values() for label in labels]
 
     def __getitem__(self, index: int) -> Item:
-        file = int(np.searchsorted(self._starts, index, side="right")) - 1
-        row = index - int(self._starts[file])
-        return Item(f"cifar10-{index:05d}", (self._files[file], row), int(self._labels[file][row]))
-
-    def reader(self) -> Reader:
-        """Reads rows of the files, one file at a time."""
-        return self._reader
-
-
-class _CifarReader:
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def load(self, member: str) -> tuple[np.ndarray, list[int]]:
-        return _load_cifar(self.path, member)
-
-    def read(self, item: Item) -> np.ndarray:
-        member, row = item.locator
-        return np.ascontiguousarray(self.load(member)[0][row].reshape(3, 32, 32).transpose(1, 2, 0))
+        return Item(self.names[index], self.locators[index], self._labels[index])
 
 
 def cifar_members(path: Path) -> list[str]:
@@ -76,28 +66,21 @@ def cifar_members(path: Path) -> list[str]:
     """
     if path.is_dir():
         return [name for name in _CIFAR_FILES if (path / name).is_file()]
-    if not path.name.startswith("cifar-10"):
-        return []
     names = []
     try:
-        if not tarfile.is_tarfile(path):
+        if not (path.name.startswith("cifar-10") and tarfile.is_tarfile(path)):
             return []
-        with open_tar(path) as archive:
-            while (member := archive.next()) is not None:
-                if member.offset_data + member.size > MAX_UNPACKED:
-                    raise InputError(
-                        f"{path} unpacks to more than {limits.size_of(MAX_UNPACKED)}; CIFAR-10 has 178 MiB. Unpack it "
-                        "yourself, and give the folder."
-                    )
-                if member.isfile() and member.name.rsplit("/", 1)[-1] in _CIFAR_FILES:
-                    names.append(member.name)
-    except DAMAGED_ARCHIVE as error:
+        for _, member in members(path):
+            if member.offset_data + member.size > MAX_UNPACKED:
+                raise InputError(
+                    f"{path} unpacks to more than {size_of(MAX_UNPACKED)}; CIFAR-10 has 178 MiB. Unpack it yourself, "
+                    "and give the folder."
+                )
+            if member.isfile() and member.name.rsplit("/", 1)[-1] in _CIFAR_FILES:
+                names.append(member.name)
+    except DAMAGED as error:
         raise InputError(f"{path} is damaged or cut short ({error}). Download it again.") from error
     return sorted(names)
-
-
-MAX_UNPACKED = 1 << 30
-CIFAR_ROW = 3 * 32 * 32
 
 
 @lru_cache(maxsize=1)
@@ -107,14 +90,14 @@ def _load_cifar(path: str, member: str) -> tuple[np.ndarray, list[int]]:
         pixels, labels = _binary_batch(data) if member.endswith(".bin") else _pickled_batch(data)
     except CheckpointError as error:
         raise InputError(f"{member} in {path} is not a batch of CIFAR-10: {error}") from error
-    except DAMAGED_ARCHIVE as error:
+    except DAMAGED as error:
         raise InputError(f"{member} in {path} cannot be read ({error}). Download it again.") from error
-    wrong = next((label for label in labels if type(label) is not int or not 0 <= label < len(CIFAR_NAMES)), None)
-    if wrong is not None or len(pixels) != len(labels):
+    are_classes = all(type(label) is int and 0 <= label < len(CIFAR_NAMES) for label in labels)
+    if not are_classes or len(pixels) != len(labels):
         found = f"{len(pixels)} images and {len(labels)} labels"
         raise InputError(
             f"{member} in {path} is not a batch of CIFAR-10: it has {found}"
-            + (", not all of them whole numbers from 0 to 9." if wrong is not None else ".")
+            + ("." if are_classes else ", not all of them whole numbers from 0 to 9.")
         )
     return pixels, labels
 
@@ -135,48 +118,41 @@ def _pickled_batch(data: bytes) -> tuple[np.ndarray, list[int]]:
     return pixels.reshape(-1, CIFAR_ROW), labels
 
 
-def _bytes_of(path: Path, member: str) -> bytes:
+def _bytes_of(path: Path, name: str) -> bytes:
     if path.is_dir():
-        return limits.read_file(path / member, kind="image")
-    with open_tar(path) as archive:
-        info = next(info for info in members(archive) if info.name == member)  # forward only: it may be a stream
-        file = archive.extractfile(info)
-        assert file is not None, "a regular file"
-        return limits.read_stream(cast(BinaryIO, file), name=f"{member} in {path}", kind="image", declared=info.size)
+        return read_file(path / name, kind="image")
+    opened = members(path)  # kept: the archive is closed with it
+    archive, member = next(found for found in opened if found[1].name == name)
+    file = archive.extractfile(member)
+    assert file is not None, "a regular file"
+    return read_stream(cast(BinaryIO, file), name=f"{name} in {path}", kind="image", declared=member.size)
+
+
+class IdxReader(Reader):
+    """Reads rows of an IDX file."""
+
+    def read(self, item: Item) -> np.ndarray:
+        """The pixels [height, width]."""
+        return np.ascontiguousarray(_load_idx(self.path, 3)[item.locator])
 
 
 class MnistSource(Source):
-    """MNIST and its likes (Fashion-MNIST, KMNIST): IDX files of images and labels, gzipped or not."""
+    """MNIST and data sets like it (Fashion-MNIST, KMNIST): IDX files of images and labels, gzipped or not."""
 
     kind = "mnist"
 
     def __init__(self, given: str, images: Path, labels: Path | None) -> None:
-        super().__init__(given)
-        self._images = images
-        self._count = int(_load_idx(str(images), 3).shape[0])
+        super().__init__(given, IdxReader(str(images)))
+        self.locators = range(len(_load_idx(str(images), 3)))
+        self.names = [f"mnist-{index:05d}" for index in self.locators]
         self._labels = _load_idx(str(labels), 1) if labels else None
         if self._labels is not None:
-            if len(self._labels) != self._count:
-                raise InputError(f"{images} has {self._count} images, but {labels} has {len(self._labels)} labels.")
+            if len(self._labels) != len(self):
+                raise InputError(f"{images} has {len(self)} images, but {labels} has {len(self._labels)} labels.")
             self.labels = LabelSchema(kind="class", names=tuple(map(str, range(int(self._labels.max()) + 1))))
 
-    def __len__(self) -> int:
-        return self._count
-
     def __getitem__(self, index: int) -> Item:
-        return Item(f"mnist-{index:05d}", index, None if self._labels is None else int(self._labels[index]))
-
-    def reader(self) -> Reader:
-        """Reads rows of the file."""
-        return _IdxReader(str(self._images))
-
-
-class _IdxReader:
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def read(self, item: Item) -> np.ndarray:
-        return np.ascontiguousarray(_load_idx(self.path, 3)[item.locator])
+        return Item(self.names[index], index, None if self._labels is None else int(self._labels[index]))
 
 
 def mnist_files(path: Path) -> tuple[Path, Path | None] | None:
@@ -195,7 +171,7 @@ def mnist_files(path: Path) -> tuple[Path, Path | None] | None:
 def _load_idx(path: str, dimensions: int) -> np.ndarray:
     """The array of an IDX file; no more is read than its header announces."""
     try:
-        with limits.open_regular(path) as file:
+        with open_regular(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
             size = os.fstat(file.fileno()).st_size
             file.seek(0)
@@ -208,13 +184,12 @@ def _read_idx(file: gzip.GzipFile | BinaryIO, most: int, dimensions: int) -> np.
     start = file.read(4)
     if start[:3] != b"\0\0\x08" or len(start) < 4:
         raise ValueError("it does not begin like an IDX file of bytes")
-    lengths = file.read(4 * start[3])
-    shape = [int(n) for n in np.frombuffer(lengths, ">u4")]
+    shape = [int(n) for n in np.frombuffer(file.read(4 * start[3]), ">u4")]
     count = math.prod(shape)
     if len(shape) != dimensions or 0 in shape:
         raise ValueError(f"it has the shape {shape[:8]}; {dimensions} lengths above 0 are expected")
     if count > most:
-        raise ValueError(f"it claims {' x '.join(map(str, shape))} bytes; at most {limits.size_of(most)} are there")
+        raise ValueError(f"it claims {' x '.join(map(str, shape))} bytes; at most {size_of(most)} are there")
     made = io.BytesIO()
     while chunk := file.read(min(1 << 20, count - made.tell())):
         made.write(chunk)

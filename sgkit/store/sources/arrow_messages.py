@@ -1,4 +1,4 @@
-"""The messages of an Arrow file or stream: where each lies, and how much it unpacks to, before Arrow reads it.
+"""The messages of an Arrow file or stream: where each begins, and how much it unpacks to, before Arrow reads it.
 
 Each is a length, a flatbuffer that describes it, and a body. The flatbuffer is read here for three facts only: the
 message's type, the length of its body, and whether the body is compressed.
@@ -84,10 +84,8 @@ def _unpacked(file: BinaryIO, data: bytes, records: int, body_start: int) -> int
     """Bytes that the buffers of a compressed body unpack to: each begins with its length, -1 where it is not packed."""
     vector = _table(data, records, 2)
     total = 0
-    if vector is None:
-        return 0
-    for index in range(_at(data, "<I", vector)):
-        offset, length = struct.unpack_from("<qq", data, vector + 4 + 16 * index)
+    for index in range(_at(data, "<I", vector) if vector is not None else 0):
+        offset, length = struct.unpack_from("<qq", data, (vector or 0) + 4 + 16 * index)
         if length >= 8 and offset >= 0:
             file.seek(body_start + offset)
             unpacked = struct.unpack("<q", file.read(8))[0]
@@ -104,7 +102,7 @@ def _at(data: bytes, form: str, place: int) -> int:
 
 
 def _slot(data: bytes, table: int, number: int) -> int | None:
-    """Where field ``number`` of a table lies; ``None`` where it is left out."""
+    """Where field ``number`` of a table begins; ``None`` where it is left out."""
     entries = table - _at(data, "<i", table)
     offset = _at(data, "<H", entries + 4 + 2 * number) if 4 + 2 * number < _at(data, "<H", entries) else 0
     return table + offset if offset else None
@@ -116,6 +114,6 @@ def _field(data: bytes, table: int, number: int, form: str) -> int:
 
 
 def _table(data: bytes, table: int, number: int) -> int | None:
-    """Where the table or vector that a field refers to lies."""
+    """Where the table or vector that a field refers to begins."""
     slot = _slot(data, table, number)
     return None if slot is None else slot + _at(data, "<I", slot)

@@ -17,7 +17,6 @@ from sgkit.store.images.decoding import Payload, open_picture
 from sgkit.store.images.depth import FULL_BITS, SMALLEST_BITS, is_deep, largest_value
 from sgkit.store.names import suffix_of
 from sgkit.store.sources import Item, Source
-from sgkit.store.sources.base import QuickReader
 
 SOURCES = ("folder", "zip", "tar", "files", "list", "table", "lsun")
 """Kinds of source whose images may have more than 8 bits."""
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SampleRange:
-    """What was found."""
+    """The range of 16-bit images."""
 
     bits: int = FULL_BITS
     """Bits that the values of 16-bit images fit into."""
@@ -86,20 +85,17 @@ def _payloads(source: Source) -> Iterator[Payload]:
         )
         return
     reader = source.reader()
-    numbers = [i for i in range(len(source)) if source.kind in ("table", "lsun") or _may_be_deep(source[i].name)]
+    named = source.kind not in ("table", "lsun")
+    numbers = [i for i in range(len(source)) if not named or suffix_of(source[i].name) not in SHALLOW_SUFFIXES]
     found: list[Item] = []
     for number in _spread(numbers, MOST_OPENED):
         item = source[number]
         with contextlib.suppress(OSError, InputError):
-            if not _has_8_bits(reader.start(item) if isinstance(reader, QuickReader) else b""):
+            if not _has_8_bits(reader.start(item)):
                 found.append(item)
     for item in _spread(found, MOST_DECODED):
         with contextlib.suppress(OSError, InputError):
             yield reader.read(item)
-
-
-def _may_be_deep(name: str) -> bool:
-    return suffix_of(name) not in SHALLOW_SUFFIXES
 
 
 def _has_8_bits(start: bytes) -> bool:

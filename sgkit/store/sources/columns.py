@@ -1,4 +1,4 @@
-"""Columns of Parquet and Arrow files, read a few rows at a time; what they unpack to is compared with limits before."""
+"""Columns of Parquet and Arrow files, read a few rows at a time; what they unpack to is compared with limits first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from sgkit.errors import InputError, MissingDependencyError, SgkitError
@@ -31,7 +32,11 @@ def open_table(file: str) -> ParquetTable | ArrowTable:
         InputError: it is damaged, or claims more than it can hold.
     """
     with _errors_of(file):
-        return ParquetTable(file) if file.endswith(".parquet") else ArrowTable(file)
+        table = ParquetTable(file) if file.endswith(".parquet") else ArrowTable(file)
+        total, size = sum(table.rows), Path(file).stat().st_size
+        if min(table.rows, default=0) < 0 or total > min(size, MOST_ROWS):  # no images are so small
+            raise InputError(f"{file} claims {total:,} rows in {size_of(size)}. It is damaged or hostile.")
+        return table
 
 
 def values(table: ParquetTable | ArrowTable, group: int, column: str, *, charged: bool = False) -> Iterator[Any]:
@@ -66,32 +71,31 @@ class ParquetTable:
         metadata = self._parquet.metadata
         self.schema = self._parquet.schema_arrow
         self.rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        _check_rows(file, self.rows, self._size)
 
     def batches(self, group: int, column: str) -> Iterator[Any]:
         """Arrays of some rows each."""
-        largest = self._check_pages(group, column)
+        largest = self._largest_page(group, column)
         rows = max(min(BATCH_BYTES // max(largest, 1), BATCH_ROWS), 1)
         read = self._parquet.iter_batches(batch_size=rows, row_groups=[group], columns=[column], use_threads=False)
         for batch in read:
             yield batch.column(0)
 
-    def _check_pages(self, group: int, column: str) -> int:
-        """Bytes of the largest page of the column."""
+    def _largest_page(self, group: int, column: str) -> int:
+        """Bytes of the largest page of the column, when all of them are within the limits."""
         described = self._parquet.metadata.row_group(group)
+        chunks = [described.column(number) for number in range(described.num_columns)]
         largest = 0
         with open_regular(self.file) as opened:
-            for number in range(described.num_columns):
-                chunk = described.column(number)
+            for chunk in chunks:
                 if chunk.path_in_schema.split(".")[0] != column:
                     continue
-                start = chunk.data_page_offset
+                start, length = chunk.data_page_offset, chunk.total_compressed_size
                 if chunk.has_dictionary_page and chunk.dictionary_page_offset:
                     start = min(start, chunk.dictionary_page_offset)
-                if not 0 <= start <= start + chunk.total_compressed_size <= self._size:
+                if not 0 <= start <= start + length <= self._size:
                     raise ValueError(f"column {column!r} leaves the file")
-                pages = column_pages(opened, start, chunk.total_compressed_size)
-                if pages.largest > LEAST_RATIO * chunk.total_compressed_size:
+                pages = column_pages(opened, start, length)
+                if pages.largest > LEAST_RATIO * length:
                     check_size(pages.largest, name=f"A page of column {column!r} in {self.file}", kind="image")
                 if pages.num_values > max(described.num_rows, self._size):
                     raise ValueError(f"column {column!r} claims {pages.num_values:,} values")
@@ -111,7 +115,6 @@ class ArrowTable:
         self._arrow = pyarrow("pyarrow")
         self.schema = self._arrow.ipc.read_schema(self._message(found[0]))
         self.rows = [message.num_rows for message in self._records]
-        _check_rows(file, self.rows, self._size)
         if any(message.kind == DICTIONARY for message in found):
             raise InputError(f"{file} has dictionary-encoded columns, which are not read. Write it as Parquet instead.")
 
@@ -145,15 +148,6 @@ def pyarrow(name: str) -> Any:
         raise MissingDependencyError(
             "Parquet and Arrow files need pyarrow. Install it with: pip install 'stylegan-sgkit[tables]'"
         ) from None
-
-
-def _check_rows(file: str, rows: list[int], size: int) -> None:
-    """Raises:
-    InputError: there are more rows than bytes: no images are so small.
-    """
-    total = sum(rows)
-    if min(rows, default=0) < 0 or total > min(size, MOST_ROWS):
-        raise InputError(f"{file} claims {total:,} rows in {size_of(size)}. It is damaged or hostile.")
 
 
 @contextmanager

@@ -10,14 +10,12 @@ from pathlib import Path
 from sgkit.errors import InputError
 from sgkit.runtime.detect import START, detect_bytes
 from sgkit.runtime.file_kinds import IMAGES, PHRASES
-from sgkit.runtime.limits import open_regular, parse_json
-from sgkit.store.labels.files import LabelFile, LabelRow, parse_labels_json
+from sgkit.runtime.limits import open_regular
+from sgkit.store.labels.files import DATASET_JSON
 from sgkit.store.names import has_image_suffix, skip_reason
 from sgkit.store.sources.base import Unused
 
-DATASET_JSON = "dataset.json"
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
-MOST_LABEL_FILES = 10_000
 
 
 def sort_files(
@@ -51,19 +49,15 @@ def _by_content(name: str, start_of: Callable[[str], bytes]) -> tuple[str, str]:
 
 
 def file_start(path: Path) -> bytes:
-    """The first bytes of a regular file.
-
-    Raises:
-        OSError: it is not a regular file, or cannot be read.
-    """
+    """The first bytes of a regular file."""
     with open_regular(path) as file:
         return file.read(START)
 
 
 def walk(root: str) -> tuple[list[str], list[str]]:
-    """(files, folders that were not entered) below ``root``: relative paths with forward slashes, links followed.
+    """(files, folders that were not entered) below ``root``, sorted: relative paths with forward slashes.
 
-    Each folder is entered once; hidden folders and those of the operating system are not.
+    Links are followed, but each folder is entered once; hidden folders and those of the operating system are not.
 
     Raises:
         InputError: a folder cannot be listed.
@@ -80,10 +74,10 @@ def walk(root: str) -> tuple[list[str], list[str]]:
         below = os.path.relpath(folder, root).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
         left += (f"{prefix}{name}/" for name in subfolders if skip_reason(name))
-        # Sorted: a folder that links lead to as well is found under the same path everywhere.
+        # Sorted: a folder that links also lead to is found under the same path everywhere.
         subfolders[:] = sorted(name for name in subfolders if not skip_reason(name))
         files += (prefix + name for name in names)
-    return files, left
+    return sorted(files), sorted(left)
 
 
 def _refuse(error: OSError) -> None:
@@ -97,38 +91,6 @@ def described(unused: Iterable[Unused]) -> str:
     counts = Counter(found.detail or found.reason for found in unused)
     shown = ", ".join(f"{count:,} {what}" for what, count in counts.most_common(5))
     return f"{sum(counts.values()):,} other files ({shown})" if counts else "no files at all"
-
-
-# --------------------------------------------------------------------------------------------- labels
-
-
-def label_files_of(unused: Iterable[Unused], read: Callable[[str], bytes], given: str) -> LabelFile | None:
-    """The rows of every ``dataset.json`` of a source, or of the one at its root alone; ``None`` where there is none.
-
-    Names are relative to the folder of their file.
-
-    Raises:
-        InputError: one cannot be read as labels.
-    """
-    found = sorted(file.name for file in unused if file.reason == "label file" and file.name.endswith(DATASET_JSON))
-    chosen = [DATASET_JSON] if DATASET_JSON in found else found[:MOST_LABEL_FILES]
-    files = [_read(name, read, given) for name in chosen]
-    if not files:
-        return None
-    where = files[0].where if len(files) == 1 else f"{len(files)} files {DATASET_JSON} in {given}"
-    columns = max((file.columns for file in files), key=len)
-    return LabelFile(where, columns, tuple(row for file in files for row in file.rows), ())
-
-
-def _read(name: str, read: Callable[[str], bytes], given: str) -> LabelFile:
-    where = f"{name} in {given}"
-    folder = name[: -len(DATASET_JSON)]
-    file = parse_labels_json(parse_json(read(name), name=where), where)
-    return LabelFile(where, file.columns, tuple(_inside(row, folder) for row in file.rows))
-
-
-def _inside(row: LabelRow, folder: str) -> LabelRow:
-    return row._replace(name=folder + row.name.lstrip("/")) if folder else row
 
 
 def tables_among(unused: Iterable[Unused]) -> Iterator[str]:

@@ -14,7 +14,7 @@ USUAL_HEADER, MOST_HEADER = 1 << 12, 1 << 20
 """Bytes of a page's header: statistics in it may hold whole values, which writers cut to a few kilobytes."""
 MOST_PAGES = 1 << 20
 MOST_DEPTH = 8
-_BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, (9, 10), 12
+_TRUE, _FALSE, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
 
 
 class Pages(NamedTuple):
@@ -26,7 +26,7 @@ class Pages(NamedTuple):
 
 
 def column_pages(file: BinaryIO, start: int, length: int) -> Pages:
-    """The pages that lie in ``length`` bytes of a file from ``start`` on.
+    """The pages in ``length`` bytes of a file from ``start`` on.
 
     Raises:
         ValueError: a header is damaged.
@@ -53,63 +53,56 @@ def _header_at(file: BinaryIO, place: int, end: int) -> tuple[dict[int, Any], in
     """The fields of a page's header, and its length."""
     for most in (USUAL_HEADER, MOST_HEADER):
         file.seek(place)
-        header = _Struct(file.read(min(most, end - place)))
+        header = _Header(file.read(min(most, end - place)))
         try:
-            return header.read(), header.place
+            return header.struct(), header.place
         except ValueError:
             if most == MOST_HEADER or end - place <= most:
                 raise
     raise AssertionError("unreachable")
 
 
-class _Struct:
-    """Reads one struct: field number -> whole number, or fields of a struct in it; other values are passed over."""
+class _Header:
+    """Reads a struct: field number -> whole number, or fields of a struct in it; other values are passed over."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.place = 0
 
-    def read(self, depth: int = 0) -> dict[int, Any]:
+    def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > MOST_DEPTH:
             raise ValueError("a header is nested too deeply")
         fields: dict[int, Any] = {}
         number = 0
         while byte := self._byte():
-            number = number + (byte >> 4) if byte >> 4 else self._zigzag()
+            number = number + (byte >> 4) if byte >> 4 else self._integer()
             value = self._value(byte & 15, depth)
             if value is not None:
                 fields[number] = value
         return fields
 
-    def _value(self, kind: int, depth: int) -> object:
+    def _value(self, kind: int, depth: int, *, in_list: bool = False) -> object:
         if kind in _INTEGERS:
-            return self._zigzag()
+            return self._integer()
         if kind == _STRUCT:
-            return self.read(depth + 1)
-        if kind == _BINARY:
-            self._skip(self._varint())
-        elif kind == _DOUBLE:
-            self._skip(8)
-        elif kind == _BYTE:
-            self._skip(1)
-        elif kind in _LISTS:
-            self._pass_list(depth)
-        elif kind not in _BOOLEANS:
+            return self.struct(depth + 1)
+        if kind in _LISTS:
+            byte = self._byte()
+            count = byte >> 4 if byte >> 4 < 15 else self._varint()
+            if count > len(self._data):
+                raise ValueError("a list in a header is too long")
+            for _ in range(count):
+                self._value(byte & 15, depth + 1, in_list=True)
+        elif kind in (_TRUE, _FALSE):  # a field's type holds its value; in lists each takes a byte
+            self._skip(in_list)
+        elif kind in (_BYTE, _DOUBLE, _BINARY):
+            self._skip({_BYTE: 1, _DOUBLE: 8}.get(kind) or self._varint())
+        else:
             raise ValueError("a header has a value of unknown type")
         return None
 
-    def _pass_list(self, depth: int) -> None:
-        byte = self._byte()
-        count = byte >> 4 if byte >> 4 < 15 else self._varint()
-        if count > len(self._data):
-            raise ValueError("a list in a header is too long")
-        for _ in range(count):
-            self._value(byte & 15, depth + 1) if byte & 15 not in _BOOLEANS else self._byte()
-
     def _byte(self) -> int:
-        if self.place >= len(self._data):
-            raise ValueError("a header ends early")
-        self.place += 1
+        self._skip(1)
         return self._data[self.place - 1]
 
     def _skip(self, count: int) -> None:
@@ -126,6 +119,6 @@ class _Struct:
                 raise ValueError("a number in a header is too long")
         return value | byte << shift
 
-    def _zigzag(self) -> int:
+    def _integer(self) -> int:
         value = self._varint()
         return value >> 1 ^ -(value & 1)

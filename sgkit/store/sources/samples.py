@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,42 @@ from sgkit.store.header import LabelSchema
 from sgkit.store.landscapes.sample import HOURS, SEASONS, attributes, hour_name, landscape
 from sgkit.store.sources.base import Item, Label, Reader, Source
 
-DEFAULT_COUNT = 10000
-LABELS = ("none", "season", "season-hour", "all")
-"""Labels that a landscape can have: its season, its season and part of the day, or its attributes as numbers."""
+DEFAULTS = {"count": "10000", "seed": "0", "labels": "none"}
+
+
+def _numbers(facts: dict[str, Any]) -> dict[str, float]:
+    """Attributes as numbers: a season becomes four, of which one is 1."""
+    seasons = {season: float(facts["season"] == season) for season in SEASONS}
+    return {**seasons, **{name: float(value) for name, value in facts.items() if name != "season"}}
+
 
 _SEASON_HOURS = tuple(f"{season}-{hour}" for season in SEASONS for hour in HOURS)
 
 
-class LandscapeReader:
+def _season_hour(facts: dict[str, Any]) -> int:
+    return _SEASON_HOURS.index(f"{facts['season']}-{hour_name(facts['hour'])}")
+
+
+LABELS: Mapping[str, tuple[LabelSchema, Callable[[dict[str, Any]], Label]]] = {
+    "none": (LabelSchema(), lambda _: None),
+    "season": (LabelSchema(kind="class", names=SEASONS), lambda facts: SEASONS.index(facts["season"])),
+    "season-hour": (
+        LabelSchema(kind="class", names=tuple(f"{s}-{hour}" for s in SEASONS for hour in HOURS)),
+        _season_hour,
+    ),
+    "all": (
+        LabelSchema(kind="float", names=tuple(_numbers(attributes(0).to_dict()))),
+        lambda facts: tuple(_numbers(facts).values()),
+    ),
+}
+"""The option ``labels``: the schema, and the label of a landscape with given attributes."""
+
+
+class LandscapeReader(Reader):
     """Renders landscapes at the size that is asked for, so that nothing is resampled."""
 
-    path = "."
-
     def __init__(self, size: tuple[int, int], seed: int) -> None:
+        super().__init__(".")
         self.size = size
         self.seed = seed
 
@@ -34,69 +58,44 @@ class LandscapeReader:
 
 
 class SampleSource(Source):
-    """Procedural landscapes; the options are ``count``, ``seed``, and ``labels``: one of ``LABELS``."""
+    """Procedural landscapes; the options are ``count``, ``seed``, and ``labels``: one of :data:`LABELS`.
+
+    Raises:
+        UsageError: samples of another name or with unknown options are asked for.
+    """
 
     kind = "sample"
 
     def __init__(self, given: str, *, size: tuple[int, int]) -> None:
-        super().__init__(given)
         name, _, query = given.partition(":")[2].partition("?")
         if name != "landscapes":
             raise UsageError(f"There are no samples named {name!r}. {did_you_mean(name, ['landscapes'])}")
         options = dict(urllib.parse.parse_qsl(query))
-        for key in options.keys() - {"count", "seed", "labels"}:
-            raise UsageError(f"Unknown option {key!r} in {given!r}. {did_you_mean(key, ['count', 'seed', 'labels'])}")
-        self.size = size
-        self.count = _whole(options.get("count", str(DEFAULT_COUNT)), "count", given, least=1)
-        self.seed = _whole(options.get("seed", "0"), "seed", given, least=0)
-        self.label_choice = options.get("labels", "none")
-        self.labels = _schema(self.label_choice, given)
+        for key in options.keys() - DEFAULTS.keys():
+            raise UsageError(f"Unknown option {key!r} in {given!r}. {did_you_mean(key, DEFAULTS)}")
+        options = DEFAULTS | options
+        self.count = _whole(options, "count", given, least=1)
+        self.seed = _whole(options, "seed", given, least=0)
+        self.label_choice = options["labels"]
+        if self.label_choice not in LABELS:
+            raise UsageError(f"labels is {self.label_choice!r} in {given!r}. {did_you_mean(self.label_choice, LABELS)}")
+        super().__init__(given, LandscapeReader(size, self.seed))
+        self.labels = LABELS[self.label_choice][0]
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> Item:
         facts = attributes(index, seed=self.seed).to_dict()
-        return Item(f"landscape-{index:06d}", index, _label(self.label_choice, facts), None, facts)
+        return Item(f"landscape-{index:06d}", index, LABELS[self.label_choice][1](facts), None, facts)
 
     def fingerprint(self) -> str:
-        """Hash of the options: the items follow from them."""
+        """The options: the items follow from them."""
         return f"landscapes?count={self.count}&seed={self.seed}&labels={self.label_choice}"
 
-    def reader(self) -> Reader:
-        """Renders each item."""
-        return LandscapeReader(self.size, self.seed)
 
-
-def _whole(text: str, name: str, given: str, *, least: int) -> int:
+def _whole(options: Mapping[str, str], name: str, given: str, *, least: int) -> int:
+    text = options[name]
     if not text.isdecimal() or int(text) < least:
         raise UsageError(f"{name} is {text!r} in {given!r}; it must be a whole number, {least} or more.")
     return int(text)
-
-
-def _schema(choice: str, given: str) -> LabelSchema:
-    if choice == "none":
-        return LabelSchema()
-    if choice == "season":
-        return LabelSchema(kind="class", names=SEASONS)
-    if choice == "season-hour":
-        return LabelSchema(kind="class", names=_SEASON_HOURS)
-    if choice == "all":
-        return LabelSchema(kind="float", names=tuple(_numbers(attributes(0).to_dict())))
-    raise UsageError(f"labels is {choice!r} in {given!r}. {did_you_mean(choice, LABELS)}")
-
-
-def _label(choice: str, facts: dict[str, Any]) -> Label:
-    if choice == "none":
-        return None
-    if choice == "season":
-        return SEASONS.index(facts["season"])
-    if choice == "season-hour":
-        return _SEASON_HOURS.index(f"{facts['season']}-{hour_name(facts['hour'])}")
-    return tuple(_numbers(facts).values())
-
-
-def _numbers(facts: dict[str, Any]) -> dict[str, float]:
-    """Attributes as numbers: a season becomes four, of which one is 1."""
-    seasons = {season: float(facts["season"] == season) for season in SEASONS}
-    return {**seasons, **{name: float(value) for name, value in facts.items() if name != "season"}}

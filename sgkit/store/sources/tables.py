@@ -50,13 +50,13 @@ class TableSource(Source):
     kind = "table"
 
     def __init__(self, given: str, files: list[Path]) -> None:
-        super().__init__(given)
+        super().__init__(given, TableReader(given))
         self._groups = [
             (str(file), group, rows) for file in files for group, rows in enumerate(open_table(str(file)).rows)
         ]
         self._starts = np.cumsum([0, *(rows for _, _, rows in self._groups)])
         schema = self._schema = open_table(str(files[0])).schema
-        self._names = list(schema.names)
+        self._columns = list(schema.names)
         self._image = _column(schema.names, IMAGE_COLUMNS)
         if self._image is None:
             raise InputError(f"{given} has no column of images, only {', '.join(schema.names)}. Name it 'image'.")
@@ -70,7 +70,7 @@ class TableSource(Source):
 
     def label_file(self, columns: Sequence[str] = ()) -> LabelFile | None:
         """The column of labels, or ``columns``."""
-        others = [name for name in self._names if name not in (self._image, self._label)]
+        others = [name for name in self._columns if name not in (self._image, self._label)]
         wanted = tuple(columns) or ((self._label,) if self._label else ())
         if others and not columns:
             self.notes.append(
@@ -80,11 +80,12 @@ class TableSource(Source):
         if not wanted:
             return None
         for name in wanted:
-            if name not in self._names:
-                raise ConfigError(f"{self.given} has no column {name!r}. {did_you_mean(name, self._names)}")
+            if name not in self._columns:
+                raise ConfigError(f"{self.given} has no column {name!r}. {did_you_mean(name, self._columns)}")
         self.class_names = _class_names(self._schema, wanted[0]) if len(wanted) == 1 else ()
+        listed = f"column{'s' if len(wanted) > 1 else ''} {', '.join(map(repr, wanted))}"
         try:
-            return LabelFile(f"{_listed(wanted)} of {self.given}", wanted, tuple(self._label_rows(wanted)))
+            return LabelFile(f"{listed} of {self.given}", wanted, tuple(self._label_rows(wanted)))
         except TooLargeError:
             raise
         except InputError as error:
@@ -106,34 +107,19 @@ class TableSource(Source):
         file, number, _ = self._groups[group]
         return Item(_row_name(index), (file, number, index - int(self._starts[group]), self._image))
 
-    def reader(self) -> Reader:
-        """Reads rows, one group at a time."""
-        return _TableReader(self.given)
-
-
-def _listed(columns: tuple[str, ...]) -> str:
-    return f"column{'s' if len(columns) > 1 else ''} {', '.join(map(repr, columns))}"
-
 
 def _row_name(index: int) -> str:
     return f"row-{index:08d}"
 
 
-class _TableReader:
+class TableReader(Reader):
     """Reads rows, those of a group in order. A path in a row must lead to a file in the data set's folder."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._rows: Iterator[Any] = iter(())
-        self._next: tuple[str, int, int] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_rows": iter(()), "_next": None}
-
     def read(self, item: Item) -> bytes:
+        """The bytes of the image file in the row, or that it names."""
         file, group, row, column = item.locator
         try:
-            value = self._value(file, group, row, column)
+            value = self.opened(_Rows).value(file, group, row, column)
         except TooLargeError:
             raise
         except InputError as error:
@@ -144,19 +130,27 @@ class _TableReader:
             raise OSError(f"column {column!r} holds {type(value).__name__}, not the bytes of an image file")
         return value
 
-    def _value(self, file: str, group: int, row: int, column: str) -> Any:
+    def _file_of(self, name: object) -> bytes:
+        if not isinstance(name, str) or not name:
+            raise OSError("it has neither bytes nor a path")
+        folder = self.path if Path(self.path).is_dir() else Path(self.path).parent
+        return read_file(resolve_inside(folder, name), kind="image", name=name)
+
+
+class _Rows:
+    """Values of a column by their row; cheap where rows are asked for in order."""
+
+    def __init__(self, _: str) -> None:
+        self._rows: Iterator[Any] = iter(())
+        self._next: tuple[str, int, int] | None = None
+
+    def value(self, file: str, group: int, row: int, column: str) -> Any:
         if self._next is None or self._next[:2] != (file, group) or self._next[2] > row:
             self._rows, self._next = values(open_table(file), group, column), (file, group, 0)
         for _ in range(row - self._next[2]):
             next(self._rows, None)
         self._next = (file, group, row + 1)
         return next(self._rows, None)
-
-    def _file_of(self, name: object) -> bytes:
-        if not isinstance(name, str) or not name:
-            raise OSError("it has neither bytes nor a path")
-        folder = self.path if Path(self.path).is_dir() else Path(self.path).parent
-        return read_file(resolve_inside(folder, name), kind="image", name=name)
 
 
 def _holds_images(kind: Any) -> bool:

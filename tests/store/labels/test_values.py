@@ -20,8 +20,8 @@ from sgkit.errors import ConfigError, InputError, SgkitError, UsageError
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import LabelSchema
 from sgkit.store.labels.files import parse_label_file
+from sgkit.store.labels.matching import match_names
 from sgkit.store.labels.values import KINDS, MAX_CLASSES, read_values
-from sgkit.store.names import match_names
 from sgkit.store.preparing.labelling import Labeller, make_labeller
 from sgkit.store.sources import Source, open_source, open_sources
 
