@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from sgkit.config import Precision
+from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import Given, JsonOption, Size, parse_image, parse_size
-from sgkit.config import base_size_of
+from sgkit.config.sizes import base_size_of
 from sgkit.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:

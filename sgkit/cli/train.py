@@ -28,7 +28,7 @@ from sgkit.cli.options import (
     parse_model,
     parse_store,
 )
-from sgkit.config import AugmentKind, Precision
+from sgkit.config.words import AugmentKind, Precision
 from sgkit.errors import UsageError
 from sgkit.text import shell_word
 

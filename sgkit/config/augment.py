@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated
 
-from sgkit.config.base import Config, FieldError, require
-from sgkit.errors import did_you_mean
+from pydantic import Field
 
-AugmentKind = Literal["none", "ada", "fixed", "diffaugment"]
+from sgkit.config.base import Config, Kimg, Share, require_word
+from sgkit.config.words import AugmentKind
 
 _FAMILIES = {
     "blit": ("xflip", "rotate90", "xint"),
@@ -31,7 +30,6 @@ AUGMENT_PARTS: dict[str, tuple[str, ...]] = _FAMILIES | _PRESETS | _SINGLE
 DIFFAUGMENT_PARTS = ("color", "translation", "cutout")
 
 
-@dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Config):
     """Augmentation of everything that D sees, real or generated."""
 
@@ -41,33 +39,23 @@ class AugmentConfig(Config):
     pipe: str = "bgc"
     """Transforms of ``ada`` and ``fixed``: names from :data:`AUGMENT_PARTS` joined by ``+``, such as ``bgc`` or
     ``blit+color+cutout``."""
-    p: float | None = None
+    p: Share | None = None
     """Probability of each transform: the one of ``fixed`` (``None``: 0.2), or the one that ``ada`` starts from
     (``None``: 0, or what the model of ``--init`` was trained with last)."""
-    target: float = 0.6
+    target: Annotated[float, Field(gt=-1, lt=1)] = 0.6
     """Mean sign of D's logits on real images that ``ada`` steers to."""
-    interval: int = 4
+    interval: Annotated[int, Field(ge=1, le=10**9)] = 4
     """Steps between two movements of p."""
-    kimg: float = 500.0
+    kimg: Kimg = 500.0
     """Thousands of images in which p may go from 0 to 1."""
     policy: str = "color,translation,cutout"
     """Transforms of ``diffaugment``, separated by commas, in the order of application."""
 
-    AT_MOST: ClassVar[dict[str, float]] = {
-        "interval": 1e9,
-        "kimg": 1e9,
-    }
-
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.p is None or 0 <= self.p <= 1, "p", self.p, "a probability between 0 and 1, or none")
-        require(-1 < self.target < 1, "target", self.target, "a mean of signs, between -1 and 1")
-        require(self.interval >= 1, "interval", self.interval, "1 or more")
-        require(self.kimg > 0, "kimg", self.kimg, "above 0")
-        augment_transforms(self.pipe)
+        for part in self.pipe.split("+"):
+            require_word(part.strip(), AUGMENT_PARTS, "pipe", self.pipe)
         for part in self.policies:
-            if part not in DIFFAUGMENT_PARTS:
-                raise FieldError(f"policy is {self.policy!r}, with {part!r}. {did_you_mean(part, DIFFAUGMENT_PARTS)}")
+            require_word(part, DIFFAUGMENT_PARTS, "policy", self.policy)
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -82,14 +70,6 @@ class AugmentConfig(Config):
 
 
 def augment_transforms(pipe: str) -> tuple[str, ...]:
-    """Transforms named by ``pipe``, such as ``"blit+color"``, each once, in the order they are named.
-
-    Raises:
-        ConfigError: a part is unknown (the nearest known one is named).
-    """
-    names: dict[str, None] = {}
-    for part in pipe.split("+"):
-        if part.strip() not in AUGMENT_PARTS:
-            raise FieldError(f"pipe is {pipe!r}, with {part.strip()!r}. {did_you_mean(part.strip(), AUGMENT_PARTS)}")
-        names |= dict.fromkeys(AUGMENT_PARTS[part.strip()])
-    return tuple(names)
+    """Transforms named by a valid ``pipe``, such as ``"blit+color"``, each once, in the order they are named."""
+    parts = (AUGMENT_PARTS[part.strip()] for part in pipe.split("+"))
+    return tuple(dict.fromkeys(name for names in parts for name in names))

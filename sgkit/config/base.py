@@ -1,57 +1,102 @@
-"""What all configurations share: conversion to and from plain values, and refusal of what does not fit."""
+"""What all configurations share: validation by pydantic, plain values, and messages that name the key at fault.
+
+A configuration is a pydantic dataclass: ``dataclasses.replace``, ``fields`` and ``asdict`` work on it as on any other.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-import types
-import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar, Union
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_origin
 
-from sgkit.errors import ConfigError, did_you_mean
-from sgkit.text import printable
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+from pydantic_core import ArgsKwargs, PydanticCustomError, to_jsonable_python
+from typing_extensions import dataclass_transform
+
+from sgkit.config import messages
+from sgkit.config.messages import LARGEST, LONGEST_LIST, LONGEST_TEXT, Told, members
+from sgkit.errors import ConfigError
 
 C = TypeVar("C", bound="Config")
-LARGEST = 2**63 - 1
-"""The largest whole number that anything may be."""
-LONGEST_TEXT = 4096
-LONGEST_LIST = 100_000
+
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A fraction or a probability."""
+Weight = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Kimg = Annotated[float, Field(gt=0, le=1e9)]
+"""Thousands of images."""
 
 
-class FieldError(ConfigError):
-    """A value does not fit its field; the text starts with the field's name."""
+_SETTINGS = ConfigDict(
+    extra="forbid",
+    allow_inf_nan=False,
+    coerce_numbers_to_str=True,
+    str_max_length=LONGEST_TEXT,
+    arbitrary_types_allowed=True,
+    defer_build=True,
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """Base of all configurations: conversion to and from plain values, and upper limits of numbers."""
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class _ConfigType(type):
+    """Makes every subclass of :class:`Config` a pydantic dataclass whose errors are :class:`ConfigError`."""
 
-    AT_MOST: ClassVar[Mapping[str, float]] = {}
-    """Field -> largest number that it may hold, or that the items of its list may. What is larger is a slip: it would
-    only fill the memory, or never end."""
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+        made: Any = super().__new__(cls, name, bases, namespace)
+        return dataclass(made, frozen=True, kw_only=True, config=_SETTINGS)
 
-    def __post_init__(self) -> None:
-        for name, limit in self.AT_MOST.items():
-            value = getattr(self, name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            largest = max((number for number in numbers if number is not None), default=0)
-            require(largest <= limit, name, value, f"at most {limit:,}")
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            raise ConfigError(messages.explain(cls, error)) from None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, numbers, strings, booleans and ``None``; :meth:`from_dict` reads it back."""
-        return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(self)))
+
+class Config(metaclass=_ConfigType):
+    """Base of all configurations: their values are checked when they are made, by hand or from plain values."""
+
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Any]]
+        __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
+
+    VERSION_KEY: ClassVar[str] = ""
+    """The field, if any, that holds the version of the format; its default is the newest that this sgkit reads."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, given: Any) -> Any:
+        """Values as the fields' types want them, where they are given as text."""
+        values = given.kwargs if isinstance(given, ArgsKwargs) else given
+        if not isinstance(values, dict):
+            return given
+        fields = cls.__pydantic_fields__
+        read = {key: _read(fields[key], value, key) if key in fields else value for key, value in values.items()}
+        return ArgsKwargs(given.args, read) if isinstance(given, ArgsKwargs) else read
+
+    def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
+        """Plain dictionaries, lists, numbers, strings, booleans and ``None``; :meth:`from_dict` reads it back.
+
+        Without ``defaults``, values that are their field's default are left out.
+        """
+        return cast("dict[str, Any]", to_jsonable_python(self if defaults else _sparse(self)))
 
     @classmethod
     def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
         """Make a configuration from plain values.
 
         Raises:
-            ConfigError: a key is unknown (the nearest known one is named) or a value has the wrong type.
+            ConfigError: a key is unknown (the nearest known one is named), a value does not fit, or the values have a
+                newer version.
         """
-        return _build(cls, values, "")
+        if cls.VERSION_KEY:
+            given, newest = values.get(cls.VERSION_KEY), getattr(cls, cls.VERSION_KEY)
+            if isinstance(given, int) and given > newest:
+                raise ConfigError(
+                    f"{cls.VERSION_KEY} is version {given}; this sgkit reads versions up to {newest}. Update sgkit."
+                )
+        return cls(**{str(key): value for key, value in values.items()})
 
 
 def override(
@@ -68,29 +113,40 @@ def override(
     Raises:
         ConfigError: a key is unknown or a value does not fit.
     """
-    values = config.to_dict()
+    values: dict[str, Any] = config.to_dict()
     for key, value in changes.items():
-        *parents, last = key.split(".")
-        known_as = synonym(last)
-        node = values
-        for depth, parent in enumerate(parents):
-            if not isinstance(node.get(parent), dict):
-                known = [k for k, v in node.items() if isinstance(v, dict)]
-                where = ".".join(parents[: depth + 1])
-                if parent in node:
-                    if node[parent] is None:
-                        raise ConfigError(
-                            f"There is no {where!r} with this preset, so {key!r} cannot be set. Leave it out."
-                        )
-                    raise ConfigError(f"{where!r} is {node[parent]!r}, one value, so it has no key {last!r}.")
-                hint = f"Use {known_as}." if known_as else did_you_mean(parent[:100], known)
-                raise ConfigError(f"Unknown configuration group {_shown(where)}. {hint}")
-            node = node[parent]
-        if last not in node:
-            hint = f"Use {known_as}." if known_as else _nearest(key[:200], node, values)
-            raise ConfigError(f"Unknown configuration key {_shown(key)}. {hint}")
-        node[last] = value
+        *groups, last = key.split(".")
+        node: Any = values
+        for depth, group in enumerate(groups):
+            node, parent = _item(node, group), node
+            if not isinstance(node, (dict, list)):
+                where = ".".join(groups[: depth + 1])
+                raise ConfigError(_no_group(where, key, node, parent, synonym(last)))
+        if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+            node[int(last)] = value
+        elif isinstance(node, dict) and last in node:
+            node[last] = value
+        else:
+            raise ConfigError(messages.unknown_key(type(config), key, list(map(str, node)), hint=synonym(last)))
     return type(config).from_dict(values)
+
+
+_ABSENT = object()
+
+
+def _item(node: Any, key: str) -> Any:
+    if isinstance(node, list):
+        return node[int(key)] if key.isdigit() and int(key) < len(node) else _ABSENT
+    return node.get(key, _ABSENT)
+
+
+def _no_group(where: str, key: str, found: object, parent: Any, known_as: str | None) -> str:
+    if found is None:
+        return f"There is no {where!r} with this preset, so {key!r} cannot be set. Leave it out."
+    if found is not _ABSENT:
+        return f"{where!r} is {messages.shown(found)}, one value, so it has no key {key.rpartition('.')[2]!r}."
+    groups = [name for name, value in parent.items() if isinstance(value, (dict, list))]
+    return messages.unknown_group(where, groups, hint=known_as)
 
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
@@ -107,163 +163,72 @@ def _differences(one: Any, other: Any, name: str) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def require_each(config: Config, names: Iterable[str], *, least: float) -> None:
-    """Nothing where each of the fields ``names`` is ``least`` or more, or ``None``.
-
-    Raises:
-        FieldError: otherwise.
-    """
-    for name in names:
-        value = getattr(config, name)
-        require(value is None or value >= least, name, value, f"{least:g} or more")
-
-
 def require(ok: bool, name: str, given: object, allowed: str) -> None:
-    """Nothing where ``ok``.
+    """Nothing where ``ok``; for checks in a configuration's ``__post_init__`` of several fields together.
 
     Raises:
-        ConfigError: otherwise, naming the field, its value and what is allowed.
+        PydanticCustomError: otherwise; becomes a :class:`ConfigError` that names the field, its value and what is
+            allowed.
     """
     if not ok:
-        raise FieldError(f"{name} is {_shown(given)}; it must be {allowed}.")
+        raise PydanticCustomError("config", "{name}", {"name": name, "given": given, "allowed": allowed})
 
 
-def check_settings(settings: Any) -> None:
-    """Bring the fields of a frozen dataclass to their types; called from its ``__post_init__``.
-
-    Words are compared without regard to upper and lower case, numbers must be finite. Fields of other types than
-    numbers, words, true and false, and ``None`` stay as they are.
+def require_word(word: str, allowed: Iterable[str], name: str, given: object) -> None:
+    """Nothing where ``word``, a part of the text ``given``, is one of those ``allowed``.
 
     Raises:
-        ConfigError: a value does not fit its field; the message names both.
+        PydanticCustomError: otherwise, as :func:`require`.
     """
-    hints = typing.get_type_hints(type(settings))
-    for field in dataclasses.fields(settings):
-        if _is_plain_type(hints[field.name]):
-            value = _convert(hints[field.name], getattr(settings, field.name), field.name)
-            object.__setattr__(settings, field.name, value)
+    if word not in allowed:
+        context = {"name": name, "given": given, "word": word, "words": list(allowed)}
+        raise PydanticCustomError("word", "{name}", context)
 
 
-def _is_plain_type(kind: Any) -> bool:
-    if typing.get_origin(kind) in (Union, types.UnionType):
-        kinds = [one for one in typing.get_args(kind) if one is not type(None)]
-        return len(kinds) == 1 and _is_plain_type(kinds[0])
-    return kind in (int, float, bool) or typing.get_origin(kind) is Literal
-
-
-def _nearest(key: str, node: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    """The whole name nearest to an unknown one: of its own group ``node``, or else of any group."""
-    group, _, last = key.rpartition(".")
-    names = {name: f"{group}.{name}".lstrip(".") for name in node}
-    for name in _names(values):
-        names.setdefault(name.rpartition(".")[2], name)
-    near = difflib.get_close_matches(last, node, n=1) or difflib.get_close_matches(last, names, n=1)
-    return f"Did you mean {names[near[0]]!r}?" if near else did_you_mean(last, node)
-
-
-def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _names(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
-
-
-def _plain(value: Any) -> Any:
+def _sparse(value: Any) -> Any:
+    """``value`` without fields that have their default, but for those that say which of several kinds it is."""
+    if isinstance(value, Config):
+        return {name: _sparse(getattr(value, name)) for name in value.__pydantic_fields__ if _says(value, name)}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+        return {key: _sparse(item) for key, item in value.items()}
+    return [_sparse(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _build(cls: type[C], values: Mapping[str, Any], prefix: str) -> C:
-    hints = typing.get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}
-    arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(
-                f"Unknown configuration key {_shown(f'{prefix}{key}')}. {did_you_mean(str(key)[:100], known)}"
-            )
-        arguments[key] = _convert(hints[key], value, prefix + key)
-    try:
-        return cls(**arguments)
-    except FieldError as error:
-        raise ConfigError(f"{prefix}{error}") from None
+def _says(config: Config, name: str) -> bool:
+    field = config.__pydantic_fields__[name]
+    is_tag = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return is_tag or name == config.VERSION_KEY or bool(getattr(config, name) != default)
 
 
-def _convert(kind: Any, value: Any, name: str) -> Any:
-    """``value`` as the type that a field declares; text is read, so options need no parser of their own."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (Union, types.UnionType):
-        if type(None) in args and (value is None or (isinstance(value, str) and value.lower() in ("none", "null", ""))):
+def _read(kind: Any, value: object, name: str) -> object:
+    """``value``, with text as the declared type ``kind`` wants it: lists, words in any case, and ``none``."""
+    kinds = members(kind)
+    if isinstance(value, str):
+        if type(None) in kinds and value.lower() in ("none", "null", ""):
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, name)
-    if origin is Literal:
-        same = [word for word in args if value == word or str(word).lower() == str(value).lower()]
-        if not same:
-            raise ConfigError(f"{name} is {_shown(value)}. {did_you_mean(str(value)[:100], [str(a) for a in args])}")
-        return same[0]
-    if origin is tuple:
-        items = _words(value) if isinstance(value, str) else value
-        if not isinstance(items, (list, tuple)):
-            raise ConfigError(f"{name} is {_shown(value)}; it must be a list such as [1, 3].")
-        require(len(items) <= LONGEST_LIST, name, f"a list of {len(items):,}", f"at most {LONGEST_LIST:,} values long")
-        kinds = [args[0]] * len(items) if args[-1] is Ellipsis else list(args)
-        if len(kinds) != len(items):
-            raise ConfigError(f"{name} is {_shown(value)}; it must have {len(kinds)} values.")
-        return tuple(_convert(k, item, name) for k, item in zip(kinds, items, strict=True))
-    if isinstance(kind, type) and issubclass(kind, Config):
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{name} is {_shown(value)}; it must be a table of keys and values.")
-        return _build(kind, value, name + ".")
-    return _convert_scalar(kind, value, name)
-
-
-def _shown(value: object) -> str:
-    """``value`` as a message shows it, whatever it is: cut short, without control characters."""
-    try:
-        return printable(repr(value), limit=200)
-    except ValueError:  # Python does not write out whole numbers of thousands of digits
-        return "a very long number"
-
-
-def _words(text: str) -> list[str]:
-    """The items of a list that is given as text, such as ``[1, 3]`` or ``1,3``."""
-    inside = text.strip("()[] ")
-    return [word.strip() for word in inside.split(",")] if inside else []
-
-
-def _convert_scalar(kind: Any, value: Any, name: str) -> Any:
-    if kind is bool:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() in words:
-            return words[str(value).lower()]
-        raise ConfigError(f"{name} is {_shown(value)}; it must be true or false.")
-    if kind in (int, float):
-        return _number(kind, value, name)
-    if kind is str:
-        require(not isinstance(value, (list, dict)), name, value, "text")
-        require(len(str(value)) <= LONGEST_TEXT, name, f"{len(str(value)):,} characters", f"at most {LONGEST_TEXT:,}")
-        return str(value)
+        words = [word for one in kinds if get_origin(one) is Literal for word in get_args(one)]
+        same = [word for word in words if str(word).lower() == value.lower()]
+        if same:
+            return same[0]
+    sequence = next((one for one in kinds if get_origin(one) in (tuple, list)), None)
+    if sequence is not None:
+        return _read_items(get_args(sequence), value, name, is_text=str in kinds)
+    if isinstance(value, bool) and bool not in kinds and {int, float} & set(kinds):
+        require(False, name, value, messages.allowed_types(kind))
     return value
 
 
-def _number(kind: type[int] | type[float], value: Any, name: str) -> int | float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = kind(value)  # text of a large whole number would lose digits by way of float
-        if not math.isfinite(number) or (isinstance(value, float) and number != value):
-            raise ValueError
-        if kind is int and abs(number) > LARGEST:
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        allowed = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{name} is {_shown(value)}; it must be {allowed}.") from None
-    return number
+def _read_items(kinds: tuple[Any, ...], given: object, name: str, *, is_text: bool) -> object:
+    value = given
+    if isinstance(value, str) and not is_text:
+        inside = value.strip("()[] ")
+        value = [word.strip() for word in inside.split(",")] if inside else []
+    if not isinstance(value, (list, tuple)):
+        return given
+    length = len(value)
+    require(length <= LONGEST_LIST, name, Told(f"a list of {length:,} values"), f"at most {LONGEST_LIST:,} long")
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * length
+    require(length == len(kinds), name, given, f"a list of {len(kinds)} values")
+    return [_read(kind, item, f"{name}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value, strict=True))]

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
-from sgkit.config.base import Config, require, require_each
+from pydantic import Field
+
+from sgkit.config.base import Config, Positive, Share, require
+from sgkit.config.words import Activation
 
 MOST_CHANNELS = 1 << 16
 """No network of the field has as many; a larger number is a slip."""
 
-Activation = Literal["linear", "relu", "lrelu"]
+Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
 
 
-@dataclass(frozen=True, kw_only=True)
 class MappingConfig(Config):
     """The mapping network f: z -> w (StyleGAN, section 2)."""
 
-    num_layers: int = 8
+    num_layers: Annotated[int, Field(ge=0, le=256)] = 8
     """Fully connected layers. 0: w is the normalised z."""
     activation: Activation = "lrelu"
-    layer_features: int | None = None
+    layer_features: Channels | None = None
     """Width of the layers between; ``None``: as wide as w."""
-    lr_multiplier: float = 0.01
+    lr_multiplier: Positive = 0.01
     """Learning-rate multiplier of the layers."""
-    w_avg_beta: float = 0.998
+    w_avg_beta: Share = 0.998
     """Decay of the running mean of w, used for truncation."""
     normalize: bool = True
     """Scale z (and what the label became) to unit second moment."""
@@ -34,21 +35,8 @@ class MappingConfig(Config):
     """How a label y joins z. ``embed``: through a layer, normalised apart (ADA). ``matrix``: through a bare matrix,
     normalised together (TensorFlow StyleGAN). ``direct``: as it is, normalised together (ProGAN). ``shift_scale``:
     z + E y + z * E' y (self-modulation)."""
-    label_features: int | None = None
+    label_features: Channels | None = None
     """Width of what ``embed`` and ``matrix`` make of the label; ``None``: as wide as w, or as z."""
-
-    AT_MOST: ClassVar[dict[str, float]] = {
-        "num_layers": 256,
-        "layer_features": MOST_CHANNELS,
-        "label_features": MOST_CHANNELS,
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_each(self, ("layer_features", "label_features"), least=1)
-        require(self.num_layers >= 0, "num_layers", self.num_layers, "0 or more")
-        require(self.lr_multiplier > 0, "lr_multiplier", self.lr_multiplier, "above 0")
-        require(0 <= self.w_avg_beta <= 1, "w_avg_beta", self.w_avg_beta, "between 0 and 1")
 
 
 def joined_features(mapping: MappingConfig, *, z_dim: int, label_dim: int, w_dim: int) -> int:
@@ -64,7 +52,7 @@ def check_mapping(mapping: MappingConfig, *, z_dim: int, label_dim: int, w_dim: 
     """Nothing where the generator's mapping network can be built.
 
     Raises:
-        FieldError: it has nothing to map, or without layers gives another number of features than w has.
+        PydanticCustomError: it has nothing to map, or without layers gives another number of features than w has.
     """
     require(z_dim > 0 or mapping.label_mode != "shift_scale", "z_dim", z_dim, "1 or more with label mode 'shift_scale'")
     joined = joined_features(mapping, z_dim=z_dim, label_dim=label_dim, w_dim=w_dim)
@@ -84,7 +72,7 @@ def check_label_mapping(mapping: MappingConfig) -> None:
     """Nothing where the discriminator's mapping network can be built, which gets a label and no z.
 
     Raises:
-        FieldError: its way to join the label to z needs a z, or without layers it gives another number of features.
+        PydanticCustomError: it needs a z, or it has no layers and gives another number of features.
     """
     mode, features = mapping.label_mode, mapping.label_features
     name = "discriminator.mapping"

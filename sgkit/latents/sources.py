@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator
 from torch import Tensor
 
-from sgkit.config import check_settings
+from sgkit.config.base import Config
 from sgkit.errors import UsageError
 from sgkit.latents.files import LatentSpace, load_latents
 from sgkit.latents.spaces import Latents, Space, join, to_styles
@@ -39,13 +40,12 @@ NoiseName = Literal["const", "random", "none"]
 """``const``: the model's maps, or a latent's own; ``random``: other noise for each seed; ``none``: no noise."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DrawSettings:
+class DrawSettings(Config):
     """What turns latents into pictures, besides the latents."""
 
     label: LabelChoice | None = None
     """For seeds; latents of the space z may bring their own."""
-    truncation_psi: float | Sequence[float] = 1.0
+    truncation_psi: Annotated[float | Sequence[float], BeforeValidator(as_psi)] = 1.0
     """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""
     truncation_cutoff: int | None = None
     """Truncate only the first so many w; ``None``: all."""
@@ -53,10 +53,6 @@ class DrawSettings:
     precision: ResolvedPrecision = "fp32"
     latent_space: LatentSpace = "auto"
     """What latents are whose file names no space."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        object.__setattr__(self, "truncation_psi", as_psi(self.truncation_psi))
 
     @property
     def truncates(self) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from sgkit.config import check_settings
-from sgkit.errors import ConfigError, UsageError
+from pydantic import Field
+
+from sgkit.config.base import Config, Count
+from sgkit.config.train import Images
+from sgkit.errors import UsageError
 from sgkit.measure.inputs import ModelPile, Pile, PileInfo, StorePile, open_pile
 from sgkit.measure.statistics import Summarizer
 from sgkit.metrics.distances import SUBSET_SIZE
@@ -17,9 +20,10 @@ from sgkit.model.labels import LabelChoice
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
+_Number = Annotated[int, Field(ge=2, le=1 << 40)]
 
-@dataclass(frozen=True, kw_only=True)
-class MeasureConfig:
+
+class MeasureConfig(Config):
     """What is measured, against what, and how."""
 
     images: str
@@ -27,33 +31,22 @@ class MeasureConfig:
     data: str
     """The side it is held against: the same kinds, and usually the training data."""
     metrics: tuple[str, ...] = ("fd_effnet", "kd_effnet")
-    num_images: int | None = None
+    num_images: _Number | None = None
     """Images of the measured side; ``None``: the metrics' own number for a model, all of them otherwise."""
-    num_data: int | None = None
+    num_data: _Number | None = None
     """Images of the data side, a fixed random choice; ``None``: all of them."""
     truncation_psi: float = 1.0
     """For models: 1 shows what the model has learnt; less makes images better and more alike."""
     label: LabelChoice | None = None
     """For conditional models; ``None``: labels drawn from the data."""
-    batch: int = 32
-    seed: int = 0
+    batch: Images = 32
+    seed: Count = 0
     """Draws labels and the subsets of kernel distances. Images are generated from seeds 0, 1, 2 ..."""
     device: str = "auto"
-    num_workers: int = 0
+    num_workers: Count = 0
     """Processes that read a store."""
     cache: bool = True
     """Keep the statistics of the data between runs."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        names = self.metrics.split(",") if isinstance(self.metrics, str) else self.metrics
-        object.__setattr__(self, "metrics", tuple(name.strip() for name in names))
-        for name in ("num_images", "num_data"):
-            value = getattr(self, name)
-            if value is not None and value < 2:
-                raise ConfigError(f"{name} is {value}; it must be 2 or more.")
-        if self.batch < 1:
-            raise ConfigError(f"batch is {self.batch}; it must be 1 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sgkit.config import check_settings
+from sgkit.config.base import Config
 from sgkit.errors import UsageError
 from sgkit.latents.sources import DrawSettings, Origin, Source, draw_styles, origin_latents, read_origins
 from sgkit.latents.spaces import join, to_ws
@@ -30,8 +30,7 @@ Floats = npt.NDArray[np.float64]
 _SPACES = {"z": ("z",), "w": ("z", "w", "w+")}  # of the latents that a walk can run through
 
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
+class Curve(Config):
     """How a walk runs through its keyframes, which it passes at even times."""
 
     space: WalkSpace = "w"
@@ -42,9 +41,6 @@ class Curve:
     """``cubic``: a spline with steady speed at the keyframes instead of corners."""
     loop: bool = False
     """Return to the first keyframe, so that the last frame leads on to the first."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def times(self, indices: range, *, frames: int, keys: int) -> Floats:
         """[len(indices)]: the times of those of ``frames`` frames, where keyframe k is passed at time k."""

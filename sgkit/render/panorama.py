@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sgkit.config import check_settings
+from sgkit.config.base import Config
 from sgkit.edits import Axis
 from sgkit.errors import UsageError
 from sgkit.latents.sources import DrawSettings, Origin, Source, origin_latents, origin_styles, read_origins
@@ -24,8 +24,7 @@ from sgkit.runtime.files import atomic_path, check_new
 from sgkit.runtime.precision import autocast
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeaveSettings:
+class WeaveSettings(Config):
     """How styles stand on the strip."""
 
     pixels: int | None = None
@@ -40,9 +39,6 @@ class WeaveSettings:
     """Neighbouring z are averaged with a Gaussian of this many places; 0: each stays its own. For seeds and z only."""
     noise_seed: int = 0
     """Seed of the noise of ``random``."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from sgkit.config import Config, HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
+from sgkit.config import HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
+from sgkit.config.base import Config, Count, Weight
 from sgkit.errors import ConfigError, InputError, TrainingError
 from sgkit.faults import explain
 from sgkit.runs.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
@@ -28,19 +29,17 @@ from sgkit.runtime.toml import read_toml, to_toml
 LOCK_NAME = ".lock"
 
 
-@dataclass(frozen=True, kw_only=True)
 class DataFacts(Config):
     """Which images a run is trained on."""
 
     store: str = ""
     """Path of the store as it was given."""
     content_hash: str = ""
-    num_images: int = 0
+    num_images: Count = 0
     class_names: tuple[str, ...] = ()
     """Of the labels that it is trained on, where these are classes."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunConfig(Config):
     """Everything that defines a run; ``config.toml`` holds it whole."""
 
@@ -50,16 +49,16 @@ class RunConfig(Config):
     """Version that started the run."""
     init: str | None = None
     """Model whose weights it began from; ``none``: freshly drawn ones."""
-    init_kimg: float = 0.0
+    init_kimg: Weight = 0.0
     """Thousands of images that this model had been trained on."""
     wandb: str | None = None
     """Project of Weights & Biases that the run reports to, too; ``none``: it does not."""
-    data: DataFacts = field(default_factory=DataFacts)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    keep: KeepConfig = field(default_factory=KeepConfig)
-    metrics: MetricsConfig = field(default_factory=MetricsConfig)
-    health: HealthConfig = field(default_factory=HealthConfig)
+    data: DataFacts = DataFacts()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    keep: KeepConfig = KeepConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    health: HealthConfig = HealthConfig()
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ files that were left out. A folder without ``header.json`` is unfinished.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from sgkit.config import Config
-from sgkit.config.base import require
+from pydantic import Field
+
+from sgkit.config.base import Config, Count, require
+from sgkit.config.messages import LARGEST
 from sgkit.errors import ConfigError, InputError, StoreError
 from sgkit.runtime.limits import parse_json, read_file
 
@@ -51,7 +53,6 @@ def check_image_size(size: tuple[int, int]) -> None:
         raise ConfigError(f"Size {size_text(size)} (WxH) has more than {MAX_IMAGE_PIXELS:,} pixels, the most allowed.")
 
 
-@dataclass(frozen=True, kw_only=True)
 class LabelSchema(Config):
     """What the labels of a store are."""
 
@@ -65,43 +66,44 @@ class LabelSchema(Config):
         return len(self.names)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SourceInfo(Config):
     """Where images came from."""
 
     given: str
     """As it was named when the store was made."""
     kind: str
-    num_items: int
+    num_items: Count
     fingerprint: str
     """Hash of the names (and own labels) of its items, in order."""
-    num_images: int = 0
-    num_skipped: int = 0
+    num_images: Count = 0
+    num_skipped: Count = 0
 
 
-@dataclass(frozen=True, kw_only=True)
 class PartInfo(Config):
     """One LMDB file of a store."""
 
     file: str
-    num_images: int
-    num_items: int
+    num_images: Count
+    num_items: Count
     """Files looked at, the ones left out included."""
-    num_bytes: int
+    num_bytes: Count
     """Bytes of all records, before LMDB's pages."""
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, Count] = field(default_factory=dict)
     """Reason -> number of files left out."""
-    per_source: tuple[tuple[int, int], ...] = ()
+    per_source: tuple[tuple[Count, Count], ...] = ()
     """(images, files left out) of each source."""
-    changed: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, Count] = field(default_factory=dict)
     """A key of :data:`sgkit.store.images.process.CHANGES` -> number of images it was done to."""
 
+    def __post_init__(self) -> None:
+        plain = self.file not in ("", ".", "..") and not set(self.file) & set("/\\\0:")
+        require(plain, "file", self.file, "a file name without folders")
 
-@dataclass(frozen=True, kw_only=True)
+
 class Header(Config):
     """All there is to know about a finished store."""
 
-    num_images: int
+    num_images: Annotated[int, Field(ge=1, le=LARGEST)]
     image_size: tuple[int, int]
     """Height and width in pixels."""
     image_channels: int
@@ -111,17 +113,17 @@ class Header(Config):
     content_hash: str
     """SHA-256 over the hashes of all images and labels, in order."""
     pyramid: bool = False
-    labels: LabelSchema = field(default_factory=LabelSchema)
+    labels: LabelSchema = LabelSchema()
     sources: tuple[SourceInfo, ...] = ()
-    parts: tuple[PartInfo, ...] = ()
-    skipped: dict[str, int] = field(default_factory=dict)
-    unused: dict[str, int] = field(default_factory=dict)
+    parts: Annotated[tuple[PartInfo, ...], Field(min_length=1)]
+    skipped: dict[str, Count] = field(default_factory=dict)
+    unused: dict[str, Count] = field(default_factory=dict)
     """Reason -> number of files of the sources that are not images, and were not looked at."""
-    changed: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, Count] = field(default_factory=dict)
     """A key of :data:`sgkit.store.images.process.CHANGES` -> number of images it was done to."""
-    repeated: int = 0
+    repeated: Count = 0
     """Images with the same pixels as an earlier one."""
-    label_counts: tuple[int, ...] = ()
+    label_counts: tuple[Count, ...] = ()
     """Images of each class, or with each of several labels, in the order of the names; empty without such labels."""
     notes: tuple[str, ...] = ()
     """What a user should know about how sources and labels were read."""
@@ -129,6 +131,15 @@ class Header(Config):
     """Every option that the store was made with."""
     sgkit: str = ""
     """Version of sgkit that wrote it."""
+
+    def __post_init__(self) -> None:
+        check_image_size(self.image_size)
+        channels = (1, 3) if self.encoding == "jpeg" else (1, 3, 4)
+        require(self.image_channels in channels, "image_channels", self.image_channels, "1, 3 or (not as jpeg) 4")
+        total = sum(part.num_images for part in self.parts)
+        require(total == self.num_images, "num_images", self.num_images, f"the sum over all parts, {total}")
+        labelled, names = self.labels.kind != "none", self.labels.names
+        require(labelled == bool(names), "labels.names", names[:9], "given with labels only")
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -168,34 +179,11 @@ def read_header(path: str | Path) -> Header:
             "Update sgkit, or prepare the store again."
         )
     try:
-        header = Header.from_dict(values)
-        _check(header)
-    except (ConfigError, TypeError) as error:  # TypeError: a field is missing
+        return Header.from_dict(values)
+    except ConfigError as error:
         raise StoreError(
             f"The header of store {folder} is damaged: {error} Copy the store again, or prepare it again."
         ) from error
-    return header
-
-
-def _check(header: Header) -> None:
-    """Raises:
-    ConfigError: the header holds values that no store has.
-    """
-    check_image_size(header.image_size)
-    jpeg_alpha = header.encoding == "jpeg" and header.image_channels == 4
-    require(header.image_channels in (1, 3, 4) and not jpeg_alpha, "image_channels", header.image_channels, "1, 3 or 4")
-    require(header.num_images >= 1, "num_images", header.num_images, "1 or more")
-    require(len(header.parts) >= 1, "parts", [], "a list of one part or more")
-    for part in header.parts:
-        plain = part.file not in ("", ".", "..") and not set(part.file) & set("/\\\0:")
-        require(plain, "the file of a part", part.file, "a file name without folders")
-        require(part.num_images >= 0, f"num_images of {part.file}", part.num_images, "0 or more")
-    total = sum(part.num_images for part in header.parts)
-    require(total == header.num_images, "num_images", header.num_images, f"the sum over all parts, {total}")
-    labelled = header.labels.kind != "none"
-    require(
-        labelled == (header.labels.dim > 0), "labels.names", list(header.labels.names[:9]), "given with labels only"
-    )
 
 
 def _why_no_header(folder: Path) -> str:

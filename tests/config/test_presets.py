@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from sgkit.config import ModelConfig, TrainConfig
 from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
 from sgkit.model import discriminator_plan, synthesis_plan
+from sgkit.runs.folder import RunConfig
+from sgkit.runtime.toml import read_toml
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -19,6 +22,14 @@ def test_every_preset_is_whole(name: str) -> None:
     assert row.summary
     assert ModelConfig.from_dict(row.model.to_dict()) == row.model
     assert TrainConfig.from_dict(row.train.to_dict()) == row.train
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parent / "golden").glob("*.toml")), ids=lambda file: file.stem)
+def test_configurations_that_an_older_sgkit_wrote_are_read_to_the_last_value(file: Path) -> None:
+    row = preset(file.stem, image_size=(64, 64), label_dim=2)
+    config = RunConfig.from_dict(read_toml(file))
+    assert (config.preset, config.model, config.train) == (row.name, row.model, row.train)
+    assert config.data.class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize("image_channels", [1, 3, 4])

@@ -12,13 +12,13 @@ from sgkit.runs.folder import RunConfig, RunFolder
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("keep.last", "0", "last is 0; it must be 1 or more, or none"),
-        ("metrics.every_kimg", "0", "every_kimg is 0.0; it must be above 0, or none"),
-        ("metrics.num_images", "1", "num_images is 1; it must be 2 or more, or none"),
+        ("keep.last", "0", "keep.last is '0'; it must be 1 or more, or none"),
+        ("metrics.every_kimg", "0", "metrics.every_kimg is '0'; it must be above 0, or none"),
+        ("metrics.num_images", "1", "metrics.num_images is '1'; it must be 2 or more, or none"),
         ("health.nonfinite", "skp", "health.nonfinite is 'skp'. Did you mean 'skip'"),
         ("health.collapse", "skip", "health.collapse is 'skip'. Allowed: warn, rollback, stop"),
-        ("health.rollback_lr_factor", "0", "rollback_lr_factor is 0.0; it must be above 0 and at most 1"),
-        ("health.path_length_growth", "1", "path_length_growth is 1.0; it must be above 1"),
+        ("health.rollback_lr_factor", "0", "health.rollback_lr_factor is '0'; it must be above 0 and at most 1"),
+        ("health.path_length_growth", "1", "health.path_length_growth is '1'; it must be above 1"),
     ],
 )
 def test_what_is_not_allowed_is_said(key: str, value: str, message: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
-from sgkit.config import Config
+from sgkit.config.base import Config, Count, Weight, require
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import check_image_size, image_sizes, size_text
@@ -32,7 +32,9 @@ DECODE_MARGIN = 3.0
 """Scaled JPEG decoding leaves at least this many pixels for each one that is kept."""
 
 
-@dataclass(frozen=True, kw_only=True)
+_Byte = Annotated[int, Field(ge=0, le=255)]
+
+
 class ImageOptions(Config):
     """How pictures become images. Everything here changes pixels and is written to the store's header."""
 
@@ -45,39 +47,34 @@ class ImageOptions(Config):
     encoding: Literal["png", "webp", "jpeg", "raw"] = "png"
     pyramid: bool = False
     """Keep every half of the size, too, down to 4."""
-    background: tuple[int, int, int] = (0, 0, 0)
+    background: tuple[_Byte, _Byte, _Byte] = (0, 0, 0)
     """RGB under transparent pixels when alpha is not kept."""
     exact_decoding: bool = False
     """Decode large JPEGs in full, instead of at a fraction that leaves three pixels for each one kept."""
-    max_pixels: int = 178_956_970
+    max_pixels: Annotated[int, Field(ge=1, le=1 << 40)] = 178_956_970
     """Pictures with more pixels are left out as decompression bombs."""
-    min_size: int = 0
+    min_size: Count = 0
     """Pictures with a shorter short side are left out."""
-    max_aspect: float = 0.0
+    max_aspect: Weight = 0.0
     """Pictures whose sides differ by more than this factor are left out; 0: any."""
-    bits: int = 0
+    bits: Annotated[int, Field(ge=0, le=FULL_BITS)] = 0
     """White of images with 16 bits a channel is ``2**bits - 1``; 0: as the largest values of all of them suggest."""
     enlarge: bool = True
     """Enlarge pictures with fewer pixels than the size; otherwise they are left out."""
     animated: Literal["first", "refuse"] = "first"
     landmarks: str = "dlib"
     """Where ``face`` crops find eyes and mouths: ``dlib``, or a CSV or JSON file."""
-    seed: int = 0
+    seed: Count = 0
     """Of random crops and splits."""
     dedupe: Literal["none", "exact", "near"] = "none"
     """Leave out images that repeat an earlier one, pixel by pixel or nearly."""
 
     def __post_init__(self) -> None:
         check_image_size(self.size)
-        if self.channels not in (1, 3, 4):
-            raise ConfigError(f"channels is {self.channels}; it must be 1 (grey), 3 (RGB) or 4 (RGBA).")
-        if self.bits and not SMALLEST_BITS <= self.bits <= FULL_BITS:
-            raise ConfigError(f"bits is {self.bits}; it must be 8 to 16, or 0 to find it from the images.")
-        for name, least in (("min_size", 0), ("max_pixels", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {least} or more.")
-        if not (self.max_aspect == 0 or 1 <= self.max_aspect < math.inf):
-            raise ConfigError(f"max_aspect is {self.max_aspect:g}; it must be 1 or more, or 0 to allow any.")
+        require(self.channels in (1, 3, 4), "channels", self.channels, "1 (grey), 3 (RGB) or 4 (RGBA)")
+        bits, aspect = self.bits, self.max_aspect
+        require(bits == 0 or bits >= SMALLEST_BITS, "bits", bits, "8 to 16, or 0 to find it from the images")
+        require(aspect == 0 or aspect >= 1, "max_aspect", aspect, "1 or more, or 0 to allow any")
         if self.filter not in FILTERS:
             raise ConfigError(f"Unknown filter {self.filter!r}. {did_you_mean(self.filter, FILTERS)}")
         check_encoding(self.encoding, self.channels)

@@ -6,11 +6,9 @@ at every size. Pictures are painted at twice the size and averaged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from sgkit.config import Config
+from sgkit.config.base import Config
 from sgkit.store.landscapes.painting import Canvas, Light, light_at
 from sgkit.store.landscapes.scenery import paint_land, paint_sky, paint_trees, paint_water
 
@@ -21,7 +19,6 @@ HOURS = ("dawn", "day", "dusk", "night")
 SUPERSAMPLING = 2
 
 
-@dataclass(frozen=True, kw_only=True)
 class Attributes(Config):
     """What a landscape shows."""
 

@@ -9,12 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 import sgkit
-from sgkit.config import base_size_of
+from sgkit.config.base import Count
+from sgkit.config.messages import LARGEST
+from sgkit.config.sizes import base_size_of
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
 from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo
@@ -35,7 +38,6 @@ MOST_SHOWN = 20
 """Sources that the command of an unfinished store names."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class PrepareOptions(ImageOptions):
     """What a store is made like. The same options and sources give the same bytes."""
 
@@ -44,9 +46,9 @@ class PrepareOptions(ImageOptions):
     label_columns: tuple[str, ...] = ()
     """Columns of the table; none: all."""
     label_kind: Literal["auto", "class", "multi", "float"] = "auto"
-    limit: int | None = None
+    limit: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     """Look at the first so many files only (after the shuffle)."""
-    shuffle_seed: int | None = None
+    shuffle_seed: Count | None = None
     """Shuffle the files; ``None``: sorted order."""
     split: str = ""
     """``train=0.9,val=0.1``: a store for each name, by a hash of the files' names."""
@@ -55,8 +57,6 @@ class PrepareOptions(ImageOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"limit is {self.limit}; it must be 1 or more.")
         if self.split:
             names = parse_split(self.split)
             if self.subset and self.subset not in names:
