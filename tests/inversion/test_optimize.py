@@ -82,8 +82,8 @@ def test_schedules_without_ramps_are_flat() -> None:
     ("values", "message"),
     [
         ({"steps": 0}, "steps is 0; it must be 1 or more"),
-        ({"lr": -1.0}, "lr is -1; it must be 0 or more"),
-        ({"noise_ramp": 2.0}, "noise_ramp is 2; it must be between 0 and 1"),
+        ({"lr": -1.0}, "lr is -1.0; it must be 0 or more"),
+        ({"noise_ramp": 2.0}, "noise_ramp is 2.0; it must be between 0 and 1"),
     ],
 )
 def test_wrong_settings_are_refused(values: dict[str, float], message: str) -> None:

@@ -298,7 +298,7 @@ def test_nothing_there(data: Path, tmp_path: Path) -> None:
     [
         ({"num_images": 1}, "num_images is 1; it must be 2 or more"),
         ({"num_data": 0}, "num_data is 0"),
-        ({"batch": 0}, "batch is 0; it must be 1 or more"),
+        ({"batch": 0}, "batch is 0; it must be between 1 and 65,536"),
     ],
 )
 def test_config_checks_itself(options: dict[str, Any], message: str) -> None:

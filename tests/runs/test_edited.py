@@ -42,13 +42,13 @@ def edit(run: Path, key: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("model.image_size", "[1073741824, 1073741824]", "model.image_size is (1073741824, 1073741824); it must be"),
+        ("model.image_size", "[1073741824, 1073741824]", "model.image_size[0] is 1073741824; it must be"),
         ("model.image_size", "[8192, 16384]", "model.image_size is [8192, 16384] instead of [8, 16]"),
-        ("train.batch", "1000000000", "train.batch is 1000000000; it must be at most 65,536."),
-        ("train.batch", "-8", "train.batch is -8; it must be 1 or more."),
+        ("train.batch", "1000000000", "train.batch is 1000000000; it must be between 1 and 65,536."),
+        ("train.batch", "-8", "train.batch is -8; it must be between 1 and 65,536."),
         ("train.g_lr", "nan", "train.g_lr is nan; it must be a number."),
         ("train.total_kimg", "-inf", "train.total_kimg is -inf; it must be a number."),
-        ("train.num_workers", "1000000000", "train.num_workers is 1000000000; it must be at most 256."),
+        ("train.num_workers", "1000000000", "train.num_workers is 1000000000; it must be between 0 and 256."),
         ("train.seed", "0x" + "f" * 9999, "the number 'train.seed' does not fit in 64 bits"),
         ("train.seed", "9" * 9999, "is not valid TOML: Exceeds the limit"),
         ("train.seed", "[" * 9999, "is not valid TOML: it is nested too deeply"),
@@ -79,7 +79,7 @@ def test_values_that_cannot_be_are_named(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"[train]\nbach = 8\n", "Unknown configuration key 'train.bach'. Did you mean 'batch'?"),
+        (b"[train]\nbach = 8\n", "Unknown configuration key 'train.bach'. Did you mean 'train.batch'?"),
         (b"[trian]\nbatch = 8\n", "Unknown configuration key 'trian'. Did you mean 'train'?"),
         (b"batch: 8\n", "is not valid TOML"),
         (b"", "does not fit snapshot 000000.008"),
