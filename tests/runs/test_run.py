@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sgkit.runs.folder import RunFolder
-from sgkit.training import steps
+from sgkit.training import step
 from sgkit.training.health import HealthWatch
 from sgkit.training.loop import TrainReport
 
@@ -22,7 +22,7 @@ Poison = Callable[[int, int], None]
 def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
     """Make the loss of G no number for so many times, from some number of images on."""
     left = {"images": 0, "times": 0}
-    loss, run = steps.g_loss, steps.Steps.run
+    loss, run = step.g_loss, step.TrainingStep.run
 
     def spoilt(*args: Any) -> torch.Tensor:
         good = loss(*args)
@@ -31,12 +31,12 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
             return good * float("nan")
         return good
 
-    def watched(self: steps.Steps, shards: Any) -> dict[str, float]:
+    def watched(self: step.TrainingStep, shards: Any) -> dict[str, float]:
         left["now"] = self.state.images >= left["images"]
         return run(self, shards)
 
-    monkeypatch.setattr(steps, "g_loss", spoilt)
-    monkeypatch.setattr(steps.Steps, "run", watched)
+    monkeypatch.setattr(step, "g_loss", spoilt)
+    monkeypatch.setattr(step.TrainingStep, "run", watched)
     return lambda images, times: left.update(images=images, times=times)
 
 

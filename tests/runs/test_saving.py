@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from sgkit.model import precision as model_precision
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import RunLog
 from sgkit.runtime import precision
-from sgkit.training import precision as training_module
 
 
 def flip_a_bit(file: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_run_records_what_auto_became_and_keeps_it(
 ) -> None:
     run, chosen = tmp_path / "run", iter(["bf16", "fp32"])
     monkeypatch.setattr(
-        training_module, "training_precision", lambda name, *_: next(chosen) if name == "auto" else name
+        model_precision, "training_precision", lambda name, *_: next(chosen) if name == "auto" else name
     )
     assert new_run(run, "--kimg", "0.008", "--set", "train.precision=auto") == 0
     assert RunFolder(run).read_config().train.precision == "bf16"
