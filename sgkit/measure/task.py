@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sgkit.config.base import Config, Count
+from sgkit.config.base import Config, Count, Text
 from sgkit.config.train import Images
 from sgkit.errors import UsageError
 from sgkit.measure.inputs import ModelPile, Pile, PileInfo, StorePile, open_pile
@@ -26,9 +26,9 @@ _Number = Annotated[int, Field(ge=2, le=1 << 40)]
 class MeasureConfig(Config):
     """What is measured, against what, and how."""
 
-    images: str
+    images: Text
     """The measured side: a model, a store, or a folder, zip or list of images."""
-    data: str
+    data: Text
     """The side it is held against: the same kinds, and usually the training data."""
     metrics: tuple[str, ...] = ("fd_effnet", "kd_effnet")
     num_images: _Number | None = None

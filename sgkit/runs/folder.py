@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgkit.config import HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
-from sgkit.config.base import Config, Count, Weight
+from sgkit.config.base import Config, Count, Text, Weight
 from sgkit.errors import ConfigError, InputError, TrainingError
 from sgkit.faults import explain
 from sgkit.runs.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
@@ -32,11 +32,11 @@ LOCK_NAME = ".lock"
 class DataFacts(Config):
     """Which images a run is trained on."""
 
-    store: str = ""
+    store: Text = ""
     """Path of the store as it was given."""
     content_hash: str = ""
     num_images: Count = 0
-    class_names: tuple[str, ...] = ()
+    class_names: tuple[Text, ...] = ()
     """Of the labels that it is trained on, where these are classes."""
 
 
@@ -47,11 +47,11 @@ class RunConfig(Config):
     """The preset that it began with; the tables below say what came of it."""
     sgkit: str = ""
     """Version that started the run."""
-    init: str | None = None
+    init: Text | None = None
     """Model whose weights it began from; ``none``: freshly drawn ones."""
     init_kimg: Weight = 0.0
     """Thousands of images that this model had been trained on."""
-    wandb: str | None = None
+    wandb: Text | None = None
     """Project of Weights & Biases that the run reports to, too; ``none``: it does not."""
     data: DataFacts = DataFacts()
     model: ModelConfig = ModelConfig()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sgkit.config.base import Config, Count, require
+from sgkit.config.base import Config, Count, Text, require
 from sgkit.config.messages import LARGEST
 from sgkit.errors import ConfigError, InputError, StoreError
 from sgkit.runtime.limits import parse_json, read_file
@@ -58,7 +58,7 @@ class LabelSchema(Config):
 
     kind: Literal["none", "class", "multi", "float"] = "none"
     """``class``: one of ``names``; ``multi``: any of them; ``float``: one number for each."""
-    names: tuple[str, ...] = ()
+    names: tuple[Text, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -69,7 +69,7 @@ class LabelSchema(Config):
 class SourceInfo(Config):
     """Where images came from."""
 
-    given: str
+    given: Text
     """As it was named when the store was made."""
     kind: str
     num_items: Count
@@ -82,7 +82,7 @@ class SourceInfo(Config):
 class PartInfo(Config):
     """One LMDB file of a store."""
 
-    file: str
+    file: Text
     num_images: Count
     num_items: Count
     """Files looked at, the ones left out included."""
@@ -125,7 +125,7 @@ class Header(Config):
     """Images with the same pixels as an earlier one."""
     label_counts: tuple[Count, ...] = ()
     """Images of each class, or with each of several labels, in the order of the names; empty without such labels."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Text, ...] = ()
     """What a user should know about how sources and labels were read."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Every option that the store was made with."""

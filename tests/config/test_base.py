@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from sgkit.config.base import Config, Share, override
+from sgkit.config.base import Config, Share, Text, override
 from sgkit.errors import ConfigError
 
 
@@ -39,6 +39,7 @@ class Picture(Config):
     size: tuple[int, int] | None = None
     file: Path | None = None
     psi: Share = 1.0
+    name: Text = ""
     label: int | str | None = None
 
 
@@ -62,6 +63,11 @@ def test_defaults_may_be_left_out_but_for_what_says_which_kind_it_is() -> None:
         "file": "a/b.npz",
         "label": "cat",
     }
+
+
+def test_names_of_files_need_not_be_valid_utf_8() -> None:
+    picture = Picture(name="caf\udce9.png")
+    assert Picture.from_dict(picture.to_dict()) == picture
 
 
 def test_a_copy_is_checked_as_well() -> None:
@@ -93,6 +99,8 @@ def test_override_reaches_into_tables_by_name_and_lists() -> None:
         ({"subjects": [1]}, "subjects is [1]; it must be a table of keys and values."),
         ({"subjects": {"a": 3}}, "subjects.a is 3; it must be a table of keys and values."),
         ({"label": [1]}, "label is [1]; it must be a whole number or text, or none."),
+        ({"name": [3]}, "name is [3]; it must be text."),
+        ({"name": "a" * 5000}, "name is a text of 5,000 characters; it must be at most 4,096 characters long."),
         ({"file": 3}, "file is 3; it must be a path, or none."),
         ({"size": [[[[1]]]]}, "size is [[[[1]]]]; it must be a list of 2 values."),
         ({"psi": 2, "size": 3}, "size is 3; it must be a list such as [1, 3], or none. psi is 2; it must be"),

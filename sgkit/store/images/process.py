@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from sgkit.config.base import Config, Count, Weight, require
+from sgkit.config.base import Config, Count, Text, Weight, require
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import check_image_size, image_sizes, size_text
@@ -62,7 +62,7 @@ class ImageOptions(Config):
     enlarge: bool = True
     """Enlarge pictures with fewer pixels than the size; otherwise they are left out."""
     animated: Literal["first", "refuse"] = "first"
-    landmarks: str = "dlib"
+    landmarks: Text = "dlib"
     """Where ``face`` crops find eyes and mouths: ``dlib``, or a CSV or JSON file."""
     seed: Count = 0
     """Of random crops and splits."""

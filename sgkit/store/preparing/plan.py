@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 import sgkit
-from sgkit.config.base import Count
+from sgkit.config.base import Count, Text
 from sgkit.config.messages import LARGEST
 from sgkit.config.sizes import base_size_of
 from sgkit.errors import ConfigError, InputError, StoreError, did_you_mean
@@ -41,18 +41,18 @@ MOST_SHOWN = 20
 class PrepareOptions(ImageOptions):
     """What a store is made like. The same options and sources give the same bytes."""
 
-    labels: str = "auto"
+    labels: Text = "auto"
     """``auto``: those that come with the data; ``none``; ``folders``: a class for each folder; or a table's path."""
-    label_columns: tuple[str, ...] = ()
+    label_columns: tuple[Text, ...] = ()
     """Columns of the table; none: all."""
     label_kind: Literal["auto", "class", "multi", "float"] = "auto"
     limit: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     """Look at the first so many files only (after the shuffle)."""
     shuffle_seed: Count | None = None
     """Shuffle the files; ``None``: sorted order."""
-    split: str = ""
+    split: Text = ""
     """``train=0.9,val=0.1``: a store for each name, by a hash of the files' names."""
-    subset: str = ""
+    subset: Text = ""
     """The name of the split that this store is."""
 
     def __post_init__(self) -> None:
