@@ -120,10 +120,9 @@ def _persistent_network(name: str, value: PersistentObject, budget: Budget) -> F
         attributes[path] = {str(key): plain(item, budget) for key, item in module.items() if isinstance(item, SCALARS)}
         for group in ("_parameters", "_buffers"):
             for key, entry in _table(module.get(group) or {}, f"{group} of {name}", budget).items():
-                full = f"{path}.{key}" if path else str(key)
                 array = as_array(entry)
                 if array is not None:
-                    tensors[full] = array
+                    tensors[f"{path}.{key}" if path else str(key)] = array
     source = _text(meta.get("module_src"))
     return ForeignNetwork(name, _text(meta.get("class_name")), options, tensors, attributes, source)
 
@@ -157,22 +156,25 @@ def _modules(state: dict[Any, Any], name: str, budget: Budget) -> Iterator[tuple
             )
 
 
+TF_KINDS = {
+    "stylegan2-tf": {"G_main", "D_stylegan2", "D_stylegan"},
+    "stylegan-tf": {"G_style", "D_basic"},
+    "progan-tf": {"G_paper", "D_paper"},
+}
+"""Kind -> the functions that build its networks."""
+
+
 def _describe_tf(loaded: tuple[Any, ...] | list[Any], budget: Budget) -> ForeignFile:
     names = {1: ("Gs",), 3: ("G", "D", "Gs")}.get(len(loaded))
     if names is None:
         raise CheckpointError(f"it holds {len(loaded)} TensorFlow networks; three (G, D, Gs) or one are expected.")
     networks = {name: _tf_network(name, network, budget) for name, network in zip(names, loaded, strict=True)}
     functions = {network.builder for network in networks.values()}
-    if len(networks) == 1 and functions & {"D_stylegan2", "D_stylegan", "D_basic", "D_paper"}:
+    if len(networks) == 1 and any(function.startswith("D_") for function in functions):
         networks = {"D": networks["Gs"]}
-    if functions & {"G_main", "D_stylegan2", "D_stylegan"}:
-        kind = "stylegan2-tf"
-    elif functions & {"G_style", "D_basic"}:
-        kind = "stylegan-tf"
-    elif functions & {"G_paper", "D_paper"}:
-        kind = "progan-tf"
-    else:
-        known = "G_main, G_style, G_paper, D_stylegan2, D_stylegan, D_basic, D_paper"
+    kind = next((kind for kind, known in TF_KINDS.items() if functions & known), None)
+    if kind is None:
+        known = ", ".join(sorted(set().union(*TF_KINDS.values())))
         raise CheckpointError(f"its TensorFlow networks were built by {shown(sorted(functions))}; known are {known}.")
     return ForeignFile(kind, networks, {})
 
@@ -212,20 +214,16 @@ def _tf_network(name: str, network: TfNetwork, budget: Budget) -> ForeignNetwork
 # ------------------------------------------------------------------------------------------ plain values
 
 
-def plain(value: Any, budget: Budget) -> Any:
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def plain(value: Any, budget: Budget, *, depth: int = 0) -> Any:
     """A copy of a value made of numbers, text and containers; what is nothing of these is left out.
 
     Raises:
         CheckpointError: it is nested without end, or far too large.
     """
-    return _plain(value, 0, budget)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _plain(value: Any, depth: int, budget: Budget) -> Any:
     budget.step()
     budget.make(PLAIN_BYTES)
     if depth > MAX_DEPTH:
@@ -240,9 +238,9 @@ def _plain(value: Any, depth: int, budget: Budget) -> Any:
     if isinstance(value, (ArrayRecord, TensorView)):
         return _plain_array(as_array(value), budget)
     if isinstance(value, dict):
-        return {str(key)[:MAX_TEXT]: _plain(item, depth + 1, budget) for key, item in value.items()}
+        return {str(key)[:MAX_TEXT]: plain(item, budget, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1, budget) for item in value]
+        return [plain(item, budget, depth=depth + 1) for item in value]
     if isinstance(value, set):
         budget.step(len(value))
         return sorted(str(item)[:MAX_TEXT] for item in value)
