@@ -23,8 +23,8 @@ class PersistentObject:
         self.meta = meta
 
 
-class TfNetwork(Buildable):
-    """A ``Network`` of NVIDIA's TensorFlow projects; ``state`` is its table."""
+class Instance(Buildable):
+    """An object with a table of attributes."""
 
     state: Any = None
 
@@ -33,18 +33,16 @@ class TfNetwork(Buildable):
         self.state = state
 
 
-class Namespace(Buildable):
-    """Command-line arguments that rosinality's training scripts save; ``state`` is their table."""
+class TfNetwork(Instance):
+    """A ``Network`` of NVIDIA's TensorFlow projects."""
 
-    state: Any = None
 
-    def build(self, state: Any) -> None:
-        """Take the table."""
-        self.state = state
+class Namespace(Instance):
+    """Command-line arguments that rosinality's training scripts save."""
 
 
 class AllowList:
-    """Finds what stands for a global; one per file, as it shares the file's budget.
+    """Finds what stands for a global; one for each file, as it shares the file's budget.
 
     Args:
         budget: where refusals are remembered.
@@ -74,16 +72,12 @@ MENTIONED = (
 """Types that are named, as what a table makes for missing keys or what a tensor was, and that are never called."""
 TABLES = (
     *(("collections", "defaultdict"), ("collections", "Counter"), ("easydict", "EasyDict"), ("addict.addict", "Dict")),
+    *(("dnnlib.util", "EasyDict"), ("dnnlib", "EasyDict")),
     ("pytorch_lightning.utilities.parsing", "AttributeDict"),
     ("lightning.fabric.utilities.data", "AttributeDict"),
     ("lightning_fabric.utilities.data", "AttributeDict"),
 )
 """Kinds of tables that tools keep their options in."""
-NAMESPACES = (("types", "SimpleNamespace"),)
-
-
-def _dropped(*_: Any) -> None:
-    return None
 
 
 def _table_of(items: Any = None, *_: Any) -> dict[Any, Any]:
@@ -100,46 +94,43 @@ def _table(budget: Budget, load_bytes: Callable[[Any], Any]) -> dict[tuple[str, 
         ("numpy", "ndarray"): None,
         ("numpy", "dtype"): lambda code, *_: _dtype(budget, code),
         ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-        ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+        ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
         ("torch", "Size"): _size,
         ("torch.storage", "_load_from_bytes"): load_bytes,
-        ("dnnlib.util", "EasyDict"): _easy_dict,
-        ("dnnlib", "EasyDict"): _easy_dict,
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): PersistentObject,
         ("dnnlib.tflib.network", "Network"): TfNetwork,
         ("tfutil", "Network"): TfNetwork,
         ("argparse", "Namespace"): Namespace,
+        ("types", "SimpleNamespace"): Namespace,
     }
     for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
         makers[core, "_reconstruct"] = lambda *parts: _reconstruct(budget, *parts)
         makers[core, "scalar"] = lambda *parts: _scalar(budget, *parts)
     for storage in STORAGE_TYPES:
         makers["torch", storage] = None
-    makers |= dict.fromkeys(MENTIONED) | dict.fromkeys(DROPPED, _dropped) | dict.fromkeys(TABLES, _table_of)
-    makers |= dict.fromkeys(NAMESPACES, Namespace)
+    makers |= dict.fromkeys(MENTIONED) | dict.fromkeys(DROPPED, lambda *_: None) | dict.fromkeys(TABLES, _table_of)
     return {key: Allowed(".".join(key), make) for key, make in makers.items()}
 
 
+def _sequence(items: Any, what: str) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(items, (list, tuple)):
+        raise CheckpointError(f"{what} in it is damaged.")
+    return items
+
+
 def _ordered_dict(pairs: Any = ()) -> OrderedDict[Any, Any]:
-    if not isinstance(pairs, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
+    pairs = _sequence(pairs, "an ordered table")
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         raise CheckpointError("an ordered table in it is damaged.")
     return OrderedDict((table_key(key), value) for key, value in pairs)
 
 
 def _set(items: Any = ()) -> set[Any]:
-    if not isinstance(items, (list, tuple)):
-        raise CheckpointError("a set in it is damaged.")
-    return {table_key(item) for item in items}
-
-
-def _easy_dict() -> dict[Any, Any]:
-    return {}
+    return {table_key(item) for item in _sequence(items, "a set")}
 
 
 def _size(items: Any = ()) -> tuple[Any, ...]:
-    if not isinstance(items, (list, tuple)):
-        raise CheckpointError("a torch size in it is damaged.")
-    return tuple(items)
+    return tuple(_sequence(items, "a torch size"))
 
 
 def _encode(text: Any, coding: Any = "latin1") -> bytes:
@@ -171,7 +162,3 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) 
     if isinstance(storage, Refused):
         return storage
     return TensorView(storage if isinstance(storage, Storage) else None, offset, size, stride)
-
-
-def _rebuild_parameter(data: Any, *_: Any) -> Any:
-    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sgkit.unpickle.arrays import STORAGE_TYPES, Storage, as_array
 from sgkit.unpickle.budget import Budget, bad_data
 from sgkit.unpickle.mapped import mapped_file, written_bytes
 from sgkit.unpickle.stand_ins import Allowed, Refused, shown
-from sgkit.unpickle.unpickler import Machine
+from sgkit.unpickle.unpickler import Unpickler
 from sgkit.unpickle.zips import ZIP_START, stored_members
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -78,18 +79,14 @@ def read_pickle(data: memoryview, budget: Budget) -> Any:
     Raises:
         CheckpointError: it is damaged or breaks a limit. Refused globals are left in ``budget.refused``.
     """
-    return Machine(data, find=AllowList(budget, _nested(budget)).find, budget=budget).run()
+    return Unpickler(data, find=AllowList(budget, partial(_nested, budget)).find, budget=budget).run()
 
 
-def _nested(budget: Budget) -> Any:
-    """Reads a torch file in a byte string; inside of it, no further one is allowed."""
-
-    def load_bytes(data: Any = None) -> Any:
-        if not isinstance(data, (bytes, memoryview)):
-            raise CheckpointError("a nested torch stream is no byte string.")
-        return read_legacy(memoryview(data), budget)
-
-    return load_bytes
+def _nested(budget: Budget, data: Any = None) -> Any:
+    """What a torch file in a byte string holds; inside of it, no further one is allowed."""
+    if not isinstance(data, (bytes, memoryview)):
+        raise CheckpointError("a nested torch stream is not a byte string.")
+    return read_legacy(memoryview(data), budget)
 
 
 def _too_deep(*_: Any) -> Any:
@@ -103,25 +100,25 @@ def read_legacy(data: memoryview, budget: Budget) -> Any:
         CheckpointError: it is damaged or breaks a limit.
     """
     storages: dict[str, Storage] = {}
-    machine = Machine(data, find=AllowList(budget, _too_deep).find, budget=budget)
-    if machine.run() != LEGACY_MAGIC:
+    unpickler = Unpickler(data, find=AllowList(budget, _too_deep).find, budget=budget)
+    if unpickler.run() != LEGACY_MAGIC:
         raise CheckpointError("a torch stream in it does not start with torch's magic number.")
-    if machine.run() != LEGACY_PROTOCOL:
+    if unpickler.run() != LEGACY_PROTOCOL:
         raise CheckpointError(f"a torch stream in it is not of the known protocol {LEGACY_PROTOCOL}.")
-    system = machine.run()
+    system = unpickler.run()
     if isinstance(system, dict) and system.get("little_endian") is False:
         raise CheckpointError("it was written on a big-endian machine, which is not supported.")
-    machine.persistent = lambda pid: _storage(pid, storages, budget)
-    loaded = machine.run()
-    machine.persistent = None
-    keys = machine.run()
+    unpickler.persistent = lambda pid: _storage(pid, storages, budget)
+    loaded = unpickler.run()
+    unpickler.persistent = None
+    keys = unpickler.run()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise CheckpointError("a torch stream in it lists other storages than its object uses.")
     for key in keys:
-        count = machine.number(8)
+        count = unpickler.number(8)
         if count != storages[key].count:
             raise CheckpointError(f"a torch storage announces {storages[key].count} elements, its data {count}.")
-        storages[key].fill(machine.take(storages[key].num_bytes))
+        storages[key].fill(unpickler.take(storages[key].num_bytes))
     return loaded
 
 
@@ -143,9 +140,6 @@ def _storage(pid: Any, storages: dict[str, Storage], budget: Budget) -> Storage 
     return known
 
 
-# ---------------------------------------------------------------------------------------------- archives
-
-
 def read_zip(data: memoryview, budget: Budget) -> Any:
     """What a zip torch file holds.
 
@@ -158,13 +152,13 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
     if order is not None and bytes(order[:16]).strip() != b"little":
         raise CheckpointError("it was written on a big-endian machine, which is not supported.")
     storages: dict[str, Storage] = {}
-    machine = Machine(
+    unpickler = Unpickler(
         members[root + "data.pkl"],
         find=AllowList(budget, _too_deep).find,
         budget=budget,
         persistent=lambda pid: _storage(pid, storages, budget),
     )
-    loaded = machine.run()
+    loaded = unpickler.run()
     for key, storage in storages.items():
         member = members.get(f"{root}data/{key}")
         if member is None:
@@ -176,5 +170,5 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
 def _root(members: dict[str, memoryview]) -> str:
     roots = [name[: -len("data.pkl")] for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise CheckpointError(f"the archive is no torch file: {len(roots)} members are named data.pkl, not one.")
+        raise CheckpointError(f"the archive is not a torch file: {len(roots)} members are named data.pkl, not one.")
     return roots[0]

@@ -29,7 +29,7 @@ ENTRY_BYTES = 100
 """An entry of a table, a set or the memo."""
 
 
-class Machine:
+class Unpickler:
     """Runs the opcodes of one stream.
 
     Args:
@@ -55,7 +55,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """The object that the pickle at ``position`` holds; ``position`` then stands behind it.
+        """The object that the pickle at ``position`` holds; ``position`` is after it then.
 
         Raises:
             CheckpointError: the stream is damaged, cut short, too large or uses what no checkpoint needs.
@@ -133,248 +133,186 @@ class Machine:
     def items(self) -> list[Any]:
         """What was pushed since the last mark."""
         if not self.marks:
-            raise CheckpointError(f"the pickle is damaged: no mark is open at byte {self.position}.")
+            raise self.damaged("no mark is open")
         items, self.stack = self.stack, self.marks.pop()
         return items
+
+    def pop(self, count: int) -> list[Any]:
+        """The last ``count`` objects, taken from the stack."""
+        items = self.stack[-count:]
+        if len(items) < count:
+            raise self.damaged("too few items")
+        del self.stack[-count:]
+        return items
+
+    def damaged(self, fault: str) -> CheckpointError:
+        """The error for a stream that does what no pickler writes."""
+        return CheckpointError(f"the pickle is damaged: {fault} at byte {self.position}.")
 
 
 # ------------------------------------------------------------------------------------------- operations
 
-Operation = Callable[[Machine], None]
-OPERATIONS: dict[int, Operation] = {}
-STOP = ord(".")
+
+def _text(m: Unpickler, count: int, coding: str = "utf-8") -> str:
+    taken = m.take(count)
+    m.budget.afford(count)
+    return str(taken, coding, "surrogatepass" if coding == "utf-8" else "strict")
 
 
-def _on(code: bytes) -> Callable[[Operation], Operation]:
-    def register(operation: Operation) -> Operation:
-        OPERATIONS[code[0]] = operation
-        return operation
-
-    return register
-
-
-def _push(code: bytes, make: Callable[[Machine], Any]) -> None:
-    def operation(machine: Machine) -> None:
-        value = make(machine)  # first: it may change which stack is the current one
-        machine.push(value)
-
-    OPERATIONS[code[0]] = operation
-
-
-def _text(machine: Machine, count: int) -> str:
-    taken = machine.take(count)
-    machine.budget.afford(count)
-    return str(taken, "utf-8", "surrogatepass")
-
-
-def _old_text(machine: Machine, count: int) -> str:
-    taken = machine.take(count)
-    machine.budget.afford(count)
-    return str(taken, "latin-1")
-
-
-def _long(machine: Machine, count: int) -> int:
+def _long(m: Unpickler, count: int) -> int:
     if count > MAX_LONG_BYTES:
         raise CheckpointError(f"it holds a whole number of {count} bytes; {MAX_LONG_BYTES} are allowed.")
-    return int.from_bytes(machine.take(count), "little", signed=True)
+    return int.from_bytes(m.take(count), "little", signed=True)
 
 
-_push(b"N", lambda _: None)
-_push(b"\x88", lambda _: True)
-_push(b"\x89", lambda _: False)
-_push(b"J", lambda m: int.from_bytes(m.take(4), "little", signed=True))
-_push(b"K", lambda m: m.number(1))
-_push(b"M", lambda m: m.number(2))
-_push(b"\x8a", lambda m: _long(m, m.number(1)))
-_push(b"\x8b", lambda m: _long(m, m.number(4)))
-_push(b"G", lambda m: struct.unpack(">d", m.take(8))[0])
-_push(b"X", lambda m: _text(m, m.number(4)))
-_push(b"\x8c", lambda m: _text(m, m.number(1)))
-_push(b"\x8d", lambda m: _text(m, m.number(8)))
-_push(b"T", lambda m: _old_text(m, m.number(4)))
-_push(b"U", lambda m: _old_text(m, m.number(1)))
-_push(b"B", lambda m: m.take(m.number(4)))
-_push(b"C", lambda m: m.take(m.number(1)))
-_push(b"\x8e", lambda m: m.take(m.number(8)))
-_push(b"]", lambda _: [])
-_push(b"}", lambda _: {})
-_push(b")", lambda _: ())
-_push(b"\x8f", lambda _: set())
-_push(b"t", lambda m: tuple(m.items()))
-_push(b"\x85", lambda m: (m.stack.pop(),))
-_push(b"\x86", lambda m: tuple(_pop(m, 2)))
-_push(b"\x87", lambda m: tuple(_pop(m, 3)))
-
-
-def _pop(machine: Machine, count: int) -> list[Any]:
-    items = machine.stack[-count:]
-    if len(items) < count:
-        raise CheckpointError(f"the pickle is damaged: too few items at byte {machine.position}.")
-    del machine.stack[-count:]
-    return items
-
-
-@_on(b"\x80")
-def _proto(machine: Machine) -> None:
-    version = machine.number(1)
+def _proto(m: Unpickler) -> None:
+    version = m.number(1)
     if not 1 <= version <= 5:
         raise CheckpointError(f"it claims pickle protocol {version}; 1 to 5 exist.")
 
 
-@_on(b"\x95")
-def _frame(machine: Machine) -> None:
-    if machine.number(8) > machine.size - machine.position:
-        raise CheckpointError(f"it is cut short: the frame at byte {machine.position - 9} reaches past the end.")
+def _frame(m: Unpickler) -> None:
+    if m.number(8) > m.size - m.position:
+        raise CheckpointError(f"it is cut short: the frame at byte {m.position - 9} reaches past the end.")
 
 
-@_on(b"(")
-def _mark(machine: Machine) -> None:
-    if len(machine.marks) >= MAX_MARKS:
+def _mark(m: Unpickler) -> None:
+    if len(m.marks) >= MAX_MARKS:
         raise CheckpointError(f"it is nested deeper than {MAX_MARKS} levels; no checkpoint needs that.")
-    machine.marks.append(machine.stack)
-    machine.stack = []
+    m.marks.append(m.stack)
+    m.stack = []
 
 
-@_on(b"0")
-def _pop_one(machine: Machine) -> None:
-    machine.stack.pop()
-
-
-@_on(b"1")
-def _pop_mark(machine: Machine) -> None:
-    machine.items()
-
-
-@_on(b"q")
-def _binput(machine: Machine) -> None:
-    machine.remember(machine.number(1))
-
-
-@_on(b"r")
-def _long_binput(machine: Machine) -> None:
-    machine.remember(machine.number(4))
-
-
-@_on(b"\x94")
-def _memoize(machine: Machine) -> None:
-    machine.remember(len(machine.memo))
-
-
-@_on(b"h")
-def _binget(machine: Machine) -> None:
-    machine.recall(machine.number(1))
-
-
-@_on(b"j")
-def _long_binget(machine: Machine) -> None:
-    machine.recall(machine.number(4))
-
-
-@_on(b"a")
-def _append(machine: Machine) -> None:
-    _extend(machine, [machine.stack.pop()])
-
-
-@_on(b"e")
-def _appends(machine: Machine) -> None:
-    _extend(machine, machine.items())
-
-
-def _extend(machine: Machine, items: list[Any]) -> None:
-    target = machine.stack[-1]
+def _append(m: Unpickler, items: list[Any]) -> None:
+    target = m.stack[-1]
     if isinstance(target, list):
-        machine.budget.make(SLOT_BYTES * len(items))
+        m.budget.make(SLOT_BYTES * len(items))
         target.extend(items)
     elif not isinstance(target, Refused):
-        raise CheckpointError(f"the pickle is damaged: items are appended to no list at byte {machine.position}.")
+        raise m.damaged("items are appended to no list")
 
 
-@_on(b"s")
-def _setitem(machine: Machine) -> None:
-    _set_items(machine, _pop(machine, 2))
-
-
-@_on(b"u")
-def _setitems(machine: Machine) -> None:
-    _set_items(machine, machine.items())
-
-
-def _set_items(machine: Machine, items: list[Any]) -> None:
-    target = machine.stack[-1]
+def _set_items(m: Unpickler, items: list[Any]) -> None:
+    target = m.stack[-1]
     if isinstance(target, Refused):
         return
     if not isinstance(target, dict) or len(items) % 2:
-        raise CheckpointError(f"the pickle is damaged: entries are set in no table at byte {machine.position}.")
-    machine.budget.make(ENTRY_BYTES * len(items) // 2)
+        raise m.damaged("entries are set in no table")
+    m.budget.make(ENTRY_BYTES * len(items) // 2)
     for key, value in zip(items[::2], items[1::2], strict=True):
         target[table_key(key)] = value
 
 
-@_on(b"\x90")
-def _additems(machine: Machine) -> None:
-    items, target = machine.items(), machine.stack[-1]
+def _add_items(m: Unpickler, items: list[Any]) -> None:
+    target = m.stack[-1]
     if not isinstance(target, set):
-        raise CheckpointError(f"the pickle is damaged: items are added to no set at byte {machine.position}.")
-    machine.budget.make(ENTRY_BYTES * len(items))
+        raise m.damaged("items are added to no set")
+    m.budget.make(ENTRY_BYTES * len(items))
     target.update(table_key(item) for item in items)
 
 
-@_on(b"c")
-def _global(machine: Machine) -> None:
-    module, name = machine.line(), machine.line()
-    machine.push(machine.find(module, name))
-
-
-@_on(b"\x93")
-def _stack_global(machine: Machine) -> None:
-    module, name = _pop(machine, 2)
+def _global(m: Unpickler, module: Any, name: Any) -> None:
     if not isinstance(module, str) or not isinstance(name, str):
-        raise CheckpointError(f"the pickle is damaged: a global's name is no text at byte {machine.position}.")
-    machine.push(machine.find(module, name))
+        raise m.damaged("a global's name is no text")
+    m.push(m.find(module, name))
 
 
-@_on(b"i")
-def _inst(machine: Machine) -> None:
-    machine.find(machine.line(), machine.line())
-    machine.items()
-    machine.push(machine.budget.refuse("a class through the pickle opcode INST"))
+def _instance(m: Unpickler) -> None:
+    m.find(m.line(), m.line())
+    m.items()
+    m.push(m.budget.refuse("a class through the pickle opcode INST"))
 
 
-@_on(b"R")
-def _reduce(machine: Machine) -> None:
-    called, arguments = _pop(machine, 2)
-    machine.push(_make(machine, called, arguments), made_by_call=True)
-
-
-@_on(b"\x81")
-def _newobj(machine: Machine) -> None:
-    called, arguments = _pop(machine, 2)
-    machine.push(_make(machine, called, arguments), made_by_call=True)
-
-
-def _make(machine: Machine, called: Any, arguments: Any) -> Any:
+def _call(m: Unpickler, called: Any, arguments: Any) -> None:
     if isinstance(called, Refused):
-        return called
+        m.push(called, made_by_call=True)
+        return
     if not isinstance(called, Allowed) or not isinstance(arguments, tuple):
-        raise CheckpointError(f"the pickle is damaged: a plain value is called at byte {machine.position}.")
+        raise m.damaged("a plain value is called")
     if called.make is None:
-        return machine.budget.refuse(f"{called.name}, called as a function")
-    machine.budget.step(sum(len(argument) for argument in arguments if isinstance(argument, CONTAINERS)))
-    return called.make(*arguments)
+        m.push(m.budget.refuse(f"{called.name}, called as a function"), made_by_call=True)
+        return
+    m.budget.step(sum(len(argument) for argument in arguments if isinstance(argument, CONTAINERS)))
+    m.push(called.make(*arguments), made_by_call=True)
 
 
-@_on(b"b")
-def _build(machine: Machine) -> None:
-    state, target = machine.stack.pop(), machine.stack[-1]
+def _build(m: Unpickler) -> None:
+    state, target = m.stack.pop(), m.stack[-1]
     if isinstance(target, Buildable):
         target.build(state)
     elif not isinstance(target, (Refused, dict)):
-        raise CheckpointError(f"the pickle is damaged: a state is given to a plain value at byte {machine.position}.")
+        raise m.damaged("a state is given to a plain value")
 
 
-@_on(b"Q")
-def _binpersid(machine: Machine) -> None:
-    pid = machine.stack.pop()
-    if machine.persistent is None:
+def _persistent(m: Unpickler) -> None:
+    pid = m.stack.pop()
+    if m.persistent is None:
         raise CheckpointError("it refers to data outside itself (a persistent id), which only torch files may.")
-    machine.push(machine.persistent(pid), made_by_call=True)
+    m.push(m.persistent(pid), made_by_call=True)
+
+
+VALUES: dict[bytes, Callable[[Unpickler], Any]] = {
+    b"N": lambda _: None,
+    b"\x88": lambda _: True,
+    b"\x89": lambda _: False,
+    b"J": lambda m: int.from_bytes(m.take(4), "little", signed=True),
+    b"K": lambda m: m.number(1),
+    b"M": lambda m: m.number(2),
+    b"\x8a": lambda m: _long(m, m.number(1)),
+    b"\x8b": lambda m: _long(m, m.number(4)),
+    b"G": lambda m: struct.unpack(">d", m.take(8))[0],
+    b"X": lambda m: _text(m, m.number(4)),
+    b"\x8c": lambda m: _text(m, m.number(1)),
+    b"\x8d": lambda m: _text(m, m.number(8)),
+    b"T": lambda m: _text(m, m.number(4), "latin-1"),
+    b"U": lambda m: _text(m, m.number(1), "latin-1"),
+    b"B": lambda m: m.take(m.number(4)),
+    b"C": lambda m: m.take(m.number(1)),
+    b"\x8e": lambda m: m.take(m.number(8)),
+    b"]": lambda _: [],
+    b"}": lambda _: {},
+    b")": lambda _: (),
+    b"\x8f": lambda _: set(),
+    b"t": lambda m: tuple(m.items()),
+    b"\x85": lambda m: tuple(m.pop(1)),
+    b"\x86": lambda m: tuple(m.pop(2)),
+    b"\x87": lambda m: tuple(m.pop(3)),
+}
+"""Opcodes that put a new value on the stack."""
+ACTIONS: dict[bytes, Callable[[Unpickler], Any]] = {
+    b"\x80": _proto,
+    b"\x95": _frame,
+    b"(": _mark,
+    b"0": lambda m: m.stack.pop(),
+    b"1": lambda m: m.items(),
+    b"q": lambda m: m.remember(m.number(1)),
+    b"r": lambda m: m.remember(m.number(4)),
+    b"\x94": lambda m: m.remember(len(m.memo)),
+    b"h": lambda m: m.recall(m.number(1)),
+    b"j": lambda m: m.recall(m.number(4)),
+    b"a": lambda m: _append(m, m.pop(1)),
+    b"e": lambda m: _append(m, m.items()),
+    b"s": lambda m: _set_items(m, m.pop(2)),
+    b"u": lambda m: _set_items(m, m.items()),
+    b"\x90": lambda m: _add_items(m, m.items()),
+    b"c": lambda m: _global(m, m.line(), m.line()),
+    b"\x93": lambda m: _global(m, *m.pop(2)),
+    b"i": _instance,
+    b"R": lambda m: _call(m, *m.pop(2)),
+    b"\x81": lambda m: _call(m, *m.pop(2)),
+    b"b": _build,
+    b"Q": _persistent,
+}
+"""All other opcodes that checkpoints use."""
+
+
+def _pushing(make: Callable[[Unpickler], Any]) -> Callable[[Unpickler], Any]:
+    def operation(m: Unpickler) -> None:
+        value = make(m)  # first: it may change which stack is the current one
+        m.push(value)
+
+    return operation
+
+
+OPERATIONS = {code[0]: _pushing(make) for code, make in VALUES.items()} | {code[0]: a for code, a in ACTIONS.items()}
+STOP = ord(".")

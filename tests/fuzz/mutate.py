@@ -79,7 +79,7 @@ def opcode_places(data: bytes, open_file: Callable[[], object]) -> tuple[int, ..
     starts: dict[int, bytes] = {}
 
     def recorded(operation: unpickler.Operation) -> unpickler.Operation:
-        def run(machine: unpickler.Machine) -> None:
+        def run(machine: unpickler.Unpickler) -> None:
             address = int(np.frombuffer(machine.data, np.uint8).__array_interface__["data"][0])
             starts[address] = bytes(machine.data[:64])
             places.append(address + machine.position - 1)

@@ -15,7 +15,7 @@ from sgkit.checkpoint.source_text import reached_by
 from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle.budget import Budget
 from sgkit.unpickle.torch_files import read_pickle
-from sgkit.unpickle.unpickler import Machine
+from sgkit.unpickle.unpickler import Unpickler
 from tests.unpickle import pickles as p
 
 HERE = Path(__file__).resolve().parent
@@ -355,7 +355,7 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
 
 def test_reading_copies_no_tensor_data() -> None:
     data = memoryview(p.pickled(p.raw(b"x" * 1000)))
-    taken = Machine(data, find=lambda module, name: None, budget=Budget()).run()
+    taken = Unpickler(data, find=lambda module, name: None, budget=Budget()).run()
     assert isinstance(taken, memoryview)
     assert taken.obj is data.obj
 
