@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-import sgkit
 from sgkit.errors import InputError
 from sgkit.store.header import Header, LabelSchema, PartInfo, SourceInfo, size_text
-from sgkit.store.preparing.plan import add_up, read_parts
-from sgkit.store.records import PartWriter, Record, StoreReader, label_bytes
+from sgkit.store.records import PartWriter, Record, StoreReader, add_up, label_bytes, read_parts
 
 BATCH = 256
 ClassMap = Mapping[int, int] | None
@@ -62,7 +60,7 @@ def copy_records(
             num_bytes += sum(record.num_bytes for record in records)
             writer.commit(images, records, {"num_images": images + len(records), "num_bytes": num_bytes})
             images += len(records)
-            yield len(records)
+            yield images
 
 
 def _record(reader: StoreReader, index: int, source: int, schema: LabelSchema, classes: ClassMap) -> Record:
@@ -76,12 +74,13 @@ def _record(reader: StoreReader, index: int, source: int, schema: LabelSchema, c
 def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: Path) -> Header:
     """The header of the merged store: each store is one of its sources."""
     headers = [reader.header for reader in readers]
+    num_images = sum(header.num_images for header in headers)
     part = PartInfo(
         file="part-00000.mdb",
-        num_images=sum(map(len, readers)),
-        num_items=sum(map(len, readers)),
+        num_images=num_images,
+        num_items=num_images,
         num_bytes=sum(part.num_bytes for header in headers for part in header.parts),
-        per_source=tuple((len(reader), 0) for reader in readers),
+        per_source=tuple((header.num_images, 0) for header in headers),
     )
     sources = [
         SourceInfo(
@@ -93,24 +92,17 @@ def merged_header(readers: Sequence[StoreReader], schema: LabelSchema, folder: P
         )
         for reader in readers
     ]
-    contents = read_parts(folder, [part], schema)
     return Header(
-        num_images=part.num_images,
         image_size=headers[0].image_size,
         image_channels=headers[0].image_channels,
         encoding=headers[0].encoding,
         filter=_common([header.filter for header in headers]),
         crop=_common([header.crop for header in headers]),
-        content_hash=contents.digest,
         pyramid=headers[0].pyramid,
-        labels=schema,
         sources=tuple(sources),
-        parts=(part,),
         changed=add_up([header.changed for header in headers]),
-        repeated=contents.repeated,
-        label_counts=contents.label_counts,
         settings={"merged": [header.settings for header in headers]},
-        sgkit=sgkit.__version__,
+        **read_parts(folder, [part], schema),
     )
 
 

@@ -8,6 +8,7 @@ pool of used pages cannot leak into the slack of new ones), and the size of the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from bisect import bisect_right
@@ -20,9 +21,10 @@ from typing import Any
 import lmdb
 import numpy as np
 
+import sgkit
 from sgkit.errors import StoreError
 from sgkit.runtime.files import fault_of_writing
-from sgkit.store.header import Header, LabelSchema, read_header, size_text
+from sgkit.store.header import Header, LabelSchema, PartInfo, read_header, size_text
 from sgkit.store.images.encoding import decode
 from sgkit.store.lmdb_file import LmdbFile
 
@@ -50,7 +52,7 @@ class Record:
 
 
 class PartWriter:
-    """Appends records to one LMDB file, together with the state that lets the work go on after a crash."""
+    """Appends records to one LMDB file, together with the state that lets the work continue after a crash."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,23 +63,24 @@ class PartWriter:
         Raises:
             StoreError: the file is damaged anywhere in its structure, so that LMDB must not write to it.
         """
-        if not self.path.exists() or self.path.stat().st_size == 0:
+        if self._is_new():
             return None
         file = LmdbFile(self.path, whole=True)
         file.check()
         data = file.get(STATE_KEY)
-        if data is None:
-            return None
-        return _json_object(data, f"The state in {self.path}")
+        return None if data is None else _json_object(data, f"The state in {self.path}")
 
     def read_metas(self) -> Iterator[tuple[dict[str, Any], bytes]]:
         """(meta, stored label) of every record so far, in order."""
-        if not self.path.exists() or self.path.stat().st_size == 0:
+        if self._is_new():
             return
         file, index = LmdbFile(self.path), 0
         while (meta := file.get(_key(index, "meta"))) is not None:
             yield _meta_values(meta, f"Image {index} of {self.path}"), file.get(_key(index, "label")) or b""
             index += 1
+
+    def _is_new(self) -> bool:
+        return not self.path.exists() or self.path.stat().st_size == 0
 
     def commit(self, first: int, records: Sequence[Record], state: Mapping[str, Any]) -> None:
         """Write records ``first``, ``first + 1`` ... and the state: all of it, or, when this raises, nothing.
@@ -88,7 +91,10 @@ class PartWriter:
         room = int(state["num_bytes"]) * 2 + sum(r.num_bytes for r in records) + int(state["num_images"]) * 4 * PAGE
         while True:
             try:
-                with self._open_to_write(_round_up(room)) as environment, environment.begin(write=True) as transaction:
+                with (
+                    self._open_to_write((room // MAP_STEP + 1) * MAP_STEP) as environment,
+                    environment.begin(write=True) as transaction,
+                ):
                     _put_all(transaction, first, records)
                     transaction.put(STATE_KEY, json.dumps(state, sort_keys=True).encode())
                 return
@@ -102,10 +108,6 @@ class PartWriter:
         return lmdb.open(
             os.fsencode(self.path), map_size=map_size, subdir=False, lock=False, readahead=False, metasync=True
         )
-
-
-def _round_up(size: int) -> int:
-    return (size // MAP_STEP + 1) * MAP_STEP
 
 
 def _put_all(transaction: lmdb.Transaction, first: int, records: Sequence[Record]) -> None:
@@ -174,6 +176,38 @@ def _json_object(data: bytes, what: str) -> dict[str, Any]:
     return values
 
 
+def read_parts(folder: Path, parts: Sequence[PartInfo], schema: LabelSchema) -> dict[str, Any]:
+    """The fields of a header that follow from the records in ``parts``, by one pass over them."""
+    digest = hashlib.sha256()
+    counted = schema.kind in ("class", "multi")
+    counts: np.ndarray = np.zeros(schema.dim if counted else 0, np.int64)
+    seen: set[bytes] = set()
+    for part in parts:
+        for meta, label in PartWriter(folder / part.file).read_metas():
+            digest.update(meta["pixels"].encode() + label)
+            seen.add(bytes.fromhex(meta["pixels"]))
+            if schema.kind == "class":
+                counts[int(np.frombuffer(label, "<i4")[0])] += 1
+            elif counted:
+                counts += np.frombuffer(label, "<f4") > 0
+    num_images = sum(part.num_images for part in parts)
+    return {
+        "num_images": num_images,
+        "content_hash": digest.hexdigest(),
+        "labels": schema,
+        "label_counts": tuple(counts.tolist()),
+        "repeated": num_images - len(seen),
+        "parts": tuple(parts),
+        "sgkit": sgkit.__version__,
+    }
+
+
+def add_up(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Name -> sum over all ``counts``."""
+    names = sorted({name for count in counts for name in count})
+    return {name: sum(count.get(name, 0) for count in counts) for name in names}
+
+
 class StoreReader:
     """Random access to the records of a finished store. Picklable; may be shared by threads and forked processes.
 
@@ -224,12 +258,8 @@ class StoreReader:
         """The image, uint8 [C, H, W]; read-only for ``raw``."""
         size = size or self.header.image_size
         try:
-            return decode(
-                self._get(index, size_text(size)),
-                self.header.encoding,
-                channels=self.header.image_channels,
-                size=size,
-            )
+            record, channels = self._get(index, size_text(size)), self.header.image_channels
+            return decode(record, self.header.encoding, channels=channels, size=size)
         except StoreError as error:
             raise self._damaged(index, error) from error
 

@@ -242,9 +242,7 @@ def merge(
     readers = [StoreReader(store) for store in stores]
     schema, maps = combine_labels(readers)
     with atomic_directory(out, overwrite=overwrite, own=STORE_FILES) as aside:
-        done = 0
-        for count in copy_records(readers, schema, maps, aside / "part-00000.mdb"):
-            done += count
+        for done in copy_records(readers, schema, maps, aside / "part-00000.mdb"):
             on_progress(Progress(done=done, total=sum(map(len, readers))))
         (aside / REPORT_NAME).touch()
         header = merged_header(readers, schema, aside)

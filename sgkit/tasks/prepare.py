@@ -13,8 +13,7 @@ from typing import Literal
 from sgkit.errors import ConfigError, StoreError, UsageError
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.header import Header, PartInfo
-from sgkit.store.preparing.build import BuildState, PartJob, build_part
-from sgkit.store.preparing.lock import exclusive
+from sgkit.store.preparing.build import BuildState, PartBuilder
 from sgkit.store.preparing.parts import StoreFiles, parse_part
 from sgkit.store.preparing.plan import PrepareOptions, make_plan
 from sgkit.store.preparing.selection import parse_split, share
@@ -86,7 +85,7 @@ def prepare(
     files.refuse_occupied()
     plan = make_plan([str(s) for s in ([sources] if isinstance(sources, (str, Path)) else sources)], options)
     files.start_or_continue(plan.describe(files.folder, num_parts))
-    job = PartJob(
+    builder = PartBuilder(
         plan=plan,
         candidates=share(plan.candidates, number, num_parts),
         file=files.database(number),
@@ -96,9 +95,24 @@ def prepare(
         stop_on_error=on_error == "stop",
         max_bad=max_bad,
     )
-    reporter = _Reporter(on_progress, len(job.candidates))
-    with exclusive(files.lock(number)):
-        info = _build(job, reporter)
+    next_report = 0.0
+
+    def tell(state: BuildState) -> None:
+        nonlocal next_report
+        if time.monotonic() >= next_report or state.num_items == len(builder.candidates):
+            next_report = time.monotonic() + PROGRESS_SECONDS
+            num_skipped = sum(state.skipped.values())
+            fields = {"left out": str(num_skipped)} if num_skipped else {}
+            on_progress(Progress(done=state.num_items, total=len(builder.candidates), unit="files", fields=fields))
+
+    with files.locked(number):
+        try:
+            info = builder.build(tell)
+        except KeyboardInterrupt:
+            raise PrepareInterruptedError(
+                f"Stopped. Everything but the last few hundred files is safe in {files.folder}; run the same command "
+                "again to continue."
+            ) from None
         files.finish_part(number, info)
     header, is_last = files.join(plan)
     return PrepareResult(
@@ -108,7 +122,7 @@ def prepare(
         missing_parts=() if header else tuple(files.missing_parts()),
         part=info,
         seconds=time.monotonic() - started,
-        resumed_at=reporter.first or 0,
+        resumed_at=builder.resumed_at,
     )
 
 
@@ -190,32 +204,3 @@ def _check_how(
         )
     if options.split and not options.subset:
         raise UsageError("A split makes several stores: call prepare_split.")
-
-
-class _Reporter:
-    """Turns states into progress, a few times a second."""
-
-    def __init__(self, on_progress: OnProgress, total: int) -> None:
-        self.first: int | None = None
-        self._on_progress = on_progress
-        self._total = total
-        self._next = 0.0
-
-    def __call__(self, state: BuildState) -> None:
-        if self.first is None:
-            self.first = state.num_items - 1
-        now = time.monotonic()
-        if now >= self._next or state.num_items == self._total:
-            self._next = now + PROGRESS_SECONDS
-            fields = {"left out": str(state.num_skipped)} if state.num_skipped else {}
-            self._on_progress(Progress(done=state.num_items, total=self._total, unit="files", fields=fields))
-
-
-def _build(job: PartJob, reporter: _Reporter) -> PartInfo:
-    try:
-        return build_part(job, reporter)
-    except KeyboardInterrupt:
-        raise PrepareInterruptedError(
-            f"Stopped. Everything but the last few hundred files is safe in {job.file.parent}; run the same command "
-            "again to continue."
-        ) from None

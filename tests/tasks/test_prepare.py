@@ -188,7 +188,7 @@ KILL_POINTS = [
     (StoreFiles, "finish_part", 1, True),
     (StoreFiles, "_write_header", 1, False),
     (StoreFiles, "_write_header", 1, True),  # the header, and what the making needs
-    (build, "_admit", 13, False),
+    (build.PartBuilder, "_admit", 13, False),
     (Path, "unlink", 2, True),  # in the midst of cleaning up
 ]
 

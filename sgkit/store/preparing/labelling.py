@@ -21,15 +21,10 @@ MOST_NOTED = 3
 
 
 class Labeller:
-    """Says the label of an item of a source, given by number."""
+    """Gives the label of an item of a source, by the source's number."""
 
     def __init__(
-        self,
-        schema: LabelSchema,
-        find: Callable[[int, Item], Label],
-        *,
-        digest: str = "",
-        notes: Sequence[str] = (),
+        self, schema: LabelSchema, find: Callable[[int, Item], Label], *, digest: str = "", notes: Sequence[str] = ()
     ) -> None:
         self.schema = schema
         self.digest = digest
@@ -68,23 +63,25 @@ def make_labeller(
     """
     if kind not in KINDS:
         raise ConfigError(f"label_kind is {kind!r}. {did_you_mean(kind, KINDS)}")
-    if columns and choice in ("none", "folders"):
-        raise UsageError(f"--label-columns has no effect with --labels {choice}. Give a table: --labels FILE.")
-    if kind != "auto" and choice in ("none", "folders"):
-        raise UsageError(
-            f"--label-kind has no effect with --labels {choice}. Remove it, or give a table: --labels FILE."
-        )
-    if choice == "none":
-        return Labeller(LabelSchema(), lambda _source, _item: None)
+    if choice in ("none", "folders"):
+        if columns:
+            raise UsageError(f"--label-columns has no effect with --labels {choice}. Give a table: --labels FILE.")
+        if kind != "auto":
+            raise UsageError(
+                f"--label-kind has no effect with --labels {choice}. Remove it, or give a table: --labels FILE."
+            )
+        return _folder_labels(sources) if choice == "folders" else Labeller(LabelSchema(), _no_label)
     if choice == "auto":
         return _own_labels(sources, columns, kind)
-    if choice == "folders":
-        return _folder_labels(sources)
     if not Path(choice).is_file():
         raise ConfigError(
             f"labels is {choice!r}; it must be auto, none, folders, or a CSV, TSV, JSON or JSON lines file that exists."
         )
     return _table_labels(Path(choice), sources, columns, kind)
+
+
+def _no_label(_source: int, _item: Item) -> Label:
+    return None
 
 
 def read_label_table(
@@ -97,8 +94,7 @@ def read_label_table(
         ConfigError: a column does not exist, or its values are not of the ``kind`` asked for.
     """
     data = read_file(path, kind="table")
-    file = parse_label_file(data, where=str(path), is_image=is_image)
-    table = read_values(file, columns=columns, kind=kind)
+    table = read_values(parse_label_file(data, where=str(path), is_image=is_image), columns=columns, kind=kind)
     return LabelTable(table.schema, table.labels, table.notes, hashlib.sha256(data).hexdigest())
 
 
@@ -137,9 +133,8 @@ def _match(table: LabelTable, names: Sequence[str], where: str) -> tuple[dict[in
     notes: list[str] = []
     if matches.ambiguous:
         entry, files = matches.ambiguous[0]
-        meant = ", ".join(repr(names[file]) for file in files[:MOST_NOTED]) + (
-            ", ..." if len(files) > MOST_NOTED else ""
-        )
+        shown = [*(repr(names[file]) for file in files[:MOST_NOTED]), "..."]
+        meant = ", ".join(shown if len(files) > MOST_NOTED else shown[:-1])
         notes.append(
             f"{len(matches.ambiguous):,} names in {where} are ambiguous and were not used: {entries[entry]!r} could be "
             f"{meant}, or another row names the same image. Write paths that tell them apart."
@@ -160,13 +155,11 @@ def _match(table: LabelTable, names: Sequence[str], where: str) -> tuple[dict[in
 
 def _own_labels(sources: Sequence[Source], columns: Sequence[str], kind: str) -> Labeller:
     own = [_own(source, columns, kind) for source in sources]
-    schema = _common_schema([labeller.schema for labeller in own], sources)
+    digests = "".join(labeller.digest for labeller in own)
     return Labeller(
-        schema,
+        _common_schema([labeller.schema for labeller in own], sources),
         lambda source, item: own[source].label(source, item),
-        digest=hashlib.sha256("".join(labeller.digest for labeller in own).encode()).hexdigest()
-        if any(labeller.digest for labeller in own)
-        else "",
+        digest=hashlib.sha256(digests.encode()).hexdigest() if digests else "",
         notes=[note for labeller in own for note in labeller.notes],
     )
 
@@ -178,14 +171,15 @@ def _own(source: Source, columns: Sequence[str], kind: str) -> Labeller:
             raise UsageError(
                 f"--label-columns has no effect: {source.given} has no columns. Give a table: --labels FILE."
             )
-        if kind not in ("auto", source.labels.kind) or (kind != "auto" and source.labels.kind == "none"):
-            carried = "no labels" if source.labels.kind == "none" else f"labels of kind {source.labels.kind}"
+        own = source.labels.kind
+        if kind != "auto" and (kind != own or own == "none"):
+            carried = "no labels" if own == "none" else f"labels of kind {own}"
             raise UsageError(f"--label-kind {kind} does not fit {source.given}, which has {carried}. Remove it.")
         return Labeller(source.labels, lambda _source, item: item.label)
     table = read_values(file, columns=columns, kind=kind, names=source.class_names)
     digest = hashlib.sha256(repr(file.rows).encode("utf-8", "surrogatepass")).hexdigest()
     if table.schema.kind == "none":
-        return Labeller(table.schema, lambda _source, _item: None, digest=digest, notes=table.notes)
+        return Labeller(table.schema, _no_label, digest=digest, notes=table.notes)
     names = [source[index].name for index in range(len(source))]
     found, notes = _match(table, names, file.where)
     labels = {names[index]: label for index, label in found.items()}
@@ -206,15 +200,12 @@ def _common_schema(schemas: list[LabelSchema], sources: Sequence[Source]) -> Lab
             schema.kind == longest.kind == "class" and schema.names == numbered[: schema.dim]
         ):
             other = sources[schemas.index(longest)]
+            held, own = (f"{s.kind} labels ({s.dim})" if s.dim else "none" for s in (longest, schema))
             raise InputError(
-                f"The sources carry different labels: {other.given} has {_described(longest)}, {source.given} has "
-                f"{_described(schema)}. Use --labels none or folders, or a table for all of them: --labels FILE."
+                f"The sources have different labels: {other.given} has {held}, {source.given} has {own}. Use --labels "
+                "none or folders, or a table for all of them: --labels FILE."
             )
     return longest
-
-
-def _described(schema: LabelSchema) -> str:
-    return f"{schema.kind} labels ({schema.dim})" if schema.dim else "none"
 
 
 # --------------------------------------------------------------------------------------------- folders

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sgkit.errors import ConfigError, InputError, StoreError, UsageError
+from sgkit.runtime import locks
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.limits import parse_json, read_file
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, REPORT_NAME, Header, PartInfo, read_header
-from sgkit.store.preparing.plan import PreparePlan, check_same
+from sgkit.store.preparing.plan import PreparePlan
 
 
 def parse_part(text: str) -> tuple[int, int]:
@@ -29,7 +30,7 @@ def parse_part(text: str) -> tuple[int, int]:
 
 
 class StoreFiles:
-    """The files of a store in the making, and the order in which they come and go.
+    """The files of an unfinished store, and the order in which they come and go.
 
     ``plan.json`` comes first. Each part has a database, a report, and, once it is done, a ``part-00000.json``. When all
     are done, the reports are joined, then the header is written, then everything else is removed.
@@ -51,12 +52,24 @@ class StoreFiles:
         """What says that a part is done."""
         return self.folder / f"part-{part:05d}.json"
 
-    def lock(self, part: int) -> Path:
-        """The file that the process at work on a part holds."""
-        return self.folder / f"part-{part:05d}.mdb.lock"
+    @contextlib.contextmanager
+    def locked(self, part: int) -> Iterator[None]:
+        """Keep other processes from writing a part.
+
+        Raises:
+            StoreError: another one is writing it.
+        """
+        database = self.database(part)
+        try:
+            with locks.exclusive(database.with_name(f"{database.name}.lock")):
+                yield
+        except locks.LockedError as error:
+            raise StoreError(
+                f"Another process is writing {database} ({error.holder}). Wait for it, or stop it and run this again."
+            ) from None
 
     def refuse_occupied(self) -> None:
-        """Touch nothing that is not an unfinished store of ours.
+        """Check that the folder is new, empty, or an unfinished store.
 
         Raises:
             InputError: the folder holds something else.
@@ -93,7 +106,13 @@ class StoreFiles:
             found = _read_object(file)
         except InputError as error:
             raise StoreError(f"{error} Remove {self.folder} and start again.") from error
-        check_same(planned, found, self.folder)
+        for key in ("options", "sources", "labels", "label_table", "num_candidates", "num_parts", "sgkit"):
+            if planned[key] != found.get(key):
+                raise StoreError(
+                    f"{self.folder} holds an unfinished store made differently: "
+                    f"{_difference(key, planned[key], found.get(key))}. Remove the folder to start again, or repeat "
+                    f"the command that started it: {found.get('command', '?')}"
+                )
 
     def finish_part(self, part: int, info: PartInfo) -> None:
         """Say that a part is done."""
@@ -125,8 +144,11 @@ class StoreFiles:
                 f"A part of {self.folder} is damaged: {error}. Remove the folder and start again."
             ) from error
         header = plan.join(self.folder, infos)
-        reports = [self.report(part) for part in range(self.num_parts)]
-        _concatenate(plan.report_unused(), reports, self.folder / REPORT_NAME)
+        with atomic_path(self.folder / REPORT_NAME) as aside, aside.open("wb") as joined:
+            joined.write(plan.report_unused().encode("utf-8", "surrogateescape"))
+            for part in range(self.num_parts):
+                with self.report(part).open("rb") as file:
+                    shutil.copyfileobj(file, joined)
         with atomic_path(self.folder / HEADER_NAME) as aside:
             aside.write_text(header.to_json(), encoding="utf-8")
 
@@ -145,6 +167,16 @@ class StoreFiles:
         return True
 
 
+def _difference(key: str, planned: Any, found: Any) -> str:
+    if key == "options" and isinstance(found, Mapping):
+        names = [name for name in planned if planned[name] != found.get(name)]
+        return "; ".join(f"{name} was {found.get(name)!r} and is now {planned[name]!r}" for name in names)
+    if key == "sources" and isinstance(found, list):
+        old, new = [s["given"] for s in found], [s["given"] for s in planned]
+        return f"sources were {old} and are now {new}" if old != new else "files of a source have changed since"
+    return f"{key} was {found!r} and is now {planned!r}"
+
+
 def _read_object(file: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
@@ -155,11 +187,3 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{file} is not a JSON object.")
     return values
-
-
-def _concatenate(start: str, files: Sequence[Path], target: Path) -> None:
-    with atomic_path(target) as aside, aside.open("wb") as joined:
-        joined.write(start.encode("utf-8", "surrogateescape"))
-        for file in files:
-            with file.open("rb") as part:
-                shutil.copyfileobj(part, joined)

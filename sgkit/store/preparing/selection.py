@@ -55,7 +55,11 @@ def choose(
     lengths = [len(source) for source in sources]
     numbers: range | np.ndarray = range(sum(lengths))
     if shuffle_seed is not None:
-        _refuse_streams(sources)
+        if streamed := next((source for source in sources if source.streamed), None):
+            raise UsageError(
+                f"{streamed.given} is compressed and can be read in its order only, not shuffled. Unpack it to a plain "
+                ".tar first, or remove --shuffle-seed."
+            )
         numbers = np.random.RandomState(shuffle_seed).permutation(len(numbers))
     candidates = Candidates(lengths, numbers if limit is None else numbers[:limit])
     return _subset(sources, candidates, parse_split(split), subset, seed) if split else candidates
@@ -102,12 +106,3 @@ def _subset(
 def _place(name: str, seed: int) -> float:
     digest = hashlib.blake2b(f"{seed}\n{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-def _refuse_streams(sources: Sequence[Source]) -> None:
-    for source in sources:
-        if source.streamed:
-            raise UsageError(
-                f"{source.given} is compressed and can be read in its order only, not shuffled. "
-                "Unpack it to a plain .tar first, or leave --shuffle-seed out."
-            )
