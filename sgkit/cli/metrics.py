@@ -10,7 +10,7 @@ from sgkit.cli import report
 from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image
 
 if TYPE_CHECKING:
-    from sgkit.measure.inputs import PileInfo
+    from sgkit.measure.inputs import ImageSetInfo
     from sgkit.measure.task import MeasureResult
 
 
@@ -99,7 +99,7 @@ def _show(result: MeasureResult) -> None:
     report.facts({"images": _describe(result.images), "data": _describe(result.data)})
 
 
-def _describe(info: PileInfo) -> str:
+def _describe(info: ImageSetInfo) -> str:
     words = [f"{info.path} ({info.kind}), {info.size_text}"]
     if info.resize_filter is not None:
         words.append(f"resized by {info.resize_filter}")

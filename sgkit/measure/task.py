@@ -1,4 +1,4 @@
-"""How good images are: distances between the features of two piles of them, either of which a model may make."""
+"""Metrics between two sets of images, either of which a model may generate."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import Field
 from sgkit.config.base import Config, Count, Text
 from sgkit.config.train import Images
 from sgkit.errors import UsageError
-from sgkit.measure.inputs import ModelPile, Pile, PileInfo, StorePile, open_pile
-from sgkit.measure.statistics import Summarizer
+from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages, open_image_set
+from sgkit.measure.statistics import StatisticsRunner
 from sgkit.metrics.distances import SUBSET_SIZE
 from sgkit.metrics.features import EXTRACTORS
 from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
@@ -24,19 +24,19 @@ _Number = Annotated[int, Field(ge=2, le=1 << 40)]
 
 
 class MeasureConfig(Config):
-    """What is measured, against what, and how."""
+    """What to compare, and how."""
 
     images: Text
-    """The measured side: a model, a store, or a folder, zip or list of images."""
+    """Images to measure: a model, a store, or a folder, zip file or list of images."""
     data: Text
-    """The side it is held against: the same kinds, and usually the training data."""
+    """Reference images, of the same kinds; usually the training data."""
     metrics: tuple[str, ...] = ("fd_effnet", "kd_effnet")
     num_images: _Number | None = None
-    """Images of the measured side; ``None``: the metrics' own number for a model, all of them otherwise."""
+    """Images to measure; ``None``: the metrics' standard number for a model, all otherwise."""
     num_data: _Number | None = None
-    """Images of the data side, a fixed random choice; ``None``: all of them."""
+    """Reference images to use, a fixed random choice; ``None``: all."""
     truncation_psi: float = 1.0
-    """For models: 1 shows what the model has learnt; less makes images better and more alike."""
+    """For models: 1 measures what the model has learnt; less gives cleaner but more similar images."""
     label: LabelChoice | None = None
     """For conditional models; ``None``: labels drawn from the data."""
     batch: Images = 32
@@ -46,7 +46,7 @@ class MeasureConfig(Config):
     num_workers: Count = 0
     """Processes that read a store."""
     cache: bool = True
-    """Keep the statistics of the data between runs."""
+    """Keep the statistics of the reference images between runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +54,22 @@ class MeasureResult:
     """Result of :func:`measure`."""
 
     metrics: tuple[MetricValue, ...]
-    images: PileInfo
-    data: PileInfo
+    images: ImageSetInfo
+    data: ImageSetInfo
     extractors: dict[str, str]
     """Extractor name -> its content id: weights and preprocessing."""
     warnings: tuple[str, ...]
-    """What a reader of the numbers should know."""
+    """What may make the values misleading."""
     data_from_cache: bool
-    """Whether the statistics of the data had been kept by an earlier run."""
+    """Whether the statistics of the reference images were kept by an earlier run."""
 
 
 def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress) -> MeasureResult:
-    """The metrics asked for, between the two sides of ``config``. Under ``torchrun`` the images are shared out.
+    """The metrics between the images and the data of ``config``. Under ``torchrun``, processes share the work.
 
     Raises:
-        UsageError: a metric is unknown, or a label does not fit the model.
-        InputError: a side is not there or cannot be read.
+        UsageError: a metric is unknown, an option has no effect, or a label does not fit the model.
+        InputError: images are missing or cannot be read.
         MissingDependencyError: a metric needs a package that is not installed.
         WeightsError: a metric's weights cannot be downloaded.
     """
@@ -79,19 +79,19 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
         _refuse_idle(config, recipes, (images, data))
         notes: list[str] = []
         options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
-        summarizer = Summarizer.of(recipes, context, on_progress=on_progress, **options)
-        data_side, from_cache = summarizer.of_data(data)
-        images_side = summarizer.summaries(images, stage="images")
+        runner = StatisticsRunner.for_metrics(recipes, context, on_progress=on_progress, **options)
+        reference, from_cache = runner.of_reference(data)
+        measured = runner.of(images, stage="images")
     on_progress(Progress(done=0, total=len(recipes), unit="metrics", stage="comparing"))
     values = [
-        recipe.value(images_side[recipe.extractor], data_side[recipe.extractor], seed=config.seed) for recipe in recipes
+        recipe.value(measured[recipe.extractor], reference[recipe.extractor], seed=config.seed) for recipe in recipes
     ]
     on_progress(Progress(done=len(recipes), total=len(recipes), unit="metrics", stage="comparing"))
     return MeasureResult(
         metrics=tuple(values),
         images=images.info(),
         data=data.info(),
-        extractors={want.extractor.name: want.extractor.content_id for want in summarizer.wanted},
+        extractors={one.extractor.name: one.extractor.content_id for one in runner.requests},
         warnings=(*_warnings(recipes, images.info(), data.info()), *notes),
         data_from_cache=from_cache,
     )
@@ -99,7 +99,7 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
 
 def _open_sides(
     config: MeasureConfig, recipes: Sequence[MetricRecipe], context: DistributedContext
-) -> tuple[Pile, Pile]:
+) -> tuple[ImageSet, ImageSet]:
     """(data, images)."""
     same: dict[str, Any] = {
         "num_generated": max(recipe.num_images for recipe in recipes),
@@ -109,31 +109,27 @@ def _open_sides(
         "seed": config.seed,
         "num_workers": config.num_workers,
     }
-    data = open_pile(config.data, num=config.num_data, **same)
-    return data, open_pile(config.images, num=config.num_images, label_pool=data, **same)
+    data = open_image_set(config.data, num=config.num_data, **same)
+    return data, open_image_set(config.images, num=config.num_images, label_pool=data, **same)
 
 
-def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: Sequence[Pile]) -> None:
-    """Refuse settings that would change nothing.
-
-    Raises:
-        UsageError: there is one.
-    """
-    models = [side.model for side in sides if isinstance(side, ModelPile)]
-    no_model = "it is about images of a model, and neither side is one"
+def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: Sequence[ImageSet]) -> None:
+    """Refuse options that would have no effect."""
+    models = [side.model for side in sides if isinstance(side, GeneratedImages)]
+    no_model = "it applies to generated images, and neither --data nor the measured images are a model"
     draws = any(recipe.statistic == "bank" for recipe in recipes) and max(side.num for side in sides) > SUBSET_SIZE
     draws = draws or (config.label is None and any(model.config.label_dim for model in models))
     idle = {
         "--psi": (config.truncation_psi != 1 and not models, no_model),
         "--psi ": (
             config.truncation_psi != 1 and not any(model.generator.mapping.tracks_average for model in models),
-            "this model has no average w to truncate to",
+            "this model has no average w to truncate towards",
         ),
         "--class": (config.label is not None and not models, no_model),
-        "--seed": (config.seed != 0 and not draws, "no subsets of the images and no labels are drawn"),
+        "--seed": (config.seed != 0 and not draws, "nothing random is drawn: neither subsets of the images nor labels"),
         "--workers": (
-            config.num_workers != 0 and not any(isinstance(side, StorePile) for side in sides),
-            "the processes read stores, and neither side is one",
+            config.num_workers != 0 and not any(isinstance(side, StoreImages) for side in sides),
+            "these processes read a store, and no store was given",
         ),
     }
     for option, (is_idle, because) in idle.items():
@@ -141,7 +137,7 @@ def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: 
             raise UsageError(f"{option.strip()} has no effect here: {because}. Remove {option.strip()}.")
 
 
-def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo) -> Iterator[str]:
+def _warnings(recipes: Sequence[MetricRecipe], images: ImageSetInfo, data: ImageSetInfo) -> Iterator[str]:
     for recipe in recipes:
         dim = EXTRACTORS[recipe.extractor].dim
         few = [info for info in (images, data) if recipe.statistic == "gaussian" and info.num_images <= dim]
@@ -149,28 +145,28 @@ def _warnings(recipes: Sequence[MetricRecipe], images: PileInfo, data: PileInfo)
             counts = " and ".join(f"{info.num_images} images of {info.path}" for info in few)
             yield (
                 f"{recipe.name}: {counts} are too few for the covariance of {dim} features (at least {dim + 1}), so "
-                "the value is too high. Compare it only with values at the same numbers of images, or use "
-                f"{_kernel_twin(recipe)}, which has no such bias."
+                "the value is too high. Compare it only with values computed on the same number of images, or use "
+                f"{_kernel_metric(recipe)}, which has no such bias."
             )
     for info in (images, data):
         if info.num_sizes > 1:
             yield (
-                f"{info.path} has images of {info.size_text} (WxH). Metrics scale each of them, so sharpness differs "
-                "between them. For comparable values, make a store of one size: sgkit prepare."
+                f"{info.path} has images of {info.size_text} (WxH). They are scaled to one size, so their sharpness "
+                "differs. For comparable values, make a store of one size with: sgkit prepare"
             )
         if info.sample_bits < 16:
             yield (
-                f"16-bit images of {info.path} use {info.sample_bits} bits and were scaled by these. To decide "
-                "otherwise, make a store: sgkit prepare --bits."
+                f"16-bit images of {info.path} use {info.sample_bits} bits and were scaled accordingly. To choose the "
+                "number of bits, make a store with: sgkit prepare --bits"
             )
     if max(images.num_sizes, data.num_sizes) == 1 and images.image_size != data.image_size:
         sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
-        yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH): the metrics see that one side is sharper."
+        yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH), so one side is sharper, which affects the values."
     filters = (images.resize_filter, data.resize_filter)
     if None not in filters and filters[0] != filters[1]:
-        yield f"The stores were resized by unlike filters, {filters[0]} and {filters[1]}: the metrics see that."
+        yield f"The stores were resized by different filters, {filters[0]} and {filters[1]}, which affects the values."
 
 
-def _kernel_twin(recipe: MetricRecipe) -> str:
+def _kernel_metric(recipe: MetricRecipe) -> str:
     """The metric of the same features that works with few images."""
     return next(name for name, m in METRICS.items() if m.extractor == recipe.extractor and m.statistic == "bank")

@@ -4,25 +4,24 @@ from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.distances import KernelDistance, frechet_distance, kernel_distance
 from sgkit.metrics.features import EXTRACTORS, ExtractorRecipe, FeatureExtractor, load_extractor
 from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes, statistics_needed
-from sgkit.metrics.statistics import Gaussian
-from sgkit.metrics.summary import FeatureSummary, Wanted, summarize
+from sgkit.metrics.statistics import FeatureRequest, FeatureStatistics, Gaussian, compute_statistics
 
 __all__ = [
     "EXTRACTORS",
     "METRICS",
     "ExtractorRecipe",
     "FeatureExtractor",
-    "FeatureSummary",
+    "FeatureRequest",
+    "FeatureStatistics",
     "Gaussian",
     "KernelDistance",
     "MetricRecipe",
     "MetricValue",
     "StatisticsCache",
-    "Wanted",
+    "compute_statistics",
     "frechet_distance",
     "kernel_distance",
     "load_extractor",
     "metric_recipes",
     "statistics_needed",
-    "summarize",
 ]

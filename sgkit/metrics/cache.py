@@ -1,4 +1,4 @@
-"""Statistics kept between runs, under a key of everything that they depend on: content, never names or paths."""
+"""Statistics kept between runs, under a key of all that they depend on: content, not names or paths."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgkit.errors import CheckpointError
-from sgkit.metrics.summary import FeatureSummary, Statistic
+from sgkit.metrics.statistics import FeatureStatistics, Statistic
 from sgkit.runtime.files import atomic_path
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.npz import read_npz
 
 FORMAT = 1
-"""Part of every key: raise it when features or statistics are computed otherwise than before."""
+"""Part of every key: raise it when features or statistics are computed differently."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class StatisticsCache:
 
     folder: Path
 
-    def load(self, key: Mapping[str, Any], *, dim: int, statistics: Iterable[Statistic]) -> FeatureSummary | None:
-        """The summary kept under ``key``, or ``None`` when a statistic is not there or its file is damaged.
+    def load(self, key: Mapping[str, Any], *, dim: int, statistics: Iterable[Statistic]) -> FeatureStatistics | None:
+        """The statistics kept under ``key``, or ``None`` if one is not there or its file is damaged.
 
         ``key`` is plain values, as JSON has them: content hash of the images, content id of the extractor, count.
         """
@@ -44,17 +44,17 @@ class StatisticsCache:
                 return None
         try:
             with bad_data("it"):
-                return FeatureSummary.from_arrays(dim, arrays)
+                return FeatureStatistics.from_arrays(dim, arrays)
         except CheckpointError:
             return None
 
-    def save(self, key: Mapping[str, Any], summary: FeatureSummary) -> None:
-        """Keep ``summary`` under ``key``; each file is moved in whole."""
-        for statistic in sorted(summary.statistics):
+    def save(self, key: Mapping[str, Any], found: FeatureStatistics) -> None:
+        """Keep ``found`` under ``key``."""
+        for statistic in sorted(found.statistics):
             text = _key_text(key, statistic)
-            arrays: dict[str, Any] = {"key": np.array(text), **summary.to_arrays(statistic)}
-            with atomic_path(self._path(text)) as aside:
-                np.savez(aside, **arrays)
+            arrays: dict[str, Any] = {"key": np.array(text), **found.to_arrays(statistic)}
+            with atomic_path(self._path(text)) as temporary:
+                np.savez(temporary, **arrays)
 
     def _path(self, text: str) -> Path:
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.npz"

@@ -22,7 +22,7 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     for singular covariances: directions without variance are left out instead of adding the root of a rounding error.
 
     Raises:
-        InputError: the two were taken of features of unlike dimension.
+        InputError: the features have different dimensions.
     """
     if first.mean.shape != second.mean.shape:
         raise InputError(f"Features of {first.mean.size} and {second.mean.size} dimensions cannot be compared.")
@@ -67,14 +67,14 @@ def kernel_distance(
     subset would hold every image of both sides, it is taken once.
 
     Raises:
-        InputError: dimensions are unlike, or one side has fewer than two images.
+        InputError: the features have different dimensions, or one side has fewer than two images.
     """
     if first.shape[1] != second.shape[1]:
         raise InputError(f"Features of {first.shape[1]} and {second.shape[1]} dimensions cannot be compared.")
     size = min(subset_size, len(first), len(second))
     if size < 2:
         raise InputError(
-            f"A kernel distance needs 2 images or more on each side; given {len(first)} and {len(second)}."
+            f"A kernel distance needs at least 2 images on each side; given {len(first)} and {len(second)}."
         )
     if size == len(first) == len(second):
         num_subsets = 1

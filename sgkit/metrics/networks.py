@@ -1,15 +1,16 @@
 """What the feature networks share: convolutions with batch normalisation folded in, and uint8 images to RGB floats.
 
-The networks here only ever run forward, so batch normalisation, a fixed affine map per channel by then, is
-multiplied into the weights once: fewer passes over memory, the same numbers up to rounding.
+The networks only run forward, so batch normalisation, a fixed affine map per channel, is multiplied into the weights
+once: fewer passes over memory, the same numbers up to rounding.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,12 +23,10 @@ from sgkit.unpickle import load_tensors
 BATCH_NORM_EPS = 1e-3
 """Of both networks: TensorFlow's default, not torch's."""
 
-Activation = Literal["none", "relu", "relu6"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ConvSpec:
-    """One convolution followed by batch normalisation and an activation, and where a state dict keeps its weights."""
+    """A convolution with batch normalisation and an activation, and where a state dict keeps its weights."""
 
     conv: str
     """State-dict name of the convolution, without ``.weight``."""
@@ -40,7 +39,7 @@ class ConvSpec:
     groups: int = 1
     padding: Literal["valid", "centred", "tensorflow"] = "valid"
     """None; half the kernel on both sides; or TensorFlow's SAME, whose odd pixel at stride 2 goes right and below."""
-    activation: Activation = "none"
+    activation: Literal["none", "relu", "relu6"] = "none"
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that this convolution takes from a state dict."""
@@ -49,35 +48,28 @@ class ConvSpec:
         return {f"{self.conv}.weight": kernel} | {f"{self.norm}.{name}": (self.out_channels,) for name in norms}
 
 
-def load_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a torch file by name; nothing in it is executed.
-
-    Raises:
-        CheckpointError: the file is damaged, or holds other things.
-    """
-    try:
-        return {name: torch.from_numpy(np.array(array)) for name, array in load_tensors(path).items()}
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read the weights in {path}: {error}") from error
-
-
 class FoldedConv(nn.Module):
     """A convolution with its batch normalisation folded in, and its activation."""
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, spec: ConvSpec, state: Mapping[str, Tensor]) -> None:
+    def __init__(self, spec: ConvSpec) -> None:
         super().__init__()
         self.spec = spec
-        for name, shape in spec.shapes().items():
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights from ``state``.
+
+        Raises:
+            CheckpointError: a tensor is missing or has a different shape.
+        """
+        spec = self.spec
+        for name, needed in spec.shapes().items():
             if name not in state:
                 raise CheckpointError(f"The weights file has no tensor {name!r}; it is not the file of this network.")
-            if tuple(state[name].shape) != shape:
-                given = tuple(state[name].shape)
-                raise CheckpointError(
-                    f"Tensor {name!r} of the weights file has shape {given}; the network needs {shape}."
-                )
+            if (given := tuple(state[name].shape)) != needed:
+                raise CheckpointError(f"Tensor {name!r} of the weights file has shape {given}; it must have {needed}.")
         norm = {key: state[f"{spec.norm}.{key}"].double() for key in ("weight", "bias", "running_mean", "running_var")}
         gain = norm["weight"] / (norm["running_var"] + BATCH_NORM_EPS).sqrt()
         weight = state[f"{spec.conv}.weight"].double() * gain[:, None, None, None]
@@ -107,6 +99,50 @@ def _pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> tuple[Tensor, 
     return F.pad(x, (left, width - left, top, height - top)), (0, 0)
 
 
+def conv_specs(network: nn.Module) -> list[ConvSpec]:
+    """Every convolution of ``network``, in order."""
+    return [module.spec for module in network.modules() if isinstance(module, FoldedConv)]
+
+
+def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load every convolution of ``network`` from ``state``.
+
+    Raises:
+        CheckpointError: a tensor is missing or has a different shape.
+    """
+    for module in network.modules():
+        if isinstance(module, FoldedConv):
+            module.load(state)
+
+
+class NetworkExtractor(ABC):
+    """Features of a network's pooled last layer."""
+
+    name: ClassVar[str]
+    dim: ClassVar[int]
+    content_id: ClassVar[str]
+
+    def __init__(self, network: nn.Module, weights: Path, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        try:
+            state = {name: torch.from_numpy(np.array(array)) for name, array in load_tensors(weights).items()}
+        except CheckpointError as error:
+            raise CheckpointError(f"Cannot read the weights in {weights}: {error}") from error
+        load_weights(network, state)
+        self._network = network.eval().to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features float32 [N, dim] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
+        features: Tensor = self._network(self.prepare(images.to(self.device)))
+        return features
+
+    @staticmethod
+    @abstractmethod
+    def prepare(images: Tensor) -> Tensor:
+        """The input of the network for ``images`` uint8 [N, C, H, W]."""
+
+
 def to_rgb(images: Tensor) -> Tensor:
     """float32 RGB [N, 3, H, W] in [0, 255] from uint8 grey, RGB or RGBA [N, 1|3|4, H, W].
 
@@ -117,7 +153,7 @@ def to_rgb(images: Tensor) -> Tensor:
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3, 4):
         raise InputError(
-            f"Features are taken of uint8 images [N, C, H, W] with 1, 3 or 4 channels; "
+            f"Features need uint8 images [N, C, H, W] with 1, 3 or 4 channels; "
             f"given: {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
         )
     x = images.float()

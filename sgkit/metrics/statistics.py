@@ -1,20 +1,26 @@
-"""Statistics of features: mean and covariance as images stream by, and banks of the features themselves.
+"""Statistics of features, gathered batch by batch: mean and covariance, or the features themselves.
 
-Sums are kept in float64 around the running mean (Chan, Golub and LeVeque, 1983), so a result does not depend on how
-images were batched beyond the last digits, and parts counted by several processes can be merged.
+Sums are kept in float64 around the running mean (Chan, Golub and LeVeque, 1983), so a result does not depend on the
+batch size beyond the last digits, and statistics from several processes can be merged.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sgkit.errors import InputError
+from sgkit.metrics.features import FeatureExtractor
+from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 Floats = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[np.generic]]
+Statistic = Literal["gaussian", "bank"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +28,7 @@ class Gaussian:
     """Mean and covariance of the features of some images."""
 
     num: int
-    """Images counted."""
+    """Number of images."""
     mean: Floats
     """[dim]"""
     covariance: Floats
@@ -30,7 +36,7 @@ class Gaussian:
 
 
 class StreamingGaussian:
-    """Counts features in batches of any size into a :class:`Gaussian`."""
+    """Turns batches of features into a :class:`Gaussian`."""
 
     def __init__(self, dim: int) -> None:
         self.num = 0
@@ -38,20 +44,19 @@ class StreamingGaussian:
         self._scatter = np.zeros((dim, dim))  # sum of outer products of the differences to the mean
 
     def update(self, features: Tensor) -> None:
-        """Count ``features`` [N, dim].
+        """Add ``features`` [N, dim].
 
         Raises:
-            InputError: the shape is another, or a value is not finite.
+            InputError: the shape is different, or a value is not finite.
         """
         values = _checked(features, self._mean.size)
-        if not len(values):
-            return
-        mean = values.mean(axis=0)
-        centred = values - mean
-        self._add(len(values), mean, centred.T @ centred)
+        if len(values):
+            mean = values.mean(axis=0)
+            centred = values - mean
+            self._add(len(values), mean, centred.T @ centred)
 
     def merge(self, other: StreamingGaussian) -> None:
-        """Count what ``other`` has counted."""
+        """Add the features that ``other`` has seen."""
         if other.num:
             self._add(other.num, other._mean, other._scatter)
 
@@ -63,33 +68,37 @@ class StreamingGaussian:
         self._mean += apart * (num / total)
         self.num = total
 
-    def restore(self, num: int, mean: NDArray[np.generic], covariance: NDArray[np.generic]) -> None:
-        """Go on from an earlier :meth:`result`.
+    def result(self) -> Gaussian:
+        """Mean and covariance so far.
 
         Raises:
-            ValueError: a shape is another.
+            InputError: fewer than two images were added.
         """
+        if self.num < 2:
+            raise InputError(f"A covariance needs at least 2 images; given: {self.num}.")
+        return Gaussian(num=self.num, mean=self._mean.copy(), covariance=self._scatter / (self.num - 1))
+
+    def to_arrays(self) -> dict[str, Any]:
+        """The state as plain arrays; :meth:`restore` reads them."""
+        result = self.result()
+        return {"num": np.array(result.num), "mean": result.mean, "covariance": result.covariance}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue from :meth:`to_arrays`.
+
+        Raises:
+            KeyError, ValueError: an array is missing or has a different shape.
+        """
+        num, mean, covariance = int(arrays["num"]), arrays["mean"], arrays["covariance"]
         if mean.shape != self._mean.shape or covariance.shape != self._scatter.shape or num < 2:
             raise ValueError(f"{num} images, mean {mean.shape}, covariance {covariance.shape}")
         self.num = num
         self._mean = mean.astype(np.float64)
         self._scatter = covariance.astype(np.float64) * (num - 1)
 
-    def result(self) -> Gaussian:
-        """Mean and covariance so far.
-
-        Raises:
-            InputError: fewer than two images were counted.
-        """
-        if self.num < 2:
-            raise InputError(
-                f"A covariance needs 2 images or more; there {'is' if self.num == 1 else 'are'} {self.num}."
-            )
-        return Gaussian(num=self.num, mean=self._mean.copy(), covariance=self._scatter / (self.num - 1))
-
 
 class FeatureBank:
-    """Keeps every feature, in order, as float32: for distances between samples rather than between their moments."""
+    """Keeps all features, in order, as float32: for distances between samples instead of moments."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -97,34 +106,39 @@ class FeatureBank:
 
     @property
     def num(self) -> int:
-        """Images kept."""
+        """Number of images."""
         return sum(len(part) for part in self._parts)
 
     def update(self, features: Tensor) -> None:
-        """Keep ``features`` [N, dim].
+        """Add ``features`` [N, dim].
 
         Raises:
-            InputError: the shape is another, or a value is not finite.
+            InputError: the shape is different, or a value is not finite.
         """
         self._parts.append(_checked(features, self.dim).astype(np.float32))
 
     def merge(self, other: FeatureBank) -> None:
-        """Keep what ``other`` has kept, after what is here."""
+        """Add the features of ``other``, after those here."""
         self._parts.extend(other._parts)
-
-    def restore(self, features: NDArray[np.generic]) -> None:
-        """Go on from an earlier :meth:`result`.
-
-        Raises:
-            ValueError: the shape is another.
-        """
-        if features.ndim != 2 or features.shape[1] != self.dim:
-            raise ValueError(f"features {features.shape}")
-        self._parts = [features.astype(np.float32)]
 
     def result(self) -> NDArray[np.float32]:
         """Features [num, dim]."""
         return np.concatenate([np.empty((0, self.dim), np.float32), *self._parts])
+
+    def to_arrays(self) -> dict[str, Any]:
+        """The state as plain arrays; :meth:`restore` reads them."""
+        return {"bank": self.result()}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue from :meth:`to_arrays`.
+
+        Raises:
+            KeyError, ValueError: an array is missing or has a different shape.
+        """
+        features = arrays["bank"]
+        if features.ndim != 2 or features.shape[1] != self.dim:
+            raise ValueError(f"features {features.shape}")
+        self._parts = [features.astype(np.float32)]
 
 
 def _checked(features: Tensor, dim: int) -> Floats:
@@ -132,5 +146,103 @@ def _checked(features: Tensor, dim: int) -> Floats:
         raise InputError(f"Features have shape {list(features.shape)}; expected [N, {dim}].")
     values: Floats = features.detach().cpu().double().numpy()
     if not np.isfinite(values).all():
-        raise InputError("Features hold values that are not finite: the images or the feature network are broken.")
+        raise InputError("Features contain NaN or infinity: the images or the feature network are broken.")
     return values
+
+
+class FeatureStatistics:
+    """The statistics of one extractor's features that are needed; all of the same images."""
+
+    def __init__(self, dim: int, statistics: Iterable[Statistic]) -> None:
+        self.dim = dim
+        kinds = {"gaussian": StreamingGaussian, "bank": FeatureBank}
+        self._parts: dict[Statistic, Any] = {name: kinds[name](dim) for name in sorted(set(statistics))}
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """Which statistics these are."""
+        return frozenset(self._parts)
+
+    @property
+    def num(self) -> int:
+        """Number of images."""
+        return next((int(part.num) for part in self._parts.values()), 0)
+
+    def update(self, features: Tensor) -> None:
+        """Add ``features`` [N, dim]."""
+        for part in self._parts.values():
+            part.update(features)
+
+    def merge(self, other: FeatureStatistics) -> None:
+        """Add the features that ``other`` has seen, after those here."""
+        assert (self.dim, self.statistics) == (other.dim, other.statistics)
+        for name, part in self._parts.items():
+            part.merge(other._parts[name])
+
+    def gaussian(self) -> Gaussian:
+        """Mean and covariance, if ``"gaussian"`` is one of the statistics."""
+        found: Gaussian = self._parts["gaussian"].result()
+        return found
+
+    def bank(self) -> NDArray[np.float32]:
+        """Features [num, dim] in order, if ``"bank"`` is one of the statistics."""
+        found: NDArray[np.float32] = self._parts["bank"].result()
+        return found
+
+    def to_arrays(self, statistic: Statistic) -> dict[str, Any]:
+        """One statistic as plain arrays; :meth:`from_arrays` reads them."""
+        arrays: dict[str, Any] = self._parts[statistic].to_arrays()
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, dim: int, arrays: Mapping[Statistic, Arrays]) -> FeatureStatistics:
+        """Statistics from :meth:`to_arrays` of each.
+
+        Raises:
+            KeyError, ValueError: an array is missing, or its shape or number of images does not match the others.
+        """
+        made = cls(dim, arrays)
+        for name, part in made._parts.items():
+            part.restore(arrays[name])
+        nums = sorted({part.num for part in made._parts.values()})
+        if len(nums) != 1:
+            raise ValueError(f"the statistics are of {nums} images")
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRequest:
+    """An extractor, and which statistics of its features are needed."""
+
+    extractor: FeatureExtractor
+    statistics: frozenset[Statistic]
+
+
+def compute_statistics(
+    batches: Iterable[Tensor],
+    requests: Sequence[FeatureRequest],
+    *,
+    num_images: int | None = None,
+    stage: str = "",
+    on_progress: OnProgress = ignore_progress,
+) -> dict[str, FeatureStatistics]:
+    """Extractor name -> statistics of the images in ``batches`` (uint8 [N, C, H, W] each), which are read once.
+
+    Args:
+        num_images: stop after this many; ``None``: read all.
+        stage: name for the progress report.
+
+    Raises:
+        InputError: images are not uint8 with 1, 3 or 4 channels.
+    """
+    found = {one.extractor.name: FeatureStatistics(one.extractor.dim, one.statistics) for one in requests}
+    done = 0
+    for images in batches if num_images != 0 else ():
+        counted = images if num_images is None else images[: num_images - done]
+        for one in requests:
+            found[one.extractor.name].update(one.extractor(counted))
+        done += len(counted)
+        on_progress(Progress(done=done, total=num_images, stage=stage))
+        if done == num_images:
+            break
+    return found

@@ -102,7 +102,8 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: fl
 
     Raises:
         UsageError, MissingDependencyError: as :func:`check_animation`, or the frames are too many for the format.
-        InputError: there are no frames, or the file cannot be written.
+        InputError: there are no frames, or they cannot be encoded.
+        OSError: the file cannot be written.
     """
     check_animation(path, fps=fps)
     given = iter(frames)
@@ -173,6 +174,8 @@ def _write_frame_by_frame(frames: Iterator[Pixels], path: Path, fps: float, code
                 container.mux(stream.encode(picture.reformat(format=stream.pix_fmt, dst_colorspace=colorspace)))
             container.mux(stream.encode())
     except av.error.FFmpegError as error:
+        if isinstance(error, OSError):  # such as a full disk: known by its number, and with the path as it was given
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise InputError(f"Cannot write {path}: {error}.") from error
     return written
 

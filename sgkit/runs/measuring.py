@@ -1,4 +1,4 @@
-"""Metrics during a run: its averaged generator, held against the images it learns from."""
+"""Metrics during a run: the averaged generator compared with the training images."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 import torch
 
 from sgkit.config import MetricsConfig
-from sgkit.measure.inputs import ModelPile, StorePile
-from sgkit.measure.statistics import Summarizer
+from sgkit.measure.inputs import GeneratedImages, StoreImages
+from sgkit.measure.statistics import StatisticsRunner
 from sgkit.metrics.registry import MetricRecipe, MetricValue, metric_recipes
-from sgkit.metrics.summary import FeatureSummary
+from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import Model
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.progress import OnProgress
 from sgkit.store import StoreDataset
 
 LABEL_SEED = 0
-"""As ``sgkit metrics`` draws labels unless told otherwise: both say the same of a snapshot."""
+"""The default of ``sgkit metrics``, which so gives the same values for a snapshot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """What is measured of a model again and again. All processes call it together."""
+    """The metrics of a run, computed again and again. All processes call it together."""
 
     recipes: Sequence[MetricRecipe]
     num_images: int
-    data: StorePile
-    summarizer: Summarizer
+    data: StoreImages
+    runner: StatisticsRunner
 
     @classmethod
     def start(
@@ -41,7 +41,7 @@ class Measuring:
         on_progress: OnProgress,
         on_warning: Callable[[str], None],
     ) -> Measuring | None:
-        """The metrics of ``config``, of which nothing is computed yet; ``None``: it names none.
+        """The metrics of ``config``; ``None`` if it names none. Nothing is computed yet.
 
         Raises:
             UsageError: a metric is unknown.
@@ -52,26 +52,26 @@ class Measuring:
             return None
         recipes = metric_recipes(config.names)
         with _random_state_kept(context):
-            summarizer = Summarizer.of(recipes, context, on_progress=on_progress, on_warning=on_warning)
+            runner = StatisticsRunner.for_metrics(recipes, context, on_progress=on_progress, on_warning=on_warning)
         return cls(
             recipes=recipes,
             num_images=config.num_images or max(recipe.num_images for recipe in recipes),
-            data=StorePile(str(dataset.reader.path)),
-            summarizer=summarizer,
+            data=StoreImages(str(dataset.reader.path)),
+            runner=runner,
         )
 
     @cached_property
-    def data_side(self) -> dict[str, FeatureSummary]:
-        """The statistics of the data by extractor: computed once, and kept between runs."""
-        return self.summarizer.of_data(self.data)[0]
+    def data_side(self) -> dict[str, FeatureStatistics]:
+        """Extractor name -> statistics of the training images: computed once, and kept between runs."""
+        return self.runner.of_reference(self.data)[0]
 
     def of(self, model: Model) -> list[MetricValue]:
-        """The metrics of ``model``, of images from the seeds 0, 1, 2 ...; the run's random state stays as it is."""
+        """The metrics of ``model``, on images of the seeds 0, 1, 2 ...; the run's random state is restored."""
         labels = self.data.labels(self.num_images, LABEL_SEED) if model.config.label_dim > 0 else None
-        pile = ModelPile(model, num=self.num_images, labels=labels)
-        with _random_state_kept(self.summarizer.context):
+        images = GeneratedImages(model, num=self.num_images, labels=labels)
+        with _random_state_kept(self.runner.context):
             data_side = self.data_side
-            side = self.summarizer.summaries(pile, stage="measuring")
+            side = self.runner.of(images, stage="measuring")
             return [
                 recipe.value(side[recipe.extractor], data_side[recipe.extractor], seed=0) for recipe in self.recipes
             ]

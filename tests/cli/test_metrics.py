@@ -16,7 +16,6 @@ from sgkit.metrics.features import ExtractorRecipe
 class MeanColour:
     name = "effnet"
     dim = 3
-    needs = ""
     content_id = "mean-colour"
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -26,7 +25,7 @@ class MeanColour:
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
-    recipe = ExtractorRecipe(dim=3, summary="", make=lambda device, on_progress: MeanColour())
+    recipe = ExtractorRecipe(dim=3, make=lambda device, on_progress: MeanColour())
     monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
     draw = np.random.default_rng(0)
     for name, num in (("few", 3), ("many", 9)):

@@ -24,7 +24,7 @@ from sgkit.config.presets import preset
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.networks import load_state
-from sgkit.metrics.summary import FeatureSummary
+from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import ModelInfo, build
 from sgkit.runs.folder import RunConfig, RunFolder
 from sgkit.runs.logs import read_log
@@ -296,7 +296,7 @@ def _runs(scratch: Path) -> Iterator[Kind]:
     line = json.dumps({"kind": "train", "images": 1000, "step": 10, "loss_g": 0.5, "time": 1.0})
     lines = f"{line}\n{line}\n".encode()
     yield Kind("log.jsonl", {"log.jsonl": lines}, lambda path: read_log(path.parent), mutate_text)
-    summary = FeatureSummary(4, ["gaussian", "bank"])
+    summary = FeatureStatistics(4, ["gaussian", "bank"])
     summary.update(torch.randn(9, 4, generator=torch.Generator().manual_seed(0)))
     cache = scratch / "cache"
     key = {"count": 9}

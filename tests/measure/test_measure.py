@@ -12,8 +12,8 @@ from PIL import Image
 from sgkit import checkpoint
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import ConfigError, InputError, UsageError
-from sgkit.measure.inputs import FilePile, ModelPile, StorePile, open_pile
-from sgkit.measure.statistics import Summarizer
+from sgkit.measure.inputs import FileImages, GeneratedImages, StoreImages, open_image_set
+from sgkit.measure.statistics import StatisticsRunner
 from sgkit.measure.task import MeasureConfig, MeasureResult, measure
 from sgkit.metrics import features
 from sgkit.metrics.features import ExtractorRecipe
@@ -28,7 +28,6 @@ class Colours:
 
     name = "effnet"
     dim = 6
-    needs = ""
     content_id = "colours"
     seen = 0
 
@@ -40,7 +39,7 @@ class Colours:
 
 @pytest.fixture(autouse=True)
 def _cheap_features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    recipe = ExtractorRecipe(dim=6, summary="", make=lambda device, on_progress: Colours())
+    recipe = ExtractorRecipe(dim=6, make=lambda device, on_progress: Colours())
     monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
     Colours.seen = 0
@@ -154,7 +153,7 @@ def test_warnings(data: Path, tmp_path: Path) -> None:
 def test_unlike_filters_warn(data: Path, store: Path, tmp_path: Path) -> None:
     prepare(data, tmp_path / "other", options=PrepareOptions(size=(16, 16), filter="bilinear"))
     assert run(store, tmp_path / "other").warnings == (
-        "The stores were resized by unlike filters, box and bilinear: the metrics see that.",
+        "The stores were resized by different filters, box and bilinear, which affects the values.",
     )
 
 
@@ -180,48 +179,48 @@ def test_processes_share_the_images(data: Path) -> None:
             return [value]
 
     parts: dict[int, Any] = {}
-    pile = FilePile(str(data), num=23)
+    images = FileImages(str(data), num=23)
     for rank in range(3):
         context = Recorder(rank=rank, world_size=3)
-        Summarizer(wanted=[want], context=context, batch=4).summaries(pile, stage="")
+        StatisticsRunner(requests=[want], context=context, batch=4).of(images, stage="")
     assert [parts[rank]["effnet"].num for rank in range(3)] == [7, 8, 8]
 
     class Gathered(DistributedContext):
         def gather_objects(self, value: Any) -> list[Any]:
             return [value, parts[1], parts[2]]
 
-    together = Summarizer(wanted=[want], context=Gathered(world_size=3), batch=4)
+    together = StatisticsRunner(requests=[want], context=Gathered(world_size=3), batch=4)
     alone = dataclasses.replace(together, context=DistributedContext())
-    shared, whole = (run.summaries(pile, stage="")["effnet"] for run in (together, alone))
+    shared, whole = (run.of(images, stage="")["effnet"] for run in (together, alone))
     assert shared.num == whole.num == 23
     np.testing.assert_array_equal(shared.bank(), whole.bank())
     np.testing.assert_allclose(shared.gaussian().covariance, whole.gaussian().covariance, rtol=1e-9, atol=1e-15)
 
 
 def features_wanted() -> Any:
-    from sgkit.metrics.summary import Wanted
+    from sgkit.metrics.statistics import FeatureRequest
 
-    return Wanted(extractor=Colours(), statistics=frozenset(("gaussian", "bank")))
+    return FeatureRequest(extractor=Colours(), statistics=frozenset(("gaussian", "bank")))
 
 
-# ------------------------------------------------------------------------------------------------- piles
+# -------------------------------------------------------------------------------------------- image sets
 
 
 def test_fixed_choice_is_spread_over_the_whole(data: Path) -> None:
-    whole, some, again = (FilePile(str(data), num=num) for num in (None, 8, 8))
+    whole, some, again = (FileImages(str(data), num=num) for num in (None, 8, 8))
     assert some.chosen == again.chosen == sorted(set(some.chosen))
     assert len(some.chosen) == 8
     assert max(some.chosen) >= 12  # both folders
     every = torch.cat(list(whole.batches(range(24), 5)))
     assert torch.equal(torch.cat(list(some.batches(range(8), 3))), every[some.chosen])
-    with pytest.raises(InputError, match="holds 24 images; 25 were asked for"):
-        FilePile(str(data), num=25)
+    with pytest.raises(InputError, match="has only 24 images; 25 were requested"):
+        FileImages(str(data), num=25)
 
 
-def test_parts_of_a_pile(store: Path) -> None:
-    for pile in (StorePile(str(store), num=10), ModelPile(tiny_model(), num=10)):
-        whole = torch.cat(list(pile.batches(range(10), 10)))
-        part = list(pile.batches(range(3, 9), 4))
+def test_parts_of_an_image_set(store: Path) -> None:
+    for one in (StoreImages(str(store), num=10), GeneratedImages(tiny_model(), num=10)):
+        whole = torch.cat(list(one.batches(range(10), 10)))
+        part = list(one.batches(range(3, 9), 4))
         assert [len(images) for images in part] == [4, 2]
         assert (torch.cat(part).int() - whole[3:9].int()).abs().max() <= 1
         assert whole.dtype == torch.uint8
@@ -230,12 +229,16 @@ def test_parts_of_a_pile(store: Path) -> None:
 def test_files_of_unlike_size(tmp_path: Path) -> None:
     for index, size in enumerate((8, 8, 12, 8)):
         Image.new("RGB", (size, 8)).save(tmp_path / f"{index}.png")
-    pile = FilePile(str(tmp_path))
-    assert [tuple(images.shape) for images in pile.batches(range(4), 10)] == [(2, 3, 8, 8), (1, 3, 8, 12), (1, 3, 8, 8)]
-    info = pile.info()
+    files = FileImages(str(tmp_path))
+    assert [tuple(images.shape) for images in files.batches(range(4), 10)] == [
+        (2, 3, 8, 8),
+        (1, 3, 8, 12),
+        (1, 3, 8, 8),
+    ]
+    info = files.info()
     assert (info.image_size, info.num_sizes, info.smallest, info.largest) == ((8, 8), 2, (8, 8), (8, 12))
     assert info.image_sizes == {"8x8": 3, "12x8": 1}
-    assert FilePile(str(tmp_path)).info() == info  # from the headers, without decoding
+    assert FileImages(str(tmp_path)).info() == info  # from the headers, without decoding
 
 
 def test_sizes_and_bits_of_files_are_told(data: Path, tmp_path: Path) -> None:
@@ -254,7 +257,7 @@ def test_sizes_and_bits_of_files_are_told(data: Path, tmp_path: Path) -> None:
 
 def test_bad_file_is_named(data: Path) -> None:
     (data / "a" / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"bad.png in .* cannot be used.*'sgkit prepare' leaves bad files out"):
+    with pytest.raises(InputError, match=r"bad.png in .* cannot be used.*'sgkit prepare' skips bad files"):
         run(data, data)
 
 
@@ -266,7 +269,7 @@ def test_labels_of_conditional_models(data: Path, store: Path, tmp_path: Path) -
     assert run(path, store, num_images=8).metrics[0].value == first
     one = run(path, store, num_images=8, label=1).metrics[0].value
     assert one == run(path, data, num_images=8, label=(0, 1)).metrics[0].value != first
-    with pytest.raises(UsageError, match=r"The model takes labels \(2 classes\).*--label"):
+    with pytest.raises(UsageError, match=r"This model is conditional \(2 classes\).*--class"):
         run(path, data, num_images=8)
     with pytest.raises(UsageError, match=r"A label of length 3 was given\. Allowed: a class"):
         run(path, data, num_images=8, label=(0, 0, 1))
@@ -282,10 +285,10 @@ def test_label_for_a_model_without_labels(data: Path, tmp_path: Path) -> None:
 def test_run_folder_is_a_model(tmp_path: Path) -> None:
     (tmp_path / "run" / "snapshots").mkdir(parents=True)
     checkpoint.save(tiny_model(), tmp_path / "run" / "snapshots" / "kimg-000001.safetensors")
-    pile = open_pile(str(tmp_path / "run"), num=None, num_generated=5, device=torch.device("cpu"))
-    assert isinstance(pile, ModelPile)
-    assert pile.num == 5
-    assert pile.content()["model"] == pile.model.content_hash()
+    opened = open_image_set(str(tmp_path / "run"), num=None, num_generated=5, device=torch.device("cpu"))
+    assert isinstance(opened, GeneratedImages)
+    assert opened.num == 5
+    assert opened.content()["model"] == opened.model.content_hash()
 
 
 def test_nothing_there(data: Path, tmp_path: Path) -> None:

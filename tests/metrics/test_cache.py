@@ -7,42 +7,42 @@ import pytest
 import torch
 
 from sgkit.metrics.cache import StatisticsCache
-from sgkit.metrics.summary import FeatureSummary
+from sgkit.metrics.statistics import FeatureStatistics
 
 KEY = {"images": "abc", "extractor": "x", "num": 10}
 
 
 @pytest.fixture
-def summary() -> FeatureSummary:
-    made = FeatureSummary(4, ("gaussian", "bank"))
+def statistics() -> FeatureStatistics:
+    made = FeatureStatistics(4, ("gaussian", "bank"))
     made.update(torch.randn(10, 4, generator=torch.Generator().manual_seed(0)))
     return made
 
 
-def test_what_was_saved_comes_back(tmp_path: Path, summary: FeatureSummary) -> None:
+def test_what_was_saved_comes_back(tmp_path: Path, statistics: FeatureStatistics) -> None:
     cache = StatisticsCache(tmp_path / "new")
     assert cache.load(KEY, dim=4, statistics=("gaussian",)) is None
-    cache.save(KEY, summary)
+    cache.save(KEY, statistics)
     found = cache.load(dict(reversed(KEY.items())), dim=4, statistics=("gaussian", "bank"))
     assert found is not None
     assert found.num == 10
-    np.testing.assert_array_equal(found.bank(), summary.bank())
-    np.testing.assert_allclose(found.gaussian().covariance, summary.gaussian().covariance, rtol=1e-14)
+    np.testing.assert_array_equal(found.bank(), statistics.bank())
+    np.testing.assert_allclose(found.gaussian().covariance, statistics.gaussian().covariance, rtol=1e-14)
     only = cache.load(KEY, dim=4, statistics=("bank",))
     assert only is not None
     assert only.statistics == {"bank"}
 
 
 @pytest.mark.parametrize("change", [{"images": "abd"}, {"extractor": "y"}, {"num": 11}, {"more": None}])
-def test_any_change_of_the_key_misses(tmp_path: Path, summary: FeatureSummary, change: dict[str, object]) -> None:
+def test_any_change_of_the_key_misses(tmp_path: Path, statistics: FeatureStatistics, change: dict[str, object]) -> None:
     cache = StatisticsCache(tmp_path)
-    cache.save(KEY, summary)
+    cache.save(KEY, statistics)
     assert cache.load({**KEY, **change}, dim=4, statistics=("bank",)) is None
     assert cache.load(KEY, dim=5, statistics=("bank",)) is None
 
 
 def test_missing_statistic_misses(tmp_path: Path) -> None:
-    bank_only = FeatureSummary(4, ("bank",))
+    bank_only = FeatureStatistics(4, ("bank",))
     bank_only.update(torch.zeros(3, 4))
     cache = StatisticsCache(tmp_path)
     cache.save(KEY, bank_only)
@@ -51,30 +51,32 @@ def test_missing_statistic_misses(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip", "half", "pickle"])
-def test_damaged_files_miss_and_are_replaced(tmp_path: Path, summary: FeatureSummary, damage: bytes | str) -> None:
+def test_damaged_files_miss_and_are_replaced(
+    tmp_path: Path, statistics: FeatureStatistics, damage: bytes | str
+) -> None:
     cache = StatisticsCache(tmp_path)
-    cache.save(KEY, summary)
+    cache.save(KEY, statistics)
     for path in tmp_path.glob("*.npz"):
         if damage == "pickle":
             np.savez(path, key=np.array([object()], dtype=object))
         else:
             path.write_bytes(path.read_bytes()[:200] if isinstance(damage, str) else damage)
     assert cache.load(KEY, dim=4, statistics=("bank", "gaussian")) is None
-    cache.save(KEY, summary)
+    cache.save(KEY, statistics)
     assert cache.load(KEY, dim=4, statistics=("bank", "gaussian")) is not None
 
 
-def test_file_under_another_key_misses(tmp_path: Path, summary: FeatureSummary) -> None:
+def test_file_under_another_key_misses(tmp_path: Path, statistics: FeatureStatistics) -> None:
     cache = StatisticsCache(tmp_path)
-    cache.save(KEY, summary)
+    cache.save(KEY, statistics)
     names = set(tmp_path.glob("*.npz"))
-    cache.save({**KEY, "num": 11}, summary)
+    cache.save({**KEY, "num": 11}, statistics)
     for old, new in zip(sorted(names), sorted(set(tmp_path.glob("*.npz")) - names), strict=True):
         new.replace(old)
     assert cache.load(KEY, dim=4, statistics=("bank", "gaussian")) is None
 
 
-def test_nothing_but_the_statistics_is_left(tmp_path: Path, summary: FeatureSummary) -> None:
-    StatisticsCache(tmp_path).save(KEY, summary)
+def test_nothing_but_the_statistics_is_left(tmp_path: Path, statistics: FeatureStatistics) -> None:
+    StatisticsCache(tmp_path).save(KEY, statistics)
     assert len(list(tmp_path.iterdir())) == 2
     assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}

@@ -9,7 +9,8 @@ import torch
 
 from sgkit.errors import MissingDependencyError, WeightsError
 from sgkit.metrics import effnet
-from sgkit.metrics.effnet import EfficientNetLite0, EffnetExtractor, effnet_specs, effnet_weights_path
+from sgkit.metrics.effnet import EfficientNetLite0, EffnetExtractor, effnet_weights_path
+from sgkit.metrics.networks import conv_specs, load_weights
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(effnet.PACKAGE) is None, reason="the extra 'offline' is not installed"
@@ -17,7 +18,7 @@ needs_weights = pytest.mark.skipif(
 
 
 def test_architecture_is_the_published_one() -> None:
-    specs = list(effnet_specs())
+    specs = conv_specs(EfficientNetLite0())
     assert len(specs) == 1 + 16 * 3 - 1 + 1  # 16 blocks of three convolutions, the first of two
     weights = sum(torch.Size(spec.shapes()[f"{spec.conv}.weight"]).numel() for spec in specs)
     assert weights + 2 * sum(spec.out_channels for spec in specs) + 1280 * 1000 + 1000 == 4_652_008
@@ -28,11 +29,11 @@ def test_architecture_is_the_published_one() -> None:
 
 def test_network_runs_with_random_weights() -> None:
     draw = torch.Generator().manual_seed(0)
-    state = {
-        name: torch.rand(shape, generator=draw) for spec in effnet_specs() for name, shape in spec.shapes().items()
-    }
+    network = EfficientNetLite0()
+    shapes = {name: shape for spec in conv_specs(network) for name, shape in spec.shapes().items()}
+    load_weights(network, {name: torch.rand(shape, generator=draw) for name, shape in shapes.items()})
     with torch.inference_mode():
-        features = EfficientNetLite0(state)(torch.randn(2, 3, 224, 224, generator=draw))
+        features = network(torch.randn(2, 3, 224, 224, generator=draw))
     assert features.shape == (2, 1280)
     assert features.min() >= 0
     assert features.max() <= 6

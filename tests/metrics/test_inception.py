@@ -9,14 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from sgkit.errors import CheckpointError
-from sgkit.metrics.inception import FidInception, InceptionExtractor, inception_specs, resize_tensorflow1
+from sgkit.metrics.inception import FidInception, InceptionExtractor, resize_tensorflow1
+from sgkit.metrics.networks import conv_specs, load_weights
 
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
     tensors: dict[str, torch.Tensor] = {}
-    for spec in inception_specs():
+    for spec in conv_specs(FidInception()):
         for name, shape in spec.shapes().items():
             scale = (2 / max(int(np.prod(shape[1:])), 1)) ** 0.5 if name.endswith("conv.weight") else 0.1
             tensors[name] = torch.randn(shape, generator=draw) * scale + (0 if name.endswith("conv.weight") else 1)
@@ -26,7 +27,7 @@ def state() -> dict[str, torch.Tensor]:
 
 
 def test_architecture_is_the_published_one(state: dict[str, torch.Tensor]) -> None:
-    shapes = {spec.conv: spec.shapes()[f"{spec.conv}.weight"] for spec in inception_specs()}
+    shapes = {spec.conv: spec.shapes()[f"{spec.conv}.weight"] for spec in conv_specs(FidInception())}
     assert len(shapes) == 94
     trained = sum(tensor.numel() for name, tensor in state.items() if "running" not in name)
     assert trained == 23_834_568 - 2048 * 1000 - 1000  # torchvision's count of its Inception-v3, less the classifier
@@ -40,8 +41,10 @@ def test_architecture_is_the_published_one(state: dict[str, torch.Tensor]) -> No
 
 def test_features_against_a_plain_transcription(state: dict[str, torch.Tensor]) -> None:
     x = torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    network = FidInception()
+    load_weights(network, state)
     with torch.inference_mode():
-        found, expected = FidInception(state)(x), _plain_inception(state, x)
+        found, expected = network(x), _plain_inception(state, x)
     assert found.shape == (1, 2048)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 

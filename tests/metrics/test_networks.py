@@ -13,6 +13,12 @@ def random_state(spec: ConvSpec) -> dict[str, torch.Tensor]:
     return {name: torch.rand(shape, generator=draw) + 0.1 for name, shape in spec.shapes().items()}
 
 
+def loaded(spec: ConvSpec, state: dict[str, torch.Tensor]) -> FoldedConv:
+    made = FoldedConv(spec)
+    made.load(state)
+    return made
+
+
 SPEC = ConvSpec(conv="a.conv", norm="a.bn", in_channels=4, out_channels=6, kernel=(3, 5), padding="centred")
 
 
@@ -25,7 +31,7 @@ def test_folded_convolution_is_convolution_and_batch_norm(activation: str) -> No
     x = torch.randn(2, 4, 9, 8, generator=torch.Generator().manual_seed(1))
     expected = norm(torch.nn.functional.conv2d(x, state["a.conv.weight"], padding=(1, 2)))
     act = {"none": nn.Identity(), "relu": nn.ReLU(), "relu6": nn.ReLU6()}[activation]
-    torch.testing.assert_close(FoldedConv(spec, state)(x), act(expected))
+    torch.testing.assert_close(loaded(spec, state)(x), act(expected))
 
 
 @pytest.mark.parametrize(
@@ -38,8 +44,8 @@ def test_tensorflow_padding_puts_the_odd_pixel_last(size: int, kernel: int, befo
     state = random_state(spec)
     x = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(1))
     padded = torch.nn.functional.pad(x, (before, after, before, after))
-    valid = FoldedConv(ConvSpec(**{**spec.__dict__, "padding": "valid"}), state)
-    found = FoldedConv(spec, state)(x)
+    valid = loaded(ConvSpec(**{**spec.__dict__, "padding": "valid"}), state)
+    found = loaded(spec, state)(x)
     torch.testing.assert_close(found, valid(padded))
     assert found.shape[-1] == -(-size // 2)
 
@@ -47,9 +53,9 @@ def test_tensorflow_padding_puts_the_odd_pixel_last(size: int, kernel: int, befo
 def test_folded_convolution_names_what_does_not_fit() -> None:
     state = random_state(SPEC)
     with pytest.raises(CheckpointError, match=r"no tensor 'a.bn.bias'"):
-        FoldedConv(SPEC, {k: v for k, v in state.items() if k != "a.bn.bias"})
+        loaded(SPEC, {k: v for k, v in state.items() if k != "a.bn.bias"})
     with pytest.raises(CheckpointError, match=r"'a.conv.weight' of the weights file has shape \(6, 4, 3, 3\)"):
-        FoldedConv(SPEC, {**state, "a.conv.weight": torch.zeros(6, 4, 3, 3)})
+        loaded(SPEC, {**state, "a.conv.weight": torch.zeros(6, 4, 3, 3)})
 
 
 def test_to_rgb() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,69 +11,71 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgkit.errors import InputError
-from sgkit.metrics.statistics import FeatureBank, StreamingGaussian
+from sgkit.metrics.statistics import (
+    FeatureBank,
+    FeatureRequest,
+    FeatureStatistics,
+    Statistic,
+    StreamingGaussian,
+    compute_statistics,
+)
+from sgkit.runtime.progress import Progress
 
 
 def features(num: int, dim: int = 5, *, seed: int = 0, offset: float = 0.0) -> torch.Tensor:
     return torch.randn(num, dim, generator=torch.Generator().manual_seed(seed)) + offset
 
 
+def gaussian_of(*batches: torch.Tensor) -> StreamingGaussian:
+    made = StreamingGaussian(5)
+    for batch in batches:
+        made.update(batch)
+    return made
+
+
 def test_gaussian_is_numpys_mean_and_covariance() -> None:
     values = features(50)
-    gaussian = StreamingGaussian(5)
-    gaussian.update(values)
-    result = gaussian.result()
+    result = gaussian_of(values).result()
     assert result.num == 50
     np.testing.assert_allclose(result.mean, values.double().mean(dim=0).numpy(), rtol=1e-13)
     np.testing.assert_allclose(result.covariance, np.cov(values.double().numpy(), rowvar=False), rtol=1e-12, atol=1e-15)
 
 
-@given(cuts=st.lists(st.integers(0, 40), max_size=6))
+@given(cuts=st.lists(st.integers(0, 40), max_size=6), merge=st.booleans())
 @settings(max_examples=30)
-def test_gaussian_does_not_depend_on_batches(cuts: list[int]) -> None:
+def test_gaussian_does_not_depend_on_batches_and_parts(cuts: list[int], merge: bool) -> None:
     values = features(40, offset=1000.0)
-    whole, parts = StreamingGaussian(5), StreamingGaussian(5)
-    whole.update(values)
-    edges = [0, *sorted(cuts), 40]
-    for start, stop in itertools.pairwise(edges):
-        parts.update(values[start:stop])
-    np.testing.assert_allclose(parts.result().mean, whole.result().mean, rtol=1e-14)
-    np.testing.assert_allclose(parts.result().covariance, whole.result().covariance, rtol=1e-9, atol=1e-12)
-
-
-def test_gaussian_merges_parts() -> None:
-    values = features(30)
-    whole, first, second = StreamingGaussian(5), StreamingGaussian(5), StreamingGaussian(5)
-    whole.update(values)
-    first.update(values[:7])
-    second.update(values[7:])
-    first.merge(second)
-    first.merge(StreamingGaussian(5))
-    assert first.num == 30
-    np.testing.assert_allclose(first.result().covariance, whole.result().covariance, rtol=1e-12, atol=1e-15)
+    parts = [values[start:stop] for start, stop in itertools.pairwise([0, *sorted(cuts), 40])]
+    made = gaussian_of(*parts[:1])
+    for part in parts[1:]:
+        if merge:
+            made.merge(gaussian_of(part))
+        else:
+            made.update(part)
+    whole = gaussian_of(values).result()
+    assert made.num == 40
+    np.testing.assert_allclose(made.result().mean, whole.mean, rtol=1e-14)
+    np.testing.assert_allclose(made.result().covariance, whole.covariance, rtol=1e-9, atol=1e-12)
 
 
 def test_gaussian_keeps_small_spread_beside_a_large_mean() -> None:
     values = features(200).double() * 1e-3 + 1e6
-    gaussian = StreamingGaussian(5)
-    for batch in values.split(16):
-        gaussian.update(batch)
     expected = np.cov((values - 1e6).numpy(), rowvar=False)
-    np.testing.assert_allclose(gaussian.result().covariance, expected, rtol=1e-3, atol=1e-9)
+    np.testing.assert_allclose(gaussian_of(*values.split(16)).result().covariance, expected, rtol=1e-3, atol=1e-9)
 
 
 def test_gaussian_result_is_a_copy() -> None:
-    gaussian = StreamingGaussian(5)
-    gaussian.update(features(4))
-    before = gaussian.result()
+    made = gaussian_of(features(4))
+    before = made.result()
     mean = before.mean.copy()
-    gaussian.update(features(4, seed=1))
+    made.update(features(4, seed=1))
     np.testing.assert_array_equal(before.mean, mean)
 
 
 def test_bank_keeps_order() -> None:
     values = features(9)
     bank, rest = FeatureBank(5), FeatureBank(5)
+    assert bank.result().shape == (0, 5)
     bank.update(values[:4])
     rest.update(values[4:])
     bank.merge(rest)
@@ -79,21 +83,105 @@ def test_bank_keeps_order() -> None:
     np.testing.assert_array_equal(bank.result(), values.numpy())
 
 
-def test_empty_bank_has_its_shape() -> None:
-    assert FeatureBank(5).result().shape == (0, 5)
-
-
 @pytest.mark.parametrize("num", [0, 1])
 def test_gaussian_needs_two_images(num: int) -> None:
-    gaussian = StreamingGaussian(5)
-    gaussian.update(features(num))
-    with pytest.raises(InputError, match=f"needs 2 images or more; there (is|are) {num}"):
-        gaussian.result()
+    with pytest.raises(InputError, match=f"needs at least 2 images; given: {num}"):
+        gaussian_of(features(num)).result()
 
 
 @pytest.mark.parametrize("statistic", [StreamingGaussian(5), FeatureBank(5)])
 def test_wrong_features_are_refused(statistic: StreamingGaussian | FeatureBank) -> None:
     with pytest.raises(InputError, match=r"shape \[3, 4\]; expected \[N, 5\]"):
         statistic.update(features(3, 4))
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="NaN or infinity"):
         statistic.update(torch.full((2, 5), float("nan")))
+
+
+# ------------------------------------------------------------------------------- statistics of images
+
+
+class MeanColour:
+    """Features that need no network: the mean of each channel."""
+
+    content_id = "mean-colour"
+
+    def __init__(self, name: str = "colour", dim: int = 3) -> None:
+        self.name = name
+        self.dim = dim
+        self.seen = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen += len(images)
+        return images.float().mean(dim=(2, 3))[:, : self.dim]
+
+
+BOTH: frozenset[Statistic] = frozenset(("gaussian", "bank"))
+IMAGES = torch.randint(0, 256, (20, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+COLOURS = IMAGES.float().mean(dim=(2, 3)).numpy()
+
+
+def computed(batches: Any, extractor: MeanColour | None = None, **options: Any) -> FeatureStatistics:
+    request = FeatureRequest(extractor=extractor or MeanColour(), statistics=BOTH)
+    return compute_statistics(batches, [request], **options)["colour"]
+
+
+def test_each_extractor_has_the_statistics_that_were_requested() -> None:
+    found = compute_statistics(
+        IMAGES.split(6),
+        [
+            FeatureRequest(extractor=MeanColour("a"), statistics=BOTH),
+            FeatureRequest(extractor=MeanColour("b", 2), statistics=frozenset(("gaussian",))),
+        ],
+    )
+    np.testing.assert_allclose(found["a"].bank(), COLOURS, rtol=1e-6)
+    np.testing.assert_allclose(found["b"].gaussian().mean, COLOURS[:, :2].mean(axis=0), rtol=1e-6)
+    with pytest.raises(KeyError, match="bank"):
+        found["b"].bank()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 20])
+def test_no_more_images_are_read_than_needed(batch: int) -> None:
+    extractor, taken = MeanColour(), 0
+
+    def batches() -> Iterator[torch.Tensor]:
+        nonlocal taken
+        for images in IMAGES.split(batch):
+            taken += len(images)
+            yield images
+
+    found = computed(batches(), extractor, num_images=8)
+    assert (found.num, extractor.seen) == (8, 8)
+    assert taken == -(-8 // batch) * batch
+    np.testing.assert_allclose(found.bank(), COLOURS[:8], rtol=1e-6)
+
+
+def test_progress_is_reported() -> None:
+    seen: list[Progress] = []
+    computed(IMAGES.split(8), num_images=18, stage="data", on_progress=seen.append)
+    assert [(one.stage, one.done, one.total) for one in seen] == [("data", 8, 18), ("data", 16, 18), ("data", 18, 18)]
+
+
+def test_no_images_give_empty_statistics() -> None:
+    assert computed([]).num == 0
+    assert computed(IMAGES.split(4), num_images=0).bank().shape == (0, 3)
+
+
+def test_parts_merge_in_order() -> None:
+    whole, first, second = (computed([part]) for part in (IMAGES, IMAGES[:9], IMAGES[9:]))
+    first.merge(second)
+    assert first.num == 20
+    np.testing.assert_array_equal(first.bank(), whole.bank())
+    np.testing.assert_allclose(first.gaussian().covariance, whole.gaussian().covariance, rtol=1e-10)
+
+
+def test_arrays_round_trip() -> None:
+    made = computed([IMAGES])
+    arrays: Any = {"gaussian": made.to_arrays("gaussian"), "bank": made.to_arrays("bank")}
+    back = FeatureStatistics.from_arrays(3, arrays)
+    assert back.num == 20
+    np.testing.assert_array_equal(back.bank(), made.bank())
+    np.testing.assert_allclose(back.gaussian().covariance, made.gaussian().covariance, rtol=1e-14)
+    with pytest.raises(ValueError, match="features"):
+        FeatureStatistics.from_arrays(4, {"bank": arrays["bank"]})
+    with pytest.raises(ValueError, match=r"the statistics are of \[5, 20\] images"):
+        FeatureStatistics.from_arrays(3, {**arrays, "bank": {"bank": made.bank()[:5]}})

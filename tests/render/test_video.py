@@ -162,6 +162,14 @@ def test_mp4_without_its_package_says_what_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_av
-def test_what_cannot_be_written_is_an_error_with_its_reason(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Cannot write .*a\.mp4: .*No such file or directory"):
-        write_animation(frames(2), tmp_path / "missing" / "a.mp4", count=2)
+def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "a.mp4"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_animation(frames(2), path, count=2)
+    assert caught.value.filename == str(path)
+
+
+@needs_av
+def test_what_cannot_be_encoded_is_an_error_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Cannot write .*a\.webp: "):
+        video._write_frame_by_frame(iter([np.zeros((1, 20_000, 3), np.uint8)]), tmp_path / "a.webp", 30, video._WEBP)

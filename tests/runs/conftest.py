@@ -95,7 +95,7 @@ def names() -> Callable[[Path], list[str]]:
 class Colours:
     """Features that need no network: the mean and the spread of each channel. Drawing a random number, they disturb."""
 
-    name, dim, needs, content_id = "effnet", 6, "", "colours"
+    name, dim, content_id = "effnet", 6, "colours"
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         torch.rand(3)
@@ -105,6 +105,6 @@ class Colours:
 
 @pytest.fixture
 def cheap_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    recipe = ExtractorRecipe(dim=6, summary="", make=lambda device, on_progress: Colours())
+    recipe = ExtractorRecipe(dim=6, make=lambda device, on_progress: Colours())
     monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from sgkit.measure.statistics import Summarizer
+from sgkit.measure.statistics import StatisticsRunner
 from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.progress import Progress
 
@@ -135,19 +135,19 @@ def test_a_measurement_is_broken_off_and_made_up_for(
     code: int,
     status: str,
 ) -> None:
-    summaries, broken_off, clock = Summarizer.summaries, [], [0.0]
+    compute, broken_off, clock = StatisticsRunner.of, [], [0.0]
 
-    def disturbed(self: Summarizer, pile: Any, **given: str) -> Any:
+    def disturbed(self: StatisticsRunner, images: Any, **given: str) -> Any:
         if given["stage"] == stage:
             broken_off.append(stage)
             disturb(clock)
             self.on_progress(Progress(done=0, total=2, stage=stage))
             raise AssertionError("the measurement went on")
-        return summaries(self, pile, **given)
+        return compute(self, images, **given)
 
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(Summarizer, "summaries", disturbed)
+        patch.setattr(StatisticsRunner, "of", disturbed)
         patch.setattr("sgkit.cli.train.time", SimpleNamespace(monotonic=lambda: clock[-1]))
         measured = ("--metrics", "fd_effnet", "--set", "metrics.num_images=4")
         assert new_run(run, *measured, "--kimg", "0.008", *options) == code

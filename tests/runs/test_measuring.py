@@ -73,11 +73,11 @@ def test_the_best_snapshot_stays_and_stands_for_the_run(
 
 
 def _sides(value: float) -> tuple[Any, Any]:
-    from sgkit.metrics.summary import FeatureSummary
+    from sgkit.metrics.statistics import FeatureStatistics
 
     sides = []
     for shift in (0.0, value**0.5):
-        side = FeatureSummary(1, ["gaussian"])
+        side = FeatureStatistics(1, ["gaussian"])
         side.update(torch.tensor([[shift - 1.0], [shift + 1.0]]))
         sides.append(side)
     return sides[0], sides[1]
