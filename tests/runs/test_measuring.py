@@ -90,7 +90,7 @@ def _sides(value: float) -> tuple[Any, Any]:
         (["--metrics", "fd_effnet", "--every", "often"], "Not a number of thousand images: 'often'."),
         (
             ["--metrics", "fd_effnet", "--set", "metrics.num_images=1"],
-            "num_images is 1; it must be 2 or more",
+            "metrics.num_images is '1'; it must be 2 or more",
         ),
     ],
 )
