@@ -12,8 +12,7 @@ from sgkit.cli import report
 from sgkit.cli.options import Given, JsonOption, parse_existing
 
 if TYPE_CHECKING:
-    from sgkit.tasks.identify import FileSummary
-    from sgkit.tasks.info import LayerSummary, ModelSummary
+    from sgkit.tasks.info import FileSummary, LayerSummary, ModelSummary
 
 MOST_TEXT = 100
 

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from sgkit.checkpoint import load, model_file, read_header
-from sgkit.checkpoint.assemble import build_empty, builder
 from sgkit.checkpoint.loading import form_of
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SgkitError
 from sgkit.latents.files import load_latents
-from sgkit.model import (
-    Discriminator,
-    Generator,
-    LayerSpec,
-    Model,
-    ModelInfo,
-    discriminator_plan,
-    not_finite,
-    synthesis_plan,
-)
+from sgkit.model import Discriminator, Generator, discriminator_plan, not_finite, synthesis_plan
 from sgkit.model.plan import all_layers
-from sgkit.runtime.file_kinds import BROKEN, MODELS, PACKED
-from sgkit.runtime.path_checks import check_exists
-from sgkit.tasks.identify import FileSummary, identified
-from sgkit.text import name_list
+from sgkit.runtime.detect import FileType
+from sgkit.runtime.file_kinds import BROKEN, IMAGES, MODELS, PACKED
+from sgkit.runtime.limits import parse_json
+from sgkit.runtime.path_checks import check_exists, latent_files
+from sgkit.store.header import read_header as read_store_header
+from sgkit.store.header import size_text
+from sgkit.text import name_list, shell_word
 
-NATIVE = "sgkit"
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +55,7 @@ class NetworkSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """Result of :func:`info`."""
+    """Result of :func:`info` for a model."""
 
     path: Path
     kind: str
@@ -80,6 +75,23 @@ class ModelSummary:
     """Weights that are not finite."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSummary:
+    """Result of :func:`info` for a file or folder that is not a model."""
+
+    path: Path
+    kind: str
+    """A key of :data:`sgkit.runtime.file_kinds.PHRASES`, or ``latents``."""
+    what: str
+    """In words: ``a JPEG image``."""
+    bytes: int | None
+    """Size of a file; ``None``: a folder."""
+    facts: Facts = field(default_factory=dict)
+    """What it holds, as far as it is cheap to tell."""
+    advice: str = ""
+    """What to do with it."""
+
+
 def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary | FileSummary:
     """The summary of a model file, a run folder's best snapshot, or a checkpoint of another tool; or what else it is.
 
@@ -95,16 +107,16 @@ def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary | F
     if found.kind in BROKEN:
         raise InputError(f"{found.path} is {found.phrase}. {found.advice}")
     if found.kind not in MODELS | PACKED | {"run", "snapshots", "unknown"}:
-        return identified(found, as_latents=found.kind == "npy")
+        return _file_summary(found, as_latents=found.kind == "npy")
     try:
         return _model_summary(path, image_size)
     except CheckpointError:
-        if found.kind == "npz" or (found.kind in MODELS - {"safetensors"} and holds_latents(found.path)):
-            return identified(found, as_latents=True)
+        if found.kind == "npz" or (found.kind in MODELS - {"safetensors"} and _holds_latents(found.path)):
+            return _file_summary(found, as_latents=True)
         raise
 
 
-def holds_latents(path: Path) -> bool:
+def _holds_latents(path: Path) -> bool:
     """Whether a file that is not a model can be read as latents."""
     try:
         with warnings.catch_warnings():
@@ -114,73 +126,47 @@ def holds_latents(path: Path) -> bool:
         return False
 
 
+# ------------------------------------------------------------------------------------------------- models
+
+
 def _model_summary(path: str | Path, image_size: int | None) -> ModelSummary:
     file = model_file(path)
-    if form_of(file) == "native" and image_size is None:
-        header, model = read_header(file), load(file)
-        kind, version = NATIVE, header.sgkit_version
-    else:
-        model, version = load(file, image_size=image_size), None
-        kind = str(model.info.provenance.get("source_kind", "state dict"))
-    summary = _summary(file, kind, model.config, model.info, model.content_hash(), tuple(model.networks()), version)
-    return replace(summary, warnings=tuple(_damage(model)))
-
-
-def _damage(model: Model) -> Iterator[str]:
-    """Networks whose weights are not finite: they cannot be used."""
-    for name, network in model.networks().items():
-        tensors = not_finite(network)
-        if tensors:
-            yield (
-                f"The {name.replace('_', ' ')} is damaged: NaN or infinity in {len(tensors)} of its tensors "
-                f"({name_list(tensors)})."
-            )
-
-
-def _summary(
-    file: Path,
-    kind: str,
-    config: ModelConfig,
-    facts: ModelInfo,
-    content_hash: str,
-    names: tuple[str, ...],
-    sgkit_version: str | None,
-) -> ModelSummary:
-    networks = {name: _empty(name, config) for name in names}
-    generator = networks["generator"]
-    assert isinstance(generator, Generator)
+    is_native = form_of(file) == "native" and image_size is None
+    version = read_header(file).sgkit_version if is_native else None
+    model = load(file, image_size=image_size)
+    damage = {name: not_finite(network) for name, network in model.networks().items()}
     return ModelSummary(
         path=file,
-        kind=kind,
+        kind="sgkit" if is_native else str(model.info.provenance.get("source_kind", "state dict")),
         bytes=file.stat().st_size,
-        sgkit_version=sgkit_version,
-        config=config,
-        kimg=facts.kimg,
-        lod=facts.lod,
-        provenance=dict(facts.provenance),
-        content_hash=content_hash,
-        num_ws=generator.num_ws,
-        networks=tuple(_network(name, network) for name, network in networks.items()),
+        sgkit_version=version,
+        config=model.config,
+        kimg=model.info.kimg,
+        lod=model.info.lod,
+        provenance=dict(model.info.provenance),
+        content_hash=model.content_hash(),
+        num_ws=model.num_ws,
+        networks=tuple(_network_summary(name, network) for name, network in model.networks().items()),
+        warnings=tuple(
+            f"The {name.replace('_', ' ')} is damaged: NaN or infinity in {len(tensors)} of its tensors "
+            f"({name_list(tensors)})."
+            for name, tensors in damage.items()
+            if tensors
+        ),
     )
 
 
-def _empty(name: str, config: ModelConfig) -> Generator | Discriminator:
-    """A network without weights, for its names and shapes."""
-    build, what = builder(name, config)
-    return build_empty(build, what=what)
-
-
-def _network(name: str, network: Generator | Discriminator) -> NetworkSummary:
+def _network_summary(name: str, network: Generator | Discriminator) -> NetworkSummary:
     is_generator = isinstance(network, Generator)
     specs = all_layers(synthesis_plan if is_generator else discriminator_plan, network.config)
     prefix = "synthesis." if is_generator else ""
     layers = [
-        _layer(f"mapping.{child}", "fully connected", _width(module), module)
+        _layer(f"mapping.{child}", "fully connected", (len(module.get_parameter("weight")),), module)
         for child, module in (network.mapping.named_children() if hasattr(network, "mapping") else ())
     ]
     for spec in specs.values():
-        name_in_file = prefix + spec.name
-        layers.append(_layer(name_in_file, spec.kind, _output(spec), network.get_submodule(name_in_file)))
+        output = (spec.out_channels,) if spec.kind == "head" else (spec.out_channels, *spec.size)
+        layers.append(_layer(prefix + spec.name, spec.kind, output, network.get_submodule(prefix + spec.name)))
     return NetworkSummary(name=name, parameters=_count(network), layers=tuple(layers))
 
 
@@ -189,13 +175,132 @@ def _layer(name: str, kind: str, output: tuple[int, ...], module: nn.Module) -> 
     return LayerSummary(name=name, kind=kind, output=output, parameters=_count(module), tensors=tensors)
 
 
-def _width(module: nn.Module) -> tuple[int, ...]:
-    return (len(module.get_parameter("weight")),)
-
-
-def _output(spec: LayerSpec) -> tuple[int, ...]:
-    return (spec.out_channels,) if spec.kind == "head" else (spec.out_channels, *spec.size)
-
-
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+# -------------------------------------------------------------------------------------------- other files
+
+
+def _file_summary(found: FileType, *, as_latents: bool) -> FileSummary:
+    facts: Facts = {}
+    kind, what, advice = found.kind, found.phrase, found.advice
+    if as_latents or kind in ("projection", "projections"):
+        kind = kind if found.is_folder else "latents"
+        what = found.phrase if found.is_folder else f"{found.phrase} with latents"
+        facts, advice = _latents(found.path)
+    elif kind == "store":
+        facts = _store(found.path)
+    elif kind in IMAGES:
+        facts, texts = _image(found.path)
+        if texts is not None:
+            what, advice = f"{found.phrase} made by sgkit", _again(texts) or advice
+    elif kind in ("images", "images in subfolders"):
+        facts = {"images": _images(found.path)}
+    size = None if found.is_folder else found.path.stat().st_size
+    return FileSummary(path=found.path, kind=kind, what=what, bytes=size, facts=facts, advice=advice)
+
+
+def _latents(path: Path) -> tuple[Facts, str]:
+    files = latent_files(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = [load_latents(file) for file in files[:16]]
+    first = read[0]
+    values = {name: list(value.shape[1:]) for name, value in first.values.items()}
+    shape = values if first.space == "s" else next(iter(values.values()))
+    facts: Facts = {
+        "latents": sum(len(one) for one in read) if len(read) == len(files) else f"{len(files)} files",
+        "space": first.space,
+        "shape of each": shape,
+        "names": ", ".join(name for one in read for name in one.names[:16])[:200],
+        "noise maps": len(first.noise),
+        "label": None if first.label is None else list(first.label.shape[1:]),
+        "model": first.model_hash or "not recorded",
+    }
+    return facts, f"Generate images from it: sgkit generate MODEL --latent {shell_word(path)} --out FOLDER"
+
+
+def _store(path: Path) -> Facts:
+    header = read_store_header(path)
+    labels = header.labels.kind if header.labels.kind == "none" else f"{header.labels.kind}, {header.labels.dim}"
+    return {
+        "images": header.num_images,
+        "size": f"{size_text(header.image_size)}, {header.image_channels} channels",
+        "encoding": header.encoding,
+        "labels": labels,
+        "sources": ", ".join(source.given for source in header.sources)[:200],
+        "hash": header.content_hash,
+    }
+
+
+def _image(path: Path) -> tuple[Facts, dict[str, str] | None]:
+    """Size and format from the header of an image, and what sgkit wrote into it, if it did; no pixel is decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                facts: Facts = {"size": f"{image.width}x{image.height}", "mode": image.mode, "format": image.format}
+                texts = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        return {"header": f"cannot be read ({type(error).__name__})"}, None
+    if texts.pop("Software", "") != "sgkit":
+        return facts, None
+    return facts | {"made by": "sgkit"} | {key: value[:300] for key, value in list(texts.items())[:32]}, texts
+
+
+OPTIONS = {
+    "truncation_psi": "--psi",
+    "truncation_cutoff": "--psi-cutoff",
+    "noise": "--noise",
+    "precision": "--precision",
+    "grid": "--grid",
+}
+"""Text in images that sgkit generated -> the option that makes it again."""
+OMITTED = {"truncation_psi": "1.0", "noise": "const", "precision": "fp32", "grid": "1x1"}
+
+
+def _again(texts: dict[str, str]) -> str:
+    """The command that makes an image of ``sgkit generate`` again; empty where the image's texts do not tell it."""
+    seeds, label = (_parsed(texts.get(key, "null")) for key in ("seed", "label"))
+    seeds = seeds if isinstance(seeds, list) else [seeds]
+    if not all(type(seed) is int and seed >= 0 for seed in seeds) or not (label is None or _is_vector(label)):
+        return ""
+    options = [f"--seeds {_ranges(seeds)}"]
+    if label is not None:
+        is_class = sorted(label)[-2:] in ([0, 1], [1]) and sum(label) == 1
+        options.append(f"--class {label.index(1) if is_class else ','.join(map(repr, label))}")
+    for key, option in OPTIONS.items():
+        value = texts.get(key, OMITTED.get(key, ""))
+        if re.fullmatch(r"[\w.]{1,20}|-[\d.]{1,20}", value) and value != OMITTED.get(key, ""):
+            options.append(f"{option} {value}")
+    return f"Make it again with the model of that hash: sgkit generate MODEL {' '.join(options)} --out image.png"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_json(text.encode(), name="the text of an image")
+    except (InputError, UnicodeError):
+        return text
+
+
+def _is_vector(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(type(number) is float for number in value)
+
+
+def _ranges(seeds: list[int]) -> str:
+    """Seeds as the command line takes them: ``0-3,7``."""
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _images(path: Path) -> str:
+    """How many files a folder has at the top and one level below, a thousand of each folder at most."""
+    folders = [path, *sorted(child for child in path.iterdir() if child.is_dir())[:100]]
+    count = sum(len(list(itertools.islice(folder.iterdir(), 1000))) for folder in folders) - len(folders) + 1
+    return f"about {count} files in {len(folders)} folder{'s' if len(folders) > 1 else ''}"
