@@ -1,8 +1,7 @@
 """Weights of third-party networks: what they are, where they come from, under which licence, and where they are kept.
 
-Nothing is downloaded before something needs it. A file is used only if its sha256 is right, so it is whole and the
-expected one: it is hashed when it arrives, and on first use in every process. Loading it is the business of the network
-that wants it (tensors only, never code).
+Nothing is downloaded before it is needed. A file is used only if its sha256 is right: it is hashed when it arrives, and
+on first use in every process. The network that needs it loads it (tensors only, never code).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ CACHE_VARIABLE = "SGKIT_CACHE"
 CHUNK = 1 << 18
 ATTEMPTS = 4
 PASSING_STATUS = (408, 429, 500, 502, 503, 504)
-"""HTTP answers worth another try."""
+"""HTTP status codes after which the download is tried again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ WEIGHTS: dict[str, Weights] = {
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsStatus:
-    """What lies in the cache for one entry of :data:`WEIGHTS`."""
+    """State of one entry of :data:`WEIGHTS` in the cache."""
 
     weights: Weights
     path: Path
@@ -82,11 +81,11 @@ class WeightsStatus:
     state: Literal["missing", "good", "damaged"]
     size: int | None = None
     sha256: str | None = None
-    """Of the file as it lies there."""
+    """Of the file in the cache."""
 
 
 def cache_folder(*parts: str) -> Path:
-    r"""The cache folder of sgkit, or a folder in it; not made by this.
+    r"""The cache folder of sgkit, or a folder in it; it is not created.
 
     ``$SGKIT_CACHE`` where set; else the platform's place: ``$XDG_CACHE_HOME/sgkit`` or ``~/.cache/sgkit`` on Linux,
     ``~/Library/Caches/sgkit`` on macOS, ``%LOCALAPPDATA%\sgkit\Cache`` on Windows.
@@ -115,12 +114,12 @@ def weights_named(name: str) -> Weights:
 
 
 def weights_path(name: str) -> Path:
-    """Where the file of ``name`` lies in the cache, or would lie: ``<cache>/weights/<file>``."""
+    """Path of the file of ``name`` in the cache, there or not: ``<cache>/weights/<file>``."""
     return cache_folder("weights", weights_named(name).file_name)
 
 
 def weights_status(name: str) -> WeightsStatus:
-    """Whether the file of ``name`` is there and unharmed; reads it whole."""
+    """Whether the file of ``name`` is in the cache and intact; reads all of it."""
     weights, path = weights_named(name), weights_path(name)
     if not path.is_file():
         return WeightsStatus(weights=weights, path=path, state="missing")
@@ -134,7 +133,7 @@ def fetch_weights(name: str, *, on_progress: OnProgress = ignore_progress) -> Pa
 
     Raises:
         UsageError: the name is unknown.
-        WeightsError: the file cannot be had, or is not what it should be.
+        WeightsError: the file cannot be downloaded, or is not the expected one.
     """
     weights, path = weights_named(name), weights_path(name)
     if path.is_file():
@@ -163,8 +162,8 @@ def import_weights(name: str, file: str | Path) -> Path:
     found = _sha256_of(given)
     if found != weights.sha256:
         raise WeightsError(f"{given} is not {weights.file_name}: its sha256 is {found}, expected {weights.sha256}.")
-    with atomic_path(path) as aside:
-        shutil.copyfile(given, aside)
+    with atomic_path(path) as temporary:
+        shutil.copyfile(given, temporary)
     return path
 
 
@@ -179,8 +178,8 @@ def download(
 ) -> Path:
     """``path``, downloaded from ``url`` and checked against ``sha256``.
 
-    What has arrived is kept in ``<path>.part``; a broken connection is taken up from there, a few times by itself
-    and again at the next call. Processes that want the same file wait for the first one. Proxies are taken from the
+    What has arrived is kept in ``<path>.part``; a broken connection is resumed from there, a few times automatically
+    and again at the next call. Processes that need the same file wait for the first one. Proxies are taken from the
     environment (``HTTPS_PROXY`` and so on). ``timeout`` and ``pause`` (before the second try) are seconds.
 
     Raises:
@@ -198,18 +197,18 @@ def download(
                 part.unlink()
                 raise WeightsError(
                     f"What {url} sent is not the expected file: its sha256 is {found}, expected {sha256}. It was "
-                    "removed. A proxy may have sent a page of its own, or the file was replaced at its source."
+                    "removed. A proxy may have sent an error page, or the file was replaced at its source."
                 )
             part.replace(path)
     except PermissionError as error:
         raise WeightsError(
-            f"Cannot write to {path.parent} ({error.strerror}). Set {CACHE_VARIABLE} to a folder of yours."
+            f"Cannot write to {path.parent} ({error.strerror}). Set {CACHE_VARIABLE} to a folder that you can write to."
         ) from error
     return path
 
 
 def _receive_all(url: str, part: Path, on_progress: OnProgress, *, timeout: float, pause: float) -> None:
-    """Fill ``part``, taking up broken connections :data:`ATTEMPTS` times."""
+    """Fill ``part``; broken connections are resumed up to :data:`ATTEMPTS` times."""
     host = urllib.parse.urlsplit(url).hostname
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -259,7 +258,7 @@ def _copy(
 
 
 _hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
-"""Files that this process has hashed: path -> (what tells that it is the same file, hash)."""
+"""Files that this process has hashed: path -> (size, time and inode, hash)."""
 
 
 def check_file(path: Path, sha256: str, *, advice: str) -> None:

@@ -56,7 +56,7 @@ def build_empty(build: Callable[[], N], *, what: str) -> N:
     except (RuntimeError, OverflowError, TypeError) as error:
         reason = str(error).rpartition("DefaultCPUAllocator: ")[2].partition("\n")[0]
         raise CheckpointError(
-            f"The configuration of {what} describes no network that can be built: {reason}"
+            f"The configuration of {what} does not describe a network that can be built: {reason}"
         ) from error
 
 
@@ -97,7 +97,7 @@ def assemble(
         config: of the model.
         parts: network -> tensors by name.
         info: of the model.
-        left_out: told of networks that images do not need and that do not fit; without it they are errors.
+        left_out: filled with networks that images do not need and that do not fit; without it they are errors.
 
     Raises:
         CheckpointError: a network is too large to be real, or its tensors do not fit; each is named.

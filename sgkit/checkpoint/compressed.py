@@ -36,7 +36,7 @@ def unpacked(found: FileType) -> Iterator[Path]:
     """The file itself, or the checkpoint inside of it, which is removed when the block ends.
 
     Raises:
-        CheckpointError: it is damaged, unpacks to far too much, or holds no checkpoint or several.
+        CheckpointError: it is damaged, is far too large when unpacked, or does not hold exactly one checkpoint.
     """
     if found.kind not in PACKED:
         yield found.path

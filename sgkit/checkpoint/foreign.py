@@ -143,7 +143,7 @@ def _modules(state: dict[Any, Any], name: str, budget: Budget) -> Iterator[tuple
         path, module, depth = pending.pop()
         yield path, module
         if depth > MAX_DEPTH:
-            raise CheckpointError(f"the modules of {name} contain each other without end.")
+            raise CheckpointError(f"the modules of {name} contain each other endlessly.")
         children = _table(module.get("_modules") or {}, f"the modules of {name}", budget)
         for key, child in reversed(children.items()):
             if child is None:
@@ -201,7 +201,7 @@ def _tf_network(name: str, network: TfNetwork, budget: Budget) -> ForeignNetwork
             tensors[prefix + entry[0]] = array
         components = _table(table.get("components") or {}, f"the parts of network {name}", budget)
         if depth and components:
-            raise CheckpointError(f"the parts of network {name} have parts of their own; true files have none.")
+            raise CheckpointError(f"the parts of network {name} have parts themselves; genuine files have none.")
         for key, part in components.items():
             if not isinstance(part, TfNetwork):
                 raise CheckpointError(f"part {shown(key)} of network {name} is not a network.")
@@ -222,12 +222,12 @@ def plain(value: Any, budget: Budget, *, depth: int = 0) -> Any:
     """A copy of a value made of numbers, text and containers; what is nothing of these is left out.
 
     Raises:
-        CheckpointError: it is nested without end, or far too large.
+        CheckpointError: it is nested endlessly, or far too large.
     """
     budget.step()
     budget.make(PLAIN_BYTES)
     if depth > MAX_DEPTH:
-        raise CheckpointError("the options in it are nested without end.")
+        raise CheckpointError("the options in it are nested endlessly.")
     if isinstance(value, Namespace):
         value = value.state
     if isinstance(value, str):

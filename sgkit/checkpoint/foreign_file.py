@@ -39,7 +39,7 @@ class ForeignFile:
     extras: dict[str, Any]
     """Everything else worth keeping: training arguments, augmentation state, counters, small arrays."""
     file_name: str = ""
-    """Some projects tell only there how far a network was trained."""
+    """Some projects record only there how long a network was trained."""
     notes: dict[str, Any] = field(default_factory=dict)
     """For the provenance: where the networks were found, and what was ignored."""
     project: str = ""

@@ -32,7 +32,7 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
 
     Args:
         path: file or run directory.
-        device: where the networks shall be.
+        device: where to put the networks.
         image_size: side of the images, for the one kind of file that does not say it (rosinality's StyleGAN1).
 
     Raises:
@@ -58,7 +58,7 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
 
 
 def load_notes(model: Model) -> list[str]:
-    """What a reader of a foreign file should know: what was left out, and what stands in for what was missing."""
+    """What a user of a foreign file should know: what was left out, and what replaces what was missing."""
     told = model.info.provenance
     notes: list[str] = []
     if told.get("ignored"):
@@ -83,7 +83,7 @@ def form_of(file: Path) -> Literal["native", "state dict", "foreign"]:
 
 
 def model_file(path: str | Path) -> Path:
-    """The file that ``path`` stands for: itself, or a snapshot of a run directory.
+    """The model file at ``path``: itself, or a snapshot of a run directory.
 
     That is the best one by the run's first metric, or where none was measured the one that has seen the most images.
 

@@ -80,7 +80,7 @@ def save(model: Model, path: str | Path) -> Path:
         for network, module in model.networks().items()
         for name, tensor in module.state_dict().items()
     }
-    with atomic_path(path) as aside, utf8_name(aside) as name:
+    with atomic_path(path) as temporary, utf8_name(temporary) as name:
         save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
     return path
 

@@ -178,7 +178,7 @@ def _notes(model: Model, label: Tensor | None) -> dict[str, str]:
 
 
 def _constructor(config: ModelConfig) -> str:
-    """How rosinality's code is told of this size."""
+    """The call in rosinality's code that builds this size."""
     widths = {spec.resolution: spec.out_channels for spec in synthesis_plan(config) if spec.kind != "rgb"}
     multiplier = next((m for m in (2, 1) if widths == {r: WIDTHS.get(r, 16384 // r * m) for r in widths}), None)
     call = f"Generator(size={config.resolution}, style_dim={config.w_dim}, n_mlp={config.mapping.num_layers}"
@@ -205,7 +205,7 @@ def _generator_state(state: State, own: ModelConfig, target: ModelConfig, label:
 
 
 def _with_one_class(state: State, config: ModelConfig, label: Tensor) -> State:
-    """The mapping network for one class: what its label adds to the first layer is added to the bias once for all.
+    """The mapping network for one class: what its label adds to the first layer is added to the bias .
 
     The first layer sees [z, y] with weights scaled by 1 / sqrt(its inputs). Alone, z has fewer inputs and a larger
     scale, so its weights become smaller by the square root of the ratio.
@@ -223,7 +223,7 @@ def _with_one_class(state: State, config: ModelConfig, label: Tensor) -> State:
 
 def _discriminator_state(network: Discriminator, config: ModelConfig, label: Tensor | None) -> State:
     state = dict(network.state_dict())
-    if label is not None:  # the last layer projected on the vector of one class once for all
+    if label is not None:  # the last layer projected on the vector of one class
         with torch.inference_mode(False), torch.no_grad():
             vector = network.mapping(None, label.to(network.mapping.embed.weight))[:, 0]
         vector = vector / math.sqrt(vector.shape[1])

@@ -27,13 +27,13 @@ OPTIMIZER = re.compile(r"optim|optimizer|scheduler|scaler", re.IGNORECASE)
 AVERAGE = re.compile(
     r"(?:^|[._])(?:ema[a-z]*|[a-z]*(?<!sch)ema|smooth|running|shadow|avg|averaged?|gs|ge)(?=$|[._])", re.IGNORECASE
 )
-"""How projects call the moving average of a generator."""
+"""Names of the moving average of a generator."""
 TRAINED = re.compile(r"(?:^|[._])(?:g|generator|netg|gen)$", re.IGNORECASE)
-"""How they call the generator as trained."""
+"""Names of the generator as trained."""
 WRAPPER = re.compile(r"(?:^|\.)(?:module|_orig_mod)(?=\.|$)")
 """What torch's wrappers for several devices and for compilation put into names."""
 MEAN_W = ("latent_avg", "mean_latent", "w_avg", "truncation.w_avg", "dlatent_avg", "mean_w")
-"""How projects call the mean w of a generator, which is beside its tensors."""
+"""Names of the mean w of a generator, which is stored beside its tensors."""
 RAW_MEAN = "g_latent_avg"
 """The mean w of the generator as trained; only sgkit writes it."""
 
@@ -144,7 +144,7 @@ def describe_state_dicts(loaded: Mapping[Any, Any], plain: Callable[[Any], Any])
         plain: gives the plain form of what is not a tensor.
 
     Raises:
-        CheckpointError: no network is known, tables are nested without end, or there are too many tensors.
+        CheckpointError: no network is known, tables are nested endlessly, or there are too many tensors.
     """
     tensors, others = _flatten(loaded)
     extras = {name: plain(value) for name, value in others.items() if not name.endswith(("optim", "optimizer"))}
@@ -197,7 +197,7 @@ def _flatten(loaded: Mapping[Any, Any]) -> tuple[dict[str, Array], dict[str, Any
             visited += 1
             name = prefix + (key if isinstance(key, str) else str(key)[:MAX_NAME])
             if visited > MAX_TENSORS or depth > MAX_DEPTH or len(name) > MAX_NAME:
-                raise CheckpointError(f"its tables are nested without end or far too large, at {shown(name[:80])}.")
+                raise CheckpointError(f"its tables are nested endlessly or far too large, at {shown(name[:80])}.")
             if isinstance(value, dict):
                 if not OPTIMIZER.search(name):
                     inner.append((name + ".", value, depth + 1))
@@ -221,7 +221,7 @@ def _find(tensors: Mapping[str, Array]) -> tuple[list[FoundNetwork], list[str]]:
             if name == anchor or name.endswith("." + anchor):
                 places.setdefault((name[: len(name) - len(anchor)], is_discriminator), dialect)
         if len(places) > MAX_NETWORKS:
-            raise CheckpointError(f"it holds more than {MAX_NETWORKS} networks; no checkpoint does.")
+            raise CheckpointError(f"it holds more than {MAX_NETWORKS} networks; no checkpoint holds that many.")
     members: dict[str, dict[str, Array]] = {prefix: {} for prefix, _ in sorted(places, key=lambda p: -len(p[0]))}
     rest: list[str] = []
     for name, array in tensors.items():

@@ -45,7 +45,7 @@ def convert(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Convert a model to a different file format. Tensors stay the same bit for bit; what has to change is said.
+    """Convert a model to a different file format. Tensors stay bit-identical; any change is reported.
 
     Reads checkpoints of stylegan2-ada-pytorch, stylegan3, TensorFlow's StyleGAN2, StyleGAN and ProGAN, and rosinality's
     StyleGAN2 and StyleGAN. Nothing in a file is executed.
@@ -66,7 +66,7 @@ def _show(result: ConvertResult) -> None:
 
     for name, text in result.notes.items():
         if name in MADE_UP:
-            continue  # told when the source was read
+            continue  # a warning when the source was read
         if name == "sizes":
             report.note(f"Load it with {text}.")
         else:

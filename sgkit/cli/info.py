@@ -39,7 +39,7 @@ def info(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what a file or folder is; of a model: configuration, layers, parameters, training, provenance, hash.
+    """Show what a file or folder is. For a model: configuration, layers, parameters, training, provenance, hash.
 
     Nothing in the file is executed.
     """

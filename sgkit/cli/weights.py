@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Weights of third-party networks: l
 
 @app.command("list")
 def list_weights(json: JsonOption = False) -> None:
-    """Show what there is, under which licence, for which metrics, and what lies in the cache."""
+    """List the weights with licence, metrics that use them, and state in the cache."""
     from sgkit.weights import WEIGHTS, weights_status
 
     report.emit([weights_status(name) for name in WEIGHTS], json=json, show=_show_all)
@@ -31,7 +31,9 @@ def get(
     name: NameArgument,
     file: Annotated[
         Path | None,
-        typer.Option("--file", metavar="FILE", parser=parse_existing, help="Import this file, downloaded by hand."),
+        typer.Option(
+            "--file", metavar="FILE", parser=parse_existing, help="Import this file instead of downloading it."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The C library's allocator, told that large tensors come and go."""
+"""Settings of the C library's allocator for tensors that come and go."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ def _zip_names(file: IO[bytes]) -> Iterator[str]:
         return
     length = struct.unpack_from("<I", tail, end + 12)[0]
     newer = tail.rfind(b"PK\x06\x06", 0, end)
-    if newer >= 0 and len(tail) >= newer + 56:  # a zip64 archive's own end record stands before the common one
+    if newer >= 0 and len(tail) >= newer + 56:  # a zip64 archive has its own end record before the common one
         length, end = struct.unpack_from("<Q", tail, newer + 40)[0], newer
     file.seek(max(0, tail_start + end - min(length, size)))
     index = file.read(MOST_READ)

@@ -22,11 +22,11 @@ class DeviceInfo:
     model: str
     """The maker's name of it."""
     memory: int | None = None
-    """Bytes of its own memory; ``None`` where it shares the machine's."""
+    """Bytes of memory; ``None`` if it shares the machine's."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """The device that ``name`` stands for; ``auto`` is the first of CUDA, MPS and CPU that is here.
+    """The device called ``name``; ``auto`` is the first available one of CUDA, MPS and CPU.
 
     Raises:
         UsageError: the name is unknown, or this machine has no such device; what it has is listed.

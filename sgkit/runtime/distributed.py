@@ -1,4 +1,4 @@
-"""One process, or many started by ``torchrun``: who am I, wait for the others, add up. Everything else is torch's."""
+"""One process, or several started by ``torchrun``: rank, barrier and reductions. Everything else is torch's."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _own_device(device: torch.device, local_rank: int) -> torch.device:
         raise UsageError(f"Device {str(device)!r} cannot be shared by several processes. Use --device cuda.")
     if local_rank >= torch.cuda.device_count():
         raise UsageError(
-            f"Process {local_rank} of this machine has no GPU of its own: there are {torch.cuda.device_count()}. "
+            f"Process {local_rank} of this machine has no GPU: this machine has {torch.cuda.device_count()}. "
             "Start at most one process per GPU, or use --device cpu."
         )
     torch.cuda.set_device(local_rank)

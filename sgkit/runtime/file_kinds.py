@@ -129,7 +129,7 @@ ADVICE: dict[str, str] = {
     "saved model": "TensorFlow SavedModels cannot be read; of TensorFlow, sgkit reads NVIDIA's .pkl files.",
     "models": "Give one of the model files in it.",
 } | dict.fromkeys(IMAGES, "To find its latent in a model: sgkit project MODEL {path} --out FOLDER")
-"""Kind -> what to do with it, in a sentence or two; ``{path}`` stands for its path."""
+"""Kind -> what to do with it, in a sentence or two; ``{path}`` is replaced by its path."""
 
 CHECKPOINT_SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".model", ".safetensors")
 IMAGE_SUFFIXES = frozenset(

@@ -52,7 +52,7 @@ def check_new(path: str | Path, *, overwrite: bool = False) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, with its suffix, that replaces ``path`` when the block ends well.
+    """A temporary path beside ``path``, with its suffix, that replaces ``path`` when the block succeeds.
 
     The block writes a file there. When it raises, the temporary file is removed and an older ``path`` stays as it was.
     Missing parent folders are made.
@@ -84,7 +84,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_directory(
     path: str | Path, *, overwrite: bool = False, own: re.Pattern[str] | None = None
 ) -> Iterator[Path]:
-    """A new, empty folder beside ``path`` that becomes ``path`` when the block ends well; removed when it raises.
+    """A new, empty folder beside ``path`` that becomes ``path`` when the block succeeds; removed when it raises.
 
     Args:
         path: the folder to make; an empty one may be there.

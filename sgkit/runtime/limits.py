@@ -42,7 +42,7 @@ class TooLargeError(InputError):
 
 
 class NotAFileError(OSError):
-    """A path names a device, pipe, socket or folder, or lies outside the folder that it must be in."""
+    """A path names a device, pipe, socket or folder, or is outside the folder that it must be in."""
 
 
 class Readable(Protocol):
@@ -166,7 +166,7 @@ def resolve_inside(folder: str | Path, name: str) -> Path:
     """The file that a table or list inside ``folder`` calls ``name``, with links resolved.
 
     Raises:
-        NotAFileError: it lies outside the folder.
+        NotAFileError: it is outside the folder.
     """
     root = Path(folder).resolve()
     try:
@@ -174,7 +174,7 @@ def resolve_inside(folder: str | Path, name: str) -> Path:
     except (ValueError, RuntimeError) as error:  # a null byte, a loop of links
         raise NotAFileError(f"{name!r} is not a usable path: {error}") from None
     if not path.is_relative_to(root):
-        raise NotAFileError(f"{name!r} lies outside {folder}; a data set may only name files in its own folder")
+        raise NotAFileError(f"{name!r} is outside {folder}; a dataset may only name files in its own folder")
     return path
 
 

@@ -63,7 +63,7 @@ def check_latents(path: str | Path) -> FileType:
 
 
 def latent_files(path: str | Path) -> list[Path]:
-    """The latent files that ``path`` stands for: itself, or those in a folder of projections, by name.
+    """The latent files at ``path``: itself, or those in a folder of projections, by name.
 
     Raises:
         InputError: as :func:`check_latents`.
@@ -77,7 +77,7 @@ def check_store(path: str | Path) -> Path:
     """``path``, where a store may be.
 
     Raises:
-        InputError: it is missing, a web address, or certainly something else.
+        InputError: it is missing, a web address, or clearly something else.
     """
     found = check_exists(path, "store", "Make one with: sgkit prepare IMAGES --out STORE --size 64")
     if found.kind in IMAGES | MODELS | MODEL_FOLDERS | IMAGE_SOURCES | BROKEN:
@@ -86,10 +86,10 @@ def check_store(path: str | Path) -> Path:
 
 
 def check_images(path: str | Path) -> str:
-    """``path``, where images may be: files, folders, archives, data sets; or ``sample:`` ones.
+    """``path``, where images may be: files, folders, archives, datasets, or ``sample:`` images.
 
     Raises:
-        InputError: it is missing, a web address, or a download that went wrong.
+        InputError: it is missing, a web address, or a failed download.
     """
     if str(path).startswith("sample:"):
         return str(path)
@@ -106,7 +106,7 @@ def is_url(text: str | Path) -> bool:
 
 
 def check_exists(path: str | Path, what: str, allowed: str) -> FileType:
-    """What is at ``path``, whatever it is; ``what`` names in messages what was expected, and ``allowed`` what to give.
+    """What is at ``path``; in messages, ``what`` names what was expected and ``allowed`` what to give.
 
     Raises:
         InputError: it is missing, or a web address.

@@ -21,7 +21,7 @@ _TENSOR_CORE_BF16 = (8, 0)  # compute capability of Ampere
 
 
 def resolve_precision(name: str, device: torch.device) -> ResolvedPrecision:
-    """The precision that ``name`` stands for on ``device``; ``auto``: bf16 where matrix units compute it, else fp32.
+    """The precision called ``name`` on ``device``; ``auto``: bf16 where matrix units compute it, else fp32.
 
     On CPUs with such units :mod:`sgkit.model.precision` measures instead: not every network is faster in bf16 there.
 

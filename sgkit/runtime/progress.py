@@ -1,4 +1,4 @@
-"""How long work tells how far it is: tasks call back, the command line shows a bar, a library user may pass nothing."""
+"""Progress of long work: tasks call back, the command line shows a bar, a library user may pass nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Progress:
     """``None``: not known (yet)."""
     unit: str = "images"
     stage: str = ""
-    """What is being done now, such as ``"reading"``."""
+    """Current step, such as ``"reading"``."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Short facts worth showing beside the bar, already formatted, such as ``{"loss": "0.131"}``."""
 

@@ -11,7 +11,7 @@ from sgkit.model.labels import LabelChoice
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 MADE_UP = ("generator", "w_avg", "noise_maps")
-"""Entries of a provenance that tell what a foreign file lacked."""
+"""Entries of a provenance that say what a foreign file lacked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def convert(
         image_size: for foreign files that do not say it.
         label: the class of a conditional model to keep, for a form without labels.
         overwrite: replace ``out`` if it exists.
-        on_progress: told at every stage.
+        on_progress: called at every stage.
 
     Raises:
         CheckpointError: the source is damaged, hostile or unsupported.

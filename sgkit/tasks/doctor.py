@@ -1,4 +1,4 @@
-"""What this machine offers to sgkit, and what is missing for which command."""
+"""A check of this machine: versions, devices, and which optional features are available."""
 
 from __future__ import annotations
 
@@ -20,19 +20,10 @@ from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_preci
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
 PACKAGES = (
-    "torch",
-    "numpy",
-    "scipy",
-    "pillow",
-    "lmdb",
-    "safetensors",
-    "filelock",
-    "jinja2",
-    "tensorboard",
-    "typer",
-    "rich",
+    *("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "filelock", "pydantic", "typing_extensions"),
+    *("tensorboard", "typer", "rich"),
 )
-"""The packages that sgkit cannot work without."""
+"""The packages that sgkit requires."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +33,7 @@ class DeviceReport:
     name: str
     model: str
     memory: int | None
-    """Bytes of its own memory; ``None`` where it shares the machine's."""
+    """Bytes of memory; ``None`` if it shares the machine's."""
     bf16_units: str | None
     """What multiplies bf16 matrices; ``None``: bf16 works, but not faster than fp32."""
     auto_precision: ResolvedPrecision | Literal["measured"]
@@ -55,10 +46,10 @@ class Need:
 
     name: str
     found: str | None
-    """The version of a package, or where the program or file lies; ``None``: missing."""
+    """The version of a package, or the path of the program or file; ``None``: missing."""
     needed_for: str
     remedy: str
-    """What to do when it is missing."""
+    """What to do if it is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The allow-list: every global that a checkpoint of a known project names, and what stands for it here.
+"""The allow-list: every global that a checkpoint of a known project names, and what it becomes here.
 
 Names are matched whole: allowing ``torch._utils._rebuild_tensor_v2`` allows nothing else of that module, however the
 rest of a dotted path is spelled. Nothing is ever looked up in a real module.
@@ -42,7 +42,7 @@ class Namespace(Instance):
 
 
 class AllowList:
-    """Finds what stands for a global; one for each file, as it shares the file's budget.
+    """Finds what a global becomes; one for each file, as it shares the file's budget.
 
     Args:
         budget: where refusals are remembered.
@@ -64,7 +64,7 @@ DROPPED = (
     *(("pathlib", name) for name in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
     *(("pathlib._local", name) for name in ("PosixPath", "WindowsPath")),
 )
-"""Values that training tools keep among their options, which say nothing about a network: nothing stands for them."""
+"""Values that training tools keep among their options and that say nothing about a network; they become ``None``."""
 MENTIONED = (
     *(("torch", name) for name in ("float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool")),
     *((module, name) for module in ("builtins", "__builtin__") for name in ("list", "dict", "int", "float", "str")),
@@ -136,7 +136,7 @@ def _size(items: Any = ()) -> tuple[Any, ...]:
 def _encode(text: Any, coding: Any = "latin1") -> bytes:
     """How Python 3 spells byte strings in protocol 2."""
     if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
-        raise CheckpointError(f"it wants text encoded as {shown(coding)}; byte strings are spelled with latin1.")
+        raise CheckpointError(f"it asks for text encoded as {shown(coding)}; only latin1 is used for byte strings.")
     return text.encode("latin-1")
 
 

@@ -104,7 +104,7 @@ def _are_lengths(values: tuple[Any, ...]) -> bool:
 
 
 class Storage:
-    """The flat data behind torch tensors: announced first, filled when its bytes are found.
+    """The flat data of torch tensors: announced first, filled when its bytes are found.
 
     The bytes that its tensors show are counted once the data is there, so that a file that is cut short says so.
     """
@@ -151,7 +151,7 @@ class Storage:
 
 
 class TensorView:
-    """A strided view of a storage; every element lies inside it and none is promised that is not there.
+    """A strided view of a storage; every element is inside it, so none is claimed that is not there.
 
     The bytes that it shows are counted, and what is made of them is made once: a file may have thousands of views of
     the same storage.
@@ -190,7 +190,7 @@ class TensorView:
 
 
 def as_array(value: Any) -> np.ndarray[Any, Any] | None:
-    """The array that a value of a file stands for; ``None`` when it is something else."""
+    """The array that a value of a file represents; ``None`` when it is something else."""
     if isinstance(value, ArrayRecord):
         return value.value
     if isinstance(value, TensorView):

@@ -1,7 +1,7 @@
 """What reading one file may cost. Everything that a reader makes of a file is counted here, in bytes and in steps.
 
 The bytes are bounded by the size of the file, so a small file cannot take the memory of the machine however it is
-folded; the steps bound the time.
+built; the steps bound the time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ BAD_DATA = (
 
 @contextmanager
 def bad_data(what: str) -> Iterator[None]:
-    """The boundary of a reader: whatever damaged bytes make the block raise becomes one error.
+    """The boundary of a reader: everything that damaged bytes make the block raise becomes one error.
 
     Args:
         what: the subject of the message, such as ``"its header"``.
@@ -83,19 +83,19 @@ class Budget:
         self.bytes_left = FREE_BYTES + BYTES_PER_BYTE * self.file_bytes
 
     def refuse(self, what: str) -> Refused:
-        """Remember one thing that the file must not have; the object that stands for it."""
+        """Remember one thing that the file must not have; the object that replaces it."""
         if len(self.refused) < 16:
             self.refused[what] = None
         return Refused()
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
-        """Read a file in this block: what the file tried to reach is said whatever else is wrong with it.
+        """Read a file in this block: the error names what the file tried to reach, even if something else is wrong too.
 
         Garbage collection waits until the end: nothing can be freed before, and it would look at every object often.
 
         Raises:
-            CheckpointError: the file tried to reach something, or whatever the block raises.
+            CheckpointError: the file tried to reach something, or the block raises.
         """
         collecting = gc.isenabled()
         gc.disable()
@@ -135,7 +135,7 @@ class Budget:
         """
         if num_bytes > self.bytes_left:
             raise CheckpointError(
-                f"it unfolds to more than {FREE_BYTES + BYTES_PER_BYTE * self.file_bytes:,} bytes, "
+                f"it expands to more than {FREE_BYTES + BYTES_PER_BYTE * self.file_bytes:,} bytes, "
                 f"far more than its {self.file_bytes:,} bytes can justify."
             )
 
@@ -143,11 +143,11 @@ class Budget:
         """Count steps of work.
 
         Raises:
-            CheckpointError: no checkpoint needs so many.
+            CheckpointError: the limit is exceeded.
         """
         self.steps -= count
         if self.steps < 0:
-            raise CheckpointError(f"it holds more than {self.max_steps:,} items; no checkpoint needs so many.")
+            raise CheckpointError(f"it holds more than {self.max_steps:,} items; no checkpoint needs that many.")
 
     def count(self, value: Any, *, made_by_call: bool = False) -> None:
         """Count an object that was just made.

@@ -18,13 +18,13 @@ MAX_HOLES = 10_000
 
 
 def forget_pages(array: np.ndarray[Any, Any]) -> None:
-    """Give back the memory in which the file behind ``array`` was looked at; it is read again when it is needed."""
+    """Free the memory in which the file of ``array`` was read; it is read again when it is needed."""
     base: Any = array
     while getattr(base, "base", None) is not None:
         base = base.base
-    behind = base.obj if isinstance(base, memoryview) else None
-    if isinstance(behind, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        behind.madvise(mmap.MADV_DONTNEED)
+    source = base.obj if isinstance(base, memoryview) else None
+    if isinstance(source, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
 
 
 def mapped_file(file: IO[bytes]) -> memoryview:
@@ -35,7 +35,7 @@ def mapped_file(file: IO[bytes]) -> memoryview:
     """
     size = os.fstat(file.fileno()).st_size
     if size < SMALLEST:
-        raise CheckpointError(f"it has only {size} bytes, so it is cut short or no checkpoint.")
+        raise CheckpointError(f"it has only {size} bytes, so it is cut short or not a checkpoint.")
     return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
 
 

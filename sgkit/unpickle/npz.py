@@ -93,7 +93,7 @@ def _parse(name: str, data: memoryview) -> Array:
 
 
 def _header(text: str) -> dict[str, Any]:
-    """The entries of an .npy header; none where it is anything else than a table of texts, flags and a shape."""
+    """The entries of an .npy header; empty if it is not a table of texts, flags and a shape."""
     text = text.strip()
     found: dict[str, Any] = {}
     place = 1

@@ -65,7 +65,7 @@ def read_safetensors_header(path: str | Path) -> SafetensorsHeader:
 
 
 def _checked(text: bytes, size: int) -> SafetensorsHeader:
-    """The header that ``text`` is, with ``size`` bytes behind it."""
+    """The header that ``text`` is, with ``size`` bytes after it."""
     entries = _parse(text)
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -90,12 +90,12 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A table of the pairs; a key that stands twice is an error, as readers differ in which one counts."""
+    """A table of the pairs; a duplicate key is an error, as readers differ in which one counts."""
     table = dict(pairs)
     if len(table) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(twice)} stands twice")
+        raise ValueError(f"duplicate key {shown(twice)}")
     return table
 
 

@@ -15,7 +15,7 @@ MAX_KEY = 1 << 60
 
 
 def shown(value: object, *, limit: int = 80) -> str:
-    """A value from a file, safe to print: escaped, quoted, cut to ``limit`` characters, whatever it contains."""
+    """A value from a file, safe to print: escaped, quoted, cut to ``limit`` characters."""
     if isinstance(value, (list, tuple)):
         inner = ", ".join(_part(item) for item in value[:limit])
         text = f"[{inner}]" if isinstance(value, list) else f"({inner})"
@@ -48,7 +48,7 @@ def table_key(key: Any) -> Any:
 
 
 class Refused:
-    """Stands for an object that the allow-list does not hold; takes anything, does nothing."""
+    """Replaces an object that is not on the allow-list; takes anything, does nothing."""
 
 
 class Buildable:

@@ -90,7 +90,7 @@ def _nested(budget: Budget, data: Any = None) -> Any:
 
 
 def _too_deep(*_: Any) -> Any:
-    raise CheckpointError("it nests torch streams inside torch streams; true files nest one level.")
+    raise CheckpointError("it nests torch streams inside torch streams; genuine files nest one level.")
 
 
 def read_legacy(data: memoryview, budget: Budget) -> Any:
@@ -133,7 +133,7 @@ def _storage(pid: Any, storages: dict[str, Storage], budget: Budget) -> Storage 
     if name not in STORAGE_TYPES:
         return budget.refuse(f"a torch storage of unknown type {shown(name)}")
     if view not in ((), (None,)):
-        raise CheckpointError("it holds a view of a torch storage; true files hold whole storages.")
+        raise CheckpointError("it holds a view of a torch storage; genuine files hold whole storages.")
     known = storages.setdefault(key, Storage(name, count, budget))
     if (known.kind, known.count) != (name, count):
         raise CheckpointError(f"torch storage {shown(key)} is described in two ways.")

@@ -5,7 +5,7 @@ Python's own unpickler imports and calls what a file names. This one is written 
 works over a memory map without copying byte strings, so the weights of a checkpoint cost nothing until they are used.
 
 A global that the allow-list does not hold becomes an inert :class:`~sgkit.unpickle.stand_ins.Refused` object and is
-remembered; reading goes on without it, so that the error at the end can say everything that the file tried to reach.
+remembered; reading goes on without it, so that the error at the end can name everything that the file tried to reach.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Unpickler:
         end = self.position + count
         if count < 0 or end > self.size:
             raise CheckpointError(
-                f"it is cut short or damaged: {count} bytes are wanted at byte {self.position}, "
+                f"it is cut short or damaged: {count} bytes are expected at byte {self.position}, "
                 f"{self.size - self.position} are left."
             )
         taken = self.data[self.position : end]
@@ -189,7 +189,7 @@ def _append(m: Unpickler, items: list[Any]) -> None:
         m.budget.make(SLOT_BYTES * len(items))
         target.extend(items)
     elif not isinstance(target, Refused):
-        raise m.damaged("items are appended to no list")
+        raise m.damaged("items are appended to something that is not a list")
 
 
 def _set_items(m: Unpickler, items: list[Any]) -> None:
@@ -197,7 +197,7 @@ def _set_items(m: Unpickler, items: list[Any]) -> None:
     if isinstance(target, Refused):
         return
     if not isinstance(target, dict) or len(items) % 2:
-        raise m.damaged("entries are set in no table")
+        raise m.damaged("entries are set in something that is not a table")
     m.budget.make(ENTRY_BYTES * len(items) // 2)
     for key, value in zip(items[::2], items[1::2], strict=True):
         target[table_key(key)] = value
@@ -206,14 +206,14 @@ def _set_items(m: Unpickler, items: list[Any]) -> None:
 def _add_items(m: Unpickler, items: list[Any]) -> None:
     target = m.stack[-1]
     if not isinstance(target, set):
-        raise m.damaged("items are added to no set")
+        raise m.damaged("items are added to something that is not a set")
     m.budget.make(ENTRY_BYTES * len(items))
     target.update(table_key(item) for item in items)
 
 
 def _global(m: Unpickler, module: Any, name: Any) -> None:
     if not isinstance(module, str) or not isinstance(name, str):
-        raise m.damaged("a global's name is no text")
+        raise m.damaged("a global's name is not text")
     m.push(m.find(module, name))
 
 

@@ -44,7 +44,7 @@ def stored_members(data: memoryview) -> dict[str, memoryview]:
 
     Raises:
         CheckpointError: a member is compressed or encrypted (checkpoints are neither, so no zip bomb gets further),
-            lies outside the file, has an unsafe or repeated name, or the archive is damaged.
+            is outside the file, has an unsafe or repeated name, or the archive is damaged.
     """
     members = zip_members(data)
     for member in members.values():
@@ -60,11 +60,11 @@ def unpacked(member: Member, budget: Budget) -> memoryview:
     """The bytes of a member, checked against its checksum: a view where it is stored plain.
 
     Raises:
-        CheckpointError: it is damaged, packed in another way than deflate, or unpacks to more than it says.
+        CheckpointError: it is damaged, compressed by a method other than deflate, or larger than declared.
     """
     name, made = shown(member.name), member.data
     if member.method not in (STORED, DEFLATED):
-        raise CheckpointError(f"the archive's member {name} is packed by method {member.method}; deflate is read.")
+        raise CheckpointError(f"the archive's member {name} is packed by method {member.method}; only deflate is read.")
     if member.method == DEFLATED:
         budget.make(member.size)
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -81,7 +81,7 @@ def zip_members(data: memoryview) -> dict[str, Member]:
     """The files in an archive by name; nothing is unpacked.
 
     Raises:
-        CheckpointError: a member is encrypted, lies outside the file or overlaps another one, has an unsafe or
+        CheckpointError: a member is encrypted, is outside the file or overlaps another one, has an unsafe or
             repeated name, there are too many, or the archive is damaged.
     """
     members: dict[str, Member] = {}
@@ -98,7 +98,7 @@ def zip_members(data: memoryview) -> dict[str, Member]:
         raise CheckpointError(f"the archive is damaged or cut short ({type(error).__name__}).") from error
     places.sort()
     if any(last > start for (_, last), (start, _) in itertools.pairwise(places)):
-        raise CheckpointError("members of the archive overlap; those of true files do not.")
+        raise CheckpointError("members of the archive overlap, which never happens in genuine files.")
     return members
 
 

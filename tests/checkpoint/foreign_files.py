@@ -393,19 +393,19 @@ ROWS: dict[str, Row] = {
         "`args` None, `iter`", saved("a.pt", lambda: {"g_ema": ema(), "args": None, "iter": 9}), "generator at g_ema"
     ),
     "extra": Row(
-        "an unknown tensor more",
+        "with one unknown tensor",
         saved("a.pt", lambda: {"g_ema": {**ema(), "foo.bar": torch.zeros(3)}}),
         "generator at g_ema",
         warns=r"ignored.*g_ema\.foo\.bar",
     ),
     "incomplete d": Row(
-        "the discriminator incomplete",
+        "with an incomplete discriminator",
         saved("a.pt", lambda: {"g_ema": ema(), "d": without(trained()["d"], r"final_linear\.1\.bias")}),
         "generator at g_ema",
         warns=r"the discriminator was left out.*final_linear\.1\.bias",
     ),
     "other d": Row(
-        "the discriminator of another size",
+        "with a discriminator of another size",
         saved("a.pt", lambda: {"g_ema": ema(), "d": without(trained()["d"], r"^convs\.4\.")}),
         "generator at g_ema",
         warns="the discriminator was left out",
@@ -417,7 +417,7 @@ ROWS: dict[str, Row] = {
         warns=r"ignored.*latent_avg of shape \[512\]",
     ),
     "nan": Row(
-        "NaN among the weights (`sgkit info` warns; generating is an error)",
+        "with NaN weights (`sgkit info` warns; generating is an error)",
         saved("a.pt", lambda: {"g_ema": {**ema(), "input.input": ema()["input.input"] * torch.nan}}),
         "generator at g_ema",
     ),
@@ -442,7 +442,7 @@ ROWS: dict[str, Row] = {
         because="says how to generate from it",
     ),
     "numpy": Row(
-        "NumPy arrays in a pickle, in place of tensors",
+        "a pickle with NumPy arrays instead of tensors",
         written("a.pkl", lambda: pickle.dumps({"g_ema": {k: v.numpy() for k, v in ema().items()}})),
         "generator at g_ema",
     ),
@@ -450,7 +450,7 @@ ROWS: dict[str, Row] = {
         "a tuple of state dicts", saved("a.pt", lambda: (ema(), trained()["d"])), "generator, discriminator at 0"
     ),
     "options": Row(
-        "options of odd types (devices, paths, dates, `defaultdict`, `SimpleNamespace`)",
+        "with options of unusual types (devices, paths, dates, `defaultdict`, `SimpleNamespace`)",
         saved(
             "a.pt",
             lambda: {
@@ -467,21 +467,21 @@ ROWS: dict[str, Row] = {
         saved("a.pt", lambda: {"g_ema": {k: halved(k, v) for k, v in ema().items()}}),
         "generator at g_ema",
     ),
-    "renamed": Row("any of them renamed, or without extension", copied(TRAINED, "weights"), ALL),
+    "renamed": Row("any of these, renamed or without extension", copied(TRAINED, "weights"), ALL),
     "missing": Row(
-        "a tensor of the generator missing",
+        "with a tensor of the generator missing",
         saved("a.pt", lambda: {"g_ema": without(ema(), r"^convs\.1\.conv\.weight")}),
         refused=r"convs\.1\.conv\.weight is missing",
         because="names the tensor",
     ),
     "swagan": Row(
-        "SWAGAN", saved("a.pt", swagan), refused="12 channels.*SWAGAN", because="wavelet layers, which sgkit lacks"
+        "SWAGAN", saved("a.pt", swagan), refused="12 channels.*SWAGAN", because="wavelet layers are not supported"
     ),
     "attention": Row(
         "a changed architecture (attention, labels, LoRA)",
         saved("a.pt", lambda: {"g_ema": {**ema(), "convs.1.attn.weight": torch.zeros(3)}}),
         refused=r"changed architecture.*convs\.1\.attn\.weight",
-        because="its own layers change the images",
+        because="its extra layers change the images",
     ),
     "discriminator": Row(
         "a discriminator alone",
@@ -538,7 +538,7 @@ ROWS: dict[str, Row] = {
         "`G_ema` alone in a pickle", repickled("a.pkl", lambda file: {"G_ema": file["G_ema"]}), "generator"
     ),
     "nvidia incomplete d": Row(
-        "the discriminator incomplete",
+        "with an incomplete discriminator",
         repickled("a.pkl", broken_d),
         "generator, raw_generator",
         warns=r"the discriminator was left out.*b8\.conv1\.weight",
@@ -602,7 +602,7 @@ ROWS: dict[str, Row] = {
     ),
     # no models at all
     "page": Row(
-        "a saved web page (a download that needed a click)",
+        "a web page instead of the file (the download needed a click)",
         written("a.pkl", lambda: b"<!DOCTYPE html><html>Google Drive - Virus scan warning"),
         refused="a web page",
         because="says how to download the file itself",
@@ -614,7 +614,7 @@ ROWS: dict[str, Row] = {
         because="says how to get the file",
     ),
     "404": Row(
-        "an error text in place of the file",
+        "an error text instead of the file",
         written("a.pkl", lambda: b"404: Not Found"),
         refused="begins '404: Not Found'",
         because="shows its first line",

@@ -179,7 +179,7 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a tensor left out": (lambda h: h.pop(FIRST), "leaves a hole|belong to no tensor"),
     "a name that stands twice": (
         lambda h: json.dumps(h).replace(SECOND, FIRST).encode(),
-        "the key 'generator.mapping.fc0.bias' stands twice",
+        "duplicate key 'generator.mapping.fc0.bias'",
     ),
     "metadata that is no text": (lambda h: h.update(__metadata__={"sgkit": 3}), "is not a table of text"),
     "deep nesting": (lambda h: b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),

@@ -133,14 +133,14 @@ def shared_array() -> bytes:
 @pytest.mark.parametrize("make", [shared_modules, shared_parts, shared_array])
 def test_what_is_shared_is_not_described_again_and_again(make: Callable[[], bytes], tmp_path: Path) -> None:
     (tmp_path / "file.pkl").write_bytes(make())
-    with pytest.raises(CheckpointError, match="more than 75,000 items; no checkpoint needs so many"):
+    with pytest.raises(CheckpointError, match="more than 75,000 items; no checkpoint needs that many"):
         read_foreign(tmp_path / "file.pkl")
 
 
 def test_a_cut_file_of_large_tensors_says_that_it_is_cut(tmp_path: Path) -> None:
     whole = p.legacy(p.tensor((10**8,), (1,), count=10**8), {"0": b""})
     (tmp_path / "file.pt").write_bytes(whole[:-8] + (10**8).to_bytes(8, "little") + bytes(100))
-    with pytest.raises(CheckpointError, match="cut short or damaged: 400000000 bytes are wanted"):
+    with pytest.raises(CheckpointError, match="cut short or damaged: 400000000 bytes are expected"):
         load(tmp_path / "file.pt")
 
 

@@ -121,7 +121,7 @@ def patched(data: bytearray, *, field: int, value: bytes) -> bytearray:
 
 LIES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "a size that is too small": (lambda p: patched(archive(p), field=24, value=struct.pack("<I", 9)), "is damaged"),
-    "a size of gigabytes": (lambda p: patched(archive(p), field=24, value=struct.pack("<I", 2**32 - 2)), "unfolds to"),
+    "a size of gigabytes": (lambda p: patched(archive(p), field=24, value=struct.pack("<I", 2**32 - 2)), "expands to"),
     "a packed size beyond the file": (
         lambda p: patched(archive(p), field=20, value=struct.pack("<I", 2**30)),
         "reaches past the end",
@@ -188,7 +188,7 @@ def test_a_file_of_holes_does_not_count_by_the_size_that_it_claims(tmp_path: Pat
     sparse(path, head, size + len(head))
     if path.stat().st_blocks * 512 > 1 << 20:
         pytest.skip("this file system keeps no holes")
-    with pytest.raises(CheckpointError, match="unfolds to more than"):
+    with pytest.raises(CheckpointError, match="expands to more than"):
         read_npy(path)
     sparse(path, b"\x80\x02T" + struct.pack("<I", 3 << 30), 3 << 30, bytes(8) + b".")
     printed = run_limited("from sgkit.unpickle import load; load(path)", path, memory=12 << 30)

@@ -87,7 +87,7 @@ def _build(file: ForeignFile, adapted: Adapted, calls: str) -> Model:
     if "generator" not in parts:
         parts["generator"] = parts["raw_generator"]
         provenance["generator"] = "the file holds no moving average; the generator as trained is used"
-    named = SNAPSHOT_NAME.search(file.file_name)  # NVIDIA's tools tell the images seen only there
+    named = SNAPSHOT_NAME.search(file.file_name)  # NVIDIA's tools record the images seen only there
     kimg = adapted.kimg or (float(named[1]) if named else 0.0)
     left_out = provenance.setdefault("left_out", {})
     info = ModelInfo(kimg=kimg, lod=adapted.lod, provenance=provenance)

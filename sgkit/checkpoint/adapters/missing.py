@@ -27,7 +27,7 @@ def add_missing(tensors: dict[str, Tensor], config: ModelConfig, mean: Array | N
         tensors: by sgkit's names; changed.
         config: of the model.
         mean: the mean w that the file holds outside the network.
-        notes: told what was added.
+        notes: extended by what was added.
 
     Raises:
         CheckpointError: a conditional generator has no mean w: it depends on how frequent the classes were.

@@ -171,10 +171,10 @@ def _discriminator(network: ForeignNetwork) -> DiscriminatorConfig:
 
 
 def _attribute(network: ForeignNetwork, module: str, name: str, *kinds: type) -> Any:
-    """A plain attribute of a module: the value in force, whatever the defaults were when it was made."""
+    """A plain attribute of a module: the value in force, independent of the defaults when it was built."""
     value = network.attributes.get(module, {}).get(name)
     if type(value) not in kinds:
-        raise CheckpointError(f"Module {module} of {network.name} has {name} {value!r}; cannot tell its arithmetic.")
+        raise CheckpointError(f"Module {module} of {network.name} has {name} {value!r}; its arithmetic is unknown.")
     return value
 
 

@@ -1,7 +1,6 @@
 """State dicts with NVIDIA's tensor names and nothing else, as editing projects save them: sizes are read from shapes.
 
-What shapes do not tell is what NVIDIA's code uses by default, and is noted; resampling filters are in the file and must
-agree with it.
+What shapes do not say is assumed as in NVIDIA's code, and noted; resampling filters are in the file and must agree.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ CHANNEL_BASES = tuple(1 << power for power in range(8, 19))
 
 
 def config_of(_: ForeignFile, generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
-    """The configuration that the shapes of tensors tell.
+    """The configuration that follows from the shapes of tensors.
 
     Raises:
         CheckpointError: a tensor is missing, or has a shape that no network of NVIDIA has.
@@ -75,7 +74,7 @@ def _stylegan2(network: ForeignNetwork, common: dict[str, Any]) -> ModelConfig:
 
 
 def _alias_free(network: ForeignNetwork, common: dict[str, Any]) -> ModelConfig:
-    """StyleGAN3's schedule is told by the names of its layers, which hold sizes and channels."""
+    """StyleGAN3's schedule follows from the names of its layers, which contain sizes and channels."""
     layers = sorted(
         tuple(map(int, found.groups())) for name in network.tensors if (found := ALIAS_FREE.fullmatch(name))
     )

@@ -80,7 +80,7 @@ def shape_of(network: ForeignNetwork, name: str, ndim: int) -> tuple[int, ...]:
     """The shape of a tensor, which must have ``ndim`` axes.
 
     Raises:
-        CheckpointError: it has not, or there is no such tensor.
+        CheckpointError: it has other axes, or there is no such tensor.
     """
     array = network.tensors.get(name)
     if array is None or array.ndim != ndim:

@@ -65,7 +65,7 @@ def _levels(file_name: str, image_size: int | None) -> int:
     if size == 0:
         raise CheckpointError(
             "It holds all sizes up to 1024 pixels and does not say which were trained. Name the size when converting: "
-            "sgkit convert FILE OUT.safetensors --size 256. (A file named train_step-N.model tells it.)"
+            "sgkit convert FILE OUT.safetensors --size 256. (The name train_step-N.model says it.)"
         )
     if size not in allowed:
         raise CheckpointError(f"It holds the sizes {', '.join(map(str, allowed))}; {size} was asked for.")
