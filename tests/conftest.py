@@ -13,6 +13,19 @@ from hypothesis import settings
 
 from sgkit.config import ModelConfig, override
 from sgkit.config.presets import preset
+from sgkit.model import Branch, Model, build
+
+ARCHITECTURES = (
+    "progan",
+    "stylegan1-f",
+    "stylegan2-e-gorig-dorig",
+    "stylegan2-e-gresnet-dorig",
+    "stylegan2-f",
+    "self-modulated",
+    "stylegan3-t",
+    "stylegan3-r",
+)
+"""A preset of every kind of generator."""
 
 # No test measures time: a busy machine would fail it. The same examples in every run.
 settings.register_profile("sgkit", deadline=None, derandomize=True)
@@ -50,5 +63,41 @@ def tiny_config() -> Callable[..., ModelConfig]:
         if config.synthesis.alias_free is not None:
             small |= {"synthesis.alias_free.num_layers": 5, "synthesis.alias_free.margin": 3}
         return override(config, small | {key.replace("__", "."): value for key, value in changes.items()})
+
+    return make
+
+
+@pytest.fixture
+def tiny_model(tiny_config: Callable[..., ModelConfig]) -> Callable[..., Model]:
+    """A fresh tiny model whose zeros and ones (biases, noise strengths, mean w) are moved, so that all count."""
+
+    def make(name: str = "stylegan2-f", **options: Any) -> Model:
+        model = build(tiny_config(name, **options), seed=3)
+        generator = torch.Generator().manual_seed(4)
+        for network in model.networks().values():
+            for key, value in network.state_dict().items():
+                if key.endswith(("bias", "noise_strength", "w_avg", "running_mean", "const", "input.affine.weight")):
+                    value.add_(0.3 * torch.randn(value.shape, generator=generator))
+        return model
+
+    return make
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def each_model(request: pytest.FixtureRequest, tiny_model: Callable[..., Model]) -> Model:
+    """A tiny model of every architecture."""
+    return tiny_model(request.param)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def branches_of() -> Callable[..., list[Branch]]:
+    """One branch for each seed."""
+
+    def make(model: Model, seeds: tuple[int, ...] = (1, 2), **options: Any) -> list[Branch]:
+        styles = model.styles(model.map(model.sample_z(seeds)))
+        return [
+            Branch(model.generator.synthesis, {name: style[i : i + 1] for name, style in styles.items()}, **options)
+            for i in range(len(seeds))
+        ]
 
     return make

@@ -1,42 +1,59 @@
-"""Feature edits: what is done between two layers of a walk. Small functions ``(spec, states) -> states``.
+"""Feature edits: what is done between two layers of a walk, at the layers that a selection picks.
 
-An edit picks its layers only by what a :class:`sgkit.model.LayerSpec` says, and returns the very list it was given
-where it does nothing: that is how a walk knows that an edit fired.
+An edit is ``(spec, states) -> states``, or made of one by :func:`when`, which says where it acts. It reads positions
+from the canvas of a state, so one edit serves every architecture, size and window.
 """
 
-from sgkit.edits.canvas import crop, move, pad, resize, ring, shift, tile
-from sgkit.edits.combine import blend, interpolate, swap, transfer, weave
-from sgkit.edits.select import Selection, at_kind, at_resolution, between, closing, compose, everywhere, when
-from sgkit.edits.shapes import Axis, Joins, Mask, box, centers, constant, joins, picture, ramp, smoothstep
+from sgkit.edits.combine import Weights, blend, interpolate, swap, transfer, weave
+from sgkit.edits.geometry import crop, move, pad, resize, ring, shift, tile
+from sgkit.edits.select import (
+    Selection,
+    at_index,
+    at_kind,
+    at_styles,
+    between,
+    closing,
+    compose,
+    everywhere,
+    from_pixels,
+    matching,
+    parse_layers,
+    to_pixels,
+    when,
+)
+from sgkit.edits.shapes import Joins, Mask, box, constant, joins, picture, ramp
 
 __all__ = [
-    "Axis",
     "Joins",
     "Mask",
     "Selection",
+    "Weights",
+    "at_index",
     "at_kind",
-    "at_resolution",
+    "at_styles",
     "between",
     "blend",
     "box",
-    "centers",
     "closing",
     "compose",
     "constant",
     "crop",
     "everywhere",
+    "from_pixels",
     "interpolate",
     "joins",
+    "matching",
     "move",
     "pad",
+    "parse_layers",
     "picture",
     "ramp",
     "resize",
     "ring",
     "shift",
-    "smoothstep",
     "swap",
     "tile",
+    "to_pixels",
     "transfer",
     "weave",
     "when",

@@ -6,83 +6,81 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from sgkit.edits.select import Selection, everywhere, when
+from sgkit.edits.select import Selection, everywhere, matching, when
 from sgkit.edits.shapes import Mask, constant
 from sgkit.errors import EditError
-from sgkit.model import FeatureEdit, LayerSpec, State
+from sgkit.model import Canvas, Edit, LayerSpec, State
 
-Weights = Callable[[tuple[int, int]], Sequence[Tensor]]
-"""(height, width) of a canvas -> one weight map for each branch, that broadcasts to [height, width]; they sum to 1."""
+Weights = Callable[[Canvas], Sequence[Tensor]]
+"""A canvas -> one weight map for each branch, that broadcasts to its tensor's [height, width]; they sum to 1."""
 
 
-def weave(weights: Weights, *, where: Selection = everywhere) -> FeatureEdit:
+def weave(weights: Weights, *, where: Selection = everywhere) -> Edit:
     """All branches go on with their weighted sum: ``x``, ``rgb`` and shortcut alike.
 
     Feature interpolation at every layer, f = (1 - a) f1 + a f2, as in "StyleGAN of All Trades" (Chong, Lee and Forsyth
     2021, section 3.2), for any number of branches.
     """
-    return when(where, lambda states: [_weighted_sum(states, weights)] * len(states))
+    return when(where, lambda _, states: [_weighted_sum(states, weights)] * len(states))
 
 
-def blend(mask: Mask, *, where: Selection = everywhere) -> FeatureEdit:
+def blend(mask: Mask, *, where: Selection = everywhere) -> Edit:
     """Both branches go on with the mix of the two: the second where ``mask`` is 1, the first where it is 0."""
     return weave(_complements(mask), where=where)
 
 
-def transfer(mask: Mask, *, where: Selection = everywhere) -> FeatureEdit:
+def transfer(mask: Mask, *, where: Selection = everywhere) -> Edit:
     """The first branch takes from the second where ``mask`` says so; the second goes on as it is."""
-    return when(where, lambda states: [_weighted_sum(states, _complements(mask)), states[1]])
+    return when(where, lambda _, states: [_weighted_sum(states, _complements(mask)), states[1]])
 
 
-def swap(mask: Mask, *, where: Selection) -> FeatureEdit:
+def swap(mask: Mask, *, where: Selection) -> Edit:
     """Two branches exchange what lies under ``mask`` and stay apart; ``where``: mostly :func:`sgkit.edits.closing`."""
     weights = _complements(mask)
-    return when(where, lambda states: [_weighted_sum(states, weights), _weighted_sum(states[::-1], weights)])
+    return when(where, lambda _, states: [_weighted_sum(states, weights), _weighted_sum(states[::-1], weights)])
 
 
-def interpolate(weight: Callable[[LayerSpec], float]) -> FeatureEdit:
+def interpolate(weight: Callable[[LayerSpec], float]) -> Edit:
     """Two branches go on with their mix by ``weight(spec)``, one number for each layer; at 0 they stay apart.
 
     With two networks as branches: translation between domains ("toonify").
     """
 
-    def edit(spec: LayerSpec, states: list[State]) -> list[State]:
-        share = weight(spec)
-        if share == 0:
-            return states
-        return blend(constant(share))(spec, states)
+    def mixed(spec: LayerSpec, states: list[State]) -> list[State]:
+        return [_weighted_sum(states, _complements(constant(weight(spec))))] * 2
 
-    return edit
+    return when(matching(lambda spec: weight(spec) != 0, "of a weight other than 0"), mixed)
 
 
 def _complements(mask: Mask) -> Weights:
     """Weights of two branches: the second's is the mask."""
 
-    def weights(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        share = mask(size)
+    def weights(canvas: Canvas) -> tuple[Tensor, Tensor]:
+        share = mask(canvas)
         return 1 - share, share
 
     return weights
 
 
 def _weighted_sum(states: Sequence[State], weights: Weights) -> State:
-    """One state: every tensor of the states summed by its canvas's weights."""
+    """One state: every tensor of the states summed by the weights of its canvas."""
+    canvas = states[0].place
+    if any(state.place != canvas for state in states):
+        sizes = ", ".join(f"{state.place.x.length}x{state.place.y.length}" for state in states)
+        raise EditError(f"Branches on unlike canvases cannot be combined; theirs are {sizes} (WxH).")
     return State(
-        x=_sum([state.x for state in states], weights),
-        rgb=_sum([state.rgb for state in states], weights),
-        shortcut=_sum([state.shortcut for state in states], weights),
+        x=_sum([state.x for state in states], weights, canvas),
+        rgb=_sum([state.rgb for state in states], weights, canvas),
+        shortcut=_sum([state.shortcut for state in states], weights, canvas),
+        canvas=canvas,
     )
 
 
-def _sum(tensors: Sequence[Tensor | None], weights: Weights) -> Tensor | None:
+def _sum(tensors: Sequence[Tensor | None], weights: Weights, canvas: Canvas) -> Tensor | None:
     present = [tensor for tensor in tensors if tensor is not None]
     if len(present) < len(tensors) or all(tensor is present[0] for tensor in present):
         return tensors[0]  # not written yet, or written before the branches were last mixed
-    height, width = present[0].shape[2:]
-    if any(tensor.shape[2:] != (height, width) for tensor in present):
-        sizes = ", ".join(f"{tensor.shape[3]}x{tensor.shape[2]}" for tensor in present)
-        raise EditError(f"Branches on unlike canvases cannot be combined; theirs are {sizes} (WxH).")
-    maps = [share.to(present[0]) for share in weights((height, width))]
+    maps = [share.to(present[0]) for share in weights(canvas.of(present[0]))]
     if len(maps) != len(present):
         raise EditError(f"{len(maps)} weight maps were given for {len(present)} branches; give one for each.")
     total = present[0] * maps[0]

@@ -1,29 +1,21 @@
-"""Shapes of weights over a canvas, as pure functions of its size: no shape is tied to a resolution.
+"""Shapes of weights over the picture, as pure functions of a canvas: no shape is tied to a resolution or a window.
 
-Positions are fractions of the canvas, 0 at its left or top edge and 1 at the other; a pixel counts by its centre.
+Positions are fractions of the whole picture, 0 at its left or top edge and 1 at the other, of the pixels' centres.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sgkit.errors import UsageError
+from sgkit.model import Axis, Canvas
 
-Axis = Literal["x", "y"]
-"""``x``: along the width; ``y``: along the height."""
-
-Mask = Callable[[tuple[int, int]], Tensor]
-"""(height, width) of a canvas -> weights from 0 to 1 that broadcast to [height, width]."""
-
-
-def centers(count: int) -> Tensor:
-    """The positions [count] of pixel centres, float64."""
-    return (torch.arange(count, dtype=torch.float64) + 0.5) / count
+Mask = Callable[[Canvas], Tensor]
+"""A canvas -> weights from 0 to 1 that broadcast to its tensor's [height, width]."""
 
 
 def smoothstep(t: Tensor) -> Tensor:
@@ -41,14 +33,14 @@ def constant(value: float) -> Mask:
     if not 0 <= value <= 1:
         raise UsageError(f"A weight of {value} was given; it must be between 0 and 1.")
 
-    def mask(size: tuple[int, int]) -> Tensor:  # noqa: ARG001
+    def mask(canvas: Canvas) -> Tensor:  # noqa: ARG001
         return torch.full((1, 1), value)
 
     return mask
 
 
 def ramp(start: float = 0.0, stop: float = 1.0, *, axis: Axis = "x", smooth: bool = False) -> Mask:
-    """0 before ``start``, 1 behind ``stop``, rising between: linear, or by :func:`smoothstep`.
+    """0 before ``start``, 1 after ``stop``, rising between: linear, or by :func:`smoothstep`.
 
     Raises:
         UsageError: ``stop`` lies before ``start``.
@@ -56,9 +48,9 @@ def ramp(start: float = 0.0, stop: float = 1.0, *, axis: Axis = "x", smooth: boo
     if stop < start:
         raise UsageError(f"A ramp from {start} to {stop} runs backwards; exchange the two, or the branches.")
 
-    def mask(size: tuple[int, int]) -> Tensor:
-        rising = _rise(centers(size[_DIMENSION[axis]]), start, stop, smooth=smooth)
-        return _along(axis, rising)
+    def mask(canvas: Canvas) -> Tensor:
+        rising = _rise(canvas.positions(axis), start, stop, smooth=smooth).float()
+        return rising[None, :] if axis == "x" else rising[:, None]
 
     return mask
 
@@ -81,15 +73,15 @@ def box(left: float, top: float, right: float, bottom: float, *, softness: float
         rise = _rise(positions, low - half, low + half, smooth=smooth)
         return torch.minimum(rise, 1 - _rise(positions, high - half, high + half, smooth=smooth))
 
-    def mask(size: tuple[int, int]) -> Tensor:
-        rows, columns = bump(centers(size[0]), top, bottom), bump(centers(size[1]), left, right)
+    def mask(canvas: Canvas) -> Tensor:
+        rows, columns = bump(canvas.positions("y"), top, bottom), bump(canvas.positions("x"), left, right)
         return (rows[:, None] * columns[None, :]).float()
 
     return mask
 
 
 def picture(weights: Tensor) -> Mask:
-    """``weights`` [h, w] from 0 to 1, resampled to each canvas with an antialiasing bilinear filter.
+    """``weights`` [h, w] from 0 to 1 over the whole picture, resampled with an antialiasing bilinear filter.
 
     Raises:
         UsageError: ``weights`` has another shape or other values.
@@ -100,10 +92,11 @@ def picture(weights: Tensor) -> Mask:
     if low < 0 or high > 1:
         raise UsageError(f"A mask's values must lie between 0 and 1; these lie between {low:g} and {high:g}.")
 
-    def mask(size: tuple[int, int]) -> Tensor:
-        if weights.shape == size:
-            return weights
-        return F.interpolate(weights[None, None], size=size, mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+    def mask(canvas: Canvas) -> Tensor:
+        height, width = weights.shape
+        rows = _resampling(canvas.positions("y"), height, canvas.y.frame_length)
+        columns = _resampling(canvas.positions("x"), width, canvas.x.frame_length)
+        return (rows @ weights.double() @ columns.t()).float().clamp(0, 1)
 
     return mask
 
@@ -123,10 +116,10 @@ def joins(positions: Tensor, count: int, *, overlap: float, is_ring: bool = Fals
     1. On a ring the last part joins the first.
 
     Args:
-        positions: fractions of the canvas [n].
+        positions: fractions of the picture [n].
         count: how many things.
         overlap: width of the ramps as a fraction of a part, 0 to 1.
-        is_ring: whether the canvas closes upon itself.
+        is_ring: whether its ends meet.
 
     Raises:
         UsageError: ``overlap`` is out of range.
@@ -142,9 +135,6 @@ def joins(positions: Tensor, count: int, *, overlap: float, is_ring: bool = Fals
     return Joins((right - 1).clamp(0, count - 1), right.clamp(0, count - 1), mix)
 
 
-_DIMENSION = {"y": 0, "x": 1}
-
-
 def _rise(positions: Tensor, start: float | Tensor, stop: float | Tensor, *, smooth: bool) -> Tensor:
     """0 up to ``start``, 1 from ``stop`` on; a step where the two are one."""
     width = torch.as_tensor(stop, dtype=torch.float64) - start
@@ -155,6 +145,9 @@ def _rise(positions: Tensor, start: float | Tensor, stop: float | Tensor, *, smo
     return smoothstep(t) if smooth else t
 
 
-def _along(axis: Axis, values: Tensor) -> Tensor:
-    """``values`` [n] as a mask that varies along ``axis`` only: [1, n] or [n, 1]."""
-    return (values[None, :] if axis == "x" else values[:, None]).float()
+def _resampling(positions: Tensor, count: int, pixels: int) -> Tensor:
+    """Weights [len(positions), count] of ``count`` samples at positions on ``pixels`` pixels; rows sum to 1."""
+    width = max(count / pixels, 1.0)
+    distance = positions[:, None] * count - 0.5 - torch.arange(count, dtype=torch.float64)
+    weights = (1 - distance.abs() / width).clamp(min=0)
+    return weights / weights.sum(dim=1, keepdim=True)

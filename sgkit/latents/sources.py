@@ -19,6 +19,7 @@ from sgkit.latents.files import LatentSpace, load_latents
 from sgkit.latents.spaces import Latents, Space, join, to_styles
 from sgkit.model import (
     Branch,
+    Canvas,
     LayerSpec,
     MapNoise,
     Model,
@@ -170,7 +171,7 @@ class _OwnNoise:
 
     sources: tuple[NoiseSource, ...]
 
-    def __call__(self, spec: LayerSpec, stored: Tensor, *, batch: int, size: tuple[int, int]) -> Tensor | None:
+    def __call__(self, spec: LayerSpec, stored: Tensor, canvas: Canvas, batch: int) -> Tensor | None:
         """Noise [batch, 1, height, width]."""
-        maps = [source(spec, stored, batch=1, size=size) for source in self.sources]
+        maps = [source(spec, stored, canvas, 1) for source in self.sources]
         return torch.cat([noise.to(stored) for noise in maps if noise is not None])

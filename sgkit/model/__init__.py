@@ -1,5 +1,6 @@
 """The core: plans, layers and the walk, shared by every command and every architecture."""
 
+from sgkit.model.canvas import Axis, Canvas, Side
 from sgkit.model.discriminator import Discriminator
 from sgkit.model.finite import finite, not_finite
 from sgkit.model.generator import Generator
@@ -10,7 +11,6 @@ from sgkit.model.noise import (
     MapNoise,
     NoiseSource,
     NoNoise,
-    RandomNoise,
     SeededNoise,
     StoredNoise,
     hashed_normal,
@@ -20,11 +20,14 @@ from sgkit.model.plan import discriminator_plan, grown_size, num_ws, synthesis_p
 from sgkit.model.spec import LayerSpec, Plan, plan_difference
 from sgkit.model.statistics import follow_statistics, observed_statistics, tracking
 from sgkit.model.synthesis import Synthesis
-from sgkit.model.walk import Branch, FeatureEdit, Network, State, Styles, keep, steps, walk
+from sgkit.model.walk import Branch, Edit, FeatureEdit, Network, State, StyleMap, Styles, bound, keep, steps, walk
 
 __all__ = [
+    "Axis",
     "Branch",
+    "Canvas",
     "Discriminator",
+    "Edit",
     "Execution",
     "FeatureEdit",
     "Generator",
@@ -38,12 +41,14 @@ __all__ = [
     "NoiseSource",
     "Plan",
     "PlannedNetwork",
-    "RandomNoise",
     "SeededNoise",
+    "Side",
     "State",
     "StoredNoise",
+    "StyleMap",
     "Styles",
     "Synthesis",
+    "bound",
     "build",
     "content_hash",
     "discriminator_plan",

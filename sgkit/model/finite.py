@@ -26,7 +26,8 @@ def _reason(branches: Sequence[Branch]) -> str:
     """Which layer gives the first value that is not finite, and why: its weights, or what goes in."""
     what = "The generated image is not finite (NaN or infinity)"
     styles = {name: style for branch in branches for name, style in branch.styles.items()}
-    odd = next((name for name, style in styles.items() if not bool(torch.isfinite(style).all())), None)
+    tensors = {name: style for name, style in styles.items() if isinstance(style, Tensor)}
+    odd = next((name for name, style in tensors.items() if not bool(torch.isfinite(style).all())), None)
     if odd is not None:
         return (
             f"{what}, first at layer {odd}: the style that goes in is not. The latents, or the weights of the mapping "

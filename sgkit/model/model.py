@@ -193,15 +193,22 @@ class Model:
         """s: layer name -> style [N, C], for ``ws`` [N, num_ws, w_dim], a tensor or array."""
         return self.generator.synthesis.styles(as_tensor(ws, "ws", self.device))
 
-    def synthesize(self, ws: Tensor | ArrayLike, *, noise: str | NoiseSource = "const") -> Tensor:
+    def synthesize(
+        self, ws: Tensor | ArrayLike, *, noise: str | NoiseSource = "const", noise_seed: int | Sequence[int] = 0
+    ) -> Tensor:
         """Images [N, C, H, W], about -1 to 1, for ``ws`` [N, num_ws, w_dim], a tensor or array.
+
+        Args:
+            ws: latents.
+            noise: ``const``, ``random``, ``none`` or a source.
+            noise_seed: seed of ``random`` noise: one for all images, or one for each.
 
         Raises:
             UsageError: ``ws`` has another shape.
             NonFiniteImageError: an image holds NaN or infinity; the first layer that does is named.
         """
         synthesis = self.generator.synthesis
-        branches = [Branch(synthesis, self.styles(ws), noise_source(noise))]
+        branches = [Branch(synthesis, self.styles(ws), noise_source(noise, noise_seed))]
         return finite(walk(branches)[0].image, branches)
 
     def discriminate(self, images: Tensor | ArrayLike, label: Tensor | None = None) -> Tensor:

@@ -310,7 +310,7 @@ class _Builder:
 
     def add_alias_free(self, kind: Kind, name: str, operator: str, *, rate: int, margin: int, **fields: Any) -> None:
         height, width = (side * rate // BASE_RESOLUTION + 2 * margin for side in self.config.base)
-        self._append(kind, name, operator, rate, (height, width), fields)
+        self._append(kind, name, operator, rate, (height, width), {"margin": margin} | fields)
 
     def _append(
         self, kind: Kind, name: str, operator: str, resolution: int, size: tuple[int, int], fields: dict[str, Any]

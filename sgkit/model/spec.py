@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sgkit.config import BASE_RESOLUTION
+
 Kind = Literal["input", "conv", "rgb", "from_rgb", "head"]
 
 
@@ -37,7 +39,9 @@ class LayerSpec:
     resolution: int
     """Nominal resolution 4, 8, 16 ...: a name, not a size; the canvas is what arrives."""
     size: tuple[int, int]
-    """Height and width of the output on the canonical canvas."""
+    """Height and width of the output on the canonical canvas, margins included."""
+    margin: int = 0
+    """Pixels of the output beyond the picture at each edge (StyleGAN3)."""
     in_channels: int
     out_channels: int
     kernel: int = 3
@@ -57,6 +61,19 @@ class LayerSpec:
     shortcut: Literal["open", "close"] | None = None
     """``open``: also computes the residual shortcut; ``close``: adds it."""
     alias_free: AliasFreeSpec | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Pixels along the shorter side of the picture at this layer, without margins."""
+        return min(self.size) - 2 * self.margin
+
+    @property
+    def scale(self) -> int:
+        """How many times as many pixels as its input, or as cells, the output has along a side."""
+        if self.alias_free is None:
+            return self.up
+        before = BASE_RESOLUTION if self.kind == "input" else self.alias_free.in_rate
+        return self.alias_free.out_rate // before
 
 
 Plan = tuple[LayerSpec, ...]

@@ -82,8 +82,12 @@ def modulated_conv2d(
         return x
     energy = weight_energy(weight) if energy is None else energy
     factors = demodulation(energy * weight_gain**2, styles) * gain
-    height, width = x.shape[2:]
+    beyond = 0 if padding is None else padding - weight.shape[-1] // 2  # pixels more than the input at each edge
+    height, width = (side - 2 * beyond for side in x.shape[2:])
     factors = per_pixel(factors, (height, width)).to(x.dtype)
+    if beyond > 0 and styles.ndim == 4:
+        rows, columns = (beyond * (side > 1) for side in factors.shape[2:])
+        factors = F.pad(factors, (columns, columns, rows, rows), mode="replicate")
     # x is this function's own, so it may hold the result where no gradient is recorded.
     return x * factors if x.requires_grad or factors.requires_grad else x.mul_(factors)
 

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from sgkit.config.base import Config
-from sgkit.edits import Axis
 from sgkit.errors import UsageError
 from sgkit.latents.sources import DrawSettings, Origin, Source, origin_latents, origin_styles, read_origins
 from sgkit.latents.spaces import join
-from sgkit.model import Model
+from sgkit.model import Axis, Model
 from sgkit.render.pictures import Pixels, to_pixels, write_png
 from sgkit.render.strips import Strip
 from sgkit.render.weaving import Seams, layout, measure_seams, weave_styles

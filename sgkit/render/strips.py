@@ -1,64 +1,49 @@
-"""Who stands where on a woven canvas: the arithmetic of panoramas, without a network.
+"""Which style is where on a strip, and with what weight: the arithmetic of panoramas, without a network.
 
-Lengths are counted in cells: columns of the first layers' canvas (rows, for a canvas woven along its height). N styles
-share the strip in equal parts. A branch of the walk carries several of them, one after the other: it changes its style
-where nobody looks, which is where its weight is 0 and no convolution reaches over from where it is not.
+Lengths are counted in cells: columns of the first layers' canvas (rows, for a vertical strip). N styles share the
+strip in equal parts. A branch of the walk carries several of them, one after the other: it changes its style where its
+weight is 0 and no layer reaches over from where it is not.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from sgkit.config import ModelConfig
-from sgkit.edits import Axis, joins
+from sgkit.edits import joins
 from sgkit.errors import UsageError
+from sgkit.model import Axis, Canvas
 
 _ROUNDING = 1e-9
 """How far a position may be off by the rounding of a division."""
 
 
-def reach(config: ModelConfig, *, kernel: int = 3) -> int:
-    """How far a layer reaches over its input, in pixels of that input: upsampling filter and convolution together."""
-    taps = len(config.synthesis.resample_filter)
-    return max(kernel // 2, ((kernel + taps - 2) // 2 + 1) // 2)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """A canvas of ``length`` cells on which ``count`` styles stand in a row."""
+    """``count`` styles in a row on a picture of ``length`` cells."""
 
     length: int
     count: int
     overlap: float = 0.5
     """Width of the ramp around a join, as a fraction of a style's part."""
     is_ring: bool = False
-    """Whether the right edge meets the left one."""
-    margin: int = 1
-    """Cells that no layer reaches across (:func:`reach`)."""
+    """Whether the far edge meets the near one."""
+    axis: Axis = "x"
+    """``x``: from left to right; ``y``: from top to bottom."""
+    reach: int = 1
+    """Cells that no layer reaches across."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise UsageError("A panorama needs at least one image: give seeds or latents.")
         if not 0 <= self.overlap <= 1:
             raise UsageError(f"overlap is {self.overlap:g}; it must be between 0 (hard joins) and 1.")
-        if self.is_ring and self.length < self.halo:
-            raise UsageError(f"A ring of {self.length} cells is too short; it needs {self.halo} or more.")
-
-    @property
-    def halo(self) -> int:
-        """Cells drawn beyond either end of a ring, and cut off again."""
-        return self.margin if self.is_ring else 0
-
-    @property
-    def canvas(self) -> int:
-        """Cells of the whole canvas, halos counted."""
-        return self.length + 2 * self.halo
+        if self.is_ring and self.length < self.reach:
+            raise UsageError(f"A ring of {self.length} cells is too short; it needs {self.reach} or more.")
 
     @property
     def joins(self) -> tuple[float, ...]:
@@ -68,9 +53,9 @@ class Strip:
 
     @cached_property
     def branch_of(self) -> tuple[int, ...]:
-        """Style -> the branch that carries it: the first one that has nothing else in hand there.
+        """Style -> the branch that carries it: the first one that is free there.
 
-        Two branches serve any number of styles; a third comes in where parts are narrow, where ramps leave no plateau
+        Two branches serve any number of styles; a third is needed where parts are narrow, where ramps leave no plateau
         between them, and where a ring has an odd number of styles.
         """
         chosen: list[int] = []
@@ -84,48 +69,52 @@ class Strip:
         """How many branches the walk needs, and so how many times a plain strip it costs."""
         return max(self.branch_of) + 1
 
-    @property
-    def cells(self) -> Tensor:
-        """The cells of the canvas, counted from where the strip begins: int64 [canvas]; halos lie outside of it."""
-        return torch.arange(self.canvas) - self.halo
+    def cells(self, canvas: Canvas) -> Tensor:
+        """The cells of a canvas along the strip, int64: of each pixel where it has a margin, each once where not."""
+        side = canvas.side(self.axis)
+        each = side.frame_length // self.length  # pixels of a cell
+        if canvas.margin == 0:
+            return torch.arange(side.start // each, (side.start + side.length) // each)
+        return torch.arange(side.start - canvas.margin, side.start + side.length + canvas.margin) // each
 
-    def owners(self) -> Tensor:
-        """Which style each branch has in each cell of the canvas: int64 [num_branches, canvas]."""
-        cells = self.cells
-        owners = torch.zeros(self.num_branches, self.canvas, dtype=torch.int64)
+    def styles(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The style that each branch has in each of ``cells`` (rising), and the middle of that style's part, in cells.
+
+        Returns:
+            int64 and float64, both [num_branches, len(cells)].
+        """
+        cells = cells if self.is_ring else cells.clamp(0, self.length - 1)
+        styles = torch.zeros(self.num_branches, len(cells), dtype=torch.int64)
+        turns = torch.zeros_like(styles)
+        around = range(int(cells[0]) // self.length - 1, int(cells[-1]) // self.length + 2) if self.is_ring else (0,)
         for style, branch in enumerate(self.branch_of):
             first, stop = self._needed(style)
-            for turn in (-1, 0, 1) if self.is_ring else (0,):
+            for turn in around:
                 start = turn * self.length
-                owners[branch, (cells >= first + start) & (cells < stop + start)] = style
-        return owners
+                needed = (cells >= first + start) & (cells < stop + start)
+                styles[branch, needed], turns[branch, needed] = style, turn
+        return styles, (styles.double() + 0.5) * self.length / self.count + turns * self.length
 
-    def weights(self, pixels: int) -> Tensor:
-        """The weight of each branch in each pixel of a canvas ``pixels`` long: float64 [num_branches, pixels]."""
-        scale = pixels / self.canvas
-        positions = ((torch.arange(pixels, dtype=torch.float64) + 0.5) / scale - self.halo) / self.length
+    def weights(self, positions: Tensor) -> Tensor:
+        """The weight of each branch at each position, a fraction of the strip: float64 [num_branches, n]."""
         left, right, mix = joins(positions, self.count, overlap=self.overlap, is_ring=self.is_ring)
         branch_of = torch.tensor(self.branch_of)
-        weights = torch.zeros(self.num_branches, pixels, dtype=torch.float64)
+        weights = torch.zeros(self.num_branches, len(positions), dtype=torch.float64)
         weights.scatter_add_(0, branch_of[left][None], (1 - mix)[None])
         return weights.scatter_add_(0, branch_of[right][None], mix[None])
 
-    def weight_maps(self, axis: Axis) -> Callable[[tuple[int, int]], list[Tensor]]:
-        """The weights as :func:`sgkit.edits.weave` takes them, for a strip along ``axis``."""
-
-        def maps(size: tuple[int, int]) -> list[Tensor]:
-            rows = self.weights(size[1] if axis == "x" else size[0])
-            return [row[None, :] if axis == "x" else row[:, None] for row in rows]
-
-        return maps
+    def weight_maps(self, canvas: Canvas) -> list[Tensor]:
+        """The weights as :func:`sgkit.edits.weave` takes them."""
+        rows = self.weights(canvas.positions(self.axis))
+        return [row[None, :] if self.axis == "x" else row[:, None] for row in rows]
 
     def _needed(self, style: int) -> tuple[int, int]:
-        """First and last (exclusive) cell in which a branch must have the style: its ramps and the margin around."""
+        """First and last (exclusive) cell in which a branch must have the style: its ramps and the reach around."""
         low = (2 * style - self.overlap) * self.length / (2 * self.count)
         high = (2 * (style + 1) + self.overlap) * self.length / (2 * self.count)
         # A canvas of half cells is the first to see an edge a quarter into its cell; finer ones reach less far.
         slack = _ROUNDING if self.overlap > _ROUNDING else -_ROUNDING  # on the foot of a ramp the weight is 0
-        return math.floor(low + 0.25 + slack) - self.margin, math.ceil(high - 0.25 - slack) + self.margin
+        return math.floor(low + 0.25 + slack) - self.reach, math.ceil(high - 0.25 - slack) + self.reach
 
     def _are_close(self, style: int, other: int) -> bool:
         first, stop = self._needed(style)

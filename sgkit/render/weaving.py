@@ -1,28 +1,36 @@
-"""Many styles woven into one picture in a single walk, and how to see whether it has seams."""
+"""Many styles side by side in one picture and a single walk, and how to see whether it has seams."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sgkit.edits import Axis, compose, everywhere, ring, weave
+from sgkit.edits import compose, everywhere, ring, weave
 from sgkit.errors import UsageError
 from sgkit.model import (
+    Axis,
     Branch,
-    LayerSpec,
+    Canvas,
+    Edit,
     Model,
     NoiseSource,
-    SeededNoise,
+    Side,
     State,
-    Styles,
+    Synthesis,
+    bound,
     finite,
     noise_source,
     walk,
 )
-from sgkit.render.strips import Strip, reach
+from sgkit.model.canvas import DIMENSION
+from sgkit.model.layers import FourierInput, repeated
+from sgkit.render.strips import Strip
 
 
 def layout(
@@ -37,15 +45,9 @@ def layout(
     """The strip for ``count`` styles of ``model``, ``pixels`` long; by default a picture's side for each.
 
     Raises:
-        UsageError: the model cannot be woven, ``overlap`` is out of range, or a ring does not close at that length.
+        UsageError: ``overlap`` is out of range, or a ring does not close at that length.
     """
-    if model.config.synthesis.layer == "alias_free":
-        raise UsageError(
-            "Panoramas are not possible with StyleGAN3: its layers crop their canvas to a fixed size. "
-            "Use a model of StyleGAN2, StyleGAN1 or ProGAN."
-        )
-    side = model.image_size[1 if axis == "x" else 0]
-    cell = _cell(model)
+    side, cell = model.image_size[DIMENSION[axis] - 2], _cell(model)
     pixels = side * count if pixels is None else pixels
     if pixels < 1:
         raise UsageError(f"The length is {pixels} pixels; it must be 1 or more.")
@@ -55,12 +57,92 @@ def layout(
             f"With --wrap, the length must be a multiple of {cell} pixels for this model; {pixels} is not. "
             f"Nearest: {below} or {below + cell}."
         )
-    return Strip(length=-(-pixels // cell), count=count, overlap=overlap, is_ring=is_ring, margin=reach(model.config))
+    network = model.generator.synthesis
+    # Weights change between the cells that styles change at, by a quarter of a cell where pixels are so small.
+    furthest = max(network.reach(spec) + 0.25 * (spec.resolution > 8) for spec in network.plan if spec.kind == "conv")
+    return Strip(
+        length=-(-pixels // cell),
+        count=count,
+        overlap=overlap,
+        is_ring=is_ring,
+        axis=axis,
+        reach=math.ceil(furthest),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainPictures:
+    """What a strip takes from the plain pictures of its styles."""
+
+    styles: Mapping[str, Tensor]
+    """Layer name -> [N, C], with what layers would otherwise compute from the whole canvas."""
+    start: int
+    """The first layer that runs on the strip."""
+    features: Tensor | None
+    """Those before that layer [N, C, h, w]; ``None``: it is the first of all."""
+
+
+def plain_pictures(network: Synthesis, styles: Mapping[str, Tensor], noise: NoiseSource) -> PlainPictures:
+    """What a strip takes from the plain pictures of ``styles``.
+
+    A Fourier input continues beyond its own picture. After a constant, the first convolution runs on the canvas that
+    it was trained for: two constants side by side are like nothing it has seen, and it paints bright spots where they
+    meet. So "StyleGAN of All Trades" joins canvases after it, too.
+    """
+    styles = network.measured(styles, noise)
+    if network.config.synthesis.input == "fourier":
+        return PlainPictures(styles=styles, start=0, features=None)
+    start = next(spec.index for spec in network.plan if spec.kind == "conv") + 1
+    [state] = walk([Branch(network, styles, noise)], stop=start)
+    return PlainPictures(styles=styles, start=start, features=state.features)
+
+
+class StripWalk(NamedTuple):
+    """A walk that draws a strip, or a window of it: ``walk(branches, edit=edit, states=states, start=start)``."""
+
+    branches: list[Branch]
+    edit: Edit
+    states: list[State]
+    start: int
+    canvas: Canvas
+    """What is drawn, in cells: the window with its halo."""
+
+
+def strip_canvas(network: Synthesis, strip: Strip) -> Canvas:
+    """The whole picture of a strip, in cells."""
+    canvas = Canvas.canonical(network.plan)
+    assert canvas is not None
+    return canvas.with_side(strip.axis, Side.whole(strip.length, is_periodic=strip.is_ring))
+
+
+def strip_walk(
+    network: Synthesis, plain: PlainPictures, strip: Strip, noise: NoiseSource, *, canvas: Canvas | None = None
+) -> StripWalk:
+    """The walk that draws ``canvas``, a window of the strip; by default all of it, a ring closed after every layer.
+
+    A window is exact where it is :meth:`sgkit.model.Synthesis.halo` cells or more from its edges: cut it there.
+    """
+    whole = strip_canvas(network, strip)
+    if canvas is None:
+        canvas = whole.grown(_ring_halo(network, plain.start))
+    branches = [
+        Branch(network, {name: _PlacedStyles(network, name, s, strip, i) for name, s in plain.styles.items()}, noise)
+        for i in range(strip.num_branches)
+    ]
+    edit: Edit = weave(strip.weight_maps)
+    if strip.is_ring and canvas.side(strip.axis).covers_frame:
+        edit = compose(edit, ring(where=everywhere))
+    states = [State(canvas=canvas)] * len(branches)
+    if plain.features is not None:
+        after = functools.reduce(Canvas.after, network.plan[: plain.start], canvas)
+        states = _side_by_side(plain.features, strip, after)
+        states = bound(edit, network.plan)(network.plan[plain.start - 1], states)
+    return StripWalk(branches, edit, states, plain.start, canvas)
 
 
 def weave_styles(
     model: Model,
-    styles: Styles,
+    styles: Mapping[str, Tensor],
     *,
     pixels: int | None = None,
     overlap: float = 0.5,
@@ -69,67 +151,36 @@ def weave_styles(
     noise: str | NoiseSource = "const",
     noise_seed: int = 0,
 ) -> Tensor:
-    """One image [1, C, H, W], about -1 to 1, in which the N styles stand side by side and melt into each other.
+    """One image [1, C, H, W], about -1 to 1, in which the N styles are side by side and melt into each other.
 
     One walk over the whole canvas. At every layer the branches' features and images are mixed by weights that are
-    smooth along the strip (feature interpolation: "StyleGAN of All Trades", section 3.2), and every branch goes on with
-    the mix, so there is nothing to join afterwards. Memory grows with the length of the strip, not with the number of
-    styles.
+    smooth along the strip (feature interpolation: "StyleGAN of All Trades", section 3.2), and every branch continues
+    with the mix, so there is nothing to join afterwards. Memory grows with the length of the strip, not with the number
+    of styles.
 
     Args:
-        model: any but StyleGAN3.
+        model: of any architecture.
         styles: layer name -> [N, C], from :meth:`sgkit.Model.styles`.
         pixels: length of the strip; by default N times the model's side.
         overlap: width of the ramps around the joins, as a fraction of a style's part: 0 to 1.
         is_ring: let the far edge meet the near one: a panorama of 360 degrees.
-        axis: ``x``: styles stand from left to right; ``y``: from top to bottom.
+        axis: ``x``: styles are in order from left to right; ``y``: from top to bottom.
         noise: a source, or ``const``, ``random`` or ``none``. All branches see the same noise.
-        noise_seed: draws ``random`` noise.
+        noise_seed: seed of ``random`` noise.
 
     Raises:
         UsageError: as :func:`layout`.
         NonFiniteImageError: the image holds NaN or infinity.
     """
     strip = layout(model, len(next(iter(styles.values()))), pixels=pixels, overlap=overlap, is_ring=is_ring, axis=axis)
-    source: NoiseSource = SeededNoise((noise_seed,)) if noise == "random" else noise_source(noise)
-    network = model.generator.synthesis
-    # The first convolution runs on the canvas it was trained for: two constants side by side are like nothing it has
-    # ever seen, and it paints bright spots where they meet. So SOAT joins canvases behind it, too.
-    start = next(spec.index for spec in network.plan if spec.kind == "conv") + 1
-    states = _entry(Branch(network, styles, source), strip, axis, start)
-    if is_ring:
-        source = RingNoise(source, strip, axis)
-    branches = [Branch(network, _style_maps(styles, owners, axis), source) for owners in strip.owners()]
-    edit = compose(
-        weave(strip.weight_maps(axis), where=everywhere),
-        *([ring(strip.length, strip.halo, where=everywhere, axis=axis)] if is_ring else []),
-    )
-    image = walk(branches, edit=edit, states=edit(network.plan[start - 1], states), start=start)[0].image
-    cell, dimension = _cell(model), 3 if axis == "x" else 2
-    length = strip.length * cell if pixels is None else pixels
-    finite(image, [Branch(network, styles)])
-    return image.narrow(dimension, strip.halo * cell, length)
-
-
-@dataclass(frozen=True)
-class RingNoise:
-    """``source`` on a ring: the noise of its own length, with halos taken from the opposite ends."""
-
-    source: NoiseSource
-    strip: Strip
-    axis: Axis = "x"
-
-    def __call__(self, spec: LayerSpec, stored: Tensor, *, batch: int, size: tuple[int, int]) -> Tensor | None:
-        """Noise [1 or batch, 1, height, width]."""
-        dimension = 1 if self.axis == "x" else 0
-        scale = size[dimension] // self.strip.canvas
-        period = self.strip.length * scale
-        around = (size[0], period) if self.axis == "x" else (period, size[1])
-        noise = self.source(spec, stored, batch=batch, size=around)
-        if noise is None:
-            return None
-        cells = (torch.arange(size[dimension], device=noise.device) - self.strip.halo * scale) % period
-        return noise.index_select(dimension + 2, cells)
+    network, source = model.generator.synthesis, noise_source(noise, noise_seed)
+    found = strip_walk(network, plain_pictures(network, styles, source), strip, source)
+    [last, *_] = walk(found.branches, edit=found.edit, states=found.states, start=found.start)
+    image = finite(last.image, [Branch(network, styles)])
+    cell = _cell(model)
+    whole = strip_canvas(network, strip).scaled(cell)
+    image = last.place.of(image).cut(image, whole)
+    return image.narrow(DIMENSION[axis], 0, strip.length * cell if pixels is None else pixels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,28 +224,65 @@ def measure_seams(image: Tensor, positions: Sequence[int], *, axis: Axis = "x", 
 
 
 def _cell(model: Model) -> int:
-    """Pixels of the image that lie above one column of the first layers' canvas."""
+    """Pixels of the image along one cell."""
     return model.image_size[0] // model.config.base[0]
 
 
-def _entry(branch: Branch, strip: Strip, axis: Axis, stop: int) -> list[State]:
-    """What each branch starts with: the features before layer ``stop`` of its style, side by side."""
-    tiles = walk([branch], stop=stop)[0].features  # [N, C, h, w]
-    side = tiles.shape[3 if axis == "x" else 2]
-    where = (strip.cells % strip.length % side).to(tiles.device)
+def _ring_halo(network: Synthesis, start: int) -> int:
+    """Cells beyond the ends of a ring that the next layer reads, where margins are not enough."""
+    plan = network.plan
+    needed = [
+        network.reach(spec) - plan[spec.index - 1].margin * 4 / plan[spec.index - 1].resolution
+        for spec in plan[max(start, 1) :]
+    ]
+    return max(math.ceil(max(needed)), 0)
+
+
+def _side_by_side(features: Tensor, strip: Strip, canvas: Canvas) -> list[State]:
+    """What each branch starts with: the features [N, C, h, w] of its styles, repeated, each where it is."""
+    axis, dimension = strip.axis, DIMENSION[strip.axis]
+    along = (canvas.pixels(axis) % features.shape[dimension]).to(features.device)
+    features = repeated(features, canvas.with_side(axis, Side.whole(features.shape[dimension])))
     states = []
-    for owners in strip.owners().to(tiles.device):
+    for styles in _standing(strip, canvas)[0].to(features.device):
         if axis == "x":
-            x = tiles[owners, :, :, where].permute(1, 2, 0)[None]
+            x = features[styles, :, :, along].permute(1, 2, 0)[None]
         else:
-            x = tiles[owners, :, where, :].permute(1, 0, 2)[None]
-        states.append(State(x=x.contiguous(memory_format=torch.channels_last)))
+            x = features[styles, :, along, :].permute(1, 0, 2)[None]
+        states.append(State(x=x.contiguous(memory_format=torch.channels_last), canvas=canvas))
     return states
 
 
-def _style_maps(styles: Styles, owners: Tensor, axis: Axis) -> dict[str, Tensor]:
-    """The style that stands in each cell: maps [1, C, 1, cells] or [1, C, cells, 1]; [1, C] where it is one for all."""
-    if bool((owners == owners[0]).all()):
-        return {name: style[owners[:1].to(style.device)] for name, style in styles.items()}
-    maps = {name: style[owners.to(style.device)].t()[None] for name, style in styles.items()}
-    return {name: rows[:, :, None, :] if axis == "x" else rows[:, :, :, None] for name, rows in maps.items()}
+@dataclass(frozen=True)
+class _PlacedStyles:
+    """One layer's styles in one branch: which one a place has."""
+
+    network: Synthesis
+    name: str
+    styles: Tensor
+    """[N, C]."""
+    strip: Strip
+    branch: int
+
+    def __call__(self, canvas: Canvas) -> Tensor:
+        """Maps [1, C, 1, n] or [1, C, n, 1]; [1, C] where one style is everywhere and its place does not matter."""
+        styles, middles = (rows[self.branch] for rows in _standing(self.strip, canvas))
+        layer, is_one = self.network.layer(self.name), bool((styles == styles[0]).all())
+        found = self.styles[styles.to(self.styles.device)]
+        if isinstance(layer, FourierInput):
+            base = self.network.config.base[DIMENSION[self.strip.axis] - 2]
+            away = (middles - base / 2) / 4  # in the input's units
+            is_one = is_one and not bool(away.any())
+            if not is_one:
+                away, still = away.to(found), torch.zeros_like(away).to(found)
+                found = layer.moved(found, *((away, still) if self.strip.axis == "x" else (still, away)))
+        if is_one:
+            return found[:1]
+        rows = found.t()[None]
+        return rows[:, :, None, :] if self.strip.axis == "x" else rows[:, :, :, None]
+
+
+@functools.lru_cache(maxsize=8)
+def _standing(strip: Strip, canvas: Canvas) -> tuple[Tensor, Tensor]:
+    """:meth:`Strip.styles` of a canvas: the same for many layers and all branches."""
+    return strip.styles(strip.cells(canvas))

@@ -10,12 +10,14 @@ float32 on a CPU, whatever ours does. A second table holds `walk` against a loop
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import statistics
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
-from sgkit.model import Branch, Generator, State, StoredNoise, Synthesis, build, walk
+from sgkit.model import Branch, Canvas, Generator, State, StoredNoise, Synthesis, build, walk
 from sgkit.runtime.allocator import keep_freed_memory
 from sgkit.runtime.device import cpu_flags
 from sgkit.runtime.precision import autocast, bf16_units
@@ -134,8 +136,9 @@ def their_generator(folder: Path, ours: Generator) -> nn.Module:
 def hand_written(network: Synthesis, styles: dict[str, Tensor]) -> Tensor:
     """What `walk` does for one plain branch, without it."""
     state, noise = State(), StoredNoise()
-    for spec in network.plan:
-        state = network.layer(spec.name)(spec, state, styles.get(spec.name), noise)
+    canvases = itertools.accumulate(network.plan, lambda c, s: c.after(s), initial=Canvas.canonical(network.plan))
+    for spec, canvas in zip(network.plan, list(canvases)[1:], strict=True):
+        state = network.layer(spec.name)(spec, replace(state, canvas=canvas), styles.get(spec.name), noise)
     return state.image
 
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sgkit.edits import (
+    at_index,
     at_kind,
-    at_resolution,
     blend,
     box,
     closing,
+    compose,
     constant,
     everywhere,
     interpolate,
@@ -19,7 +23,18 @@ from sgkit.edits import (
     weave,
 )
 from sgkit.errors import EditError
-from sgkit.model import Branch, FeatureEdit, Model, State, walk
+from sgkit.model import Branch, Canvas, Edit, LayerSpec, Model, NoNoise, State, bound, walk
+
+
+@pytest.fixture(params=["skip", "resnet", "orig"])
+def model(request: pytest.FixtureRequest, tiny_model: Callable[..., Model]) -> Model:
+    return tiny_model(synthesis__architecture=request.param)
+
+
+@pytest.fixture
+def pair(model: Model, branches_of: Callable[..., list[Branch]]) -> list[Branch]:
+    """Two branches of one network."""
+    return branches_of(model)
 
 
 def plain(branch: Branch) -> torch.Tensor:
@@ -35,7 +50,7 @@ def test_blending_wholly_is_the_plain_image_bit_for_bit(pair: list[Branch], weig
 @pytest.mark.parametrize(
     "edit", [blend(ramp()), transfer(box(0, 0, 0.5, 1)), swap(box(0, 0, 0.5, 1), where=closing(8))]
 )
-def test_resumed_walks_equal_the_straight_one_at_every_layer(pair: list[Branch], edit: FeatureEdit) -> None:
+def test_resumed_walks_equal_the_straight_one_at_every_layer(pair: list[Branch], edit: Edit) -> None:
     straight = [state.image for state in walk(pair, edit=edit)]
     for cut in range(1, len(pair[0].network.plan)):
         states = walk(pair, edit=edit, stop=cut)
@@ -53,7 +68,7 @@ def test_a_blend_is_the_weighted_sum_of_what_was_just_written(pair: list[Branch]
     kept: list[State] = []
     walk(pair, edit=lambda spec, states: kept.extend(states) or states, stop=2)
     mixed = walk(pair, edit=blend(ramp(), where=at_kind("conv")), stop=2)[0]
-    weights = ramp()((4, 4))
+    weights = ramp()(Canvas.of_size((4, 4)))
     torch.testing.assert_close(mixed.features, kept[2].features * (1 - weights) + kept[3].features * weights)
 
 
@@ -70,7 +85,7 @@ def test_transfer_changes_the_first_branch_only(pair: list[Branch]) -> None:
     target, source = walk(pair, edit=transfer(constant(1)))
     assert torch.equal(target.image, plain(pair[1]))
     assert torch.equal(source.image, plain(pair[1]))
-    target, source = walk(pair, edit=transfer(box(0, 0, 0.5, 1), where=at_resolution(8)))
+    target, source = walk(pair, edit=transfer(box(0, 0, 0.5, 1), where=closing(8)))
     assert torch.equal(source.image, plain(pair[1]))
     assert not torch.equal(target.image, plain(pair[0]))
 
@@ -92,7 +107,7 @@ def test_three_branches_are_woven_by_their_weights(model: Model, pair: list[Bran
     three = [*pair, pair[0]]
     for chosen in range(3):
         maps = [torch.full((1, 1), float(index == chosen)) for index in range(3)]
-        states = walk(three, edit=weave(lambda size, maps=maps: maps, where=everywhere))  # type: ignore[misc]
+        states = walk(three, edit=weave(lambda canvas, maps=maps: maps, where=everywhere))  # type: ignore[misc]
         assert torch.equal(states[0].image, plain(three[chosen]))
 
 
@@ -107,13 +122,60 @@ def test_interpolation_changes_from_one_network_to_the_other_between_layers(pair
 
 def test_weights_that_do_not_fit_are_refused(pair: list[Branch]) -> None:
     with pytest.raises(EditError, match="3 weight maps were given for 2 branches"):
-        walk(pair, edit=weave(lambda size: [torch.ones(1, 1)] * 3))
-    widen = tile(8, where=at_kind("input"))
+        walk(pair, edit=weave(lambda canvas: [torch.ones(1, 1)] * 3))
+    widen = bound(tile(8, where=at_kind("input")), pair[0].network.plan)
 
-    def uneven(spec: object, states: list[State]) -> list[State]:
-        return [widen(spec, states)[0], states[1]]  # type: ignore[arg-type]
-
-    from sgkit.edits import compose
+    def uneven(spec: LayerSpec, states: list[State]) -> list[State]:
+        return [widen(spec, states)[0], states[1]]
 
     with pytest.raises(EditError, match="8x4, 4x4"):
         walk(pair, edit=compose(uneven, blend(ramp(), where=at_kind("conv"))))
+
+
+def flat_branch(model: Model) -> Branch:
+    """A branch whose convolutions see one pixel, without noise, and whose AdaIN keeps mean and deviation."""
+    network = model.generator.synthesis.double()
+    for name, parameter in network.named_parameters():
+        if name.endswith("weight") and parameter.ndim == 4:
+            middle = parameter.shape[2] // 2
+            kept = parameter[..., middle, middle].clone()
+            parameter.zero_()[..., middle, middle] = kept
+    styles = network.styles(model.map(model.sample_z([1])).double())
+    if model.config.synthesis.layer == "adain":
+        still = [torch.zeros(1, 8), torch.ones(1, 8)]
+        styles = {name: torch.cat([s, *(t[:, : s.shape[1] // 2] for t in still)], dim=1) for name, s in styles.items()}
+    return Branch(network, styles, NoNoise())
+
+
+def test_masks_land_on_the_same_pixels_in_every_architecture(each_model: Model) -> None:
+    """Half of a flat picture is tinted at one layer: the edge is where the mask says, to half a pixel of that layer.
+
+    The tint is so faint that all later layers are linear in it, so they keep the edge where it is. Margins (StyleGAN3)
+    do not count as picture.
+    """
+    branch, canvas, edge = flat_branch(each_model), Canvas.of_size((4, 16)), 0.6
+    for spec in branch.network.plan:
+        tint = torch.linspace(-1e-6, 2e-6, spec.out_channels, dtype=torch.float64)[None, :, None, None]
+
+        def tinted(
+            layer: LayerSpec, states: list[State], spec: LayerSpec = spec, tint: torch.Tensor = tint
+        ) -> list[State]:
+            if layer is not spec:
+                return states
+            plain = states[0].map(torch.ones_like)
+            return [plain, replace(plain, x=plain.features + tint), plain]
+
+        if spec.kind == "rgb":
+            continue
+        mask = transfer(ramp(edge, edge), where=at_index(spec.index))
+
+        def edit(layer: LayerSpec, states: list[State], first: Edit = tinted, then: Edit = mask) -> list[State]:
+            *pair, plain = bound(first, branch.network.plan)(layer, states)
+            return [*bound(then, branch.network.plan)(layer, pair), plain]
+
+        half, full, plain = (state.image[0, :, 8] for state in walk([branch] * 3, canvas=canvas, edit=edit))
+        half, full = half - plain, full - plain
+        share = (half * full).sum(dim=0) / full.square().sum(dim=0)
+        after = int(torch.nonzero(share > 0.5)[0])
+        found = after + 0.5 - float((share[after] - 0.5) / (share[after] - share[after - 1]))
+        assert abs(found - edge * 64) <= 0.5 * 16 / spec.pixels + 0.01, spec.name

@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgkit.edits import Joins, box, centers, constant, joins, picture, ramp, smoothstep
+from sgkit.edits import Joins, Mask, box, constant, joins, picture, ramp
+from sgkit.edits.shapes import smoothstep
 from sgkit.errors import UsageError
+from sgkit.model import Canvas, Side
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 FRACTIONS = st.floats(-0.5, 1.5, allow_nan=False)
+
+
+def centers(count: int) -> torch.Tensor:
+    return Canvas.of_size((1, count)).positions("x")
 
 
 def dense(weights: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -20,7 +27,7 @@ def dense(weights: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 def test_a_ramp_rises_from_0_to_1_and_stays_there(
     size: tuple[int, int], start: float, width: float, axis: str, smooth: bool
 ) -> None:
-    weights = dense(ramp(start, start + width, axis=axis, smooth=smooth)(size), size)  # type: ignore[arg-type]
+    weights = dense(ramp(start, start + width, axis=axis, smooth=smooth)(Canvas.of_size(size)), size)  # type: ignore[arg-type]
     along = weights[0] if axis == "x" else weights[:, 0]
     positions = centers(len(along))
     assert weights.min() >= 0
@@ -31,13 +38,15 @@ def test_a_ramp_rises_from_0_to_1_and_stays_there(
 
 
 def test_a_linear_ramp_is_the_position_between_its_ends() -> None:
-    torch.testing.assert_close(ramp(0.25, 0.75)((3, 8))[0], torch.tensor([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1]))
+    torch.testing.assert_close(
+        ramp(0.25, 0.75)(Canvas.of_size((3, 8)))[0], torch.tensor([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+    )
 
 
 @given(st.integers(1, 6), st.integers(1, 6))
 def test_a_finer_canvas_shows_the_same_ramp(count: int, doublings: int) -> None:
     """The mean over the pixels that replace one pixel is its value, wherever the ramp is straight."""
-    coarse, fine = ramp()((1, count))[0], ramp()((1, count << doublings))[0]
+    coarse, fine = (ramp()(Canvas.of_size((1, n)))[0] for n in (count, count << doublings))
     torch.testing.assert_close(fine.reshape(count, -1).mean(dim=1), coarse)
 
 
@@ -50,7 +59,7 @@ def test_smoothstep_is_flat_at_both_ends_and_symmetric() -> None:
 @given(SIZES, st.floats(0, 0.4), st.floats(0, 0.4), st.floats(0, 0.5))
 def test_a_box_is_1_deep_inside_and_0_far_outside(size: tuple[int, int], left: float, top: float, soft: float) -> None:
     right, bottom = left + 0.5, top + 0.4
-    weights = box(left, top, right, bottom, softness=soft)(size)
+    weights = box(left, top, right, bottom, softness=soft)(Canvas.of_size(size))
     assert weights.shape == size
     assert weights.min() >= 0
     assert weights.max() <= 1
@@ -63,18 +72,33 @@ def test_a_box_is_1_deep_inside_and_0_far_outside(size: tuple[int, int], left: f
 
 
 def test_a_hard_box_counts_pixels_by_their_centres() -> None:
-    weights = box(0.25, 0.0, 0.75, 0.5)((4, 4))
+    weights = box(0.25, 0.0, 0.75, 0.5)(Canvas.of_size((4, 4)))
     assert weights.tolist() == [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 @given(SIZES, SIZES)
 def test_a_picture_keeps_its_range_and_constants_on_every_canvas(size: tuple[int, int], given: tuple[int, int]) -> None:
     drawn = torch.rand(given, generator=torch.Generator().manual_seed(1))
-    weights = picture(drawn)(size)
+    weights = picture(drawn)(Canvas.of_size(size))
     assert weights.shape == size
     assert weights.min() >= drawn.min() - 1e-6
     assert weights.max() <= drawn.max() + 1e-6
-    torch.testing.assert_close(picture(torch.full(given, 0.25))(size), torch.full(size, 0.25))
+    torch.testing.assert_close(picture(torch.full(given, 0.25))(Canvas.of_size(size)), torch.full(size, 0.25))
+
+
+def test_a_picture_is_resampled_with_an_antialiasing_filter() -> None:
+    drawn = torch.rand(12, 7, generator=torch.Generator().manual_seed(1))
+    for size in ((12, 7), (24, 21), (5, 3), (4, 40)):
+        expected = F.interpolate(drawn[None, None], size=size, mode="bilinear", antialias=True)[0, 0]
+        torch.testing.assert_close(picture(drawn)(Canvas.of_size(size)), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mask", [ramp(0.2, 0.9), box(0.1, 0, 0.6, 0.5, softness=0.1), picture(torch.rand(5, 6))])
+def test_a_window_of_a_mask_is_cut_from_the_whole(mask: Mask) -> None:
+    whole = dense(mask(Canvas.of_size((12, 20))), (12, 20))
+    part = mask(Canvas(Side(3, 4, 0, 12), Side(-2, 9, 0, 20), margin=1)).expand(6, 11)
+    assert torch.equal(part[:, 3:], whole[2:8, :8])
+    assert torch.equal(part[:, :3], whole[2:8, :1].expand(6, 3))  # what is beyond the picture is as its edge
 
 
 def total(found: Joins, count: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from sgkit.checkpoint.assemble import build_around
 from sgkit.checkpoint.foreign_file import Array
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError
-from sgkit.model import Mapping, hashed_normal, synthesis_plan
+from sgkit.model import Canvas, Mapping, hashed_normal, synthesis_plan
 from sgkit.model.plan import all_layers
 
 AVERAGED = 4096
@@ -35,7 +35,7 @@ def add_missing(tensors: dict[str, Tensor], config: ModelConfig, mean: Array | N
     for spec in all_layers(synthesis_plan, config).values():
         name = f"synthesis.{spec.name}.noise_const"
         if spec.has_noise and name not in tensors:
-            tensors[name] = hashed_normal(spec, (0,), size=spec.size)[0, 0]
+            tensors[name] = hashed_normal(spec, (0,), Canvas.of_size(spec.size))[0, 0]
             notes["noise_maps"] = "the file holds no noise maps; those of noise seed 0 are used"
     if MEAN_W in tensors:
         return

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sgkit.config import ModelConfig
 from sgkit.model.layers.alias_free import AliasFreeConv, FourierInput
-from sgkit.model.layers.base import FullyConnected, Layer, compute_dtype, memory_format
+from sgkit.model.layers.base import FullyConnected, Layer, compute_dtype, memory_format, repeated
 from sgkit.model.layers.discriminator import FilteredConv, Head, PooledConv
 from sgkit.model.layers.modulated import ConstantInput, ModulatedConv, ToRGB
 from sgkit.model.layers.rgb import FromRGB, PlainRGB
@@ -18,7 +18,16 @@ from sgkit.model.layers.self_modulated import SelfModulated, SelfModulatedConv, 
 from sgkit.model.layers.styled import StyledConstant, StyledConv, StyledDense
 from sgkit.model.spec import LayerSpec
 
-__all__ = ["OPERATORS", "FullyConnected", "Layer", "SelfModulated", "compute_dtype", "memory_format"]
+__all__ = [
+    "OPERATORS",
+    "FourierInput",
+    "FullyConnected",
+    "Layer",
+    "SelfModulated",
+    "compute_dtype",
+    "memory_format",
+    "repeated",
+]
 
 OPERATORS: dict[str, Callable[[LayerSpec, ModelConfig], Layer]] = {
     "alias_free": AliasFreeConv,

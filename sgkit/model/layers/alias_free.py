@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
 from sgkit.errors import ConfigError
+from sgkit.model.canvas import DIMENSION, Axis, Canvas
 from sgkit.model.layers.base import (
     FullyConnected,
     Layer,
@@ -21,7 +22,7 @@ from sgkit.model.layers.base import (
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
-from sgkit.ops import Padding, bias_act, modulated_conv2d, upfirdn2d
+from sgkit.ops import Padding, bias_act, modulated_conv2d, per_pixel, upfirdn2d
 
 
 class FourierInput(Layer):
@@ -56,19 +57,30 @@ class FourierInput(Layer):
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """Features [N, C, h, w]."""
         assert style is not None
-        matrix = self._placement(style)  # [N, 3, 3]
+        canvas = state.place
+        if style.ndim == 4:
+            style = per_pixel(style, canvas.size)
+        places = style.shape[:1] + (style.shape[2:] if style.ndim == 4 else (1, 1))  # N, h, w: 1 where all are alike
+        matrix = self._placement(style.movedim(1, -1).reshape(-1, 4))
         phases = self.phases + torch.einsum("cd,nd->nc", self.freqs, matrix[:, :2, 2])
         freqs = torch.einsum("cd,nde->nce", self.freqs, matrix[:, :2, :2])
         # Frequencies that the placement moves beyond what the canvas can hold fade out.
         excess = (freqs.square().sum(dim=2).sqrt() - self.bandwidth) / (self.rate / 2 - self.bandwidth)
-        amplitudes = (1 - excess).clamp(0, 1)
-        rows, columns = (self._centres(side) for side in spec.size)
-        angles = (
-            freqs[:, :, 0, None, None] * columns + freqs[:, :, 1, None, None] * rows[:, None] + phases[:, :, None, None]
+        across, down, phases, amplitudes = (
+            values.reshape(*places, -1).movedim(-1, 1).contiguous()
+            for values in (freqs[..., 0], freqs[..., 1], phases, (1 - excess).clamp(0, 1))
         )
-        features = torch.sin(2 * math.pi * angles) * amplitudes[:, :, None, None]
+        rows, columns = (self._centres(spec, canvas, axis) for axis in DIMENSION)
+        angles = across * columns + down * rows[:, None] + phases
+        features = torch.sin(2 * math.pi * angles) * amplitudes
         x = torch.einsum("oc,nchw->nohw", self.weight / math.sqrt(self.weight.shape[1]), features)
         return State(x=x.to(compute_dtype(x)).contiguous(memory_format=memory_format(self)), rgb=state.rgb)
+
+    def moved(self, style: Tensor, right: Tensor, down: Tensor) -> Tensor:
+        """Styles [N, 4] whose features are those of ``style`` further right and down, in units of the image's base."""
+        style = style / style[:, :2].square().sum(dim=1, keepdim=True).sqrt()
+        by = torch.stack([right, down], dim=1).to(style) @ self.transform[:2, :2].t()
+        return torch.cat([style[:, :2], style[:, 2:] + by], dim=1)
 
     def _placement(self, style: Tensor) -> Tensor:
         cosine, sine, right, down = (style / style[:, :2].square().sum(dim=1, keepdim=True).sqrt()).unbind(dim=1)
@@ -77,10 +89,12 @@ class FourierInput(Layer):
         translation = torch.stack([one, zero, -right, zero, one, -down, zero, zero, one], dim=1)
         return rotation.reshape(-1, 3, 3) @ translation.reshape(-1, 3, 3) @ self.transform
 
-    def _centres(self, side: int) -> Tensor:
-        """Pixel centres along a side, in units of the image's base, 0 in the middle."""
-        positions = torch.arange(side, device=self.freqs.device, dtype=self.freqs.dtype)
-        return (positions + 0.5 - side / 2) / self.rate
+    def _centres(self, spec: LayerSpec, canvas: Canvas, axis: Axis) -> Tensor:
+        """Pixel centres along an axis, in units of the image's base, 0 in the middle of the model's own picture."""
+        side, own = canvas.side(axis), spec.size[DIMENSION[axis] - 2] - 2 * spec.margin
+        length = side.length + 2 * canvas.margin
+        positions = torch.arange(length, device=self.freqs.device, dtype=self.freqs.dtype)
+        return (positions + (side.start - canvas.margin + 0.5 - own / 2)) / self.rate
 
 
 class AliasFreeConv(StyledLayer):
@@ -115,6 +129,8 @@ class AliasFreeConv(StyledLayer):
         self.register_buffer("up_taps", up_filter, persistent=False)
         self.register_buffer("down_taps", down_filter, persistent=False)
         self.padding = _padding(spec, config, up=self.up, down=self.down, taps=up_taps + down_taps)
+        in_margin = 0 if self.is_rgb else settings.margin
+        self.furthest = _reach(spec, in_margin, self.padding, up=self.up, down=self.down, taps=up_taps + down_taps)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, H', W'], or the image."""
@@ -131,6 +147,10 @@ class AliasFreeConv(StyledLayer):
             image = x.to(torch.promote_types(x.dtype, torch.float32)) * self.output_scale
             return State(x=state.x, rgb=image)
         return State(x=x, rgb=state.rgb)
+
+    def reach(self) -> int:
+        """Pixels of the input: convolution and both filters."""
+        return self.furthest
 
     def follow(self, observed: Tensor) -> None:
         """Move the running magnitude of the input towards ``observed``, a scalar."""
@@ -177,3 +197,13 @@ def _padding(spec: LayerSpec, config: ModelConfig, *, up: int, down: int, taps: 
     total = (spec.size[0] - 1) * down + 1 - (in_side + spec.kernel - 1) * up + taps - 2
     before = (total + up) // 2
     return Padding(before, total - before)
+
+
+def _reach(spec: LayerSpec, in_margin: int, padding: Padding, *, up: int, down: int, taps: int) -> int:
+    """The furthest pixel that is read for some output pixels, from the one that is at their place."""
+    furthest = 0
+    for pixel in range(spec.scale):
+        first = (pixel + spec.margin) * down - padding.before
+        read = (-(-first // up) - (spec.kernel - 1), (first + taps - 2) // up)
+        furthest = max(furthest, *(abs(index - in_margin - pixel // spec.scale) for index in read))
+    return furthest

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
+from sgkit.model.canvas import DIMENSION, Canvas
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
@@ -66,8 +67,17 @@ class Layer(nn.Module):
         """The layer's style [N, S] for ``w`` [N, w_dim]: only layers with a ``style_index`` have one."""
         raise NotImplementedError
 
+    def reach(self) -> int:
+        """How many pixels of its input the layer reads beyond the one at the place that it writes."""
+        return 0
+
+    def measured(self, spec: LayerSpec, state: State, style: Tensor, noise: NoiseSource) -> Tensor:
+        """``style`` with what the layer would otherwise compute from the whole canvas, as it is on this one."""
+        del spec, state, noise
+        return style
+
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
-        """The state after the layer."""
+        """What the layer writes, given what was written before it; ``state.canvas`` is already the output's."""
         raise NotImplementedError
 
 
@@ -106,12 +116,18 @@ def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
     return nn.Parameter(torch.randn(shape))
 
 
+def conv_reach(kernel: int, taps: int, up: int) -> int:
+    """The reach of a convolution, after zeros between the pixels and a filter of ``taps`` where it enlarges."""
+    return kernel // 2 if up == 1 else ((kernel + taps - 2) // 2 + 1) // 2
+
+
 def add_noise(
     spec: LayerSpec,
     x: Tensor,
     stored: Tensor,
     strength: Tensor,
     noise: NoiseSource,
+    canvas: Canvas,
     *,
     batch: int | None = None,
     overwrite: bool = False,
@@ -121,11 +137,19 @@ def add_noise(
     ``batch``: how many pictures there are, where ``x`` [1, C, H, W] is the same for all. ``overwrite``: as in
     :func:`sgkit.ops.bias_act`.
     """
-    height, width = x.shape[2:]
-    values = noise(spec, stored, batch=batch or x.shape[0], size=(height, width))
+    values = noise(spec, stored, canvas.of(x), batch or x.shape[0])
     if values is None:
         return x
     values = (values * strength).to(x.dtype)
     if not overwrite or len(values) not in (1, len(x)):
         return x + values
     return x.add_(values)
+
+
+def repeated(tensor: Tensor, canvas: Canvas) -> Tensor:
+    """What a layer learned for the model's own picture, ``tensor`` [N, C, h, w], repeated over ``canvas``."""
+    for axis, dimension in DIMENSION.items():
+        side, own = canvas.side(axis), tensor.shape[dimension]
+        if (side.start, side.length) != (0, own):
+            tensor = tensor.index_select(dimension, canvas.pixels(axis).to(tensor.device) % own)
+    return tensor

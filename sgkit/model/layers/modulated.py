@@ -14,8 +14,10 @@ from sgkit.model.layers.base import (
     StyledLayer,
     add_noise,
     compute_dtype,
+    conv_reach,
     conv_weight,
     memory_format,
+    repeated,
 )
 from sgkit.model.layers.rgb import join_rgb
 from sgkit.model.noise import NoiseSource
@@ -42,7 +44,7 @@ class ConstantInput(Layer):
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """Features [1, C, h, w]: they take the batch size of the first style."""
-        x = self.const[None].to(compute_dtype(self.const))
+        x = repeated(self.const[None], state.place).to(compute_dtype(self.const))
         return State(x=x.contiguous(memory_format=memory_format(self)), rgb=state.rgb)
 
 
@@ -79,6 +81,11 @@ class ModulatedConv(StyledLayer):
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
         self._rest: _AtRest | None = None
+        self.up = spec.up
+
+    def reach(self) -> int:
+        """Pixels of the input."""
+        return conv_reach(self.weight.shape[-1], len(self.taps), self.up)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""
@@ -100,7 +107,7 @@ class ModulatedConv(StyledLayer):
             transposed=rest and rest.transposed,
         )
         if spec.has_noise:
-            x = add_noise(spec, x, self.noise_const, self.noise_strength * gain, noise, overwrite=True)
+            x = add_noise(spec, x, self.noise_const, self.noise_strength * gain, noise, state.place, overwrite=True)
         clamp = None if self.clamp is None else self.clamp * gain_behind
         x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":

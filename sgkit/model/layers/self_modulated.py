@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.base import FullyConnected, Layer, compute_dtype, conv_weight, memory_format
+from sgkit.model.layers.base import (
+    FullyConnected,
+    Layer,
+    compute_dtype,
+    conv_reach,
+    conv_weight,
+    memory_format,
+    repeated,
+)
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
@@ -106,7 +114,7 @@ class SelfModulatedDense(SelfModulated):
         """Features [N, C, h, w]."""
         assert style is not None
         features, rest = style.tensor_split([style.shape[1] - 2 * self.channels], dim=1)
-        x = features.reshape(-1, self.channels, *spec.size).to(compute_dtype(features))
+        x = repeated(features.reshape(-1, self.channels, *spec.size), state.place).to(compute_dtype(features))
         return State(x=self.finish(x.contiguous(memory_format=memory_format(self)), rest), rgb=state.rgb)
 
 
@@ -119,6 +127,11 @@ class SelfModulatedConv(SelfModulated):
         super().__init__(spec, config)
         self.weight = conv_weight(spec)
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
+        self.up = spec.up
+
+    def reach(self) -> int:
+        """Pixels of the input."""
+        return conv_reach(self.weight.shape[-1], len(self.box), self.up)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""

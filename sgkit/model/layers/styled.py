@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.base import FullyConnected, Layer, add_noise, compute_dtype, conv_weight, memory_format
+from sgkit.model.layers.base import (
+    FullyConnected,
+    Layer,
+    add_noise,
+    compute_dtype,
+    conv_reach,
+    conv_weight,
+    memory_format,
+    repeated,
+)
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
 from sgkit.model.walk import State
@@ -31,6 +40,8 @@ class _Epilogue(Layer):
     """What follows a layer's features (StyleGAN, figure 1b): noise, bias, activation, normalisation, style."""
 
     noise_const: Tensor
+    num_features: int = 0
+    """How much of a style, at its start, is the features themselves."""
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__()
@@ -50,21 +61,49 @@ class _Epilogue(Layer):
         """Scales and shifts [N, 2C] for ``w`` [N, w_dim] (StyleGAN, equation 1)."""
         return self.affine(w)  # type: ignore[no-any-return]
 
-    def finish(
-        self, spec: LayerSpec, x: Tensor, style: Tensor | None, noise: NoiseSource, *, add_bias: bool = True
-    ) -> Tensor:
-        """``x`` [N, C, H, W] after the epilogue."""
-        if spec.has_noise:
-            batch = len(x) if style is None else len(style)  # a constant is one for all
-            x = add_noise(spec, x, self.noise_const, self.noise_strength[:, None, None], noise, batch=batch)
-        own_gain = ACTIVATIONS[self.activation].gain
-        x = bias_act(x, self.bias if add_bias else None, activation=self.activation, gain=1 / own_gain)
+    def activated(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> Tensor:
+        """The layer's features [N, C, H, W] before normalisation."""
+        raise NotImplementedError
+
+    def measured(self, spec: LayerSpec, state: State, style: Tensor, noise: NoiseSource) -> Tensor:
+        """``style`` with each channel's mean and inverse deviation on this canvas after it: [N, ... + 2C]."""
         if not self.has_style:
-            return normalize_2nd_moment(x)
+            return style
+        x = self.activated(spec, state, style, noise)
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        inverse = ((x - mean).square().mean(dim=(2, 3), keepdim=True) + self.eps).rsqrt()
+        statistics = torch.cat([mean, inverse], dim=1)[:, :, 0, 0].to(style.dtype)
+        return torch.cat([style, statistics.expand(len(style), -1)], dim=1)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """Features [N, C, H, W]."""
+        x = self.activated(spec, state, style, noise)
+        if not self.has_style:
+            return State(x=normalize_2nd_moment(x), rgb=state.rgb)
         assert style is not None
         height, width = x.shape[2:]
-        scale, shift = per_pixel(style, (height, width)).to(x.dtype).tensor_split([self.channels], dim=1)
-        return instance_norm(x, eps=self.eps) * scale + shift
+        parts = per_pixel(style[:, self.num_features :], (height, width)).to(x.dtype)
+        scale, shift, *statistics = parts.tensor_split(parts.shape[1] // self.channels, dim=1)
+        x = (x - statistics[0]) * statistics[1] if statistics else instance_norm(x, eps=self.eps)
+        return State(x=x * scale + shift, rgb=state.rgb)
+
+    def finish(
+        self,
+        spec: LayerSpec,
+        x: Tensor,
+        state: State,
+        style: Tensor | None,
+        noise: NoiseSource,
+        *,
+        add_bias: bool = True,
+    ) -> Tensor:
+        """``x`` [N, C, H, W] with noise and bias, activated."""
+        if spec.has_noise:
+            strength = self.noise_strength[:, None, None]
+            batch = len(x) if style is None else len(style)  # a constant is one for all
+            x = add_noise(spec, x, self.noise_const, strength, noise, state.place, batch=batch)
+        own_gain = ACTIVATIONS[self.activation].gain
+        return bias_act(x, self.bias if add_bias else None, activation=self.activation, gain=1 / own_gain)
 
 
 class StyledConstant(_Epilogue):
@@ -74,13 +113,16 @@ class StyledConstant(_Epilogue):
         super().__init__(spec, config)
         self.const = nn.Parameter(torch.ones(spec.out_channels, *spec.size))
 
-    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
-        """Features [N, C, h, w]."""
+    def activated(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> Tensor:
+        """Features [N, C, h, w] before normalisation."""
         # In the weights' precision: near 1 everywhere, as at first, the constant and its noise differ by less than half
         # precision can tell, and the normalisation would blow the rounding up. So small a canvas costs nothing.
-        x = self.const[None].contiguous(memory_format=memory_format(self))
-        x = self.finish(spec, x, style, noise)
-        return State(x=x.to(compute_dtype(self.const)), rgb=state.rgb)
+        x = repeated(self.const[None], state.place).contiguous(memory_format=memory_format(self))
+        return self.finish(spec, x, state, style, noise)
+
+    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
+        """Features [N, C, h, w]."""
+        return super().forward(spec, state, style, noise).map(lambda x: x.to(compute_dtype(self.const)))
 
 
 class StyledDense(_Epilogue):
@@ -89,7 +131,8 @@ class StyledDense(_Epilogue):
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__(spec, config)
         height, width = spec.size
-        self.weight = nn.Parameter(torch.randn(spec.out_channels * height * width, config.w_dim))
+        self.num_features = spec.out_channels * height * width
+        self.weight = nn.Parameter(torch.randn(self.num_features, config.w_dim))
 
     def style(self, w: Tensor) -> Tensor:
         """The features [N, C * h * w], and scales and shifts behind them where there are some."""
@@ -98,13 +141,12 @@ class StyledDense(_Epilogue):
         features: Tensor = w @ self.weight.t() * gain
         return torch.cat([features, super().style(w)], dim=1) if self.has_style else features
 
-    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
-        """Features [N, C, h, w]."""
+    def activated(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> Tensor:
+        """Features [N, C, h, w] before normalisation."""
         assert style is not None
-        features, rest = style.tensor_split([self.weight.shape[0]], dim=1)
-        x = features.reshape(-1, self.channels, *spec.size).to(compute_dtype(features))
-        x = x.contiguous(memory_format=memory_format(self))
-        return State(x=self.finish(spec, x, rest, noise), rgb=state.rgb)
+        features = style[:, : self.num_features].reshape(-1, self.channels, *spec.size)
+        x = repeated(features, state.place).to(compute_dtype(features)).contiguous(memory_format=memory_format(self))
+        return self.finish(spec, x, state, style, noise)
 
 
 class StyledConv(_Epilogue):
@@ -115,20 +157,23 @@ class StyledConv(_Epilogue):
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__(spec, config)
-        self.bias_before_blur = config.synthesis.bias_before_blur
+        self.bias_before_blur, self.up = config.synthesis.bias_before_blur, spec.up
         self.weight = conv_weight(spec)
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
         self.register_buffer("taps", fir_filter(config.synthesis.resample_filter), persistent=False)
 
-    def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
-        """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""
+    def reach(self) -> int:
+        """Pixels of the input."""
+        return conv_reach(self.weight.shape[-1], len(self.taps) + 1, self.up)
+
+    def activated(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> Tensor:
+        """``x`` [N, in, H, W] to [N, out, up * H, up * W], before normalisation."""
         weight = self.weight * equalized_gain(self.weight.shape, gain=ACTIVATIONS[self.activation].gain)
         if spec.up == 1:
-            return State(x=self.finish(spec, conv2d(state.features, weight), style, noise), rgb=state.rgb)
+            return self.finish(spec, conv2d(state.features, weight), state, style, noise)
         x = upsampling_conv2d(state.features, weight, self.box)
         if self.bias_before_blur:
             x = bias_act(x, self.bias)
         if len(self.taps) > 1:
             x = filter2d(x, self.taps)
-        x = self.finish(spec, x, style, noise, add_bias=not self.bias_before_blur)
-        return State(x=x, rgb=state.rgb)
+        return self.finish(spec, x, state, style, noise, add_bias=not self.bias_before_blur)
