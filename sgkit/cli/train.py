@@ -266,7 +266,7 @@ def _tell(event: Event) -> None:
 
 
 def _show(result: TrainResult) -> None:
-    from sgkit.runs.result import kimg_of
+    from sgkit.runs.folder import kimg_of
 
     facts: dict[str, object] = {
         "trained": kimg_of(result.kimg, result.total_kimg),

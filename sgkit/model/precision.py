@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -79,22 +79,6 @@ def training_precision(name: str, model: ModelConfig, context: DistributedContex
     chosen: ResolvedPrecision | None = context.gather_objects(own)[0]
     assert chosen is not None
     return chosen
-
-
-def run_precision(
-    name: str, model: ModelConfig, context: DistributedContext, *, resumed: bool, given: Mapping[str, Any] | None
-) -> ResolvedPrecision:
-    """Return the precision of a run whose configuration says ``name``, after the settings ``given`` for this start.
-
-    A new run records what ``auto`` became, so a resumed one says it only if an earlier version started it, by the rule
-    of that version, or if it is asked for now.
-
-    Raises:
-        UsageError: as :func:`training_precision`.
-    """
-    if resumed and "train.precision" not in (given or {}):
-        return resolve_precision(name, context.device)
-    return training_precision(name, model, context)
 
 
 def known_choices() -> list[Choice]:

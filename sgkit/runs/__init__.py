@@ -1,7 +1,8 @@
-"""Training as a task: configuration, plan, the run, its pictures and its report."""
+"""A training run on disk: its configuration, snapshots, log, metrics and report."""
 
-from sgkit.runs.estimate import PresetRow, TrainPlan, plan, preset_rows
-from sgkit.runs.result import TrainResult
+from sgkit.runs.estimate import TrainPlan, plan
+from sgkit.runs.presets import PresetRow, preset_rows
+from sgkit.runs.run import TrainResult
 from sgkit.runs.task import train
 from sgkit.training.health import Event
 

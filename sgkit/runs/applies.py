@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from sgkit.config import MappingConfig
 from sgkit.config.applies import Need, refuse_idle
 from sgkit.model.plan import num_ws
-from sgkit.runs.folder import RunConfig
+from sgkit.runs.config import RunConfig
 from sgkit.training.health import logits_have_signs
 
 OPTIONS = {

@@ -14,12 +14,14 @@ from sgkit.config.synonyms import known_as
 from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError, UsageError
 from sgkit.metrics.registry import metric_recipes
 from sgkit.model import ModelInfo
-from sgkit.runs.advice import recommendation
+from sgkit.model.precision import training_precision
 from sgkit.runs.applies import check_effect
-from sgkit.runs.folder import DataFacts, RunConfig, RunFolder
-from sgkit.runs.sizes import check_memory
+from sgkit.runs.config import DataFacts, RunConfig
+from sgkit.runs.folder import RunFolder
+from sgkit.runs.presets import check_memory, recommendation
 from sgkit.runs.trackers import WandbTracker
 from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
 from sgkit.store import StoreDataset
 from sgkit.store.header import size_text
 from sgkit.training.batches import check_batch
@@ -99,6 +101,19 @@ def configured(
     if config.metrics.names:
         metric_recipes(config.metrics.names)  # refuses unknown ones
     return config
+
+
+def run_precision(
+    config: RunConfig, request: Request, context: DistributedContext, *, resumed: bool
+) -> ResolvedPrecision:
+    """The number format of a run.
+
+    A new run records what ``auto`` became. So a resumed one says ``auto`` only if an earlier version started it, by the
+    rule of that version, or if the request asks for it now.
+    """
+    if resumed and "train.precision" not in request.settings:
+        return resolve_precision(config.train.precision, context.device)
+    return training_precision(config.train.precision, config.model, context)
 
 
 def is_restarted() -> bool:

@@ -1,4 +1,4 @@
-"""What a run would be, before it begins: its configuration, size, memory and time; and the table of presets."""
+"""What a run would be, before it begins: its configuration, size, memory and time."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sgkit.config import ModelConfig, TrainConfig
-from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
-from sgkit.model.precision import run_precision
-from sgkit.runs.configure import Request, configured
-from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.runs.config import RunConfig
+from sgkit.runs.configure import Request, configured, run_precision
+from sgkit.runs.folder import RunFolder
+from sgkit.runs.presets import BYTES, full_size_batch, parameter_counts
 from sgkit.runs.probe import Cost, measure_cost
-from sgkit.runs.sizes import parameter_counts
 from sgkit.runtime.device import resolve_device
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
 from sgkit.training.batches import mixes_batch, share
-from sgkit.training.schedules import stages
-
-_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,56 +44,6 @@ class TrainPlan:
     """That stay on the disk."""
     probed_images: int
     """Memory and time are those of steps with fewer images, scaled."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PresetRow:
-    """A preset in numbers."""
-
-    name: str
-    summary: str
-    size: str
-    """``WxH`` that the numbers are for."""
-    generator: int
-    """Parameters."""
-    discriminator: int
-    batch: int
-    lr: float
-    r1_gamma: float
-    pl_weight: float
-    mixing: float
-    loss: str
-    kimg: float
-
-
-def preset_rows(image_size: tuple[int, int] | None = None) -> list[PresetRow]:
-    """Every preset, fitted to images of ``image_size`` (height, width); ``None``: each as it is made for.
-
-    Raises:
-        ConfigError: no network fits the size.
-    """
-    rows = []
-    for name in PRESETS:
-        row = preset(name, image_size=image_size)
-        counts, train = parameter_counts(row.model), row.train
-        height, width = row.model.image_size
-        rows.append(
-            PresetRow(
-                name=name,
-                summary=row.summary,
-                size=f"{width}x{height}",
-                generator=counts["generator"],
-                discriminator=counts["discriminator"],
-                batch=full_size_batch(row.model, train),
-                lr=train.g_lr,
-                r1_gamma=train.r1_gamma,
-                pl_weight=train.pl_weight,
-                mixing=train.style_mixing_prob,
-                loss=train.loss,
-                kimg=train.total_kimg,
-            )
-        )
-    return rows
 
 
 def plan(
@@ -135,13 +80,13 @@ def plan(
     if folder is not None and resumed is None:
         folder.check_new()
     run = configured(resumed, dataset, request, context)
-    precision = run_precision(run.train.precision, run.model, context, resumed=resumed is not None, given=settings)
+    precision = run_precision(run, request, context, resumed=resumed is not None)
     run, cost = bounded(run, context, precision, memory_gib, on_progress=on_progress)
     counts, train = parameter_counts(run.model), run.train
     held, pace = held_images(run, context), cost.seconds_per_image * 1000
     done = resumed.snapshots()[-1].kimg if resumed is not None and resumed.snapshots() else 0.0
     # Weights and two moments of each, and the averaged generator.
-    size = (4 * counts["generator"] + 3 * counts["discriminator"]) * _BYTES
+    size = (4 * counts["generator"] + 3 * counts["discriminator"]) * BYTES
     snapshots = int(train.total_kimg / train.snapshot_kimg) + 1
     kept = snapshots if run.keep.last is None else min(snapshots, run.keep.last + run.keep.best)
     return TrainPlan(
@@ -201,11 +146,6 @@ def bounded(
             f"{fitting[-1] * context.world_size} or less, or allow more."
         )
     return replace(config, train=replace(train, micro_batch=fitting[-1])), cost
-
-
-def full_size_batch(model: ModelConfig, train: TrainConfig) -> int:
-    """Images per step at full size: what costs most where networks grow and the batch shrinks as they do."""
-    return stages(model, train)[-1].batch
 
 
 def held_images(config: RunConfig, context: DistributedContext) -> int:

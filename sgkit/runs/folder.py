@@ -15,10 +15,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgkit.config import HealthConfig, KeepConfig, MetricsConfig, ModelConfig, TrainConfig
-from sgkit.config.base import Config, Count, Text, Weight
+from sgkit.config import KeepConfig
 from sgkit.errors import ConfigError, InputError, TrainingError
 from sgkit.faults import explain
+from sgkit.runs.config import RunConfig
 from sgkit.runs.snapshots import Best, Snapshot, best_of, removable, remove, write_manifest
 from sgkit.runtime import locks
 from sgkit.runtime.detect import detect
@@ -27,38 +27,6 @@ from sgkit.runtime.files import atomic_directory, atomic_path, is_temporary
 from sgkit.runtime.toml import read_toml, to_toml
 
 LOCK_NAME = ".lock"
-
-
-class DataFacts(Config):
-    """Which images a run is trained on."""
-
-    store: Text = ""
-    """Path of the store as it was given."""
-    content_hash: str = ""
-    num_images: Count = 0
-    class_names: tuple[Text, ...] = ()
-    """Of the labels that it is trained on, where these are classes."""
-
-
-class RunConfig(Config):
-    """Everything that defines a run; ``config.toml`` holds it whole."""
-
-    preset: str = ""
-    """The preset that it began with; the tables below say what came of it."""
-    sgkit: str = ""
-    """Version that started the run."""
-    init: Text | None = None
-    """Model whose weights it began from; ``none``: freshly drawn ones."""
-    init_kimg: Weight = 0.0
-    """Thousands of images that this model had been trained on."""
-    wandb: Text | None = None
-    """Project of Weights & Biases that the run reports to, too; ``none``: it does not."""
-    data: DataFacts = DataFacts()
-    model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
-    keep: KeepConfig = KeepConfig()
-    metrics: MetricsConfig = MetricsConfig()
-    health: HealthConfig = HealthConfig()
 
 
 @dataclass(frozen=True)
@@ -224,6 +192,11 @@ class RunFolder:
             return RunConfig.from_dict(values)
         except ConfigError as error:
             raise ConfigError(f"{self.config_file} cannot be used: {error}") from None
+
+
+def kimg_of(kimg: float, total_kimg: float) -> str:
+    """``12 of 100 kimg``; of a complete run, whose last step may go beyond its end, what it has done."""
+    return f"{kimg:g} of {total_kimg:g} kimg" if kimg < total_kimg else f"{kimg:g} kimg"
 
 
 def kimg_name(images: int) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 from sgkit.reports.charts import Chart, Curve, Mark
 from sgkit.reports.pages import Figure, Page, Section, Table, TimeLapse, preview, render_page
-from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.runs.config import RunConfig
+from sgkit.runs.folder import RunFolder, kimg_of
 from sgkit.runs.logs import read_log
-from sgkit.runs.result import kimg_of
 from sgkit.runs.snapshots import measured
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.toml import to_toml

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sgkit.errors import SgkitError
-from sgkit.model.precision import run_precision
-from sgkit.runs.configure import Request, configured, is_restarted
+from sgkit.runs.configure import Request, configured, is_restarted, run_precision
 from sgkit.runs.estimate import bounded
+from sgkit.runs.events import OnEvent, ignore_event
 from sgkit.runs.folder import RunFolder
-from sgkit.runs.result import OnEvent, TrainResult, ignore_event
-from sgkit.runs.run import Run
+from sgkit.runs.run import Run, TrainResult
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset
@@ -41,7 +40,7 @@ def train(
         store: what ``sgkit prepare`` made; it decides image size, channels and labels.
         out: the run directory: new, or with ``resume`` one that may hold a run.
         preset: a name from :data:`sgkit.config.presets.PRESETS`; a resumed run knows its own.
-        config: dotted keys of :class:`sgkit.runs.folder.RunConfig` as a configuration file has them.
+        config: dotted keys of :class:`sgkit.runs.config.RunConfig` as a configuration file has them.
         settings: dotted keys over these, such as ``"train.batch"``; one that has no effect is refused.
         resume: continue from the last complete snapshot, or start a new run if there is none. A process that torchrun
             has restarted resumes in any case.
@@ -78,8 +77,7 @@ def train(
         chosen = configured(folder if is_resumed else None, dataset, request, context)
         if chosen.model.label_dim == 0:
             dataset = dataset.unlabelled()
-        auto = chosen.train.precision
-        precision = run_precision(auto, chosen.model, context, resumed=is_resumed, given=settings)
+        precision = run_precision(chosen, request, context, resumed=is_resumed)
         chosen = replace(chosen, train=replace(chosen.train, precision=precision))
         if memory_gib is not None:
             bound = bounded(chosen, context, precision, memory_gib)[0] if context.is_main else None

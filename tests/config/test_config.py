@@ -28,7 +28,7 @@ from sgkit.config import (
 )
 from sgkit.config.synonyms import SYNONYMS
 from sgkit.errors import ConfigError
-from sgkit.runs.folder import RunConfig
+from sgkit.runs.config import RunConfig
 
 CLASSES: list[type[Config]] = [
     MappingConfig,

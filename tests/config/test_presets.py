@@ -10,7 +10,7 @@ from sgkit.config import ModelConfig, TrainConfig
 from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
 from sgkit.model import discriminator_plan, synthesis_plan
-from sgkit.runs.folder import RunConfig
+from sgkit.runs.config import RunConfig
 from sgkit.runtime.toml import read_toml
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from sgkit.config import HealthConfig, KeepConfig, MetricsConfig, override
 from sgkit.errors import ConfigError
-from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.runs.config import RunConfig
+from sgkit.runs.folder import RunFolder
 
 
 @pytest.mark.parametrize(

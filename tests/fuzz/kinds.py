@@ -26,7 +26,8 @@ from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.networks import load_state
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import ModelInfo, build
-from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.runs.config import RunConfig
+from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import read_log
 from sgkit.store.images.faces import make_landmarker
 from sgkit.tasks.data import info as store_info

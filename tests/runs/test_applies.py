@@ -19,7 +19,7 @@ from sgkit.config.presets import preset
 from sgkit.errors import ConfigError, UsageError
 from sgkit.model import build
 from sgkit.runs.applies import NEEDS, OPTIONS, check_effect
-from sgkit.runs.folder import RunConfig
+from sgkit.runs.config import RunConfig
 from sgkit.training.batches import check_batch
 from sgkit.training.loop import train
 from sgkit.training.state import TrainState

@@ -14,8 +14,9 @@ from sgkit.config import ModelConfig
 from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
 from sgkit.runs import estimate
+from sgkit.runs.config import RunConfig
 from sgkit.runs.estimate import bounded
-from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.runs.folder import RunFolder
 from sgkit.runs.probe import Cost
 from sgkit.runtime.distributed import DistributedContext
 

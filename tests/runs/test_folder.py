@@ -7,7 +7,8 @@ import pytest
 
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, InputError
-from sgkit.runs.folder import DataFacts, RunConfig, RunFolder
+from sgkit.runs.config import DataFacts, RunConfig
+from sgkit.runs.folder import RunFolder
 from sgkit.runtime.toml import to_toml
 
 CONFIG = RunConfig(

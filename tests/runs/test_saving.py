@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sgkit.model import precision as model_precision
+from sgkit.runs import configure
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import RunLog
 from sgkit.runtime import precision
@@ -59,7 +59,7 @@ def test_a_damaged_snapshot_is_moved_aside_and_the_one_before_it_taken(
     assert resume(run) == 0
     said = capfd.readouterr().err
     assert f"Snapshot 000000.032 is damaged ({problem}" in said
-    assert "the run goes on from 0.016 kimg" in said
+    assert "the run continues from 0.016 kimg" in said
     assert (run / "damaged" / "000000.032").is_dir()
     [event] = [line for line in log(run) if "event" in line]
     assert (event["event"], event["images"]) == ("damaged snapshot", 16)
@@ -156,9 +156,7 @@ def test_a_run_records_what_auto_became_and_keeps_it(
     tmp_path: Path, new_run: Callable[..., int], resume: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, chosen = tmp_path / "run", iter(["bf16", "fp32"])
-    monkeypatch.setattr(
-        model_precision, "training_precision", lambda name, *_: next(chosen) if name == "auto" else name
-    )
+    monkeypatch.setattr(configure, "training_precision", lambda name, *_: next(chosen) if name == "auto" else name)
     assert new_run(run, "--kimg", "0.008", "--set", "train.precision=auto") == 0
     assert RunFolder(run).read_config().train.precision == "bf16"
     assert resume(run, "--kimg", "0.016") == 0

@@ -1,13 +1,28 @@
-"""What a run says when it starts or continues: what is trained on what, and what it started from."""
+"""What a run tells beside its steps: what it trains on what, where it started from, what went wrong."""
 
 from __future__ import annotations
 
-from sgkit.runs.folder import DataFacts, RunConfig, RunFolder
-from sgkit.runs.sizes import parameter_counts
+from collections.abc import Callable
+
+from sgkit.runs.config import DataFacts, RunConfig
+from sgkit.runs.folder import RunFolder
+from sgkit.runs.presets import parameter_counts
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.store.header import Header, size_text
+from sgkit.training.health import Event
 from sgkit.training.transfer import Transfer
+
+START, INIT, NEW_DATA = "start", "init", "new data"
+"""Names of events: what the run is (told, not logged), what it starts from, that it continues with other images."""
+DAMAGED, SKIPPED, ROLLBACK = "damaged snapshot", "skipped update", "rollback"
+
+OnEvent = Callable[[Event], None]
+"""Called with each event: what the run is, a damaged snapshot, signs of collapse, a rollback."""
+
+
+def ignore_event(event: Event) -> None:
+    """The default callback: events are in the log and the report anyway."""
 
 
 def introduction(

@@ -1,40 +1,29 @@
-"""Choosing the snapshot that a run goes on from, and putting a state into one."""
+"""The snapshot that a run continues from, and the state that it continues with."""
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-from safetensors import SafetensorError
 
 from sgkit import checkpoint
 from sgkit.errors import TrainingError
-from sgkit.faults import explain
-from sgkit.model import ModelInfo, build
-from sgkit.runs.folder import RunConfig, RunFolder
+from sgkit.model import build
+from sgkit.runs.config import RunConfig
+from sgkit.runs.events import ROLLBACK
+from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import read_log
 from sgkit.runs.snapshots import Snapshot, damage
-from sgkit.runs.state import load_state, save_state
+from sgkit.runs.state import load_state
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.training.schedules import stage_at
 from sgkit.training.state import TrainState
 from sgkit.training.transfer import Transfer, transfer
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-ROLLBACK = "rollback"
-"""Name of the event that tells of going back to a snapshot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartingPoint:
-    """Where a run goes on."""
+    """Where a run continues."""
 
     snapshot: Snapshot | None = None
-    """``None``: it begins."""
+    """``None``: the run begins."""
     damaged: tuple[tuple[Snapshot, str], ...] = ()
     """Newer snapshots that cannot be used, and why."""
     lr_factor: float | None = None
@@ -110,42 +99,3 @@ def state_at(
     if point.lr_factor is not None:
         state.lr_factor = point.lr_factor
     return state, done
-
-
-def save_snapshot(folder: RunFolder, state: TrainState, config: RunConfig) -> None:
-    """Write the snapshot of ``state``."""
-
-    def write(snapshot: Snapshot) -> None:
-        provenance = {"preset": config.preset, **config.data.to_dict(), "seed": config.train.seed}
-        if config.init is not None:
-            provenance |= {"init": config.init, "init_kimg": config.init_kimg}
-        if config.train.augment.kind == "ada":
-            provenance["augment_pipe"] = {"p": state.augment.p}
-        lod = stage_at(state.images, config.model, config.train).lod
-        state.model.info = ModelInfo(kimg=state.kimg, lod=lod, provenance=provenance)
-        checkpoint.save(state.model, snapshot.model)
-        save_state(state, snapshot.state)
-
-    folder.write_snapshot(state.images, write)
-
-
-@contextmanager
-def writing(what: str, folder: Path) -> Iterator[None]:
-    """A block that writes ``what`` into a run; a full disk becomes an error that says how to go on.
-
-    Raises:
-        TrainingError: the system refused to write.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        number = getattr(error, "errno", None)
-        fault = explain(OSError(number, os.strerror(number)) if number else error)
-        reason = fault.text.rstrip(".") if fault else str(error)
-        advice = (
-            "Make room (--keep N holds only the newest N and the best snapshot)" if number in _FULL else "Correct this"
-        )
-        complete = "Earlier snapshots are complete" if RunFolder(folder).snapshots() else "There is no snapshot yet"
-        raise TrainingError(
-            f"Cannot write {what} into {folder}: {reason}. {complete}. {advice}, then continue with --resume."
-        ) from error
