@@ -36,7 +36,7 @@ def test_toml_of_every_kind_of_value() -> None:
 def test_a_config_with_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.config_file.write_text("[train]\nbatches = 3\n")
-    with pytest.raises(ConfigError, match=r"'train.batches'. Did you mean 'batch'"):
+    with pytest.raises(ConfigError, match=r"'train.batches'. Did you mean 'train.batch'"):
         run.read_config()
     run.config_file.write_text("[train\n")
     with pytest.raises(ConfigError, match=r"is not valid TOML"):
