@@ -11,16 +11,13 @@ from sgkit.cli import report
 from sgkit.cli.options import ForceOption, JsonOption, parse_store
 
 if TYPE_CHECKING:
-    from sgkit.store.header import Header
-    from sgkit.tasks.data import Diff, ExportResult, StoreInfo, VerifyResult
+    from sgkit.tasks.data import Diff, StoreInfo, VerifyResult
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Look into stores, check, export, merge and compare them."
 )
 
-_Store = Annotated[
-    Path, typer.Argument(metavar="STORE", parser=parse_store, help="A store, as 'sgkit prepare' makes them.")
-]
+_Store = Annotated[Path, typer.Argument(metavar="STORE", parser=parse_store, help="A store made by 'sgkit prepare'.")]
 MOST_ROWS = 30
 
 
@@ -55,7 +52,7 @@ def verify(store: _Store, json: JsonOption = False) -> None:
 @app.command()
 def export(
     store: _Store,
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="Folder, or .zip file, to make.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="Folder or .zip file to make.")],
     form: Annotated[
         str,
         typer.Option("--form", metavar="FORM", help="folder, nvidia (zip with dataset.json), or rosinality (LMDB)."),
@@ -63,18 +60,20 @@ def export(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Write the images as files, or as the data set of another tool."""
+    """Write the images as files, or in the dataset format of another tool."""
     with report.progress_bar("Exporting") as on_progress:
         from sgkit.tasks import data
 
         result = data.export(store, out, form=form, overwrite=force, on_progress=on_progress)
-    report.emit(result, json=json, show=_show_export)
+    facts = {"written": result.path, "form": result.form, "images": f"{result.num_images:,}"}
+    report.emit(result, json=json, show=lambda _: report.facts(facts))
 
 
 @app.command()
 def merge(
     stores: Annotated[
-        list[Path], typer.Argument(metavar="STORE STORE...", parser=parse_store, help="Stores of the same size.")
+        list[Path],
+        typer.Argument(metavar="STORE", parser=parse_store, help="Stores with images of the same size."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")],
     force: ForceOption = False,
@@ -85,7 +84,8 @@ def merge(
         from sgkit.tasks import data
 
         result = data.merge(stores, out, overwrite=force, on_progress=on_progress)
-    report.emit(result, json=json, show=lambda header: _show_merge(header, out))
+    facts = {"store": out, "images": f"{result.num_images:,}", "labels": result.labels.dim or "none"}
+    report.emit(result, json=json, show=lambda _: report.facts(facts))
 
 
 @app.command()
@@ -142,20 +142,12 @@ def _show_info(result: StoreInfo) -> None:
 
 def _show_verify(result: VerifyResult) -> None:
     if result.ok:
-        report.out(f"All {result.num_images:,} images are well.")
+        report.out(f"All {result.num_images:,} images are intact.")
         return
     rows = [(problem.index, problem.name, problem.problem) for problem in result.problems[:MOST_ROWS]]
     report.table(("image", "name", "problem"), rows, title=f"{len(result.problems):,} of {result.num_images:,} images")
     if not result.content_hash_ok:
-        report.out("The content hash of the header does not fit the images: some were lost, added or moved.")
-
-
-def _show_export(result: ExportResult) -> None:
-    report.facts({"written": result.path, "form": result.form, "images": f"{result.num_images:,}"})
-
-
-def _show_merge(header: Header, out: Path) -> None:
-    report.facts({"store": out, "images": f"{header.num_images:,}", "labels": header.labels.dim or "none"})
+        report.out("The content hash in the header does not match the images: some were lost, added or moved.")
 
 
 def _plainly(value: object) -> object:
@@ -173,7 +165,7 @@ def _show_diff(result: Diff) -> None:
             "same images": f"{result.num_same:,}",
             "only in the first": f"{len(result.only_in_first):,}",
             "only in the second": f"{len(result.only_in_second):,}",
-            "other labels": f"{result.num_labels_differ:,}",
+            "different labels": f"{result.num_labels_differ:,}",
             "same order": "yes" if result.same_order else "no",
         }
     )

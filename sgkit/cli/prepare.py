@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,170 +43,93 @@ def _existing(text: str, what: str, words: str) -> str:
     return text
 
 
-_PICTURE, _CHOICE, _LABELS, _FAULTS = "Pixels", "Which files", "Labels", "Work and faults"
-
-
-_Sources = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SOURCE...",
-        parser=parse_source,
-        help="Images, folders, zip or tar files, lists, datasets, stores, or sample:landscapes?count=9.",
-    ),
-]
-_Out = Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")]
-_Size = Annotated[
-    Size, typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square, or WIDTHxHEIGHT.")
-]
-_AnySize = Annotated[
-    bool,
-    typer.Option(
-        "--any-size", help="Allow a --size that no network can be trained at, such as 60.", rich_help_panel=_PICTURE
-    ),
-]
-_Crop = Annotated[
-    str,
-    typer.Option(
-        metavar="CROP",
-        help="center, wide, none (stretched), random:N, tiles, tiles:PIXELS, celeba or face.",
-        rich_help_panel=_PICTURE,
-    ),
-]
-_FilterName = Annotated[
-    str,
-    typer.Option(
-        "--filter",
-        metavar="NAME",
-        help="lanczos, box, bicubic or bilinear; it changes FID.",
-        rich_help_panel=_PICTURE,
-    ),
-]
-_Channels = Annotated[int, typer.Option(help="1 grey, 3 RGB, 4 RGBA.", rich_help_panel=_PICTURE)]
-_Background = Annotated[
-    str,
-    typer.Option(metavar="R,G,B", help="Colour under transparent pixels, 0-255 each.", rich_help_panel=_PICTURE),
-]
-_Encoding = Annotated[
-    str, typer.Option(metavar="NAME", help="png, webp, raw, or jpeg (lossy).", rich_help_panel=_PICTURE)
-]
-_Bits = Annotated[
-    int,
-    typer.Option(
-        metavar="N",
-        help="Bits that 16-bit images use, 8 to 16; 0 finds it from their largest value.",
-        rich_help_panel=_PICTURE,
-    ),
-]
-_Pyramid = Annotated[
-    bool, typer.Option("--pyramid", help="Keep all halves of the size down to 4, too.", rich_help_panel=_PICTURE)
-]
-_ExactDecoding = Annotated[
-    bool, typer.Option("--exact-decoding", help="Decode large JPEGs in full.", rich_help_panel=_PICTURE)
-]
-_Landmarks = Annotated[
-    str,
-    typer.Option(
-        metavar="FILE|dlib",
-        parser=parse_landmarks,
-        help="Where --crop face finds eyes and mouths.",
-        rich_help_panel=_PICTURE,
-    ),
-]
-_Limit = Annotated[
-    int | None, typer.Option(metavar="N", help="Look at the first N files only.", rich_help_panel=_CHOICE)
-]
-_ShuffleSeed = Annotated[
-    int | None, typer.Option(metavar="SEED", help="Shuffle the files first.", rich_help_panel=_CHOICE)
-]
-_Split = Annotated[
-    str,
-    typer.Option(metavar="SHARES", help="train=0.9,val=0.1: a store for each, below --out.", rich_help_panel=_CHOICE),
-]
-_Dedupe = Annotated[
-    str, typer.Option(metavar="HOW", help="Leave out repeats: none, exact or near.", rich_help_panel=_CHOICE)
-]
-_MinSize = Annotated[
-    int, typer.Option(metavar="PIXELS", help="Shortest side of a usable picture.", rich_help_panel=_CHOICE)
-]
-_MaxAspect = Annotated[
-    float,
-    typer.Option(metavar="RATIO", help="Leave out pictures longer than this; 0: none.", rich_help_panel=_CHOICE),
-]
-_MaxPixels = Annotated[
-    int, typer.Option(metavar="N", help="Leave out larger pictures as bombs.", rich_help_panel=_CHOICE)
-]
-_Enlarge = Annotated[
-    bool,
-    typer.Option(
-        "--enlarge/--no-enlarge",
-        help="Enlarge images with fewer pixels than --size, or skip them.",
-        rich_help_panel=_CHOICE,
-    ),
-]
-_Animated = Annotated[
-    str, typer.Option(metavar="HOW", help="Of animations take the first frame, or refuse.", rich_help_panel=_CHOICE)
-]
-_Seed = Annotated[int, typer.Option(help="Seed of random crops and splits.", rich_help_panel=_CHOICE)]
-_Labels = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|none|folders|FILE",
-        parser=parse_labels,
-        help="auto (the labels of the dataset), none, folders (each subfolder is a class), or a table.",
-        rich_help_panel=_LABELS,
-    ),
-]
-_LabelColumns = Annotated[
-    str, typer.Option(metavar="NAMES", help="Columns of the table, such as Smiling,Young.", rich_help_panel=_LABELS)
-]
-_LabelKind = Annotated[str, typer.Option(metavar="KIND", help="auto, class, multi or float.", rich_help_panel=_LABELS)]
-_Workers = Annotated[
-    int | None, typer.Option(metavar="N", help="Processes at work; all cores.", rich_help_panel=_FAULTS)
-]
-_Part = Annotated[
-    str | None, typer.Option(metavar="K/N", help="Make part K of N, as one job of N.", rich_help_panel=_FAULTS)
-]
-_OnError = Annotated[
-    str, typer.Option(metavar="HOW", help="skip bad files, or stop at the first.", rich_help_panel=_FAULTS)
-]
-_MaxBad = Annotated[
-    float | None,
-    typer.Option(metavar="N", help="Stop above N bad files, or this fraction below 1.", rich_help_panel=_FAULTS),
-]
+_pixels, _choice, _labels, _work = (
+    partial(typer.Option, rich_help_panel=panel) for panel in ("Pixels", "Which files", "Labels", "Work and faults")
+)
 
 
 def prepare(
     context: typer.Context,
-    sources: _Sources,
-    out: _Out,
-    size: _Size,
-    crop: _Crop = "center",
-    filter_name: _FilterName = "lanczos",
-    channels: _Channels = 3,
-    background: _Background = "0,0,0",
-    bits: _Bits = 0,
-    encoding: _Encoding = "png",
-    pyramid: _Pyramid = False,
-    exact_decoding: _ExactDecoding = False,
-    landmarks: _Landmarks = "dlib",
-    limit: _Limit = None,
-    shuffle_seed: _ShuffleSeed = None,
-    split: _Split = "",
-    dedupe: _Dedupe = "none",
-    min_size: _MinSize = 0,
-    max_aspect: _MaxAspect = 0.0,
-    max_pixels: _MaxPixels = 178_956_970,
-    enlarge: _Enlarge = True,
-    any_size: _AnySize = False,
-    animated: _Animated = "first",
-    seed: _Seed = 0,
-    labels: _Labels = "auto",
-    label_columns: _LabelColumns = "",
-    label_kind: _LabelKind = "auto",
-    workers: _Workers = None,
-    part: _Part = None,
-    on_error: _OnError = "skip",
-    max_bad: _MaxBad = None,
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            parser=parse_source,
+            help="Images, folders, zip or tar files, lists, datasets, stores, or sample:landscapes?count=9.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="STORE", help="Folder of the store to make.")],
+    size: Annotated[
+        Size, typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square, or WIDTHxHEIGHT.")
+    ],
+    crop: Annotated[
+        str,
+        _pixels(metavar="CROP", help="center, wide, none (stretched), random:N, tiles, tiles:PIXELS, celeba or face."),
+    ] = "center",
+    filter_name: Annotated[
+        str, _pixels("--filter", metavar="NAME", help="lanczos, box, bicubic or bilinear; it changes FID.")
+    ] = "lanczos",
+    channels: Annotated[int, _pixels(metavar="N", help="1 grey, 3 RGB, 4 RGBA.")] = 3,
+    background: Annotated[str, _pixels(metavar="R,G,B", help="Colour under transparent pixels, 0-255 each.")] = "0,0,0",
+    bits: Annotated[
+        int, _pixels(metavar="N", help="Bits that 16-bit images use, 8 to 16; 0 finds it from their largest value.")
+    ] = 0,
+    encoding: Annotated[str, _pixels(metavar="NAME", help="png, webp, raw, or jpeg (lossy).")] = "png",
+    pyramid: Annotated[
+        bool,
+        _pixels("--pyramid", help="Also store every smaller size down to 4 pixels (needed for progressive growing)."),
+    ] = False,
+    exact_decoding: Annotated[bool, _pixels("--exact-decoding", help="Decode large JPEGs in full.")] = False,
+    landmarks: Annotated[
+        str, _pixels(metavar="FILE|dlib", parser=parse_landmarks, help="Where --crop face finds eyes and mouths.")
+    ] = "dlib",
+    limit: Annotated[int | None, _choice(metavar="N", help="Look at the first N files only.")] = None,
+    shuffle_seed: Annotated[int | None, _choice(metavar="SEED", help="Shuffle the files first.")] = None,
+    split: Annotated[
+        str, _choice(metavar="SHARES", help="Make a store for each name, below --out: train=0.9,val=0.1.")
+    ] = "",
+    dedupe: Annotated[str, _choice(metavar="HOW", help="Skip duplicates: none, exact or near.")] = "none",
+    min_size: Annotated[int, _choice(metavar="PIXELS", help="Skip images whose short side is below this.")] = 0,
+    max_aspect: Annotated[
+        float,
+        _choice(
+            metavar="RATIO",
+            help="Skip images whose long side exceeds this multiple of the short side (0 turns it off).",
+        ),
+    ] = 0.0,
+    max_pixels: Annotated[
+        int,
+        _choice(metavar="N", help="Skip images with more pixels than this (protection against decompression bombs)."),
+    ] = 178_956_970,
+    enlarge: Annotated[
+        bool, _choice("--enlarge/--no-enlarge", help="Enlarge images with fewer pixels than --size, or skip them.")
+    ] = True,
+    any_size: Annotated[
+        bool, _pixels("--any-size", help="Allow a --size that no network can be trained at, for example 60.")
+    ] = False,
+    animated: Annotated[
+        str, _choice(metavar="HOW", help="For animations: use the first frame, or refuse the file.")
+    ] = "first",
+    seed: Annotated[int, _choice(metavar="SEED", help="Seed of random crops and splits.")] = 0,
+    labels: Annotated[
+        str,
+        _labels(
+            metavar="auto|none|folders|FILE",
+            parser=parse_labels,
+            help="auto (the labels of the dataset), none, folders (each subfolder is a class), or a table.",
+        ),
+    ] = "auto",
+    label_columns: Annotated[str, _labels(metavar="NAMES", help="Columns of the table, such as Smiling,Young.")] = "",
+    label_kind: Annotated[str, _labels(metavar="KIND", help="auto, class, multi or float.")] = "auto",
+    workers: Annotated[int | None, _work(metavar="N", help="Number of worker processes (default: all cores).")] = None,
+    part: Annotated[
+        str | None,
+        _work(metavar="K/N", help="Process only part K of N, to split the work over N machines."),
+    ] = None,
+    on_error: Annotated[str, _work(metavar="HOW", help="skip bad files, or stop at the first.")] = "skip",
+    max_bad: Annotated[
+        float | None, _work(metavar="N", help="Stop above N bad files, or above this fraction if below 1.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Turn folders and archives of images into a store for training; run it again to resume after an interruption."""
@@ -228,10 +152,10 @@ def prepare(
             results = {"": task.prepare(sources, out, options=options, part=part, **how)}
     if part is None:  # under torchrun the process that ends last has the result
         if not all(result.is_last for result in results.values()):
-            report.note("The first process has done its share; the others go on.")
+            report.note("The first process has done its share; the others continue.")
             return
         report.speak()
-    report.emit(results if split else results[""], json=json, show=lambda _: _show_all(list(results.values())))
+    report.emit(results if split else results[""], json=json, show=lambda _: _show_all(results))
 
 
 def _check_size(size: Size, crop: str, any_size: bool) -> None:
@@ -240,15 +164,19 @@ def _check_size(size: Size, crop: str, any_size: bool) -> None:
     Raises:
         ConfigError: no network fits; or it does, and ``--any-size`` has no effect.
     """
-    side = max(size) if crop == "wide" else 0  # bars make a square of it
     try:
-        base_size_of((side, side) if side else (size.height, size.width))
+        base_size_of(_stored_size(size, crop))
     except ConfigError as error:
         if not any_size:
             raise ConfigError(f"{error} To prepare images for other uses than training, add --any-size.") from None
     else:
         if any_size:
             raise ConfigError(f"--any-size has no effect: networks fit --size {size}. Remove it.")
+
+
+def _stored_size(size: Size, crop: str) -> tuple[int, int]:
+    """Height and width of the stored images: bars make squares of wide ones."""
+    return (max(size), max(size)) if crop == "wide" else (size.height, size.width)
 
 
 def _refuse_idle(given: Mapping[str, Any], written: Given) -> None:
@@ -260,8 +188,7 @@ def _refuse_idle(given: Mapping[str, Any], written: Given) -> None:
     from sgkit.store.header import image_sizes
 
     crop = given["crop"].partition(":")[0]
-    side = max(given["size"]) if crop == "wide" else 0  # bars make a square of it
-    sizes = image_sizes((side, side) if side else tuple(given["size"]), pyramid=True)
+    sizes = image_sizes(_stored_size(given["size"], crop), pyramid=True)
     idle = {
         "--landmarks": ("landmarks" in written and crop != "face", "without --crop face"),
         "--seed": ("seed" in written and crop != "random" and not given["split"], "without --crop random or --split"),
@@ -285,8 +212,8 @@ def _colour(text: str) -> tuple[int, ...]:
     return tuple(map(int, numbers))
 
 
-def _show_all(results: list[PrepareResult]) -> None:
-    for result in results:
+def _show_all(results: Mapping[str, PrepareResult]) -> None:
+    for result in results.values():
         _show(result)
 
 

@@ -232,7 +232,7 @@ def test_the_commands(store: Path, folder: Path, tmp_path: Path, capsys: pytest.
     assert main(["data", "info", out]) == 0
     assert "class (2)" in capsys.readouterr().out
     assert main(["data", "verify", out]) == 0
-    assert "All 9 images are well" in capsys.readouterr().out
+    assert "All 9 images are intact" in capsys.readouterr().out
     assert main(["data", "verify", str(damage(store, tmp_path / "bad", "broken"))]) == 1
     assert "cannot be decoded" in capsys.readouterr().out
     assert main(["data", "diff", out, str(store)]) == 0

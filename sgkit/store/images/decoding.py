@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,8 +23,7 @@ from sgkit.runtime.detect import START, detect_bytes
 from sgkit.runtime.file_kinds import IMAGES, PHRASES
 from sgkit.runtime.limits import size_of
 from sgkit.store.bad_images import NEEDS_HEIF, BadImageError
-from sgkit.store.images.bands import bands
-from sgkit.store.images.depth import FULL_BITS, is_deep, second_bytes, to_8_bits
+from sgkit.store.images.depth import FULL_BITS, bands, is_deep, second_bytes, to_8_bits
 from sgkit.store.images.truncation import missing_rows
 
 Payload = bytes | np.ndarray
@@ -78,7 +78,9 @@ def open_picture(payload: Payload, *, max_pixels: int, refuse_animated: bool = F
     except Exception as error:  # a damaged header: Pillow's plugins raise what they like
         raise _undecodable(error) from None
     _check_size(image, len(payload), max_pixels)
-    _refuse_fractions(image)
+    if image.mode == "F":
+        detail = "floating-point pixels have no fixed range; convert them to 8 or 16 bits first"
+        raise BadImageError("unsupported", detail)
     if animated:
         raise BadImageError("animated", "it has several frames")
     image.info[_ORIGIN] = payload, max_pixels
@@ -185,18 +187,20 @@ def decode_image(
             del payload
 
             flattened = False
-
-            def finished(box: tuple[int, int, int, int]) -> Image.Image:
-                nonlocal flattened
-                band = image.crop(box)
-                flattened = flattened or (mode != "RGBA" and _is_transparent(band))
-                if deep:
-                    band = to_8_bits(band, second and second.crop(box), bits=bits)
-                return _to_mode(_to_srgb(band), mode, background)
-
-            plain = not (deep or image.info.get("icc_profile") or "transparency" in image.info)
-            result = image if image.mode == mode and plain else _join(image, mode, finished)
-            turned = _turned(result, orientation)
+            result = image
+            if image.mode != mode or deep or image.info.get("icc_profile") or "transparency" in image.info:
+                result = Image.new(mode, image.size)
+                for box in bands(image.size):
+                    band = image.crop(box)
+                    flattened = flattened or (mode != "RGBA" and _is_transparent(band))
+                    if deep:
+                        band = to_8_bits(band, second and second.crop(box), bits=bits)
+                    result.paste(_to_mode(_to_srgb(band), mode, background), box[:2])
+                image.close()
+            turned = result
+            if orientation in _TURNS:
+                turned = result.transpose(_TURNS[orientation])
+                result.close()
             turned.info[_FLATTENED] = flattened
             return turned
     except BadImageError:
@@ -230,18 +234,10 @@ def is_flattened(image: Image.Image) -> bool:
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+    if not _has_alpha(image):
         return False
     low, _ = image.convert("RGBA").getchannel("A").getextrema()
     return isinstance(low, (int, float)) and low < 255
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    if orientation not in _TURNS:
-        return image
-    turned = image.transpose(_TURNS[orientation])
-    image.close()
-    return turned
 
 
 _TURNS = {
@@ -256,26 +252,13 @@ _TURNS = {
 """EXIF orientation -> what makes it upright."""
 
 
-def _join(
-    image: Image.Image, mode: Literal["L", "RGB", "RGBA"], finished: Callable[[tuple[int, int, int, int]], Image.Image]
-) -> Image.Image:
-    """A picture of the same size in another mode, made band by band; ``image`` is closed."""
-    result = Image.new(mode, image.size)
-    for box in bands(image.size):
-        result.paste(finished(box), box[:2])
-    image.close()
-    return result
-
-
 def _unidentified(payload: bytes) -> BadImageError:
     closed = next((name for start, name in _CLOSED.items() if payload.startswith(start)), None)
     if closed:
         return BadImageError("unsupported", f"{closed} files are not read here; convert them to PNG or JPEG first")
     kind = detect_bytes(payload[:START])
-    if kind in ("jpeg", "png"):
-        if jpeg_precision(payload) not in (None, 8):
-            return BadImageError("unsupported", f"JPEG with {jpeg_precision(payload)} bits per sample; 8 are supported")
-        return BadImageError("truncated", "the header is damaged")
+    if kind == "jpeg" and jpeg_precision(payload) not in (None, 8):
+        return BadImageError("unsupported", f"JPEG with {jpeg_precision(payload)} bits per sample; 8 are supported")
     if kind in _SIGNATURES:
         return BadImageError("unsupported", f"{_SIGNATURES[kind]} that this Pillow cannot read, or a damaged header")
     if kind in IMAGES:
@@ -297,18 +280,8 @@ def jpeg_precision(payload: bytes) -> int | None:
 def _undecodable(error: Exception) -> BadImageError:
     if isinstance(error, MemoryError):
         return BadImageError("decompression bomb", "there is not enough memory to decode it")
-    text = f"{type(error).__name__}: {error}"
-    unsupported = any(
-        word in str(error).lower() for word in ("unsupported", "not supported", "not available", "unknown")
-    )
-    return BadImageError("unsupported" if unsupported else "truncated", text)
-
-
-def _refuse_fractions(image: Image.Image) -> None:
-    if image.mode == "F":
-        raise BadImageError(
-            "unsupported", "floating-point pixels have no fixed range; convert them to 8 or 16 bits first"
-        )
+    unsupported = re.search("unsupported|not supported|not available|unknown", str(error).lower())
+    return BadImageError("unsupported" if unsupported else "truncated", f"{type(error).__name__}: {error}")
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -321,7 +294,8 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         if image.mode != "CMYK" and "srgb" in ImageCms.getProfileDescription(profile).lower():
             return image
         colour, alpha = _colour_and_alpha(image)
-        result = _convert_profile(colour, profile)
+        result = ImageCms.profileToProfile(colour, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        assert result is not None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image
     if alpha is not None:
@@ -331,19 +305,14 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """The channels that a profile is for: of palettes their colours, of what has alpha those without it."""
-    if image.mode in ("P", "PA", "LA", "La", "RGBa", "RGBA") or "transparency" in image.info:
-        grey = image.mode in ("L", "LA", "La")
-        if image.mode in ("RGBA", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
-            whole = image.convert("RGBA")
-            return whole.convert("L" if grey else "RGB"), whole.getchannel("A")
-        return image.convert("RGB"), None
+    if _has_alpha(image):
+        whole = image.convert("RGBA")
+        return whole.convert("L" if image.mode in ("L", "LA", "La") else "RGB"), whole.getchannel("A")
     return (image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")), None
 
 
-def _convert_profile(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    result = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    assert result is not None
-    return result
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
 
 
 def _to_mode(image: Image.Image, mode: Literal["L", "RGB", "RGBA"], background: tuple[int, int, int]) -> Image.Image:
@@ -351,13 +320,7 @@ def _to_mode(image: Image.Image, mode: Literal["L", "RGB", "RGBA"], background: 
         return image
     if mode == "RGBA":
         return image.convert("RGBA")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if _has_alpha(image):
         picture = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", picture.size, (*background, 255)), picture)
-    return (
-        image.convert("RGB")
-        if mode == "RGB"
-        else image.convert("RGB").convert("L")
-        if image.mode != "1"
-        else image.convert("L")
-    )
+    return image.convert(mode) if mode == "RGB" or image.mode == "1" else image.convert("RGB").convert("L")

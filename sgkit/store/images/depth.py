@@ -8,13 +8,13 @@ the range is found once for a whole set, see :mod:`sgkit.store.sources.bit_depth
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.images.bands import bands
 
 FULL_BITS = 16
 SMALLEST_BITS = 8
@@ -22,6 +22,18 @@ _OTHER_BYTE = {"16B": "16L", "16L": "16B", "16N": "16B"}
 """Pillow reads colours of 16 bits as their first byte; told the opposite order of bytes, it reads the second one.
 libtiff swaps bytes to the order of the machine, so ``16N`` is ``16L``."""
 _GREY_ALPHA = "LA;16B"
+BAND_PIXELS = 1 << 20
+
+
+def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) that cover a picture of (width, height) from top to bottom.
+
+    What is computed from large pictures band by band takes little memory beside them.
+    """
+    width, height = size
+    rows = max(BAND_PIXELS // max(width, 1), 1)
+    for top in range(0, height, rows):
+        yield (0, top, width, min(top + rows, height))
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -52,13 +64,11 @@ def second_bytes(image: Image.Image) -> Image.Image | None:
     mode, _, order = raw.partition(";")
     wanted = "RGBA" if raw == _GREY_ALPHA else f"{mode};{_OTHER_BYTE[order]}"
     other: Any = Image.open(io.BytesIO(file.getvalue()), formats=[image.format or ""])
-    other.tile = [tile._replace(args=_with_raw_mode(tile.args, wanted)) for tile in other.tile]
+    other.tile = [
+        tile._replace(args=(wanted, *tile.args[1:]) if isinstance(tile.args, tuple) else wanted) for tile in other.tile
+    ]
     other.info["sgkit raw mode"] = raw
     return other  # type: ignore[no-any-return]
-
-
-def _with_raw_mode(args: Any, wanted: str) -> Any:
-    return (wanted, *args[1:]) if isinstance(args, tuple) else wanted
 
 
 def _samples(image: Image.Image, second: Image.Image | None) -> tuple[np.ndarray, np.ndarray | None]:

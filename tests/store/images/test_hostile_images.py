@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.images import bands, decoding
+from sgkit.store.images import decoding, depth
 from sgkit.store.images.decoding import FORMATS, decode_image, open_picture
 from tests.store.images.test_decoding import file_of, picture
 
@@ -170,7 +170,7 @@ def test_large_pictures_are_converted_in_bands_to_the_same_pixels(
     data = file_of(image, "TIFF" if mode == "CMYK" else "PNG", exif=exif, **options)
     found = []
     for band in (1 << 20, 30):
-        monkeypatch.setattr(bands, "BAND_PIXELS", band)
+        monkeypatch.setattr(depth, "BAND_PIXELS", band)
         found.append(np.asarray(decode_image(open_picture(data, max_pixels=MAX), channels=channels)))
     np.testing.assert_array_equal(*found)
 
