@@ -9,29 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgkit.store.dataset import Batch as Batch
-    from sgkit.store.dataset import ImageFiles as ImageFiles
-    from sgkit.store.dataset import Images as Images
-    from sgkit.store.dataset import StoreDataset as StoreDataset
-    from sgkit.store.dataset import at_size as at_size
-    from sgkit.store.dataset import batches as batches
-    from sgkit.store.dataset import iterate as iterate
-    from sgkit.store.dataset import open_images as open_images
-    from sgkit.store.header import Header as Header
-    from sgkit.store.header import LabelSchema as LabelSchema
-    from sgkit.store.header import read_header as read_header
-    from sgkit.store.landscapes.sample import landscape as landscape
-    from sgkit.store.records import StoreReader as StoreReader
-
-_LAZY = {
-    **dict.fromkeys(
-        ("Batch", "ImageFiles", "Images", "StoreDataset", "at_size", "batches", "iterate", "open_images"),
-        "sgkit.store.dataset",
-    ),
-    **dict.fromkeys(("Header", "LabelSchema", "read_header"), "sgkit.store.header"),
-    "StoreReader": "sgkit.store.records",
-    "landscape": "sgkit.store.landscapes.sample",
-}
+    from sgkit.store.dataset import ImageFiles, Images, StoreDataset, at_size, open_images
+    from sgkit.store.header import Header, LabelSchema, read_header
+    from sgkit.store.landscapes.sample import landscape
+    from sgkit.store.loading import Batch, batches, iterate
+    from sgkit.store.records import StoreReader
 
 __all__ = [
     "Batch",
@@ -48,9 +30,17 @@ __all__ = [
     "open_images",
     "read_header",
 ]
+_MODULES = {
+    "loading": ("Batch", "batches", "iterate"),
+    "dataset": ("ImageFiles", "Images", "StoreDataset", "at_size", "open_images"),
+    "header": ("Header", "LabelSchema", "read_header"),
+    "landscapes.sample": ("landscape",),
+    "records": ("StoreReader",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"sgkit.store.{module}"), name)
     raise AttributeError(f"module 'sgkit.store' has no attribute {name!r}")

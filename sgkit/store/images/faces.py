@@ -179,7 +179,10 @@ def face_quad(face: Face) -> np.ndarray:
 
 def face_side(face: Face) -> float:
     """Side of the square around a face, in pixels of the picture."""
-    quad = face_quad(face)
+    return _side(face_quad(face))
+
+
+def _side(quad: np.ndarray) -> float:
     return float(np.hypot(*(quad[3] - quad[0])))
 
 
@@ -187,14 +190,14 @@ def cut_face(picture: Image.Image, face: Face, size: int, *, resample: Image.Res
     """The square around a face as a picture of ``size`` x ``size`` pixels.
 
     Raises:
-        BadImageError: the landmarks lie on one point.
+        BadImageError: all landmarks are the same point, or they are outside the picture.
     """
     quad = face_quad(face)
-    side = float(np.hypot(*(quad[3] - quad[0])))
+    side = _side(quad)
     if not np.isfinite(side) or side < 1:
-        raise BadImageError("no face", "the landmarks lie on one point")
+        raise BadImageError("no face", "all landmarks are the same point")
     picture, quad = _shrink(picture, quad, int(side / size * 0.5))
-    side = float(np.hypot(*(quad[3] - quad[0])))
+    side = _side(quad)
     picture, quad = _crop(picture, quad, border=max(round(side * 0.1), 3))
     picture, quad = _pad(picture, quad, side)
     large = size * OVERSAMPLING
@@ -216,7 +219,7 @@ def _crop(picture: Image.Image, quad: np.ndarray, *, border: int) -> tuple[Image
     low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - border, 0)
     high = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + border, picture.size)
     if (high <= low).any():
-        raise BadImageError("no face", "the landmarks lie outside the picture")
+        raise BadImageError("no face", "the landmarks are outside the picture")
     return picture.crop((int(low[0]), int(low[1]), int(high[0]), int(high[1]))), quad - low
 
 

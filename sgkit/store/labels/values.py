@@ -50,6 +50,9 @@ class _Value(NamedTuple):
     value: Any
     """An int, float, text (stripped, not empty), list or mapping."""
 
+    def __str__(self) -> str:
+        return f"{self.row.place} has {str(self.value)[:60]!r}"
+
 
 def read_values(
     file: LabelFile, *, columns: Sequence[str] = (), kind: str = "auto", names: Sequence[str] = ()
@@ -94,7 +97,7 @@ def class_number(value: int, place: str, *, count: int = MAX_CLASSES) -> int:
 
 
 class _Reader:
-    """The values of a file on their way to labels."""
+    """Turns the values of a file into labels."""
 
     def __init__(self, file: LabelFile, columns: tuple[str, ...], kind: str, names: tuple[str, ...]) -> None:
         self.file = file
@@ -105,35 +108,6 @@ class _Reader:
         self._stripped = 0
         self._parsed = lru_cache(MAX_CLASSES)(self._parse)
         self._rounded = False
-
-    # ---------------------------------------------------------------------------------------- one column
-
-    def one_column(self) -> tuple[LabelSchema, _Labels]:
-        values = [_Value(row, value) for row in self.file.rows if (value := self._value(row, self.columns[0])) != ""]
-        if self._stripped:
-            self.notes.append(f"Spaces around {self._stripped:,} labels in {self.file.where} were removed.")
-        if not values:
-            return LabelSchema(), []
-        values = [
-            found._replace(value=list(map(as_number, found.value)))
-            if isinstance(found.value, list) and any(isinstance(value, bool) for value in found.value)
-            else found
-            for found in values
-        ]
-        self._require_one_kind(values)
-        if isinstance(values[0].value, list):
-            return self._lists(values)
-        return self._scalars(values)
-
-    def _require_one_kind(self, values: list[_Value]) -> None:
-        for found in values:
-            if isinstance(found.value, dict):
-                raise InputError(f"{_shown(found)}. A label is a number, a word, or a list of these. Correct the file.")
-            if isinstance(found.value, list) != isinstance(values[0].value, list):
-                raise InputError(
-                    f"{self.file.where} mixes labels of different kinds: {_shown(found)}, but {_shown(values[0])}. "
-                    "Give every image a label of the same kind."
-                )
 
     def _value(self, row: LabelRow, column: str) -> Any:
         """A value as int, float, text or whatever JSON holds; empty text where there is none."""
@@ -157,68 +131,81 @@ class _Reader:
             return text, stripped  # 007 is a name
         return (text if number is None else number), stripped
 
-    def _scalars(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
-        numbers = [found for found in values if not isinstance(found.value, str)]
-        words = [found for found in values if isinstance(found.value, str)]
-        for found in numbers:
-            if isinstance(found.value, float):
-                require_finite(found.value, found.row.place)
-        fractions = [found for found in numbers if isinstance(found.value, float)]
-        commas = [found for found in words if COMMAS.fullmatch(found.value)]
-        if commas and len(commas) == len(words) and self.kind != "class":
-            raise InputError(
-                f"{_shown(commas[0])}, where the comma may divide thousands or begin a fraction. Write a point, "
-                "or without a comma."
-            )
-        if self.kind in ("float", "multi") or (not words and self._are_quantities(fractions, numbers)):
-            self._require_numbers(words)
-            return self._one_number(numbers)
-        if words and any(not float(found.value).is_integer() for found in fractions) and self.kind == "auto":
-            first = next(found for found in fractions if not float(found.value).is_integer())
-            raise InputError(
-                f"{self.file.where} mixes words and fractions: {_shown(words[0])}, but {_shown(first)}. Leave cells "
-                "without a value empty, or use --label-kind class to make a class of every different value."
-            )
-        if words or (fractions and not all(float(found.value).is_integer() for found in fractions)):
-            return self._words(values)
-        return self._class_numbers([v if type(v.value) is int else v._replace(value=int(v.value)) for v in numbers])
+    # ---------------------------------------------------------------------------------------- one column
 
-    def _are_quantities(self, fractions: list[_Value], numbers: list[_Value]) -> bool:
+    def one_column(self) -> tuple[LabelSchema, _Labels]:
+        values = [_Value(row, value) for row in self.file.rows if (value := self._value(row, self.columns[0])) != ""]
+        if self._stripped:
+            self.notes.append(f"Spaces around {self._stripped:,} labels in {self.file.where} were removed.")
+        if not values:
+            return LabelSchema(), []
+        are_lists = isinstance(values[0].value, list)
+        for number, found in enumerate(values):
+            if isinstance(found.value, dict):
+                raise InputError(f"{found}. A label is a number, a word, or a list of these. Correct the file.")
+            if isinstance(found.value, list) != are_lists:
+                raise InputError(
+                    f"{self.file.where} mixes labels of different kinds: {found}, but {values[0]}. Give every image a "
+                    "label of the same kind."
+                )
+            if are_lists and any(isinstance(value, bool) for value in found.value):
+                values[number] = found._replace(value=list(map(as_number, found.value)))
+        return self._lists(values) if are_lists else self._scalars(values)
+
+    def _scalars(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        words = [found for found in values if isinstance(found.value, str)]
+        numbers = [found for found in values if not isinstance(found.value, str)]
+        floats = [found for found in numbers if isinstance(found.value, float)]
+        for found in floats:
+            require_finite(found.value, found.row.place)
+        fractions = [found for found in floats if not found.value.is_integer()]
+        if words and all(COMMAS.fullmatch(found.value) for found in words) and self.kind != "class":
+            raise InputError(
+                f"{words[0]}, where the comma may divide thousands or begin a fraction. Write a point, or without a "
+                "comma."
+            )
+        if self.kind in ("float", "multi") or (not words and self._are_quantities(fractions, floats, numbers)):
+            if words:
+                raise ConfigError(
+                    f"{words[0]}, which is not a number. Leave cells without a value empty, or use --label-kind "
+                    "class to make a class of every different value."
+                )
+            return self._one_number(numbers)
+        if words and fractions and self.kind == "auto":
+            raise InputError(
+                f"{self.file.where} mixes words and fractions: {words[0]}, but {fractions[0]}. Leave cells without a "
+                "value empty, or use --label-kind class to make a class of every different value."
+            )
+        if words or fractions:
+            return self._words(values)
+        return self._class_numbers([found._replace(value=int(found.value)) for found in numbers])
+
+    def _are_quantities(self, fractions: list[_Value], floats: list[_Value], numbers: list[_Value]) -> bool:
         """Whether numbers are quantities: one is a fraction, or all are written as 23.0 and are no gapless classes."""
-        if self.kind != "auto" or not fractions:
+        if self.kind != "auto" or not floats:
             return False
-        if not all(float(found.value).is_integer() for found in fractions):
+        if fractions:
             return True
         distinct = {int(found.value) for found in numbers} - {-1}
-        if distinct and min(distinct) in (0, 1) and len(distinct) == max(distinct) - min(distinct) + 1:
-            self.notes.append(
-                f"Labels in {self.file.where} are written as {fractions[0].value!s}, but number the classes "
-                "without gaps: they were read as classes. Use --label-kind float to keep them as numbers."
-            )
-            return False
+        gapless = bool(distinct) and min(distinct) in (0, 1) and len(distinct) == max(distinct) - min(distinct) + 1
+        written = f"Labels in {self.file.where} are written as {floats[0].value!s}"
         self.notes.append(
-            f"Labels in {self.file.where} are written as {fractions[0].value!s} and do not number classes without "
-            "gaps: they were read as numbers. Use --label-kind class for classes."
+            f"{written}, but number the classes without gaps: they were read as classes. Use --label-kind float to "
+            "keep them as numbers."
+            if gapless
+            else f"{written} and do not number classes without gaps: they were read as numbers. Use --label-kind class "
+            "for classes."
         )
-        return True
-
-    def _require_numbers(self, words: list[_Value]) -> None:
-        if words:
-            raise ConfigError(
-                f"{_shown(words[0])}, which is not a number. Leave cells without a value empty, or use --label-kind "
-                "class to make a class of every different value."
-            )
+        return not gapless
 
     def _one_number(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
         for found in values:
             require_finite(found.value, found.row.place)
-        vectors: _Vectors = [(found.row, (float(found.value),)) for found in values]
         self._note_rounding([found.value for found in values])
-        return self._vectors(vectors, self.columns)
+        return self._vectors([(found.row, (float(found.value),)) for found in values], self.columns)
 
     def _class_numbers(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
-        distinct = {found.value for found in values}
-        if distinct == {-1, 1} and not self.names:
+        if {found.value for found in values} == {-1, 1} and not self.names:
             self.notes.append(f"Labels in {self.file.where} are -1 and 1: they were read as two classes.")
             return LabelSchema(kind="class", names=("-1", "1")), [(v.row, int(v.value > 0)) for v in values]
         kept = [found for found in values if found.value != -1]
@@ -226,12 +213,12 @@ class _Reader:
             self.notes.append(
                 f"{len(values) - len(kept):,} labels in {self.file.where} are -1: these images have no label."
             )
-        count = len(self.names) or MAX_CLASSES
-        numbers = [(found.row, class_number(found.value, found.row.place, count=count)) for found in kept]
-        if not numbers:
+        if not kept:
             return LabelSchema(), []
-        names = self.names or tuple(map(str, range(max(number for _, number in numbers) + 1)))
-        return LabelSchema(kind="class", names=names), [(row, number) for row, number in numbers]
+        count = len(self.names) or MAX_CLASSES
+        labels: _Labels = [(found.row, class_number(found.value, found.row.place, count=count)) for found in kept]
+        names = self.names or tuple(map(str, range(max(found.value for found in kept) + 1)))
+        return LabelSchema(kind="class", names=names), labels
 
     def _words(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
         texts = [str(found.value) for found in values]
@@ -242,23 +229,18 @@ class _Reader:
                 "Choose another column with --label-columns."
             )
         number = {name: index for index, name in enumerate(names)}
-        unknown = next((found for found in values if str(found.value) not in number), None)
-        if unknown is not None:
-            raise InputError(
-                f"{_shown(unknown)}, which is not the name of a class. {did_you_mean(str(unknown.value), names)}"
-            )
+        for found, text in zip(values, texts, strict=True):
+            if text not in number:
+                raise InputError(f"{found}, which is not the name of a class. {did_you_mean(text, names)}")
         self._note_odd_names(names)
         return LabelSchema(kind="class", names=names), [(v.row, number[t]) for v, t in zip(values, texts, strict=True)]
 
     def _note_odd_names(self, names: Sequence[str]) -> None:
         folded: dict[str, str] = {}
         for name in names:
-            if name.casefold() in folded:
-                self.notes.append(
-                    f"Classes {folded[name.casefold()]!r} and {name!r} differ only in upper and lower case."
-                )
+            if (other := folded.setdefault(name.casefold(), name)) is not name:
+                self.notes.append(f"Classes {other!r} and {name!r} differ only in upper and lower case.")
                 break
-            folded[name.casefold()] = name
         missing = [name for name in names if name.casefold() in MISSING_WORDS]
         if missing:
             self.notes.append(
@@ -268,22 +250,13 @@ class _Reader:
     def _lists(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
         """Lists of words are tags, lists of numbers vectors."""
         if all(isinstance(word, str) for found in values for word in found.value):
-            tags = {word.strip(): None for found in values for word in found.value}
-            names = tuple(sorted(tags))
-            if not names:
-                return LabelSchema(), []
-            if self.kind in ("class", "float"):
-                raise ConfigError(
-                    f"{self.file.where} holds lists of words, which --label-kind {self.kind} cannot read. Use multi."
-                )
-            rows = [(f.row, tuple(float(n in {w.strip() for w in f.value}) for n in names)) for f in values]
-            return LabelSchema(kind="multi", names=names), list(rows)
+            return self._tags(values)
         vectors: _Vectors = []
         for found in values:
             if len(found.value) != len(values[0].value) or not all(is_number(v) for v in found.value):
                 raise InputError(
-                    f"{self.file.where} holds lists of different lengths, or not of numbers only: {_shown(found)}, but "
-                    f"{_shown(values[0])}."
+                    f"{self.file.where} holds lists of different lengths, or not of numbers only: {found}, but "
+                    f"{values[0]}."
                 )
             for value in found.value:
                 require_finite(value, found.row.place)
@@ -293,11 +266,11 @@ class _Reader:
         single = len(names) == 1 and all(isinstance(found.value[0], int) for found in values)
         if self.kind == "class" and single:
             return self._class_numbers([found._replace(value=found.value[0]) for found in values])
+        if self.kind == "class" and not one_hot:
+            raise ConfigError(
+                f"{self.file.where} holds vectors that are not one-hot: they name no class. Use --label-kind float."
+            )
         if self.kind == "class":
-            if not one_hot:
-                raise ConfigError(
-                    f"{self.file.where} holds vectors that are not one-hot: they name no class. Use --label-kind float."
-                )
             return LabelSchema(kind="class", names=names), [(row, vector.index(1.0)) for row, vector in vectors]
         if one_hot and len(names) > 1 and self.kind == "auto":
             self.notes.append(
@@ -309,6 +282,20 @@ class _Reader:
                 f"Labels in {self.file.where} are lists of one number: floats. For classes use --label-kind class."
             )
         return self._vectors(vectors, names, binary_is_multi=False)
+
+    def _tags(self, values: list[_Value]) -> tuple[LabelSchema, _Labels]:
+        tags = [{word.strip() for word in found.value} for found in values]
+        names = tuple(sorted(set().union(*tags)))
+        if names and self.kind in ("class", "float"):
+            raise ConfigError(
+                f"{self.file.where} holds lists of words, which --label-kind {self.kind} cannot read. Use multi."
+            )
+        if not names:
+            return LabelSchema(), []
+        labels: _Labels = [
+            (found.row, tuple(float(name in own) for name in names)) for found, own in zip(values, tags, strict=True)
+        ]
+        return LabelSchema(kind="multi", names=names), labels
 
     # ------------------------------------------------------------------------------------ several columns
 
@@ -324,14 +311,15 @@ class _Reader:
         for row in self.file.rows:
             values = [as_number(self._value(row, column)) for column in self.columns]
             for column, value in zip(self.columns, values, strict=True):
-                if value != "" and not is_number(value):
+                if value == "":
+                    continue
+                if not is_number(value):
                     raise ConfigError(
                         f"The columns {columns} of {where} do not hold numbers in every row: {value!r} in column "
                         f"{column!r}, {row.place}. Name the right ones with --label-columns, or one column with "
                         "--label-kind class."
                     )
-                if value != "":
-                    require_finite(value, row.place)
+                require_finite(value, row.place)
             if "" in values:
                 incomplete += any(value != "" for value in values)
                 continue
@@ -348,15 +336,14 @@ class _Reader:
             raise InputError(
                 f"{self.file.where} has labels of {len(names):,} numbers; at most {MAX_CLASSES:,} are allowed."
             )
-        binary = {value for _, vector in rows for value in vector} <= {-1.0, 0.0, 1.0}
-        if self.kind == "multi" and not binary:
-            row, value = next((row, v) for row, vector in rows for v in vector if v not in (-1.0, 0.0, 1.0))
+        other = next(((row, v) for row, vector in rows for v in vector if v not in (-1.0, 0.0, 1.0)), None)
+        if self.kind == "multi" and other:
             raise ConfigError(
-                f"Multi-labels are 0 or 1, or -1 or 1; {row.place} holds {value:g}. Use --label-kind float."
+                f"Multi-labels are 0 or 1, or -1 or 1; {other[0].place} holds {other[1]:g}. Use --label-kind float."
             )
-        if self.kind == "multi" or (self.kind == "auto" and binary and binary_is_multi and len(names) > 1):
+        if self.kind == "multi" or (self.kind == "auto" and not other and binary_is_multi and len(names) > 1):
             return LabelSchema(kind="multi", names=tuple(names)), [
-                (r, tuple([1.0 if v > 0 else 0.0 for v in vec])) for r, vec in rows
+                (row, tuple([1.0 if v > 0 else 0.0 for v in vector])) for row, vector in rows
             ]
         return LabelSchema(kind="float", names=tuple(names)), list(rows)
 
@@ -367,17 +354,12 @@ class _Reader:
 
 
 def _one_per_file(labels: _Labels, notes: list[str]) -> dict[str, Label]:
-    """Labels by name; several rows for one file must agree.
-
-    Raises:
-        InputError: they do not.
-    """
+    """Labels by name; several rows for one file must agree."""
     merged: dict[str, Label] = {}
     first: dict[str, LabelRow] = {}
     repeated = 0
     for row, label in labels:
-        key = file_key(row.name)
-        earlier = first.setdefault(key, row)
+        earlier = first.setdefault(file_key(row.name), row)
         if earlier is row:
             merged[row.name] = label
         elif merged[earlier.name] != label:
@@ -389,7 +371,3 @@ def _one_per_file(labels: _Labels, notes: list[str]) -> dict[str, Label]:
     if repeated:
         notes.append(f"{repeated:,} rows repeat the label of an image that an earlier row names.")
     return merged
-
-
-def _shown(found: _Value) -> str:
-    return f"{found.row.place} has {str(found.value)[:60]!r}"

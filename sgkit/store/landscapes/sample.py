@@ -10,7 +10,7 @@ import numpy as np
 
 from sgkit.config.base import Config
 from sgkit.store.landscapes.painting import Canvas, Light, light_at
-from sgkit.store.landscapes.scenery import paint_land, paint_sky, paint_trees, paint_water
+from sgkit.store.landscapes.scenery import Scene, paint_land, paint_sky, paint_trees, paint_water
 
 SEASONS = ("spring", "summer", "autumn", "winter")
 HOURS = ("dawn", "day", "dusk", "night")
@@ -83,30 +83,13 @@ def _draw_attributes(random: np.random.RandomState) -> Attributes:
 
 def _paint(canvas: Canvas, facts: Attributes, light: Light, random: np.random.RandomState) -> None:
     horizon = 0.46 + 0.12 * random.random_sample()
-    paint_sky(canvas, light, clouds=facts.clouds, horizon=horizon, random=random)
-    paint_land(
-        canvas, light, season=facts.season, mountains=facts.mountains, mist=facts.mist, horizon=horizon, random=random
-    )
-    shore = horizon + 0.03
-    paint_trees(
-        canvas,
-        light,
-        season=facts.season,
-        count=int(34 * facts.trees),
-        nearest=shore,
-        farthest=horizon + 0.005,
-        random=random,
-    )
-    near_shore = shore
+    scene = Scene(canvas, light, facts.season, horizon, random)
+    paint_sky(scene, clouds=facts.clouds)
+    paint_land(scene, mountains=facts.mountains, mist=facts.mist)
+    shore = near_shore = horizon + 0.03
+    paint_trees(scene, count=int(34 * facts.trees), nearest=shore, farthest=horizon + 0.005)
     if facts.water > 0:
         near_shore = shore + (1.02 - shore) * (0.3 + 0.7 * min(facts.water / 0.8, 1))
-        paint_water(canvas, light, shore=shore, near_shore=near_shore, season=facts.season, random=random)
-    paint_trees(
-        canvas,
-        light,
-        season=facts.season,
-        count=int(2 + 15 * facts.trees**1.5) if near_shore < 0.97 else 0,
-        nearest=1.02,
-        farthest=near_shore + 0.03,
-        random=random,
-    )
+        paint_water(scene, shore=shore, near_shore=near_shore)
+    count = int(2 + 15 * facts.trees**1.5) if near_shore < 0.97 else 0
+    paint_trees(scene, count=count, nearest=1.02, farthest=near_shore + 0.03)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -26,8 +28,21 @@ _CONIFER = {"spring": "2f5d3c", "summer": "274f33", "autumn": "2c4f35", "winter"
 _SNOW_LINE = {"spring": 0.5, "summer": 0.75, "autumn": 0.6, "winter": 0.0}
 
 
-def paint_sky(canvas: Canvas, light: Light, *, clouds: float, horizon: float, random: np.random.RandomState) -> None:
+@dataclass(frozen=True)
+class Scene:
+    """What is painted, and where."""
+
+    canvas: Canvas
+    light: Light
+    season: str
+    horizon: float
+    """Height of the horizon, from the top."""
+    random: np.random.RandomState
+
+
+def paint_sky(scene: Scene, *, clouds: float) -> None:
     """Gradient, glow, stars, sun or moon, clouds."""
+    canvas, light, horizon = scene.canvas, scene.light, scene.horizon
     rows = canvas.rows(0, horizon + 0.1)
     y = canvas.y[rows]
     fall = (np.clip(y / horizon, 0, 1) ** np.float32(1.4))[..., None]
@@ -40,23 +55,24 @@ def paint_sky(canvas: Canvas, light: Light, *, clouds: float, horizon: float, ra
     )
     canvas.cover(light.sun, glow, rows)
     if light.night > 0.2:
-        _paint_stars(canvas, light, horizon, random)
+        _paint_stars(scene)
     radius = 0.035 if light.night < 0.4 else 0.03
     disc = 1 - smoothstep(radius - 0.004, radius + 0.006, distance)
     canvas.cover(mix(light.sun, WHITE, 0.6), disc, rows)
-    _paint_clouds(canvas, light, clouds, horizon, random)
+    _paint_clouds(scene, clouds)
 
 
-def _paint_stars(canvas: Canvas, light: Light, horizon: float, random: np.random.RandomState) -> None:
-    places = random.random_sample((140, 3))
-    for across, down, bright in places:
-        row, column = int(down * horizon * canvas.height), int(across * canvas.width)
-        strength = np.float32(light.night * (0.25 + 0.75 * bright**3))
+def _paint_stars(scene: Scene) -> None:
+    canvas = scene.canvas
+    for across, down, bright in scene.random.random_sample((140, 3)):
+        row, column = int(down * scene.horizon * canvas.height), int(across * canvas.width)
+        strength = np.float32(scene.light.night * (0.25 + 0.75 * bright**3))
         spot = canvas.pixels[row : row + 2, column : column + 2]
         spot += (WHITE - spot) * strength
 
 
-def _paint_clouds(canvas: Canvas, light: Light, clouds: float, horizon: float, random: np.random.RandomState) -> None:
+def _paint_clouds(scene: Scene, clouds: float) -> None:
+    canvas, light, horizon, random = scene.canvas, scene.light, scene.horizon, scene.random
     rows = canvas.rows(0, horizon)
     y = canvas.y[rows]
     depth = 1 / (np.float32(horizon + 0.08) - y)  # clouds lie on a ceiling: smaller and flatter towards the horizon
@@ -69,17 +85,9 @@ def _paint_clouds(canvas: Canvas, light: Light, clouds: float, horizon: float, r
     canvas.cover(lit + (shade - lit) * body, cover * edge * np.float32(0.9), rows)
 
 
-def paint_land(
-    canvas: Canvas,
-    light: Light,
-    *,
-    season: str,
-    mountains: float,
-    mist: float,
-    horizon: float,
-    random: np.random.RandomState,
-) -> None:
+def paint_land(scene: Scene, *, mountains: float, mist: float) -> None:
     """Ranges of mountains, hills, and the meadow in front."""
+    canvas, season, horizon, random = scene.canvas, scene.season, scene.horizon, scene.random
     far, meadow, second = (colour(text) for text in _GROUND[season])
     rock = mix(colour("6d7489"), colour("7a6a5c"), float(random.random_sample()) * 0.6)
     for step in range(3):
@@ -88,33 +96,23 @@ def paint_land(
         line = ridge_line(canvas.x[0], random, scale=1.7 + 0.8 * step, octaves=6, sharpness=0.85)
         top = horizon - np.float32(height) * np.clip(line * 1.5 - 0.35, 0.02, None)
         haze = float(np.clip(0.62 - 0.42 * near + 0.3 * mist * (1 - near), 0, 0.9))
-        _paint_range(
-            canvas, light, top, mix(rock, far, 0.75 * near), haze, _SNOW_LINE[season], mountains, horizon, random
-        )
+        _paint_range(scene, top, mix(rock, far, 0.75 * near), haze, mountains)
     for step in range(2):
         line = ridge_line(canvas.x[0], random, scale=0.9 + 0.7 * step, octaves=3, sharpness=0.15)
         top = horizon + 0.02 * step - np.float32(0.075 - 0.03 * step) * line
         haze = float(np.clip(0.28 - 0.16 * step + 0.35 * mist * (1 - 0.5 * step), 0, 0.9))
-        _paint_hill(canvas, light, top, mix(far, meadow, 0.35 + 0.4 * step), haze, random)
-    _paint_meadow(canvas, light, meadow, second, season, horizon, random)
+        _paint_hill(scene, top, mix(far, meadow, 0.35 + 0.4 * step), haze)
+    _paint_meadow(scene, meadow, second)
 
 
-def _paint_range(
-    canvas: Canvas,
-    light: Light,
-    top: np.ndarray,
-    paint: Colour,
-    haze: float,
-    snow_line: float,
-    mountains: float,
-    horizon: float,
-    random: np.random.RandomState,
-) -> None:
+def _paint_range(scene: Scene, top: np.ndarray, paint: Colour, haze: float, mountains: float) -> None:
+    canvas, light, horizon = scene.canvas, scene.light, scene.horizon
+    snow_line = _SNOW_LINE[scene.season]
     rows = canvas.rows(float(top.min()), horizon + 0.1)
     y, x = canvas.y[rows], canvas.x
     depth = y - top[None, :]
     side = np.float32(1.0 if light.sun_place[0] > 0 else -1.0)
-    relief = fractal(x * 6 + depth * 7 * side, y * 5, random, octaves=3)  # gullies lean away from the sun
+    relief = fractal(x * 6 + depth * 7 * side, y * 5, scene.random, octaves=3)  # gullies lean away from the sun
     shade = np.clip(0.86 + 1.5 * (relief - 0.5) + 0.35 * side * _broad_slope(top, canvas), 0.55, 1.12)
     height = (np.float32(horizon) - y) / 0.4 + (relief - 0.5) * 0.35
     snow = smoothstep(snow_line - 0.06, snow_line + 0.06, height - 0.12 * (1 - mountains))
@@ -130,28 +128,20 @@ def _broad_slope(top: np.ndarray, canvas: Canvas) -> np.ndarray:
     return np.asarray(np.tanh(2 * (padded[2 * reach :] - padded[: -2 * reach]) / np.float32(0.2)), np.float32)[None, :]
 
 
-def _paint_hill(
-    canvas: Canvas, light: Light, top: np.ndarray, paint: Colour, haze: float, random: np.random.RandomState
-) -> None:
+def _paint_hill(scene: Scene, top: np.ndarray, paint: Colour, haze: float) -> None:
+    canvas, light = scene.canvas, scene.light
     rows = canvas.rows(float(top.min()), 1)
     y, x = canvas.y[rows], canvas.x
     depth = y - top[None, :]
-    patches = fractal(x * 9, y * 26, random, octaves=3)
+    patches = fractal(x * 9, y * 26, scene.random, octaves=3)
     surface = light.on(paint) * (0.78 + 0.44 * patches)[..., None]
     lit = surface + (light.horizon - surface) * np.float32(haze)
     canvas.cover(lit, smoothstep(-0.004, 0.004, depth), rows)
 
 
-def _paint_meadow(
-    canvas: Canvas,
-    light: Light,
-    meadow: Colour,
-    second: Colour,
-    season: str,
-    horizon: float,
-    random: np.random.RandomState,
-) -> None:
-    start = horizon + 0.025
+def _paint_meadow(scene: Scene, meadow: Colour, second: Colour) -> None:
+    canvas, light, random = scene.canvas, scene.light, scene.random
+    start = scene.horizon + 0.025
     rows = canvas.rows(start, 1)
     y, x = canvas.y[rows], canvas.x
     near = np.clip((y - np.float32(start)) / np.float32(1 - start), 0.001, 1)
@@ -164,11 +154,12 @@ def _paint_meadow(
         ridge_line(canvas.x[0], random, scale=1.5, octaves=3, sharpness=0) - 0.5
     )
     canvas.cover(surface, smoothstep(-0.004, 0.004, y - line[None, :]), rows)
-    if season in ("spring", "summer"):
-        _paint_flowers(canvas, light, start, random)
+    if scene.season in ("spring", "summer"):
+        _paint_flowers(scene, start)
 
 
-def _paint_flowers(canvas: Canvas, light: Light, start: float, random: np.random.RandomState) -> None:
+def _paint_flowers(scene: Scene, start: float) -> None:
+    canvas, random = scene.canvas, scene.random
     kinds = [colour(text) for text in ("f4e04d", "ffffff", "e0527a", "9a6bd0", "f08a3c")]
     paint = kinds[random.randint(len(kinds))]
     count = int(random.random_sample() ** 2 * 220 * canvas.aspect)
@@ -177,13 +168,12 @@ def _paint_flowers(canvas: Canvas, light: Light, start: float, random: np.random
         side = max(int(near * 0.011 * canvas.height), 1)
         row, column = int((start + (1 - start) * near) * canvas.height) - side, int(across * canvas.width)
         spot = canvas.pixels[row : row + side, column : column + side]
-        spot += (light.on(paint) - spot) * np.float32(0.75)
+        spot += (scene.light.on(paint) - spot) * np.float32(0.75)
 
 
-def paint_water(
-    canvas: Canvas, light: Light, *, shore: float, near_shore: float, season: str, random: np.random.RandomState
-) -> None:
-    """A lake between two shores, with the picture above it mirrored in ripples; frozen over in parts in winter."""
+def paint_water(scene: Scene, *, shore: float, near_shore: float) -> None:
+    """A lake between two shores, with the picture above it mirrored in ripples; partly frozen in winter."""
+    canvas, light, season, random = scene.canvas, scene.light, scene.season, scene.random
     x = canvas.x[0]
     far_line = np.float32(shore) + np.float32(0.012) * (ridge_line(x, random, scale=2.0, octaves=3, sharpness=0) - 0.5)
     near_line = np.float32(near_shore) - np.float32(0.10) * (
@@ -215,17 +205,9 @@ def paint_water(
     canvas.cover(surface, inside, rows)
 
 
-def paint_trees(
-    canvas: Canvas,
-    light: Light,
-    *,
-    season: str,
-    count: int,
-    nearest: float,
-    farthest: float,
-    random: np.random.RandomState,
-) -> None:
+def paint_trees(scene: Scene, *, count: int, nearest: float, farthest: float) -> None:
     """Trees on the ground between two heights of the picture, the far ones first."""
+    canvas, season, random = scene.canvas, scene.season, scene.random
     if count <= 0 or nearest <= farthest:
         return
     image = Image.fromarray(np.rint(np.clip(canvas.pixels, 0, 1) * 255).astype(np.uint8))
@@ -242,7 +224,7 @@ def paint_trees(
         )
         size = float(0.05 + 0.42 * max(foot - 0.47, 0)) * (0.75 + 0.5 * random.random_sample())
         haze = float(np.clip(0.25 - 0.55 * (foot - 0.5), 0, 0.25))
-        pen = _Pen(draw, canvas, light, haze, (float(across), float(foot)), size)
+        pen = _Pen(draw, scene, haze, (float(across), float(foot)), size)
         (_draw_conifer if random.random_sample() < conifers else _draw_broadleaf)(pen, season, random)
     canvas.pixels[...] = np.asarray(image, np.float32) / 255
 
@@ -251,14 +233,9 @@ class _Pen:
     """Draws in units of a tree's height, from its foot."""
 
     def __init__(
-        self,
-        draw: ImageDraw.ImageDraw,
-        canvas: Canvas,
-        light: Light,
-        haze: float,
-        foot: tuple[float, float],
-        size: float,
+        self, draw: ImageDraw.ImageDraw, scene: Scene, haze: float, foot: tuple[float, float], size: float
     ) -> None:
+        canvas, light = scene.canvas, scene.light
         self._draw = draw
         self._scale_by: list[float] = (light.ambient * (255 * (1 - haze))).tolist()
         self._add: list[float] = (light.horizon * (255 * haze)).tolist()
