@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -18,12 +19,6 @@ from sgkit.model.precision import Choice, known_choices
 from sgkit.runtime.device import describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
-
-PACKAGES = (
-    *("torch", "numpy", "scipy", "pillow", "lmdb", "safetensors", "filelock", "pydantic", "typing_extensions"),
-    *("tensorboard", "typer", "rich"),
-)
-"""The packages that sgkit requires."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +52,7 @@ class DoctorReport:
     """Result of :func:`examine`."""
 
     versions: dict[str, str | None]
-    """Of sgkit, Python and :data:`PACKAGES`; ``None``: missing."""
+    """Of sgkit, Python and the required packages; ``None``: missing."""
     system: str
     devices: tuple[DeviceReport, ...]
     auto_device: str
@@ -93,7 +88,7 @@ def examine() -> DoctorReport:
         versions={
             "sgkit": sgkit.__version__,
             "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
+            **{name: _version(name) for name in _requirements()},
         },
         system=platform.platform(),
         devices=_devices(),
@@ -149,3 +144,12 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _requirements() -> list[str]:
+    """Names of the packages that sgkit requires; none where sgkit runs without being installed."""
+    try:
+        lines = importlib.metadata.requires("stylegan-sgkit") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [re.split(r"[^\w.-]", line)[0] for line in lines if ";" not in line]

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +9,6 @@ import torch
 import sgkit
 from sgkit.cli.app import main
 from sgkit.runtime import precision
-from sgkit.tasks import doctor
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def test_json_tells_versions_devices_and_needs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,6 +16,7 @@ def test_json_tells_versions_devices_and_needs(capsys: pytest.CaptureFixture[str
     found = json.loads(capsys.readouterr().out)
     assert found["versions"]["sgkit"] == sgkit.__version__
     assert found["versions"]["torch"] == torch.__version__
+    assert found["versions"].keys() >= {"python", "numpy", "pillow", "typer"}
     assert found["devices"][0]["name"] == "cpu"
     assert found["devices"][0]["auto_precision"] == ("measured" if found["devices"][0]["bf16_units"] else "fp32")
     assert {need["name"] for need in found["needs"]} >= {"av", "torchrun"}
@@ -52,9 +45,3 @@ def test_bf16_units_are_named(
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert main(["doctor"]) == 0
     assert words in capsys.readouterr().out
-
-
-def test_packages_are_those_that_the_project_depends_on() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    required = {line.partition(">")[0] for line in project["dependencies"] if ";" not in line}
-    assert set(doctor.PACKAGES) == required
