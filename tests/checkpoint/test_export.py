@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,6 @@ import torch
 import sgkit
 from sgkit.checkpoint.export import export
 from sgkit.checkpoint.foreign import read_foreign
-from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model, ModelInfo, build
 
@@ -120,30 +121,17 @@ def test_a_form_that_cannot_hold_the_model_says_why(
     assert not list(tmp_path.iterdir())
 
 
+Build = Callable[..., Model]
+
+
 @pytest.fixture
-def tiny() -> Model:
-    return small()
+def small(tiny_model: Build) -> Build:
+    """A tiny model of 8 pixels, with what rosinality's format has."""
+    return partial(tiny_model, size=(8, 8))
 
 
-def small(*, clamp: float | None = None, synthesis: dict[str, object] | None = None, **changes: object) -> Model:
-    """A model of 8 pixels whose weights are all drawn, and not at their first values."""
-    parts = {"channel_base": 32, "channel_max": 4, "conv_clamp": clamp}
-    model = build(
-        ModelConfig(
-            image_size=(8, 8),
-            z_dim=4,
-            w_dim=4,
-            mapping=MappingConfig(num_layers=2),
-            synthesis=SynthesisConfig(**parts, **(synthesis or {})),
-            discriminator=DiscriminatorConfig(**parts),
-            **changes,
-        )
-    )
-    generator = torch.Generator().manual_seed(0)
-    for network in model.networks().values():
-        for tensor in network.state_dict().values():
-            tensor.add_(torch.randn(tensor.shape, generator=generator) / 4)
-    return model
+def clamped(value: float) -> dict[str, float]:
+    return {"synthesis__conv_clamp": value, "discriminator__conv_clamp": value}
 
 
 def images(model: Model, label: int | None = None) -> torch.Tensor:
@@ -153,18 +141,18 @@ def images(model: Model, label: int | None = None) -> torch.Tensor:
 
 CHANGES: dict[str, tuple[dict[str, object], str, str]] = {
     "clamp": (
-        {"clamp": 256.0},
+        clamped(256.0),
         "clamp",
         r"clamp at 256 was left out; no image changes: on 64 seeds the largest activa",
     ),
-    "grey": ({"image_channels": 1}, "grey", "three equal channels"),
-    "noise": ({"synthesis": {"use_noise": False}}, "noise", "strength 0"),
-    "grey and clamp": ({"image_channels": 1, "clamp": 99.0}, "grey", "three equal channels"),
+    "grey": ({"channels": 1}, "grey", "three equal channels"),
+    "noise": ({"synthesis__use_noise": False}, "noise", "strength 0"),
+    "grey and clamp": ({"channels": 1, **clamped(99.0)}, "grey", "three equal channels"),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_changes_no_image_is_changed_and_said(name: str, tmp_path: Path) -> None:
+def test_what_changes_no_image_is_changed_and_said(name: str, small: Build, tmp_path: Path) -> None:
     changes, topic, text = CHANGES[name]
     model = small(**changes)
     exported = export(model, tmp_path / "out.pt")
@@ -175,7 +163,7 @@ def test_what_changes_no_image_is_changed_and_said(name: str, tmp_path: Path) ->
     assert torch.allclose(again.discriminate(images(again)), model.discriminate(images(model)), atol=1e-5)
 
 
-def test_one_class_of_a_conditional_model_can_be_kept(tmp_path: Path) -> None:
+def test_one_class_of_a_conditional_model_can_be_kept(small: Build, tmp_path: Path) -> None:
     model = small(label_dim=3)
     exported = export(model, tmp_path / "out.pt", label=2)
     assert "only class 2 was written" in exported.notes["label"]
@@ -186,15 +174,15 @@ def test_one_class_of_a_conditional_model_can_be_kept(tmp_path: Path) -> None:
     assert torch.equal(again.generator.mapping.w_avg, model.generator.mapping.w_avg)
 
 
-def test_a_clamp_that_is_reached_is_refused_with_the_numbers(tmp_path: Path) -> None:
+def test_a_clamp_that_is_reached_is_refused_with_the_numbers(small: Build, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"clamped at 0\.5, .*largest activation on 64 seeds is [\d.]+, so images would"
     ):
-        export(small(clamp=0.5), tmp_path / "out.pt")
+        export(small(**clamped(0.5)), tmp_path / "out.pt")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_discriminator_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
+def test_a_discriminator_that_does_not_fit_is_left_out(small: Build, tmp_path: Path) -> None:
     model = small()
     other = replace(model.config, discriminator=replace(model.config.discriminator, architecture="skip"))
     model = replace(build(other), generator=model.generator, raw_generator=model.raw_generator)
@@ -205,34 +193,34 @@ def test_a_discriminator_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
     assert "discriminator" not in sgkit.load(tmp_path / "out.pt").networks()
 
 
-def test_the_notes_say_how_rosinalitys_code_is_called(tmp_path: Path) -> None:
+def test_the_notes_say_how_rosinalitys_code_is_called(small: Build, tmp_path: Path) -> None:
     notes = export(small(), tmp_path / "a.pt").notes
-    assert notes["sizes"].startswith("Generator(size=8, style_dim=4, n_mlp=2) in rosinality's code, with its table of")
+    assert notes["sizes"].startswith("Generator(size=8, style_dim=12, n_mlp=2) in rosinality's code, with its table of")
 
 
-def test_a_class_is_refused_where_all_are_kept(tmp_path: Path) -> None:
+def test_a_class_is_refused_where_all_are_kept(small: Build, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="keeps all classes"):
         export(small(label_dim=3), tmp_path / "out.safetensors", label=2)
     with pytest.raises(UsageError, match="unconditional"):
         export(small(), tmp_path / "out.pt", label=2)
 
 
-def test_an_existing_file_is_never_replaced(tiny: Model, tmp_path: Path) -> None:
+def test_an_existing_file_is_never_replaced(small: Build, tmp_path: Path) -> None:
     (tmp_path / "model.pt").write_text("mine")
     with pytest.raises(InputError, match="exists already"):
-        export(tiny, tmp_path / "model.pt")
+        export(small(), tmp_path / "model.pt")
     assert (tmp_path / "model.pt").read_text() == "mine"
 
 
-def test_endings_and_forms_must_agree(tiny: Model, tmp_path: Path) -> None:
+def test_endings_and_forms_must_agree(small: Build, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"Unsupported extension \.ckpt of model\.ckpt\. Use \.npz, \.pt, \.safetensors"
     ):
-        export(tiny, tmp_path / "model.ckpt")
+        export(small(), tmp_path / "model.ckpt")
     with pytest.raises(UsageError, match=r"for --form rosinality\. Use \.pt"):
-        export(tiny, tmp_path / "model.npz", form="rosinality")
+        export(small(), tmp_path / "model.npz", form="rosinality")
     with pytest.raises(UsageError, match=r"Unknown form 'nvdia'\. Did you mean 'nvidia'"):
-        export(tiny, tmp_path / "model.npz", form="nvdia")
+        export(small(), tmp_path / "model.npz", form="nvdia")
 
 
 def test_arrays_without_a_configuration_are_refused(tmp_path: Path) -> None:
@@ -241,8 +229,8 @@ def test_arrays_without_a_configuration_are_refused(tmp_path: Path) -> None:
         sgkit.load(tmp_path / "other.npz")
 
 
-def test_a_state_dict_that_lost_an_array_names_it(tiny: Model, tmp_path: Path) -> None:
-    export(tiny, tmp_path / "model.npz")
+def test_a_state_dict_that_lost_an_array_names_it(small: Build, tmp_path: Path) -> None:
+    export(small(), tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz") as file:
         arrays = {name: file[name] for name in file.files if name != "D.b8.conv0.bias"}
     np.savez(tmp_path / "cut.npz", **arrays)

@@ -11,24 +11,15 @@ from safetensors.torch import load_file, save_file
 
 import sgkit
 from sgkit.checkpoint import model_file, read_header, save
-from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model, ModelInfo, build
 from sgkit.tasks.info import info
 
-CONFIG = ModelConfig(
-    image_size=(16, 32),
-    z_dim=6,
-    w_dim=10,
-    mapping=MappingConfig(num_layers=2),
-    synthesis=SynthesisConfig(channel_base=64, channel_max=8),
-    discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
-)
-
 
 @pytest.fixture
-def model() -> Model:
-    model = build(CONFIG, seed=3)
+def model(tiny_config: Callable[..., ModelConfig]) -> Model:
+    model = build(tiny_config(size=(16, 32), z_dim=6, w_dim=10), seed=3)
     model.info = ModelInfo(kimg=12.5, provenance={"data": "faces", "preset": None})
     return model
 

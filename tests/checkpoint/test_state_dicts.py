@@ -1,10 +1,14 @@
+"""State dicts as files. What NumPy archives and .safetensors headers may claim is tested with their readers."""
+
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sgkit
@@ -21,65 +25,23 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
-def rewrite(file: Path, **changes: Any) -> None:
-    """Change what the header says of one tensor."""
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": [10**9]}, r"'G_ema\.mapping\.w_avg' claims shape \[1000000000\] of F32 in bytes"),
+        ({"data_offsets": [2**40, 2**40 + 4]}, "the file is damaged"),
+        ({"data_offsets": "G.mapping.w_avg"}, "overlaps the tensor before it"),
+        ({"dtype": "OBJECT"}, "is of type 'OBJECT'"),
+    ],
+)
+def test_a_header_that_lies_about_a_tensor_is_refused(changes: dict[str, Any], message: str, file: Path) -> None:
     data = file.read_bytes()
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
-    header[NAME] |= changes
+    for key, value in changes.items():
+        header[NAME][key] = header[value][key] if str(value) in header else value
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
-
-
-def npy(header: str) -> bytes:
-    text = (header + "\n").encode()
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\0" * 4
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000,), }",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (True,), }",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (1.0,), }",
-        "{'descr': '<U0', 'fortran_order': False, 'shape': (4,), }",
-        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (1,)",
-        "(" * 200,
-        "__import__('os').system('true')",
-        "",
-    ],
-)
-def test_an_npz_whose_arrays_are_not_what_they_claim_is_refused(tmp_path: Path, header: str) -> None:
-    with zipfile.ZipFile(tmp_path / "model.npz", "w") as archive:
-        archive.writestr("G_ema.mapping.w_avg.npy", npy(header))
-    with pytest.raises(CheckpointError, match=r"Cannot read state dict .*(damaged|claims shape|not the shape|of type)"):
-        sgkit.load(tmp_path / "model.npz")
-
-
-LIES = {
-    "a billion elements": (
-        {"shape": [10**9]},
-        r"'G_ema\.mapping\.w_avg' claims shape \[1000000000\] of F32 in bytes",
-    ),
-    "sides whose product overflows": ({"shape": [2**40, 2**40]}, "is not the shape of an array"),
-    "a negative side": ({"shape": [-1]}, "is not the shape of an array"),
-    "a side that is no number": ({"shape": ["x"]}, "is not the shape of an array"),
-    "no shape": ({"shape": None}, "is damaged"),
-    "bytes behind the end": ({"data_offsets": [2**40, 2**40 + 4]}, "the file is damaged"),
-    "bytes before the start": ({"data_offsets": [-64, 0]}, "the file is damaged|overlaps|leaves a hole"),
-    "bytes that are no numbers": ({"data_offsets": [0.5, True]}, "is damaged"),
-    "another size": ({"data_offsets": [0, 4]}, "the file is damaged"),
-    "an unknown type": ({"dtype": "OBJECT"}, "is of type 'OBJECT'"),
-    "a type that is no text": ({"dtype": ["F32"]}, "is of type"),
-}
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_a_header_that_lies_about_a_tensor_is_refused(file: Path, lie: str) -> None:
-    changes, message = LIES[lie]
-    rewrite(file, **changes)
     with pytest.raises(CheckpointError, match=message):
         sgkit.load(file)
 
@@ -90,9 +52,12 @@ def test_a_file_cut_short_is_refused(file: Path) -> None:
         sgkit.load(file)
 
 
-def test_overlapping_tensors_are_refused(file: Path) -> None:
-    data = file.read_bytes()
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    rewrite(file, data_offsets=header["G.mapping.w_avg"]["data_offsets"])
-    with pytest.raises(CheckpointError, match="overlaps the tensor before it"):
-        sgkit.load(file)
+@pytest.mark.parametrize("shape", ["(1000000000,)", "(-1,)"])
+def test_an_npz_whose_arrays_are_not_what_they_claim_is_refused(shape: str, tmp_path: Path) -> None:
+    array = io.BytesIO()
+    np.save(array, np.zeros(1, np.float32))
+    with zipfile.ZipFile(tmp_path / "model.npz", "w") as archive:
+        padded = b"(1,), }" + b" " * (len(shape) - 4)
+        archive.writestr(f"{NAME}.npy", array.getvalue().replace(padded, f"{shape}, }}".encode()))
+    with pytest.raises(CheckpointError, match=r"Cannot read state dict .*(claims shape|is not that of an array)"):
+        sgkit.load(tmp_path / "model.npz")
