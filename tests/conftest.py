@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from sgkit.config import ModelConfig, override
 from sgkit.config.presets import preset
+from sgkit.metrics import features
+from sgkit.metrics.features import ExtractorRecipe
 from sgkit.model import Branch, Model, build
 
 ARCHITECTURES = (
@@ -101,3 +103,27 @@ def branches_of() -> Callable[..., list[Branch]]:
         ]
 
     return make
+
+
+class Colours:
+    """Features that need no network: mean and standard deviation of each channel."""
+
+    name, dim, content_id = "effnet", 6, "colours"
+    seen = 0
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        type(self).seen += len(images)
+        torch.rand(3)  # extractors may use the random state
+        x = images.expand(-1, 3, -1, -1).float() / 255
+        return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
+
+
+@pytest.fixture
+def cheap_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> type[Colours]:
+    """Metrics use features that need no network, and an empty cache."""
+    monkeypatch.setitem(
+        features.EXTRACTORS, "effnet", ExtractorRecipe(dim=6, make=lambda device, on_progress: Colours())
+    )
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    Colours.seen = 0
+    return Colours

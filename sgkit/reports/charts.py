@@ -94,7 +94,7 @@ def draw(chart: Chart) -> Drawing | None:
     if not curves:
         return None
     frame = _frame(curves, log=chart.log, from_zero=chart.from_zero)
-    y_ticks = _decades(*frame.y_range) if chart.log else ticks(*frame.y_range)
+    y_ticks = _decades(*frame.y_range) if chart.log else ticks(*frame.y_range, count=8)
     values = [
         {"name": printable(curve.name), "at": [[frame.x(x), frame.y(y), number(x), number(y)] for x, y in curve.points]}
         for curve in curves

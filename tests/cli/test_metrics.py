@@ -5,28 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from sgkit.cli.app import main
-from sgkit.metrics import effnet, features
-from sgkit.metrics.features import ExtractorRecipe
-
-
-class MeanColour:
-    name = "effnet"
-    dim = 3
-    content_id = "mean-colour"
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return images.float().mean(dim=(2, 3))
+from sgkit.metrics import effnet
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
-    recipe = ExtractorRecipe(dim=3, make=lambda device, on_progress: MeanColour())
-    monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
+def folders(tmp_path: Path, cheap_features: object) -> tuple[str, str]:
     draw = np.random.default_rng(0)
     for name, num in (("few", 3), ("many", 9)):
         (tmp_path / name).mkdir()
@@ -54,7 +40,7 @@ def test_json(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> N
     (value,) = result["metrics"]
     assert (value["name"], value["num_images"], value["num_data"], value["std"]) == ("fd_effnet", 5, 9, None)
     assert value["value"] > 0
-    assert result["extractors"] == {"effnet": "mean-colour"}
+    assert result["extractors"] == {"effnet": "colours"}
     assert result["images"]["num_images"] == 5
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +12,17 @@ import torch
 from PIL import Image
 
 from sgkit import checkpoint
-from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import ConfigError, InputError, UsageError
 from sgkit.measure.inputs import FileImages, GeneratedImages, StoreImages, open_image_set
 from sgkit.measure.statistics import StatisticsRunner
 from sgkit.measure.task import MeasureConfig, MeasureResult, measure
-from sgkit.metrics import features
-from sgkit.metrics.features import ExtractorRecipe
-from sgkit.model import Model, build
+from sgkit.metrics.statistics import FeatureRequest
+from sgkit.model import Model
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.progress import Progress
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
-
-class Colours:
-    """Features that need no network: the mean and the spread of each channel."""
-
-    name = "effnet"
-    dim = 6
-    content_id = "colours"
-    seen = 0
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        type(self).seen += len(images)
-        x = images.expand(-1, 3, -1, -1).float() / 255
-        return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
-
-
-@pytest.fixture(autouse=True)
-def _cheap_features(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    recipe = ExtractorRecipe(dim=6, make=lambda device, on_progress: Colours())
-    monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
-    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
-    Colours.seen = 0
+pytestmark = pytest.mark.usefixtures("cheap_features")
 
 
 def write_images(folder: Path, num: int, *, seed: int = 0, bright: int = 0, size: int = 16) -> Path:
@@ -65,17 +45,15 @@ def store(tmp_path: Path, data: Path) -> Path:
     return tmp_path / "store"
 
 
-def tiny_model(*, label_dim: int = 0) -> Model:
-    config = ModelConfig(
-        image_size=(16, 16),
-        z_dim=8,
-        w_dim=8,
-        label_dim=label_dim,
-        mapping=MappingConfig(num_layers=2),
-        synthesis=SynthesisConfig(channel_base=64, channel_max=8),
-        discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
-    )
-    return build(config, seed=0)
+@pytest.fixture
+def model_file(tmp_path: Path, tiny_model: Callable[..., Model]) -> Callable[..., Path]:
+    """Save a tiny model; where it is."""
+
+    def save(label_dim: int = 0) -> Path:
+        checkpoint.save(tiny_model(label_dim=label_dim), tmp_path / "model.safetensors")
+        return tmp_path / "model.safetensors"
+
+    return save
 
 
 def run(images: Path, data: Path, **options: Any) -> MeasureResult:
@@ -108,24 +86,24 @@ def test_store_and_its_files_agree(data: Path, store: Path) -> None:
     assert result.images.content_hash is not None
 
 
-def test_model_draws_from_seeds_and_batches_do_not_matter(data: Path, tmp_path: Path) -> None:
-    checkpoint.save(tiny_model(), tmp_path / "model.safetensors")
-    values = [run(tmp_path / "model.safetensors", data, num_images=10, batch=batch).metrics for batch in (10, 10, 3)]
+def test_images_of_a_model_depend_on_seeds_and_not_on_batches(data: Path, model_file: Callable[..., Path]) -> None:
+    model = model_file()
+    values = [run(model, data, num_images=10, batch=batch).metrics for batch in (10, 10, 3)]
     assert values[0] == values[1]
     for one, other in zip(values[0], values[2], strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-3)
-    result = run(tmp_path / "model.safetensors", data, num_images=10, truncation_psi=0.5)
+    result = run(model, data, num_images=10, truncation_psi=0.5)
     assert (result.images.kind, result.images.truncation_psi, result.images.image_size) == ("model", 0.5, (16, 16))
     assert result.metrics[0].value != values[0][0].value
 
 
-def test_statistics_of_data_are_kept(data: Path, store: Path, tmp_path: Path) -> None:
+def test_statistics_of_data_are_kept(data: Path, store: Path, tmp_path: Path, cheap_features: Any) -> None:
     first = run(store, data)
     assert not first.data_from_cache
-    Colours.seen = 0
+    cheap_features.seen = 0
     second = run(store, data)
     assert second.data_from_cache
-    assert Colours.seen == 24  # the measured side alone
+    assert cheap_features.seen == 24  # the measured side alone
     assert [value.value for value in second.metrics] == pytest.approx([value.value for value in first.metrics])
     data.rename(tmp_path / "moved")  # content counts, not where it is
     assert run(store, tmp_path / "moved").data_from_cache
@@ -134,9 +112,9 @@ def test_statistics_of_data_are_kept(data: Path, store: Path, tmp_path: Path) ->
     assert not run(store, tmp_path / "moved", num_data=20).data_from_cache
 
 
-def test_no_cache(data: Path, tmp_path: Path) -> None:
+def test_no_cache(data: Path) -> None:
     run(data, data, cache=False)
-    assert not (tmp_path / "cache").exists()
+    assert list(Path(os.environ["SGKIT_CACHE"]).iterdir()) == []
 
 
 def test_warnings(data: Path, tmp_path: Path) -> None:
@@ -170,8 +148,8 @@ def test_progress(data: Path) -> None:
     ]
 
 
-def test_processes_share_the_images(data: Path) -> None:
-    want = features_wanted()
+def test_processes_share_the_images(data: Path, cheap_features: Any) -> None:
+    want = FeatureRequest(extractor=cheap_features(), statistics=frozenset(("gaussian", "bank")))
 
     class Recorder(DistributedContext):
         def gather_objects(self, value: Any) -> list[Any]:
@@ -197,12 +175,6 @@ def test_processes_share_the_images(data: Path) -> None:
     np.testing.assert_allclose(shared.gaussian().covariance, whole.gaussian().covariance, rtol=1e-9, atol=1e-15)
 
 
-def features_wanted() -> Any:
-    from sgkit.metrics.statistics import FeatureRequest
-
-    return FeatureRequest(extractor=Colours(), statistics=frozenset(("gaussian", "bank")))
-
-
 # -------------------------------------------------------------------------------------------- image sets
 
 
@@ -217,7 +189,7 @@ def test_fixed_choice_is_spread_over_the_whole(data: Path) -> None:
         FileImages(str(data), num=25)
 
 
-def test_parts_of_an_image_set(store: Path) -> None:
+def test_parts_of_an_image_set(store: Path, tiny_model: Callable[..., Model]) -> None:
     for one in (StoreImages(str(store), num=10), GeneratedImages(tiny_model(), num=10)):
         whole = torch.cat(list(one.batches(range(10), 10)))
         part = list(one.batches(range(3, 9), 4))
@@ -261,9 +233,8 @@ def test_bad_file_is_named(data: Path) -> None:
         run(data, data)
 
 
-def test_labels_of_conditional_models(data: Path, store: Path, tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    checkpoint.save(tiny_model(label_dim=2), path)
+def test_labels_of_conditional_models(data: Path, store: Path, model_file: Callable[..., Path]) -> None:
+    path = model_file(label_dim=2)
     first, second = (run(path, store, num_images=8, seed=seed).metrics[0].value for seed in (0, 1))
     assert first != second
     assert run(path, store, num_images=8).metrics[0].value == first
@@ -275,16 +246,15 @@ def test_labels_of_conditional_models(data: Path, store: Path, tmp_path: Path) -
         run(path, data, num_images=8, label=(0, 0, 1))
 
 
-def test_label_for_a_model_without_labels(data: Path, tmp_path: Path) -> None:
-    checkpoint.save(tiny_model(), tmp_path / "model.safetensors")
+def test_label_for_a_model_without_labels(data: Path, model_file: Callable[..., Path]) -> None:
     for label, message in ((1, "unconditional"), ((0, 1), "unconditional: remove --class")):
         with pytest.raises(UsageError, match=message):
-            run(tmp_path / "model.safetensors", data, num_images=8, label=label)
+            run(model_file(), data, num_images=8, label=label)
 
 
-def test_run_folder_is_a_model(tmp_path: Path) -> None:
+def test_run_folder_is_a_model(tmp_path: Path, model_file: Callable[..., Path]) -> None:
     (tmp_path / "run" / "snapshots").mkdir(parents=True)
-    checkpoint.save(tiny_model(), tmp_path / "run" / "snapshots" / "kimg-000001.safetensors")
+    model_file().rename(tmp_path / "run" / "snapshots" / "kimg-000001.safetensors")
     opened = open_image_set(str(tmp_path / "run"), num=None, num_generated=5, device=torch.device("cpu"))
     assert isinstance(opened, GeneratedImages)
     assert opened.num == 5

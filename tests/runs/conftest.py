@@ -14,8 +14,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sgkit.cli.app import main
-from sgkit.metrics import features
-from sgkit.metrics.features import ExtractorRecipe
 from sgkit.runs.folder import RunFolder
 from sgkit.tasks.prepare import PrepareOptions, prepare
 
@@ -90,21 +88,3 @@ def tensors() -> Callable[[Path], dict[str, torch.Tensor]]:
 def names() -> Callable[[Path], list[str]]:
     """Names of a run's snapshots."""
     return lambda run: [snapshot.folder.name for snapshot in RunFolder(run).snapshots()]
-
-
-class Colours:
-    """Features that need no network: the mean and the spread of each channel. Drawing a random number, they disturb."""
-
-    name, dim, content_id = "effnet", 6, "colours"
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        torch.rand(3)
-        x = images.expand(-1, 3, -1, -1).float() / 255
-        return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
-
-
-@pytest.fixture
-def cheap_features(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    recipe = ExtractorRecipe(dim=6, make=lambda device, on_progress: Colours())
-    monkeypatch.setitem(features.EXTRACTORS, "effnet", recipe)
-    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -30,7 +30,7 @@ def test_the_report_shows_samples_curves_health_data_and_configuration(
     assert "channel_base = 64" in text
     assert "16x8, 3 channels" in text
     frames = ["0 kimg", "0.016 kimg", "0.032 kimg", "0.04 kimg"]
-    assert [image["alt"] for image in page.images] == [*frames, "Training images, spread over the store"]
+    assert [image["alt"] for image in page.images] == [*reversed(frames), "Training images, spread over the store"]
 
 
 def test_names_are_escaped(tmp_path: Path, new_run: Callable[..., int]) -> None:

@@ -3,7 +3,7 @@ for (const film of document.querySelectorAll(".film")) {
   const slider = controls.querySelector("input"), button = controls.querySelector("button");
   const last = strip.children.length - 1;
   let timer = null;
-  const show = (index) => { slider.value = index; strip.scrollLeft = index * strip.clientWidth; };
+  const show = (index) => { slider.value = index; strip.scrollLeft = (index - last) * strip.clientWidth; };
   const stop = () => { clearInterval(timer); timer = null; button.textContent = "\u25b6"; };
   const play = () => {
     button.textContent = "\u23f8";
@@ -12,7 +12,7 @@ for (const film of document.querySelectorAll(".film")) {
   };
   slider.addEventListener("input", () => { stop(); show(slider.valueAsNumber); });
   button.addEventListener("click", () => timer ? stop() : play());
-  strip.addEventListener("scroll", () => { if (!timer) slider.value = Math.round(strip.scrollLeft / strip.clientWidth); });
+  strip.addEventListener("scroll", () => { if (!timer) slider.value = last + Math.round(strip.scrollLeft / strip.clientWidth); });
   addEventListener("resize", () => show(slider.valueAsNumber));
   strip.style.scrollbarWidth = "none";
   controls.hidden = last === 0;
