@@ -105,13 +105,19 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "info",
         "sgkit.cli.info:info",
-        "Show what a file or folder is; of a model: configuration, layers, parameters, training, provenance, hash.",
+        "Show what a file or folder is. For a model: configuration, layers, parameters, training, provenance, hash.",
         _OTHER,
     ),
     CommandRow(
         "convert",
         "sgkit.cli.convert:convert",
-        "Convert a model to a different file format. Tensors stay the same bit for bit; what has to change is said.",
+        "Convert a model to a different file format. Tensors stay bit-identical; any change is reported.",
+        _OTHER,
+    ),
+    CommandRow(
+        "schema",
+        "sgkit.cli.schema:schema",
+        "Print the JSON schema of a configuration file or of a command's --json result; list them without a name.",
         _OTHER,
     ),
     CommandRow(

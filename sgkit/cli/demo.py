@@ -6,13 +6,16 @@ import io
 import json as jsons
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sgkit.cli import report
 from sgkit.cli.app import load_command
 from sgkit.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from sgkit.tasks.demo import DemoResult
 
 
 def demo(
@@ -34,12 +37,12 @@ def demo(
     """
     from sgkit.tasks.demo import DemoScale, run_demo
 
-    facts = run_demo(out, DemoScale(minutes=minutes, kimg=kimg), run=run_command, tell=report.note)
-    report.emit(facts, json=json, show=_show)
+    result = run_demo(out, DemoScale(minutes=minutes, kimg=kimg), run=run_command, tell=report.note)
+    report.emit(result, json=json, show=_show)
 
 
-def _show(facts: dict[str, Any]) -> None:
-    report.out(f"Done in {report.duration(facts['seconds'])}. Open {facts['page']} in a browser.")
+def _show(result: DemoResult) -> None:
+    report.out(f"Done in {report.duration(result.seconds)}. Open {result.page} in a browser.")
 
 
 def run_command(argv: list[str]) -> Any:

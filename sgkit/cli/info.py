@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as text
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,10 +51,9 @@ def info(
     if not isinstance(summary, ModelSummary):
         for name in ("layers", "size"):
             given.refuse(name, when=True, because=f"it is about models, and {summary.path} is {summary.what}")
-    facts = report.jsonable(summary)
-    for network in () if layers else facts["networks"]:
-        del network["layers"]
-    report.emit(facts, json=json, show=lambda _: _show(summary, layers=layers))
+    if isinstance(summary, ModelSummary) and not layers:
+        summary = replace(summary, networks=tuple(replace(one, layers=()) for one in summary.networks))
+    report.emit(summary, json=json, show=lambda found: _show(found, layers=layers))
 
 
 def _show(found: ModelSummary | FileSummary, *, layers: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_origin
 
-from pydantic import ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 from pydantic_core import ArgsKwargs, PydanticCustomError, to_jsonable_python
@@ -29,7 +29,7 @@ def _text(value: object) -> str:
     return text
 
 
-Text = Annotated[str, PlainValidator(_text, json_schema_input_type=str)]
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 """As ``str``, but for names of files: pydantic's own refuses those that are not valid UTF-8."""
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -121,7 +121,17 @@ def can_measure() -> bool:
 # ----------------------------------------------------------------------------------------------- running
 
 
-def run_demo(out: Path, scale: DemoScale, *, run: Run, tell: Callable[[str], None]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo made."""
+
+    page: Path
+    seconds: float
+    """How long all steps took, those of earlier calls included."""
+    steps: tuple[str, ...]
+
+
+def run_demo(out: Path, scale: DemoScale, *, run: Run, tell: Callable[[str], None]) -> DemoResult:
     """Run the steps that are not done yet in ``out``, and write its page; where that is, and how long all steps took.
 
     Args:
@@ -149,7 +159,7 @@ def run_demo(out: Path, scale: DemoScale, *, run: Run, tell: Callable[[str], Non
     page = out / "index.html"
     with atomic_path(page) as temporary:
         temporary.write_text(render_page(demo_page(out, planned, records, scale)), encoding="utf-8")
-    return {"page": page, "seconds": sum(record.seconds for record in records.values()), "steps": [*records]}
+    return DemoResult(page=page, seconds=sum(record.seconds for record in records.values()), steps=tuple(records))
 
 
 def command_line(argv: Sequence[str]) -> str:

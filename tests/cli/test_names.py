@@ -1,5 +1,5 @@
 """Names with escape sequences, overrides of direction, markup, emoji codes, line breaks and bytes that are not UTF-8:
-every command takes them, shows them safely, and names in ``--json`` what exists."""
+every command takes them, shows them safely, and names in ``--json``, which fits its schema, what exists."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, Synthe
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import build
 from sgkit.model.model import ModelInfo
+from tests.schemas import checked_result
 
 N = "n\x1b[31m\x9b2J\u202e\u200b:heart:[bold]x[red] '\n\udcff"
 """One name with all of it."""
@@ -125,7 +126,7 @@ def texts(value: Any) -> Iterator[str]:
 
 def test_every_command_is_tried() -> None:
     tried = {line[0] for line in LINES}
-    assert {row.name for row in COMMANDS} - tried == {"weights", "doctor", "demo"}  # these read no names
+    assert {row.name for row in COMMANDS} - tried == {"weights", "schema", "doctor", "demo"}  # these read no names
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: "-".join(word for word in line[:2] if word.isascii()))
@@ -146,7 +147,8 @@ def test_names_are_shown_safely_and_json_names_what_exists(
     check_safe(shown.err)
     check_safe(shown.out)
     if as_json:
-        named = [text for text in texts(json.loads(shown.out)) if N in text and ": " not in text]
+        result = json.loads(shown.out) if line[0] == "mix" else checked_result(line, shown.out)
+        named = [text for text in texts(result) if N in text and ": " not in text]
         ours = [text for text in named if text.startswith(tuple(line[-1:] + [word for word in line if N in word]))]
         assert all(os.path.lexists(text) for text in ours), ours
     for page in tmp_path.rglob("*.html"):

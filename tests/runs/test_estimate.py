@@ -19,6 +19,7 @@ from sgkit.runs.estimate import bounded
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.probe import Cost
 from sgkit.runtime.distributed import DistributedContext
+from tests.schemas import checked_result
 
 
 def test_a_dry_run_tells_everything_and_writes_nothing(
@@ -51,6 +52,15 @@ def test_the_micro_batch_is_the_largest_that_fits(memory: float, held: int | Non
     assert found.train.micro_batch == held
     assert cost.peak(held or 32) <= memory
     assert replace(found, train=replace(found.train, micro_batch=None)) == config
+
+
+@pytest.mark.usefixtures("known_cost")
+def test_a_dry_run_reports_what_its_schema_says(
+    store: Path, tiny: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "--dry-run", str(store), *tiny]
+    assert main([*command, "--json"]) == 0
+    assert checked_result(command, capfd.readouterr().out)["memory_gib"] == COST.peak(8)
 
 
 @pytest.mark.usefixtures("known_cost")
