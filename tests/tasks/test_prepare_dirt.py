@@ -1,15 +1,13 @@
-"""Piles as they are found: each kind of dirt is left out under its own reason, and all that is well gets in."""
+"""Real folders and archives: each kind of bad file is left out for its own reason, and all others are used."""
 
 from __future__ import annotations
 
 import errno
 import importlib.util
-import io
 import json
 import os
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,12 @@ from sgkit.store import StoreReader
 from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.tasks.data import export, verify
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import container, file_of, flat, tar_of
 
 
 def picture(mode: str = "RGB", value: int = 0) -> Image.Image:
     pixels = np.random.RandomState(value).randint(0, 256, (24, 24, 4)).astype(np.uint8)
     return Image.fromarray(pixels).convert(mode)
-
-
-def file_of(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def deep_png() -> bytes:
@@ -43,24 +36,20 @@ def frames() -> bytes:
     return file_of(picture("P"), "GIF", save_all=True, append_images=[picture("P", 1)])
 
 
-def flat(size: tuple[int, int]) -> bytes:
-    return file_of(Image.new("L", size), "PNG")
-
-
 LONG = "n" * 230
 HEIC = "truncated" if importlib.util.find_spec("pillow_heif") else NEEDS_HEIF
 DIRT: dict[str, tuple[bytes, str | None]] = {
     "animated.gif": (frames(), None),
-    "bomb.png": (flat((300, 300)), "decompression bomb"),
+    "bomb.png": (flat(0, size=(300, 300)), "decompression bomb"),
     "broken.png": (b"\x89PNG\r\n\x1a\n" + bytes(40), "truncated"),
     "cmyk.jpg": (file_of(picture("CMYK"), "JPEG"), None),
     "deep.png": (deep_png(), None),
     "empty.jpg": (b"", "empty"),
     "grey.jpeg": (file_of(picture("L"), "JPEG"), None),
-    "long.png": (flat((200, 20)), "too long"),
+    "long.png": (flat(0, size=(200, 20)), "too long"),
     "palette.png": (file_of(picture("P"), "PNG", transparency=3), None),
     "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(40), HEIC),
-    "small.png": (flat((9, 40)), "too small"),
+    "small.png": (flat(0, size=(9, 40)), "too small"),
     "truncated.jpg": (file_of(picture(), "JPEG", quality=95)[:700], "truncated"),
     "words.jpg": (b"These are words.", "not an image"),
     "Überraschung 画像 🌲.png": (file_of(picture(value=2), "PNG"), None),
@@ -70,31 +59,6 @@ DIRT: dict[str, tuple[bytes, str | None]] = {
 }
 OPTIONS = PrepareOptions(size=(16, 16), max_pixels=80_000, min_size=12, max_aspect=4.0, dedupe="exact")
 EXPECTED = {name: reason for name, (_, reason) in DIRT.items() if reason}
-
-
-def as_folder(root: Path) -> Path:
-    for name, (data, _) in DIRT.items():
-        (root / "pile" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "pile" / name).write_bytes(data)
-    (root / "pile" / "notes.txt").write_text("Files of other kinds are listed.")
-    return root / "pile"
-
-
-def as_zip(root: Path) -> Path:
-    with zipfile.ZipFile(root / "pile.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, (data, _) in DIRT.items():
-            archive.writestr(name, data)
-    return root / "pile.zip"
-
-
-def as_tar(root: Path) -> Path:
-    path = root / "pile.tar.bz2"
-    with tarfile.open(path, "w:bz2") as archive:
-        for name, (data, _) in sorted(DIRT.items()):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
 
 
 def left_out(store: Path) -> dict[str, str]:
@@ -107,9 +71,12 @@ def names(store: Path) -> list[str]:
     return [reader.meta(index)["name"] for index in range(len(reader))]
 
 
-@pytest.mark.parametrize("pile", [as_folder, as_zip, as_tar])
-def test_every_kind_of_dirt_is_left_out_for_its_reason(tmp_path: Path, pile: Callable[[Path], Path]) -> None:
-    source = pile(tmp_path)
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.bz2"])
+def test_every_kind_of_dirt_is_left_out_for_its_reason(tmp_path: Path, kind: str) -> None:
+    files = {name: data for name, (data, _) in DIRT.items()}
+    if kind == "folder":
+        files["notes.txt"] = b"Files of other kinds are listed."
+    source = container(tmp_path, files, kind)
     header = prepare(source, tmp_path / "store", options=OPTIONS).header
     assert header is not None
     others = {"notes.txt": "not an image"} if source.is_dir() else {}
@@ -120,7 +87,8 @@ def test_every_kind_of_dirt_is_left_out_for_its_reason(tmp_path: Path, pile: Cal
 
 
 def test_odd_names_survive_an_export(tmp_path: Path) -> None:
-    prepare(as_zip(tmp_path), tmp_path / "store", options=OPTIONS)
+    source = container(tmp_path, {name: data for name, (data, _) in DIRT.items()}, "zip")
+    prepare(source, tmp_path / "store", options=OPTIONS)
     export(tmp_path / "store", tmp_path / "out")
     assert (tmp_path / "out" / "Überraschung 画像 🌲.png").is_file()
     assert (tmp_path / "out" / f"{LONG}.png").is_file()
@@ -188,34 +156,22 @@ def test_a_zip_with_damaged_repeated_and_outward_names(tmp_path: Path) -> None:
     assert len(list((tmp_path / "far" / "down" / "out").rglob("*.png"))) == 4
 
 
-@pytest.mark.parametrize("form", ["", "gz", "bz2", "xz"])
-def test_a_tar_with_links_devices_and_repeated_names(tmp_path: Path, form: str) -> None:
-    path, data = tmp_path / "pile.tar", file_of(picture(), "PNG")
-    with tarfile.open(path, f"w:{form}") as archive:
-        for name, kind, content in (
-            ("folder.png", tarfile.DIRTYPE, b""),
-            ("twice.png", tarfile.REGTYPE, b"first"),
-            ("a.png", tarfile.REGTYPE, data),
-            ("device.png", tarfile.CHRTYPE, b""),
-            ("hard.png", tarfile.LNKTYPE, b""),
-            ("soft.png", tarfile.SYMTYPE, b""),
-            ("twice.png", tarfile.REGTYPE, data),
-        ):
-            member = tarfile.TarInfo(name)
-            member.type, member.size, member.linkname = kind, len(content), "a.png"
-            archive.addfile(member, io.BytesIO(content))
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_a_tar_with_links_devices_and_repeated_names(tmp_path: Path, ending: str) -> None:
+    data, file = file_of(picture(), "PNG"), tarfile.REGTYPE
+    odd = {"char": tarfile.CHRTYPE, "fifo": tarfile.FIFOTYPE, "hard": tarfile.LNKTYPE, "soft": tarfile.SYMTYPE}
+    odd["sparse"] = tarfile.GNUTYPE_SPARSE
+    members = [("folder.png", tarfile.DIRTYPE, b""), ("twice.png", file, b"first"), ("../a.png", file, data)]
+    members += [(f"{name}.png", kind, b"") for name, kind in odd.items()]
+    path = tar_of(tmp_path / f"pile.{ending}", [*members, ("twice.png", file, data), ("/b.png", file, data)])
     prepare(path, tmp_path / "store", options=PrepareOptions(size=(16, 16)))
-    assert names(tmp_path / "store") == ["a.png", "twice.png"]
-    assert left_out(tmp_path / "store") == dict.fromkeys(("device.png", "hard.png", "soft.png"), "unreadable")
+    assert names(tmp_path / "store") == ["../a.png", "twice.png", "/b.png"]
+    assert left_out(tmp_path / "store") == {f"{name}.png": "unreadable" for name in odd}
 
 
 @pytest.mark.parametrize("form", ["gz", "bz2", "xz"])
 def test_a_compressed_tar_that_ends_early_is_told(tmp_path: Path, form: str) -> None:
-    path = tmp_path / "pile.tar"
-    with tarfile.open(path, f"w:{form}") as archive:
-        member = tarfile.TarInfo("a.png")
-        member.size = 100_000
-        archive.addfile(member, io.BytesIO(np.random.RandomState(0).bytes(100_000)))
+    path = container(tmp_path, {"a.png": np.random.RandomState(0).bytes(100_000)}, f"tar.{form}")
     path.write_bytes(path.read_bytes()[:40_000])
     with pytest.raises(InputError, match=r"cannot be read as a tar file.*Is it complete"):
         prepare(path, tmp_path / "store", options=PrepareOptions(size=(16, 16)))

@@ -10,6 +10,7 @@ from PIL import Image, features
 
 from sgkit.store.bad_images import NEEDS_HEIF, REASONS, BadImageError
 from sgkit.store.images.decoding import decode_image, jpeg_precision, open_picture
+from tests.store.containers import file_of
 
 MAX = 10_000
 
@@ -18,12 +19,6 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (12, 8)) -> Image.Image:
     values = np.random.RandomState(0).randint(0, 256, (size[1], size[0], 4), np.uint8)
     smooth = Image.fromarray(values).resize((3, 2)).resize(size, Image.Resampling.BILINEAR)
     return smooth.convert("RGB").convert(mode) if mode != "RGBA" else smooth
-
-
-def file_of(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def decoded(data: bytes, channels: int = 3, **options: object) -> np.ndarray:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import struct
-import tarfile
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from sgkit.store.images.decoding import decode_image, open_picture
 from sgkit.store.sources import open_source
 from sgkit.store.sources.bit_depth import find_range
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import container, file_of
 
 Pixels = np.ndarray
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -78,9 +76,7 @@ def test_every_bit_of_every_kind_of_file_is_read(bits: int) -> None:
     for order in "<>":
         for packed in (False, True):
             assert (decoded(tiff16(colour, order=order, packed=packed), 3, bits) == rounded(colour, bits)).all()
-    buffer = io.BytesIO()
-    Image.fromarray(grey[..., 0]).save(buffer, "TIFF")
-    assert (decoded(buffer.getvalue(), 1, bits) == rounded(grey, bits)).all()
+    assert (decoded(file_of(Image.fromarray(grey[..., 0]), "TIFF"), 1, bits) == rounded(grey, bits)).all()
 
 
 def test_alpha_has_16_bits_whatever_the_colours_have() -> None:
@@ -135,15 +131,11 @@ def test_a_set_has_one_range(tmp_path: Path, largest: list[int], bits: int) -> N
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tgz", "txt"])
 def test_the_range_is_found_in_every_kind_of_source(tmp_path: Path, kind: str) -> None:
     folder = folder_of(tmp_path, {"a.png": 4000, "b": 3000})
-    path = folder if kind == "folder" else tmp_path / f"in.{kind}"
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in folder.iterdir():
-                archive.write(file, file.name)
-    elif kind in ("tar", "tgz"):
-        with tarfile.open(path, "w" if kind == "tar" else "w:gz") as tar:
-            tar.add(folder, "in")
-    elif kind == "txt":
+    path = folder
+    if kind == "txt":
+        path = tmp_path / "in.txt"
         path.write_text("".join(f"in/{file.name}\n" for file in sorted(folder.iterdir())))
+    elif kind != "folder":
+        path = container(tmp_path, {file.name: file.read_bytes() for file in folder.iterdir()}, kind)
     found = find_range([open_source(str(path), size=(8, 8))])
     assert (found.bits, found.largest) == (12, 4000)

@@ -16,7 +16,8 @@ from PIL import Image
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.images import decoding, depth
 from sgkit.store.images.decoding import FORMATS, decode_image, open_picture
-from tests.store.images.test_decoding import file_of, picture
+from tests.store.containers import file_of
+from tests.store.images.test_decoding import picture
 
 MAX = 178_956_970
 

@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import re
-import tarfile
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from sgkit.store.labels.matching import match_names
 from sgkit.store.labels.values import KINDS, MAX_CLASSES, read_values
 from sgkit.store.preparing.labelling import Labeller, make_labeller
 from sgkit.store.sources import Source, open_source, open_sources
+from tests.store.containers import container
 
 NAMES = ("a.png", "b.png", "c.png")
 Pairs = Sequence[tuple[str, Any]]
@@ -289,26 +288,8 @@ def test_tables_that_cannot_be_trusted_are_refused(
         make_labeller(str(tmp_path / "t.csv"), [source], **options)
 
 
-PIECES = [
-    b"nan",
-    b"inf",
-    b"-1",
-    b"1e400",
-    b"9" * 50,
-    b"[",
-    b"]",
-    b"{",
-    b"}",
-    b'"',
-    b",",
-    b";",
-    b"\t",
-    b"\n",
-    b"\r",
-    b"\0",
-    b"\xff",
-]
-PIECES += [b"\xef\xbb\xbf", b"\xff\xfe", b"null", b"true", b"../", b"\\", b"0.1", b"1,5", b"\\ud800", b"sep=", b"00"]
+PIECES = [*(bytes([byte]) for byte in b'[]{}",;\t\n\r\0\xff\\'), b"nan", b"inf", b"-1", b"1e400", b"9" * 50]
+PIECES += [b"\xef\xbb\xbf", b"\xff\xfe", b"null", b"true", b"../", b"0.1", b"1,5", b"\\ud800", b"sep=", b"00"]
 
 
 def test_a_thousand_damaged_files_are_read_or_refused() -> None:
@@ -405,67 +386,28 @@ def test_ambiguous_names_are_told(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------- containers, folders
 
 
-def as_folder(root: Path, members: dict[str, bytes]) -> Path:
-    for name, data in members.items():
-        (root / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "in" / name).write_bytes(data)
-    return root / "in"
-
-
-def as_zip(root: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(root / "in.zip", "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return root / "in.zip"
-
-
-def as_tar(root: Path, members: dict[str, bytes], mode: str = "w") -> Path:
-    path = root / ("in.tar" if mode == "w" else "in.tar.gz")
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
-
-
-def as_tar_gz(root: Path, members: dict[str, bytes]) -> Path:
-    return as_tar(root, members, "w:gz")
-
-
-def described(*names: str) -> bytes:
-    return json.dumps({"labels": [[name, number] for number, name in enumerate(names)]}).encode()
-
-
-@pytest.mark.parametrize("container", [as_folder, as_zip, as_tar, as_tar_gz])
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
 @pytest.mark.parametrize(
-    ("members", "expected"),
+    ("members", "labelled"),
     [
-        ({"a.png": b"", "b.png": b"", "dataset.json": described("a.png", "b.png")}, [0, 1]),
-        ({"top/a.png": b"", "top/b.png": b"", "top/dataset.json": described("a.png", "b.png")}, [0, 1]),
-        ({"top/a.png": b"", "top/b.png": b"", "dataset.json": described("a.png", "b.png")}, [0, 1]),
-        (
-            {
-                "x/a.png": b"",
-                "y/a.png": b"",
-                "x/dataset.json": described("a.png"),
-                "y/dataset.json": described("", "a.png"),
-            },
-            [0, 1],
-        ),
-        (
-            {"a.png": b"", "b.png": b"", "dataset.json": described("a.png", "b.png"), "__MACOSX/dataset.json": b"?"},
-            [0, 1],
-        ),
+        (["a.png", "b.png"], {"": ["a.png", "b.png"]}),
+        (["top/a.png", "top/b.png"], {"top/": ["a.png", "b.png"]}),
+        (["top/a.png", "top/b.png"], {"": ["a.png", "b.png"]}),
+        (["x/a.png", "y/a.png"], {"x/": ["a.png"], "y/": ["", "a.png"]}),
+        (["a.png", "b.png", "__MACOSX/dataset.json"], {"": ["a.png", "b.png"]}),
     ],
     ids=["root", "top folder", "names below a top folder", "one in each folder", "beside the system's"],
 )
 def test_dataset_json_is_found_where_it_is(
-    tmp_path: Path, container: Callable[[Path, dict[str, bytes]], Path], members: dict[str, bytes], expected: list[int]
+    tmp_path: Path, kind: str, members: list[str], labelled: dict[str, list[str]]
 ) -> None:
-    source = open_source(str(container(tmp_path, members)), size=(8, 8))
+    files = dict.fromkeys(members, b"?") | {
+        f"{folder}dataset.json": json.dumps({"labels": [[n, i] for i, n in enumerate(names)]}).encode()
+        for folder, names in labelled.items()
+    }
+    source = open_source(str(container(tmp_path, files, kind)), size=(8, 8))
     labeller = make_labeller("auto", [source])
-    assert list(labels(labeller, source).values()) == expected
+    assert list(labels(labeller, source).values()) == [0, 1]
     assert "Labels were read from" in labeller.notes[0]
     assert make_labeller("none", [source]).schema.kind == "none"
 
@@ -473,8 +415,6 @@ def test_dataset_json_is_found_where_it_is(
 def test_several_folders_are_a_class_each(tmp_path: Path) -> None:
     for name in ("cats", "dogs"):
         folder_of(tmp_path / name)
-    given = [str(tmp_path / name / "images") for name in ("cats", "dogs")]
-    for name in ("cats", "dogs"):
         (tmp_path / name / "images").rename(tmp_path / name / name)
     given = [str(tmp_path / name / name) for name in ("cats", "dogs")]
     sources = open_sources(given, size=(8, 8))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +19,18 @@ from sgkit.store.header import Header, LabelSchema
 from sgkit.store.overview import label_facts, label_rows
 from sgkit.store.sources import open_source, open_sources
 from sgkit.tasks.prepare import PrepareOptions, prepare
-
-
-def file_of(form: str, value: int = 100) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 16), (value, 0, 0)).save(buffer, form)
-    return buffer.getvalue()
-
+from tests.store.containers import container, flat
 
 USED = {
-    "a.tga": file_of("TGA"),
-    "b.ico": file_of("ICO"),
-    "c": file_of("PNG"),
-    "d.jpg?x=1": file_of("JPEG"),
-    "e.download": file_of("WEBP"),
-    "f.PNG": file_of("PNG"),
-    "g.txt": file_of("GIF"),
-    "h.1234": file_of("BMP"),
-    "deep/er/i.png": file_of("PNG"),
+    "a.tga": flat(form="TGA"),
+    "b.ico": flat(form="ICO"),
+    "c": flat(form="PNG"),
+    "d.jpg?x=1": flat(form="JPEG"),
+    "e.download": flat(form="WEBP"),
+    "f.PNG": flat(form="PNG"),
+    "g.txt": flat(form="GIF"),
+    "h.1234": flat(form="BMP"),
+    "deep/er/i.png": flat(form="PNG"),
 }
 LISTED = {
     "Thumbs.db": (b"\0" * 9, "system file"),
@@ -48,7 +39,7 @@ LISTED = {
     "deep/desktop.ini": (b"[x]", "system file"),
     "__MACOSX/._a.png": (b"\0\5\x16\7", "system file"),
     ".git/config": (b"[core]", "hidden"),
-    ".hidden.png": (file_of("PNG"), "hidden"),
+    ".hidden.png": (flat(form="PNG"), "hidden"),
     "dataset.json": (b'{"labels": null}', "label file"),
     "labels.csv": (b"file,y\nc,1\n", "not an image"),
     "film.mp4": (b"\0\0\0\x18ftypisom" + bytes(30), "not an image"),
@@ -58,33 +49,6 @@ LISTED = {
     "words.jpg": (b"words", "not an image"),
 }
 FILES = USED | {name: data for name, (data, _) in LISTED.items()}
-
-
-def as_folder(root: Path, files: dict[str, bytes] = FILES) -> Path:
-    for name, data in files.items():
-        (root / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / "in" / name).write_bytes(data)
-    return root / "in"
-
-
-def as_zip(root: Path) -> Path:
-    with zipfile.ZipFile(root / "in.zip", "w") as archive:
-        for name, data in FILES.items():
-            archive.writestr(name, data)
-    return root / "in.zip"
-
-
-def as_tar(root: Path, ending: str = "tar") -> Path:
-    with tarfile.open(root / f"in.{ending}", "w" if ending == "tar" else "w:gz") as archive:
-        for name, data in FILES.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return root / f"in.{ending}"
-
-
-def as_tgz(root: Path) -> Path:
-    return as_tar(root, "tgz")
 
 
 def names_in(store: Path) -> list[str]:
@@ -103,12 +67,12 @@ def made(source: Any, store: Path, **options: Any) -> Header:
     return header
 
 
-@pytest.mark.parametrize("container", [as_folder, as_zip, as_tar, as_tgz])
-def test_every_file_is_used_or_listed(tmp_path: Path, container: Callable[[Path], Path]) -> None:
-    header = made(container(tmp_path), tmp_path / "store")
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tgz"])
+def test_every_file_is_used_or_listed(tmp_path: Path, kind: str) -> None:
+    header = made(container(tmp_path, FILES, kind), tmp_path / "store")
     assert names_in(tmp_path / "store") == sorted(USED)
     expected = {name: reason for name, (_, reason) in LISTED.items()}
-    if container is as_folder:  # folders that are not entered are one entry
+    if kind == "folder":  # folders that are not entered are one entry
         expected = {("/".join(n.split("/")[:1]) + "/" if n[:2] in ("__", ".g") else n): r for n, r in expected.items()}
     assert reported(tmp_path / "store") == expected
     assert header.skipped == {"not an image": 1}  # words.jpg: by its name it is an image
@@ -119,7 +83,7 @@ def test_every_file_is_used_or_listed(tmp_path: Path, container: Callable[[Path]
     "given", [["in/c"], ["in/c", "in/f.PNG", "in/c"], ["in/deep", "in/c", "in/a.tga"], ["in/[cf]*"]]
 )
 def test_image_files_are_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]) -> None:
-    as_folder(tmp_path)
+    container(tmp_path, FILES)
     monkeypatch.chdir(tmp_path)
     header = made(given, tmp_path / "store")
     assert header.unused.get("not an image", 0) == given.count("in/[cf]*")  # film.mp4
@@ -128,8 +92,8 @@ def test_image_files_are_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_archives_are_known_by_their_content(tmp_path: Path) -> None:
-    for path, name in ((as_zip(tmp_path), "photos.download"), (as_tar(tmp_path), "photos")):
-        path.rename(tmp_path / name)
+    for kind, name in (("zip", "photos.download"), ("tar", "photos")):
+        container(tmp_path, FILES, kind).rename(tmp_path / name)
         assert len(open_source(str(tmp_path / name), size=(8, 8))) == len(USED) + 1
 
 
@@ -148,7 +112,7 @@ def test_what_is_not_a_source_is_named(tmp_path: Path, name: str, data: bytes, m
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
-    folder = as_folder(tmp_path, {name: data for name, (data, _) in LISTED.items() if name != "words.jpg"})
+    folder = container(tmp_path, {name: data for name, (data, _) in LISTED.items() if name != "words.jpg"})
     with pytest.raises(InputError, match=r"holds no images, but 13 other files \(.*system file"):
         open_source(str(folder), size=(8, 8))
     with pytest.raises(InputError, match="is a web address"):
@@ -160,8 +124,8 @@ def test_a_zip_of_windows_and_of_macos(tmp_path: Path) -> None:
         for name in ("cat\\a.png", "dog\\b.png"):
             info = zipfile.ZipInfo("x")
             info.filename = name
-            archive.writestr(info, file_of("PNG"))
-        archive.writestr("ete\u0301/c.png", file_of("PNG"))
+            archive.writestr(info, flat(form="PNG"))
+        archive.writestr("ete\u0301/c.png", flat(form="PNG"))
     data = (tmp_path / "in.zip").read_bytes()
     with zipfile.ZipFile(tmp_path / "in.zip") as archive:
         offset = archive.getinfo("ete\u0301/c.png").header_offset
@@ -177,20 +141,20 @@ def test_a_zip_of_windows_and_of_macos(tmp_path: Path) -> None:
 
 def test_what_lies_beside_a_data_set_is_listed(tmp_path: Path) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    parquet.write_table(arrow.table({"image": [file_of("PNG")]}), tmp_path / "train-0.parquet")
+    parquet.write_table(arrow.table({"image": [flat(form="PNG")]}), tmp_path / "train-0.parquet")
     (tmp_path / "README.md").write_text("about")
-    (tmp_path / "a.png").write_bytes(file_of("PNG"))
+    (tmp_path / "a.png").write_bytes(flat(form="PNG"))
     source = open_source(str(tmp_path), size=(8, 8))
     assert {(file.name, file.reason) for file in source.unused} == {("README.md", "not used"), ("a.png", "not used")}
     assert "1 image files in" in source.notes[0]
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "a.png").write_bytes(file_of("PNG"))
+    (tmp_path / "other" / "a.png").write_bytes(flat(form="PNG"))
     parquet.write_table(arrow.table({"y": [1]}), tmp_path / "other" / "facts.parquet")  # no images in it
     assert open_source(str(tmp_path / "other"), size=(8, 8)).kind == "folder"
 
 
 def test_a_list_as_windows_writes_it(tmp_path: Path) -> None:
-    as_folder(tmp_path)
+    container(tmp_path, FILES)
     (tmp_path / "list.txt").write_bytes('in\\f.PNG\r\n"in\\deep\\er\\i.png"\r\nin\\f.PNG\r\n'.encode("utf-16"))
     header = made(tmp_path / "list.txt", tmp_path / "store")
     assert names_in(tmp_path / "store") == ["in/deep/er/i.png", "in/f.PNG"]
@@ -307,7 +271,7 @@ def test_names_that_are_not_utf8_stay_exact(tmp_path: Path) -> None:
         Path(os.fsdecode(folder)).mkdir()
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
-    Path(os.fsdecode(folder + b"/\xff.png")).write_bytes(file_of("PNG"))
+    Path(os.fsdecode(folder + b"/\xff.png")).write_bytes(flat(form="PNG"))
     (source,) = open_sources([str(tmp_path)], size=(8, 8))
     assert os.fsencode(source[0].name) == b"caf\xe9/\xff.png"
     made(tmp_path, tmp_path / "store")

@@ -5,7 +5,6 @@ import io
 import json
 import pickle
 import tarfile
-import zipfile
 from pathlib import Path
 
 import lmdb
@@ -19,15 +18,14 @@ from sgkit.store.header import LabelSchema
 from sgkit.store.landscapes.sample import hour_name
 from sgkit.store.preparing.labelling import Labeller, make_labeller
 from sgkit.store.sources import Item, Label, Source, open_source
+from tests.store.containers import container, flat
 from tests.unpickle import pickles as p
 
 SIZE = (8, 8)
 
 
 def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (6, 4), (value, 0, 0)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return flat(value, size=(6, 4))
 
 
 NAMES = ["b/2.png", "a/1.png", "a/10.PNG"]
@@ -51,15 +49,12 @@ def items(source: Source) -> list[Item]:
     return [source[index] for index in range(len(source))]
 
 
+FILES = {name: png(value) for value, name in enumerate(NAMES)}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for value, name in enumerate(NAMES):
-        path = tmp_path / "pictures" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(value))
-    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
-    (tmp_path / "pictures" / ".hidden.png").write_bytes(png(9))
-    return tmp_path / "pictures"
+    return container(tmp_path, {**FILES, "notes.txt": b"no picture", ".hidden.png": png(9)})
 
 
 def check_three(source: Source, names: list[str], values: list[int]) -> None:
@@ -75,36 +70,25 @@ def test_a_folder_is_searched_to_its_depths_in_sorted_order(folder: Path) -> Non
     assert list(source.folders()) == ["a", "a", "b"]
 
 
-def test_a_zip_is_read_in_sorted_order(folder: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
-        for name in NAMES:
-            archive.write(folder / name, f"top/{name}")
-    source = open_source(str(tmp_path / "p.zip"), size=SIZE)
+def test_a_zip_is_read_in_sorted_order(tmp_path: Path) -> None:
+    source = open_source(str(container(tmp_path, {f"top/{n}": data for n, data in FILES.items()}, "zip")), size=SIZE)
     check_three(source, [f"top/{name}" for name in SORTED], [1, 2, 0])
     assert list(source.folders()) == ["a", "a", "b"]
 
 
-def test_a_tar_is_read_in_its_own_order(folder: Path, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "p.tar", "w") as archive:
-        for name in NAMES:
-            archive.add(folder / name, name)
-    source = open_source(str(tmp_path / "p.tar"), size=SIZE)
+@pytest.mark.parametrize("first", [{}, {"BZh.txt": b"not bzip2"}])
+def test_a_tar_is_read_in_its_own_order(tmp_path: Path, first: dict[str, bytes]) -> None:
+    source = open_source(str(container(tmp_path, first | FILES, "tar")), size=SIZE)
     check_three(source, NAMES, [0, 1, 2])
     assert not source.streamed
 
 
 @pytest.mark.parametrize("ending", ["tar.gz", "tgz", "tar.xz"])
-def test_a_compressed_tar_is_streamed(folder: Path, tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"p.{ending}"
-    with tarfile.open(path, "w:xz" if ending == "tar.xz" else "w:gz") as archive:
-        for name in NAMES:
-            archive.add(folder / name, name)
-    source = open_source(str(path), size=SIZE)
+def test_a_compressed_tar_is_streamed(tmp_path: Path, ending: str) -> None:
+    source = open_source(str(container(tmp_path, FILES, ending)), size=SIZE)
     assert source.streamed
     assert [item.name for item in items(source)] == NAMES
-    assert [(item.name, item.payload) for item in source.stream(1)] == [
-        (n, (folder / n).read_bytes()) for n in NAMES[1:]
-    ]
+    assert [(item.name, item.payload) for item in source.stream(1)] == list(FILES.items())[1:]
 
 
 def test_a_list_names_files_in_its_order(folder: Path) -> None:
@@ -151,16 +135,10 @@ def test_rosinalitys_largest_size_is_read_in_order(tmp_path: Path) -> None:
     ids=["classes", "floats", "null"],
 )
 def test_nvidias_labels_are_found(
-    folder: Path, tmp_path: Path, packed: bool, labels: object, schema: LabelSchema, expected: list[object]
+    tmp_path: Path, packed: bool, labels: object, schema: LabelSchema, expected: list[object]
 ) -> None:
-    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
-    path = folder
-    if packed:
-        path = tmp_path / "p.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            for name in [*NAMES, "dataset.json"]:
-                archive.write(folder / name, name)
-    source = open_source(str(path), size=SIZE)
+    files = {**FILES, "dataset.json": json.dumps({"labels": labels}).encode()}
+    source = open_source(str(container(tmp_path, files, "zip" if packed else "folder")), size=SIZE)
     labeller = make_labeller("auto", [source])
     assert labeller.schema == schema
     assert [label_of(labeller, item) for item in items(source)] == expected
