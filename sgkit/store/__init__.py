@@ -1,6 +1,7 @@
 """Images on disk and batches in memory: sources, the LMDB store, and the datasets that read it. Knows no model.
 
-The public names are loaded on first use: worker processes of ``prepare`` then do without torch.
+The public names are loaded on first use: worker processes of ``prepare`` then do without torch. Inside, whatever cannot
+be used raises one of :mod:`sgkit.errors` with a message for the user; only errors that callers handle are documented.
 """
 
 from __future__ import annotations

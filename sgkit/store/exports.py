@@ -52,11 +52,7 @@ def export_nvidia(reader: StoreReader, path: Path) -> Iterator[int]:
 
 
 def export_rosinality(reader: StoreReader, folder: Path) -> Iterator[int]:
-    """LMDB with keys ``256-00042``, all sizes of a pyramid, and ``length``.
-
-    Raises:
-        InputError: the images are not square, or the disk is full.
-    """
+    """LMDB with keys ``256-00042``, all sizes of a pyramid, and ``length``."""
     height, width = reader.header.image_size
     if height != width:
         raise InputError(f"rosinality's data sets hold squares only; these images are {width}x{height}.")

@@ -44,9 +44,7 @@ def image_sizes(size: tuple[int, int], *, pyramid: bool) -> tuple[tuple[int, int
 
 
 def check_image_size(size: tuple[int, int]) -> None:
-    """Raises:
-    ConfigError: images cannot be stored at ``size`` (height, width).
-    """
+    """Refuse a ``size`` (height, width) at which images cannot be stored."""
     if min(size) < 1:
         raise ConfigError(f"Size {size_text(size)} (WxH) must be at least 1x1.")
     if size[0] * size[1] > MAX_IMAGE_PIXELS:

@@ -17,11 +17,7 @@ ClassMap = Mapping[int, int] | None
 
 
 def combine_labels(readers: Sequence[StoreReader]) -> tuple[LabelSchema, list[ClassMap]]:
-    """The labels of the merged store, and how each store's classes map to them.
-
-    Raises:
-        InputError: the stores do not fit together; the first difference is named.
-    """
+    """The labels of the merged store, and how each store's classes map to them."""
     first = readers[0].header
     for reader in readers[1:]:
         for name in ("image_size", "image_channels", "encoding", "pyramid"):

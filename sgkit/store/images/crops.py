@@ -49,11 +49,7 @@ class Crop:
 
 @lru_cache
 def parse_crop(text: str) -> Crop:
-    """The crop that ``text`` names.
-
-    Raises:
-        ConfigError: there is no such crop, or its number is missing or wrong.
-    """
+    """The crop that ``text`` names."""
     match = re.fullmatch(r"([a-z]+)(?::(\d+))?", text.strip().lower())
     kind, number = (match[1], int(match[2] or 0)) if match else ("", 0)
     if kind not in {name.partition(":")[0] for name in CROPS}:

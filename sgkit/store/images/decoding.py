@@ -131,9 +131,7 @@ _decoding = threading.RLock()
 
 
 def _check_size(image: Image.Image, num_bytes: int, max_pixels: int) -> None:
-    """Raises:
-    BadImageError: decoding takes more memory than ``max_pixels`` allows, or the file cannot hold so many pixels.
-    """
+    """Refuse what takes more memory to decode than ``max_pixels`` allows, or claims more pixels than it can hold."""
     width, height = image.size
     if width * height > max_pixels:
         raise BadImageError("decompression bomb", f"{width}x{height} is over {max_pixels} pixels")

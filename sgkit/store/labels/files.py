@@ -93,9 +93,6 @@ def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None
 
     ``is_image`` tells whether a text names one of the images; a first row with such a text is not a heading. Without
     it, names with an image's extension are looked for.
-
-    Raises:
-        InputError: it cannot be read as a table of labels; the row is named where there is one.
     """
     text, notes = decode_text(data, where)
     if not text.strip():
@@ -124,11 +121,7 @@ def parse_label_file(data: bytes, *, where: str, is_image: IsImage | None = None
 
 
 def decode_text(data: bytes, where: str) -> tuple[str, list[str]]:
-    """The text of a file in UTF-8, UTF-16 or Windows-1252, and what there is to say about it.
-
-    Raises:
-        InputError: it is none of these.
-    """
+    """The text of a file in UTF-8, UTF-16 or Windows-1252, and what there is to say about it."""
     encoding = ""
     for mark, marked in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         encoding = marked if data.startswith(mark) else encoding
@@ -262,9 +255,6 @@ def read_dataset_json(names: Iterable[str], read: Callable[[str], bytes], *, whe
     """The rows of every ``dataset.json`` of a source, or of the one at its root alone; ``None`` where there is none.
 
     Names are relative to the folder of their file.
-
-    Raises:
-        InputError: one cannot be read as labels.
     """
     found = sorted(names)
     chosen = [DATASET_JSON] if DATASET_JSON in found else found[:MOST_LABEL_FILES]
@@ -311,9 +301,6 @@ def _refuse_repeated_names(text: str, where: str) -> None:
 def parse_labels_json(value: Any, where: str) -> LabelFile:
     """The rows of a JSON value: ``{"labels": [[name, label], ...]}`` as NVIDIA's tools write it, the same without the
     object around it, an object with a label for each name, or a list of objects.
-
-    Raises:
-        InputError: it is none of these.
     """
     if isinstance(value, dict) and "labels" in value:
         value = value["labels"]

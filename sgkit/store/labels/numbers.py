@@ -42,11 +42,7 @@ def is_rounded(value: Any) -> bool:
 
 
 def require_finite(value: int | float, place: str) -> None:
-    """Check that a number is finite, also in 32 bits.
-
-    Raises:
-        InputError: it is not; ``place`` says where it is.
-    """
+    """Check that a number is finite, also in 32 bits."""
     try:
         finite = abs(float(value)) <= LARGEST
     except OverflowError:

@@ -61,10 +61,6 @@ def read_values(
 
     Whole numbers and words are classes, fractions are floats, lists are vectors or tags; several columns are a vector,
     or labels of their own if all are 0 and 1. ``names`` are the classes, if these are known; numbers count from 0.
-
-    Raises:
-        ConfigError: a column does not exist, or its values are not of the ``kind`` asked for.
-        InputError: a value is not finite, too large, or of another kind than the others; or a file has two labels.
     """
     for column in columns:
         if column not in file.columns:
@@ -77,11 +73,7 @@ def read_values(
 
 
 def class_number(value: int, place: str, *, count: int = MAX_CLASSES) -> int:
-    """``value``, a class number below ``count``.
-
-    Raises:
-        InputError: it is not.
-    """
+    """``value``, a class number below ``count``."""
     if 0 <= value < count:
         return value
     shown = str(value) if abs(value) < 10**20 else f"with {len(str(abs(value)))} digits"

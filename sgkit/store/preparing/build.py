@@ -78,12 +78,7 @@ class PartBuilder:
     """Candidates that an earlier run looked at; known when the work begins."""
 
     def build(self, on_state: Callable[[BuildState], None]) -> PartInfo:
-        """Write the part, or continue it, and say what is in it; ``on_state`` is called after every candidate.
-
-        Raises:
-            StoreError: the disk is full, a worker died, or too many files are bad. The part can be continued.
-            InputError: a source fails as a whole, or a file is bad and ``stop_on_error`` is set.
-        """
+        """Write the part, or continue it, and say what is in it; ``on_state`` is called after every candidate."""
         self._writer = PartWriter(self.file)
         saved = self._writer.read_state() or {"per_source": [[0, 0] for _ in self.plan.sources]}
         state = self._state = BuildState(**saved)

@@ -55,11 +55,6 @@ def make_labeller(
     ``auto``: the labels that come with the data, if any; ``none``; ``folders``: a class for each folder; or a CSV, TSV,
     JSON, JSON lines or space-separated file whose ``columns`` (all, if none are named) are read as ``kind``: ``class``,
     ``multi``, ``float``, or ``auto``, which looks at the values.
-
-    Raises:
-        ConfigError: there is no such choice or kind.
-        UsageError: columns or a kind are given where they have no effect.
-        InputError: the sources or the file hold no such labels.
     """
     if kind not in KINDS:
         raise ConfigError(f"label_kind is {kind!r}. {did_you_mean(kind, KINDS)}")
@@ -87,12 +82,7 @@ def _no_label(_source: int, _item: Item) -> Label:
 def read_label_table(
     path: Path, *, columns: Sequence[str] = (), kind: str = "auto", is_image: Callable[[str], bool] | None = None
 ) -> LabelTable:
-    """The labels in a file by the names it gives; see :func:`make_labeller`.
-
-    Raises:
-        InputError: the file cannot be read, or its values contradict each other.
-        ConfigError: a column does not exist, or its values are not of the ``kind`` asked for.
-    """
+    """The labels in a file by the names it gives; see :func:`make_labeller`."""
     data = read_file(path, kind="table")
     table = read_values(parse_label_file(data, where=str(path), is_image=is_image), columns=columns, kind=kind)
     return LabelTable(table.schema, table.labels, table.notes, hashlib.sha256(data).hexdigest())
@@ -117,11 +107,7 @@ def _table_labels(path: Path, sources: Sequence[Source], columns: Sequence[str],
 
 
 def _match(table: LabelTable, names: Sequence[str], where: str) -> tuple[dict[int, Label], list[str]]:
-    """Label of each of ``names`` that the table has one for, by number, and what there is to say.
-
-    Raises:
-        InputError: it has none for any of them.
-    """
+    """Label of each of ``names`` that the table has one for, by number, and what there is to say."""
     entries = list(table.labels)
     matches = match_names(entries, names)
     if not matches.found:
@@ -188,11 +174,7 @@ def _own(source: Source, columns: Sequence[str], kind: str) -> Labeller:
 
 
 def _common_schema(schemas: list[LabelSchema], sources: Sequence[Source]) -> LabelSchema:
-    """The one schema of all sources; numbered classes count as far as the longest.
-
-    Raises:
-        InputError: they differ.
-    """
+    """The one schema of all sources; numbered classes count as far as the longest."""
     longest = max(schemas, key=lambda schema: schema.dim)
     numbered = tuple(map(str, range(longest.dim)))
     for schema, source in zip(schemas, sources, strict=True):

@@ -18,11 +18,7 @@ from sgkit.store.preparing.plan import PreparePlan
 
 
 def parse_part(text: str) -> tuple[int, int]:
-    """(part from 0, number of parts) from ``3/64``, which counts from 1.
-
-    Raises:
-        UsageError: it is not of that form.
-    """
+    """(part from 0, number of parts) from ``3/64``, which counts from 1."""
     number, _, total = text.partition("/")
     if not (number.isdecimal() and total.isdecimal() and 1 <= int(number) <= int(total)):
         raise UsageError(f"part is {text!r}; write the part and the number of parts, such as 3/64.")
@@ -54,11 +50,7 @@ class StoreFiles:
 
     @contextlib.contextmanager
     def locked(self, part: int) -> Iterator[None]:
-        """Keep other processes from writing a part.
-
-        Raises:
-            StoreError: another one is writing it.
-        """
+        """Keep other processes from writing a part."""
         database = self.database(part)
         try:
             with locks.exclusive(database.with_name(f"{database.name}.lock")):
@@ -69,12 +61,7 @@ class StoreFiles:
             ) from None
 
     def refuse_occupied(self) -> None:
-        """Check that the folder is new, empty, or an unfinished store.
-
-        Raises:
-            InputError: the folder holds something else.
-            StoreError: it is a finished store.
-        """
+        """Check that the folder is new, empty, or an unfinished store."""
         folder = self.folder
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; --out names the folder to make.")
@@ -92,11 +79,7 @@ class StoreFiles:
         return read_header(self.folder)
 
     def start_or_continue(self, planned: dict[str, Any]) -> None:
-        """Write the plan, or compare it with the one that is there.
-
-        Raises:
-            StoreError: the plan that is there differs; the difference is named.
-        """
+        """Write the plan, or compare it with the one that is there."""
         file = self.folder / PLAN_NAME
         if not file.is_file():
             with atomic_path(file) as aside:
@@ -178,11 +161,7 @@ def _difference(key: str, planned: Any, found: Any) -> str:
 
 
 def _read_object(file: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        InputError: it holds none.
-    """
+    """The JSON object in a file."""
     values = parse_json(read_file(file, kind="JSON"), name=str(file))
     if not isinstance(values, dict):
         raise InputError(f"{file} is not a JSON object.")

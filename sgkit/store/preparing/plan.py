@@ -134,11 +134,7 @@ class PreparePlan:
         ]
 
     def join(self, folder: Path, parts: Sequence[PartInfo]) -> Header:
-        """The header over finished parts.
-
-        Raises:
-            StoreError: no image is left.
-        """
+        """The header over finished parts."""
         skipped = add_up([part.skipped for part in parts])
         hints = [HEIF_HINT.format(skipped[NEEDS_HEIF])] if NEEDS_HEIF in skipped else []
         if not any(part.num_images for part in parts):
@@ -184,11 +180,7 @@ class PreparePlan:
 
 
 def make_plan(given: Sequence[str], options: PrepareOptions) -> PreparePlan:
-    """Open the sources, find the labels and choose the files.
-
-    Raises:
-        InputError: a source is missing or empty, or lacks the labels asked for.
-    """
+    """Open the sources, find the labels and choose the files."""
     sources = open_sources(given, size=options.size)
     candidates = choose(
         sources,

@@ -47,11 +47,7 @@ def choose(
     subset: str = "",
     seed: int = 0,
 ) -> Candidates:
-    """The files to look at: shuffled, no more than ``limit``, and of a ``split`` those of ``subset``.
-
-    Raises:
-        UsageError: a compressed tar file, which is read as a stream, is to be shuffled.
-    """
+    """The files to look at: shuffled, no more than ``limit``, and of a ``split`` those of ``subset``."""
     lengths = [len(source) for source in sources]
     numbers: range | np.ndarray = range(sum(lengths))
     if shuffle_seed is not None:
@@ -72,11 +68,7 @@ def share(candidates: Candidates, part: int, num_parts: int) -> Candidates:
 
 
 def parse_split(text: str) -> dict[str, float]:
-    """Shares by name from ``train=0.9,val=0.1``.
-
-    Raises:
-        ConfigError: it is not of that form, or the shares do not add up to 1.
-    """
+    """Shares by name from ``train=0.9,val=0.1``."""
     shares: dict[str, float] = {}
     for word in text.split(","):
         name, _, number = (piece.strip() for piece in word.partition("="))

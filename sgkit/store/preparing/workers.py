@@ -41,9 +41,6 @@ def map_in_order(
 
     With one worker everything happens in this process. Processes are spawned, so that threads and open files of this
     one do no harm; they ignore Ctrl-C and end by themselves when this process is killed.
-
-    Raises:
-        StoreError: a worker process died.
     """
     if workers <= 1:
         for chunk in chunks:

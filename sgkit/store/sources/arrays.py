@@ -59,11 +59,7 @@ class CifarSource(Source):
 
 
 def cifar_members(path: Path) -> list[str]:
-    """The files of CIFAR-10's training set in a folder or tar file, in order; none when it is something else.
-
-    Raises:
-        InputError: the archive is named like CIFAR-10, but is damaged or much larger.
-    """
+    """The files of CIFAR-10's training set in a folder or tar file, in order; none when it is something else."""
     if path.is_dir():
         return [name for name in _CIFAR_FILES if (path / name).is_file()]
     names = []

@@ -115,9 +115,6 @@ class Source:
         """Labels in the data as rows of names and values; ``None`` where :attr:`Item.label` holds them.
 
         Of tables, ``columns`` are read, or else the one that is named like labels; elsewhere ``dataset.json``.
-
-        Raises:
-            InputError: they cannot be read.
         """
         names = (file.name for file in self.unused if file.reason == "label file")
         return read_dataset_json(

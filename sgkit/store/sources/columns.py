@@ -26,11 +26,7 @@ VALUE_BYTES = 64
 
 @lru_cache(maxsize=2)
 def open_table(file: str) -> ParquetTable | ArrowTable:
-    """The Parquet or Arrow file, by its name's ending.
-
-    Raises:
-        InputError: it is damaged, or claims more than it can hold.
-    """
+    """The Parquet or Arrow file, by its name's ending."""
     with _errors_of(file):
         table = ParquetTable(file) if file.endswith(".parquet") else ArrowTable(file)
         total, size = sum(table.rows), Path(file).stat().st_size
@@ -43,9 +39,6 @@ def values(table: ParquetTable | ArrowTable, group: int, column: str, *, charged
     """The values of a column in a group of rows, as Python objects.
 
     ``charged``: all of them are kept, and may not exceed the limit of a table.
-
-    Raises:
-        InputError: the file is damaged, or its data exceed a limit.
     """
     made = 0
     with _errors_of(table.file):
@@ -137,11 +130,7 @@ class ArrowTable:
 
 
 def pyarrow(name: str) -> Any:
-    """The module of pyarrow called ``name``.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
+    """The module of pyarrow called ``name``."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:

@@ -30,9 +30,6 @@ class LmdbReader(Reader):
 class LmdbSource(Source):
     """An LMDB file by what its keys look like: of LSUN, every value an image, in the order of the keys; or
     rosinality's, with keys ``256-00042``, of which the largest size is read.
-
-    Raises:
-        InputError: it is not an LMDB file.
     """
 
     def __init__(self, given: str, file: Path) -> None:

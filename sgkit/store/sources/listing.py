@@ -58,9 +58,6 @@ def walk(root: str) -> tuple[list[str], list[str]]:
     """(files, folders that were not entered) below ``root``, sorted: relative paths with forward slashes.
 
     Links are followed, but each folder is entered once; hidden folders and those of the operating system are not.
-
-    Raises:
-        InputError: a folder cannot be listed.
     """
     files: list[str] = []
     left: list[str] = []

@@ -58,11 +58,7 @@ class LandscapeReader(Reader):
 
 
 class SampleSource(Source):
-    """Procedural landscapes; the options are ``count``, ``seed``, and ``labels``: one of :data:`LABELS`.
-
-    Raises:
-        UsageError: samples of another name or with unknown options are asked for.
-    """
+    """Procedural landscapes; the options are ``count``, ``seed``, and ``labels``: one of :data:`LABELS`."""
 
     kind = "sample"
 

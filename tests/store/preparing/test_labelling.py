@@ -24,48 +24,41 @@ def table(folder: Path, text: str, suffix: str = ".csv", **options: object) -> t
     return found.schema, dict(found.labels)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "text"),
-    [
-        (".csv", "file,class\na.png,dog\nb.png,cat\n"),
-        (".tsv", "class\tfile\ndog\ta.png\ncat\tb.png\n"),
-        (".jsonl", '{"file": "a.png", "class": "dog"}\n{"file": "b.png", "class": "cat"}\n'),
-        (".txt", "2\nname class\na.png dog\nb.png cat\n"),
-    ],
-)
-def test_classes_by_name_from_every_kind_of_table(tmp_path: Path, suffix: str, text: str) -> None:
-    assert table(tmp_path, text, suffix) == (CLASSES, {"a.png": 1, "b.png": 0})
+def schema(kind: str, *names: str) -> LabelSchema:
+    return LabelSchema(kind=kind, names=names)  # type: ignore[arg-type]
 
 
-def test_whole_numbers_are_classes_and_keep_their_number(tmp_path: Path) -> None:
-    schema, labels = table(tmp_path, "name,label\na,10\nb,2\n")
-    assert (schema.kind, schema.dim, labels) == ("class", 11, {"a": 10, "b": 2})
+CELEBA = "2\nSmiling Young Bald\n000001.jpg  1 -1 -1\n000002.jpg -1  1 -1\n"
+TAGS = '{"name": "a", "tags": ["x", "y"]}\n{"name": "b", "tags": []}\n'
+VECTORS = '{"name": "a", "v": [1, 2.5]}\n{"name": "b", "v": [0, 1]}\n'
+TABLES: list[tuple[str, str, dict[str, object], LabelSchema, dict[str, object]]] = [
+    (".csv", "file,class\na.png,dog\nb.png,cat\n", {}, CLASSES, {"a.png": 1, "b.png": 0}),
+    (".tsv", "class\tfile\ndog\ta.png\ncat\tb.png\n", {}, CLASSES, {"a.png": 1, "b.png": 0}),
+    (".jsonl", '{"file": "a", "y": "dog"}\n{"file": "b", "y": "cat"}\n', {}, CLASSES, {"a": 1, "b": 0}),
+    (".txt", "2\nname class\na.png dog\nb.png cat\n", {}, CLASSES, {"a.png": 1, "b.png": 0}),
+    (".csv", "name,label\na,10\nb,2\n", {}, schema("class", *map(str, range(11))), {"a": 10, "b": 2}),
+    (".csv", "name,age,size\na,10,0.5\nb,2,1\n", {}, schema("float", "age", "size"), {"a": (10, 0.5), "b": (2, 1)}),
+    (".csv", "name,age\na,1.5\nb,2\n", {}, schema("float", "age"), {"a": (1.5,), "b": (2,)}),
+    (".csv", "name,age\na,1\nb,2\n", {"kind": "float"}, schema("float", "age"), {"a": (1,), "b": (2,)}),
+    (
+        ".txt",
+        CELEBA,
+        {"columns": ["Young", "Smiling"]},
+        schema("multi", "Young", "Smiling"),
+        {"000001.jpg": (0, 1), "000002.jpg": (1, 0)},
+    ),
+    (".jsonl", TAGS, {}, schema("multi", "x", "y"), {"a": (1, 1), "b": (0, 0)}),
+    (".jsonl", VECTORS, {}, schema("float", "0", "1"), {"a": (1, 2.5), "b": (0, 1)}),
+    (".csv", "name,class\na,cat\nb,\nc,dog\n", {}, CLASSES, {"a": 0, "c": 1}),
+    (".csv", "name,x,y\na,1.5,2\nb,,1\n", {}, schema("float", "x", "y"), {"a": (1.5, 2)}),
+]
 
 
-def test_fractions_are_floats(tmp_path: Path) -> None:
-    schema, labels = table(tmp_path, "name,age,size\na,10,0.5\nb,2,1\n")
-    assert (schema, labels) == (LabelSchema(kind="float", names=("age", "size")), {"a": (10, 0.5), "b": (2, 1)})
-    assert table(tmp_path, "name,age\na,1.5\nb,2\n")[0].kind == "float"
-    assert table(tmp_path, "name,age\na,1\nb,2\n", kind="float")[1] == {"a": (1.0,), "b": (2.0,)}
-
-
-def test_celebas_attributes_are_multi_labels(tmp_path: Path) -> None:
-    text = "2\nSmiling Young Bald\n000001.jpg  1 -1 -1\n000002.jpg -1  1 -1\n"
-    schema, labels = table(tmp_path, text, ".txt", columns=["Young", "Smiling"])
-    assert schema == LabelSchema(kind="multi", names=("Young", "Smiling"))
-    assert labels == {"000001.jpg": (0, 1), "000002.jpg": (1, 0)}
-
-
-def test_lists_are_tags_or_vectors(tmp_path: Path) -> None:
-    tags = '{"name": "a", "tags": ["x", "y"]}\n{"name": "b", "tags": []}\n'
-    assert table(tmp_path, tags, ".jsonl") == (LabelSchema(kind="multi", names=("x", "y")), {"a": (1, 1), "b": (0, 0)})
-    vectors = '{"name": "a", "v": [1, 2.5]}\n{"name": "b", "v": [0, 1]}\n'
-    assert table(tmp_path, vectors, ".jsonl")[1] == {"a": (1, 2.5), "b": (0, 1)}
-
-
-def test_rows_without_a_value_have_no_label(tmp_path: Path) -> None:
-    assert table(tmp_path, "name,class\na,cat\nb,\nc,dog\n")[1] == {"a": 0, "c": 1}
-    assert table(tmp_path, "name,x,y\na,1.5,2\nb,,1\n")[1] == {"a": (1.5, 2)}
+@pytest.mark.parametrize(("suffix", "text", "options", "expected", "labels"), TABLES)
+def test_tables_become_labels(
+    tmp_path: Path, suffix: str, text: str, options: dict[str, object], expected: LabelSchema, labels: dict[str, object]
+) -> None:
+    assert table(tmp_path, text, suffix, **options) == (expected, labels)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +100,17 @@ def test_sources_must_agree_on_their_own_labels(picture_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "label", "vector"),
+    ("kind", "label", "vector"),
     [
         (CLASSES, 1, [0, 1]),
-        (LabelSchema(kind="multi", names=("a", "b", "c")), (1, 0, 1), [1, 0, 1]),
-        (LabelSchema(kind="float", names=("a", "b")), (0.25, -3), [0.25, -3]),
+        (schema("multi", "a", "b", "c"), (1, 0, 1), [1, 0, 1]),
+        (schema("float", "a", "b"), (0.25, -3), [0.25, -3]),
         (LabelSchema(), None, []),
     ],
 )
-def test_labels_are_stored_and_read(schema: LabelSchema, label: object, vector: list[float]) -> None:
-    data = label_bytes(schema, label)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(label_vector(schema, data or None), np.array(vector, np.float32))
+def test_labels_are_stored_and_read(kind: LabelSchema, label: object, vector: list[float]) -> None:
+    data = label_bytes(kind, label)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(label_vector(kind, data or None), np.array(vector, np.float32))
 
 
 def test_a_table_labels_a_store_and_what_it_lacks_is_left_out(picture_folder: Path, tmp_path: Path) -> None:
