@@ -1,4 +1,4 @@
-# make demo   the whole main job on sample images, ending in demo/index.html
+# make demo   run every step on sample images and show the results in demo/index.html
 # make test   everything that has to hold: lint, types, tests, documentation
 # make fuzz   open mutated files of every kind until stopped; files that fail are kept in fuzz-failures/
 # All set up .venv first, once. Choose another interpreter with PYTHON=python3.12, another folder with VENV=...

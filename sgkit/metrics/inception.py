@@ -7,6 +7,7 @@ local Nash equilibrium", 2017, use its pooled last layer; every published FID an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,86 +27,62 @@ PREPROCESSING = "rgb-over-black/tensorflow1-bilinear-299/minus-128-over-128"
 """Part of the content id: change it whenever :meth:`InceptionExtractor.prepare` changes."""
 
 Pool = Literal["none", "avg", "max"]
-Chain = tuple[tuple[str, int, tuple[int, int]], ...]  # name, channels, kernel of each convolution
+Convs = tuple[tuple[int, int, int], ...]
+"""Channels, height and width of the kernel, of each convolution."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Branch:
-    """One of the parallel paths through a block: pool (or not), convolve, and perhaps fork in two at the end."""
+    """One of the parallel paths through a block: pool (or not), convolve, and perhaps fork at the end."""
 
-    chain: Chain = ()
-    fork: Chain = ()
-    """Convolutions that all read the chain's end; their outputs are concatenated."""
+    name: str
+    convs: Convs = ()
+    """Called ``name``, or ``name_1``, ``name_2`` ... if there are several."""
+    fork: Convs = ()
+    """Convolutions that all read the last one's output; theirs are concatenated. Called ``name_2a``, ``name_2b``."""
     pool: Pool = "none"
     halve: bool = False
     """Halve the size: the last step has stride 2 and no padding."""
 
 
-def _flat(name: str, channels: int) -> Branch:
-    return Branch(chain=((name, channels, (1, 1)),))
-
-
 def _block_a(pool_channels: int) -> tuple[Branch, ...]:
     return (
-        _flat("branch1x1", 64),
-        Branch(chain=(("branch5x5_1", 48, (1, 1)), ("branch5x5_2", 64, (5, 5)))),
-        Branch(chain=(("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3)))),
-        Branch(pool="avg", chain=(("branch_pool", pool_channels, (1, 1)),)),
+        Branch("branch1x1", ((64, 1, 1),)),
+        Branch("branch5x5", ((48, 1, 1), (64, 5, 5))),
+        Branch("branch3x3dbl", ((64, 1, 1), (96, 3, 3), (96, 3, 3))),
+        Branch("branch_pool", ((pool_channels, 1, 1),), pool="avg"),
     )
 
 
-def _block_b() -> tuple[Branch, ...]:
-    double: Chain = (("branch3x3dbl_1", 64, (1, 1)), ("branch3x3dbl_2", 96, (3, 3)), ("branch3x3dbl_3", 96, (3, 3)))
-    return (
-        Branch(chain=(("branch3x3", 384, (3, 3)),), halve=True),
-        Branch(chain=double, halve=True),
-        Branch(pool="max", halve=True),
-    )
+_BLOCK_B = (
+    Branch("branch3x3", ((384, 3, 3),), halve=True),
+    Branch("branch3x3dbl", ((64, 1, 1), (96, 3, 3), (96, 3, 3)), halve=True),
+    Branch("branch_pool", pool="max", halve=True),
+)
 
 
 def _block_c(narrow: int) -> tuple[Branch, ...]:
     return (
-        _flat("branch1x1", 192),
-        Branch(chain=(("branch7x7_1", narrow, (1, 1)), ("branch7x7_2", narrow, (1, 7)), ("branch7x7_3", 192, (7, 1)))),
-        Branch(
-            chain=(
-                ("branch7x7dbl_1", narrow, (1, 1)),
-                ("branch7x7dbl_2", narrow, (7, 1)),
-                ("branch7x7dbl_3", narrow, (1, 7)),
-                ("branch7x7dbl_4", narrow, (7, 1)),
-                ("branch7x7dbl_5", 192, (1, 7)),
-            )
-        ),
-        Branch(pool="avg", chain=(("branch_pool", 192, (1, 1)),)),
+        Branch("branch1x1", ((192, 1, 1),)),
+        Branch("branch7x7", ((narrow, 1, 1), (narrow, 1, 7), (192, 7, 1))),
+        Branch("branch7x7dbl", ((narrow, 1, 1), (narrow, 7, 1), (narrow, 1, 7), (narrow, 7, 1), (192, 1, 7))),
+        Branch("branch_pool", ((192, 1, 1),), pool="avg"),
     )
 
 
-def _block_d() -> tuple[Branch, ...]:
-    seven: Chain = (
-        ("branch7x7x3_1", 192, (1, 1)),
-        ("branch7x7x3_2", 192, (1, 7)),
-        ("branch7x7x3_3", 192, (7, 1)),
-        ("branch7x7x3_4", 192, (3, 3)),
-    )
-    return (
-        Branch(chain=(("branch3x3_1", 192, (1, 1)), ("branch3x3_2", 320, (3, 3))), halve=True),
-        Branch(chain=seven, halve=True),
-        Branch(pool="max", halve=True),
-    )
+_BLOCK_D = (
+    Branch("branch3x3", ((192, 1, 1), (320, 3, 3)), halve=True),
+    Branch("branch7x7x3", ((192, 1, 1), (192, 1, 7), (192, 7, 1), (192, 3, 3)), halve=True),
+    Branch("branch_pool", pool="max", halve=True),
+)
 
 
 def _block_e(pool: Pool) -> tuple[Branch, ...]:
     return (
-        _flat("branch1x1", 320),
-        Branch(
-            chain=(("branch3x3_1", 384, (1, 1)),),
-            fork=(("branch3x3_2a", 384, (1, 3)), ("branch3x3_2b", 384, (3, 1))),
-        ),
-        Branch(
-            chain=(("branch3x3dbl_1", 448, (1, 1)), ("branch3x3dbl_2", 384, (3, 3))),
-            fork=(("branch3x3dbl_3a", 384, (1, 3)), ("branch3x3dbl_3b", 384, (3, 1))),
-        ),
-        Branch(pool=pool, chain=(("branch_pool", 192, (1, 1)),)),
+        Branch("branch1x1", ((320, 1, 1),)),
+        Branch("branch3x3", ((384, 1, 1),), fork=((384, 1, 3), (384, 3, 1))),
+        Branch("branch3x3dbl", ((448, 1, 1), (384, 3, 3)), fork=((384, 1, 3), (384, 3, 1))),
+        Branch("branch_pool", ((192, 1, 1),), pool=pool),
     )
 
 
@@ -121,12 +98,12 @@ _BLOCKS: tuple[tuple[str, tuple[Branch, ...]], ...] = (
     ("Mixed_5b", _block_a(32)),
     ("Mixed_5c", _block_a(64)),
     ("Mixed_5d", _block_a(64)),
-    ("Mixed_6a", _block_b()),
+    ("Mixed_6a", _BLOCK_B),
     ("Mixed_6b", _block_c(128)),
     ("Mixed_6c", _block_c(160)),
     ("Mixed_6d", _block_c(160)),
     ("Mixed_6e", _block_c(192)),
-    ("Mixed_7a", _block_d()),
+    ("Mixed_7a", _BLOCK_D),
     ("Mixed_7b", _block_e("avg")),
     ("Mixed_7c", _block_e("max")),
 )
@@ -137,12 +114,18 @@ class _InceptionBranch(nn.Module):
         super().__init__()
         self.branch = branch
         self.chain = nn.Sequential()
-        for index, (name, out, kernel) in enumerate(branch.chain):
-            halves = branch.halve and index == len(branch.chain) - 1
-            self.chain.append(_conv(prefix + name, channels, out, kernel, stride=1 + halves, padded=not halves))
+        several = len(branch.convs) + len(branch.fork) > 1
+        for number, (out, *kernel) in enumerate(branch.convs, start=1):
+            name = f"{prefix}{branch.name}_{number}" if several else f"{prefix}{branch.name}"
+            halves = branch.halve and number == len(branch.convs)
+            self.chain.append(_conv(name, channels, out, kernel, stride=1 + halves, padded=not halves))
             channels = out
-        self.fork = nn.ModuleList(_conv(prefix + name, channels, out, kernel) for name, out, kernel in branch.fork)
-        self.out_channels = sum(out for _, out, _ in branch.fork) or channels
+        forked = f"{prefix}{branch.name}_{len(branch.convs) + 1}"
+        self.fork = nn.ModuleList(
+            _conv(forked + letter, channels, out, kernel)
+            for letter, (out, *kernel) in zip("ab", branch.fork, strict=False)
+        )
+        self.out_channels = sum(out for out, *_ in branch.fork) or channels
 
     def forward(self, x: Tensor) -> Tensor:
         if self.branch.pool == "avg":
@@ -179,7 +162,7 @@ class FidInception(nn.Module):
 
 
 def _conv(
-    name: str, in_channels: int, out_channels: int, kernel: tuple[int, int], *, stride: int = 1, padded: bool = True
+    name: str, in_channels: int, out_channels: int, kernel: Sequence[int], *, stride: int = 1, padded: bool = True
 ) -> FoldedConv:
     return FoldedConv(
         ConvSpec(
@@ -187,7 +170,7 @@ def _conv(
             norm=f"{name}.bn",
             in_channels=in_channels,
             out_channels=out_channels,
-            kernel=kernel,
+            kernel=(kernel[0], kernel[1]),
             stride=stride,
             padding="centred" if padded else "valid",
             activation="relu",
