@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from filelock import FileLock
 
@@ -230,31 +230,23 @@ def _receive_all(url: str, part: Path, on_progress: OnProgress, *, timeout: floa
 
 
 def _receive(url: str, part: Path, on_progress: OnProgress, timeout: float) -> None:
-    """One connection: what is missing of ``part`` where the server can send just that, else all of it."""
+    """One connection: the missing rest of ``part`` if the server can send only that, otherwise everything."""
     have = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "sgkit"} | ({"Range": f"bytes={have}-"} if have else {})
     opener = urllib.request.build_opener()  # a new one: urlopen would keep the proxies of its first call
     with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
-        resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        have = have if resumed else 0
+        is_rest = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        have = have if is_rest else 0
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length is not None else None
-        with part.open("ab" if resumed else "wb") as file:
-            have = _copy(answer, file, have, total, on_progress)
+        with part.open("ab" if is_rest else "wb") as file:
+            while chunk := answer.read(CHUNK):
+                have += file.write(chunk)
+                on_progress(Progress(done=have, total=total, unit="bytes", stage="downloading"))
             file.flush()
             os.fsync(file.fileno())
     if total is not None and have < total:
         raise ConnectionError(f"the connection broke after {have} of {total} bytes")
-
-
-def _copy(
-    answer: http.client.HTTPResponse, file: BinaryIO, have: int, total: int | None, on_progress: OnProgress
-) -> int:
-    while chunk := answer.read(CHUNK):
-        file.write(chunk)
-        have += len(chunk)
-        on_progress(Progress(done=have, total=total, unit="bytes", stage="downloading"))
-    return have
 
 
 _hashes: dict[Path, tuple[tuple[int, ...], str]] = {}

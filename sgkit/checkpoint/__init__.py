@@ -1,4 +1,7 @@
-"""Model files: sgkit's own, and a reader for those of every other project that executes nothing."""
+"""Model files: sgkit's own, and a reader for those of every other project that executes nothing.
+
+A file that is damaged, hostile or unsupported is a :class:`~sgkit.errors.CheckpointError` that names what does not fit.
+"""
 
 from sgkit.checkpoint.export import FORMS, Exported, export
 from sgkit.checkpoint.loading import load, model_file

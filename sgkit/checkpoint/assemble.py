@@ -45,11 +45,7 @@ class _Uninitialized(TorchFunctionMode):
 
 
 def build_empty(build: Callable[[], N], *, what: str) -> N:
-    """The network that ``build`` makes, its weights without memory or values: for its names, shapes and filters.
-
-    Raises:
-        CheckpointError: it cannot be built.
-    """
+    """The network that ``build`` makes, its weights without memory or values: for its names, shapes and filters."""
     try:
         with _Uninitialized():
             return build()
@@ -67,10 +63,6 @@ def build_around(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what:
         build: makes the network, such as ``lambda: Generator(config)``.
         tensors: state dict name -> tensor.
         what: how a message calls the network: ``"the generator"``.
-
-    Raises:
-        CheckpointError: tensors are missing, unknown, of another shape, or not of floating-point numbers; each is
-            named.
     """
     network = build_empty(build, what=what)
     _check_tensors(network, tensors, what)
@@ -98,9 +90,6 @@ def assemble(
         parts: network -> tensors by name.
         info: of the model.
         left_out: filled with networks that images do not need and that do not fit; without it they are errors.
-
-    Raises:
-        CheckpointError: a network is too large to be real, or its tensors do not fit; each is named.
     """
     check_size(config)
     networks: dict[str, Any] = {}
@@ -116,11 +105,7 @@ def assemble(
 
 
 def check_size(config: ModelConfig) -> None:
-    """Refuse, before anything is built, configurations that no real model has.
-
-    Raises:
-        CheckpointError: saying which numbers are too large.
-    """
+    """Refuse, before anything is built, configurations that no real model has."""
     synthesis, discriminator, alias_free = config.synthesis, config.discriminator, config.synthesis.alias_free
     depths = [config.mapping.num_layers, discriminator.mapping.num_layers, alias_free.num_layers if alias_free else 0]
     widths = [*config.image_size, config.z_dim, config.w_dim, config.label_dim, config.mapping.layer_features or 0]

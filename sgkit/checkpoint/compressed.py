@@ -33,11 +33,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, Val
 
 @contextmanager
 def unpacked(found: FileType) -> Iterator[Path]:
-    """The file itself, or the checkpoint inside of it, which is removed when the block ends.
-
-    Raises:
-        CheckpointError: it is damaged, is far too large when unpacked, or does not hold exactly one checkpoint.
-    """
+    """The file itself, or the checkpoint inside of it, which is removed when the block ends."""
     if found.kind not in PACKED:
         yield found.path
         return

@@ -219,11 +219,7 @@ def _text(value: Any) -> str:
 
 
 def plain(value: Any, budget: Budget, *, depth: int = 0) -> Any:
-    """A copy of a value made of numbers, text and containers; what is nothing of these is left out.
-
-    Raises:
-        CheckpointError: it is nested endlessly, or far too large.
-    """
+    """A copy of a value made of numbers, text and containers; what is nothing of these is left out."""
     budget.step()
     budget.make(PLAIN_BYTES)
     if depth > MAX_DEPTH:

@@ -153,11 +153,7 @@ def _header(raw: SafetensorsHeader) -> Header:
 
 
 def _by_network(tensors: Mapping[str, T]) -> dict[str, dict[str, T]]:
-    """Tensors by their names within each network.
-
-    Raises:
-        CheckpointError: a network is unknown, or there is no generator.
-    """
+    """Tensors by their names within each network."""
     parts: dict[str, dict[str, T]] = {}
     for name, tensor in tensors.items():
         network, _, rest = name.partition(".")

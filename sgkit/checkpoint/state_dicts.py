@@ -142,9 +142,6 @@ def describe_state_dicts(loaded: Mapping[Any, Any], plain: Callable[[Any], Any])
     Args:
         loaded: what a torch file holds.
         plain: gives the plain form of what is not a tensor.
-
-    Raises:
-        CheckpointError: no network is known, tables are nested endlessly, or there are too many tensors.
     """
     tensors, others = _flatten(loaded)
     extras = {name: plain(value) for name, value in others.items() if not name.endswith(("optim", "optimizer"))}
@@ -152,11 +149,7 @@ def describe_state_dicts(loaded: Mapping[Any, Any], plain: Callable[[Any], Any])
 
 
 def describe_arrays(tensors: dict[str, Array], extras: dict[str, Any]) -> ForeignFile:
-    """The networks among tensors with dotted names, as ``.safetensors`` and ``.npz`` hold them.
-
-    Raises:
-        CheckpointError: no network is known.
-    """
+    """The networks among tensors with dotted names, as ``.safetensors`` and ``.npz`` hold them."""
     found, rest = _find(tensors)
     if not found:
         raise _no_network(tensors, extras)

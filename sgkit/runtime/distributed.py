@@ -51,10 +51,6 @@ class DistributedContext:
         """
         return _Sum.apply(tensor) if self.world_size > 1 else tensor  # type: ignore[no-untyped-call]
 
-    def all_reduce_mean(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The mean of the processes' tensors, written into ``tensor`` (floating point) and returned."""
-        return self.all_reduce_sum(tensor).div_(self.world_size)
-
     def broadcast(self, tensor: torch.Tensor) -> torch.Tensor:
         """The main process's tensor, written into ``tensor`` and returned."""
         if self.world_size > 1:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sgkit.errors import InputError, ResourceError, SgkitError
-from sgkit.faults import explain, is_out_of_memory
+from sgkit.faults import Fault, explain, is_out_of_memory
 
 MAX_NAME = 255
 """Bytes that file systems allow for a name."""
@@ -163,37 +163,29 @@ def _worded(target: Path) -> Iterator[None]:
 
 def fault_of_writing(error: Exception, target: str | Path) -> ResourceError | None:
     """``error``, raised while ``target`` was written, in words; ``None`` if it is not about the disk."""
-    fault = _fault_of_writing(error, Path(target))
-    if fault is None:
+    target = Path(target)
+    if is_out_of_memory(error) or (isinstance(error, OSError) and not _concerns(error, target)):
         return None
-    number, text, hint = fault
-    shown = Path(*(_final_name(part) for part in Path(target).parts))
-    message = f"Cannot write {shown}: {text[0].lower()}{text[1:].rstrip('.')}.{f' {hint}' if hint else ''}"
-    return ResourceError(message, number=number)
+    fault = explain(error)
+    if _is_full(target):
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    elif fault is None and not isinstance(error, OSError):
+        return None
+    if isinstance(error, OSError):  # the words without a path: it may be the temporary one; the hint with the final one
+        fault = explain(OSError(error.errno, error.strerror))
+        named = explain(OSError(error.errno, error.strerror, str(target)))
+        fault = Fault(fault.text if fault else str(error), named.hint if named else None)
+    assert fault is not None
+    shown = Path(*(_final_name(part) for part in target.parts))
+    message = f"Cannot write {shown}: {fault.text[0].lower()}{fault.text[1:].rstrip('.')}."
+    number = (error.errno or 0) if isinstance(error, OSError) else 0
+    return ResourceError(f"{message} {fault.hint}" if fault.hint else message, number=number)
 
 
 def _final_name(part: str) -> str:
     """The name that a temporary one will become."""
     match = _TEMPORARY.fullmatch(part)
     return f"{match[1]}{match[5] or ''}" if match else part
-
-
-def _fault_of_writing(error: Exception, target: Path) -> tuple[int, str, str | None] | None:
-    """The number, words and hint of a fault of ``target``'s disk; ``None`` if ``error`` is about something else."""
-    if is_out_of_memory(error) or (isinstance(error, OSError) and not _concerns(error, target)):
-        return None
-    known = explain(error)
-    if _is_full(target):
-        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    elif known is None and not isinstance(error, OSError):
-        return None
-    if not isinstance(error, OSError):
-        return (0, known.text, known.hint) if known else None
-    text, named = (
-        explain(OSError(error.errno, error.strerror)),
-        explain(OSError(error.errno, error.strerror, str(target))),
-    )
-    return error.errno or 0, text.text if text else str(error), named.hint if named else None
 
 
 def _concerns(error: OSError, target: Path) -> bool:

@@ -54,11 +54,7 @@ class Readable(Protocol):
 
 
 def limit_of(kind: Kind) -> int:
-    """Most bytes that one file, member or record of ``kind`` may have.
-
-    Raises:
-        UsageError: ``SGKIT_MAX_FILE_SIZE`` is not a size.
-    """
+    """Most bytes that one file, member or record of ``kind`` may have."""
     given = os.environ.get(VARIABLE, "").strip()
     if not given:
         return KINDS[kind]
@@ -78,11 +74,7 @@ def size_of(count: int) -> str:
 
 
 def check_size(count: int, *, name: str, kind: Kind) -> int:
-    """``count``, the number of bytes that ``name`` declares.
-
-    Raises:
-        TooLargeError: it is over the bound of its ``kind``, or negative.
-    """
+    """``count``, the number of bytes that ``name`` declares."""
     limit = limit_of(kind)
     if count < 0:
         raise TooLargeError(f"{name} declares a negative size ({count}). The file is damaged.")
@@ -100,11 +92,7 @@ def _too_large(name: str, size: str, kind: Kind, limit: int, needed: int) -> Too
 
 
 def read_stream(stream: Readable, *, name: str, kind: Kind, declared: int | None = None) -> bytes:
-    """Everything that ``stream`` holds, read in chunks; ``declared`` is the size that its container states.
-
-    Raises:
-        TooLargeError: the declared size or the bytes that come out exceed the bound of ``kind``.
-    """
+    """Everything that ``stream`` holds, read in chunks; ``declared`` is the size that its container states."""
     if declared is not None:
         check_size(declared, name=name, kind=kind)
     limit, made = limit_of(kind), io.BytesIO()
@@ -116,12 +104,7 @@ def read_stream(stream: Readable, *, name: str, kind: Kind, declared: int | None
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """A regular file, opened for reading; links are followed. Never waits for a pipe, and never opens a device.
-
-    Raises:
-        NotAFileError: it is a folder, device, pipe or socket.
-        OSError: it cannot be opened.
-    """
+    """A regular file, opened for reading; links are followed. Never waits for a pipe, and never opens a device."""
     _require_regular(Path(path).stat().st_mode, path)  # opening some devices has effects
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -148,12 +131,7 @@ def _require_regular(mode: int, path: str | Path) -> None:
 
 
 def read_file(path: str | Path, *, kind: Kind, name: str = "") -> bytes:
-    """The bytes of a regular file; ``name`` is what messages call it (default: the path).
-
-    Raises:
-        TooLargeError: it exceeds the bound of ``kind``.
-        OSError: it is not a regular file, or cannot be read.
-    """
+    """The bytes of a regular file; ``name`` is what messages call it (default: the path)."""
     with open_regular(path) as file:
         size = check_size(os.fstat(file.fileno()).st_size, name=name or str(path), kind=kind)
         data = file.read(size + 1)  # at once: half the memory of reading in pieces
@@ -163,11 +141,7 @@ def read_file(path: str | Path, *, kind: Kind, name: str = "") -> bytes:
 
 
 def resolve_inside(folder: str | Path, name: str) -> Path:
-    """The file that a table or list inside ``folder`` calls ``name``, with links resolved.
-
-    Raises:
-        NotAFileError: it is outside the folder.
-    """
+    """The file that a table or list inside ``folder`` calls ``name``, with links resolved."""
     root = Path(folder).resolve()
     try:
         path = (root / name).resolve()
@@ -179,23 +153,14 @@ def resolve_inside(folder: str | Path, name: str) -> Path:
 
 
 def check_memory(estimate: int, *, what: str, name: str, kind: Kind) -> None:
-    """Check that what a file holds takes no more memory than twice the bound of its ``kind``.
-
-    Raises:
-        TooLargeError: it takes more; ``what`` says how much of what the file has.
-    """
+    """Check that what a file holds takes no more memory than twice the bound of its ``kind``."""
     limit = limit_of(kind)
     if estimate > 2 * limit:
         raise _too_large(name, what, kind, limit, estimate // 2)
 
 
 def parse_json(data: bytes, *, name: str) -> Any:
-    """The value of a JSON text, in UTF-8, UTF-16 or UTF-32, with or without byte-order mark.
-
-    Raises:
-        TooLargeError: its objects would take more than twice the bound of a JSON file.
-        InputError: it is not JSON, or is nested too deeply.
-    """
+    """The value of a JSON text, in UTF-8, UTF-16 or UTF-32, with or without byte-order mark."""
     containers = data.count(b"[") + data.count(b"{")
     values = data.count(b",") + data.count(b":")
     estimate = len(data) + _JSON_CONTAINER_BYTES * containers + _JSON_VALUE_BYTES * values

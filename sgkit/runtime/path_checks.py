@@ -1,4 +1,7 @@
-"""Checks of paths that are given as models, latents, stores or images: an error says what is there instead.
+"""Checks of paths that are given as models, latents, stores or images.
+
+A path that is missing, a web address or of another kind is an :class:`~sgkit.errors.InputError`: the message says what
+is there instead, and what to do with it.
 
 Nothing heavy is imported, so a wrong path is found before torch is loaded.
 """
@@ -9,6 +12,7 @@ import difflib
 import itertools
 import os
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from sgkit.runtime.file_kinds import (
     MODEL_FOLDERS,
     MODELS,
     PACKED,
+    PHRASES,
 )
 from sgkit.text import shell_word
 
@@ -32,70 +37,44 @@ LATENT = "latent.npz"
 
 
 def check_model(path: str | Path) -> FileType:
-    """What is at ``path``, a file or folder that may hold a model.
-
-    Raises:
-        InputError: it is missing, a web address, or of another kind; the message says which and what to do with it.
-    """
+    """What is at ``path``, a file or folder that may hold a model."""
     found = check_exists(path, "model", "Give a model file (.safetensors, .pkl, .pt), or the folder of a training run.")
-    if found.kind in MODELS | PACKED | MODEL_FOLDERS or found.kind == "unknown":
-        return found
-    raise _refused(found, "a model")
+    return _allowed(found, "a model", MODELS | PACKED | MODEL_FOLDERS | {"unknown"})
 
 
 def check_latents(path: str | Path) -> FileType:
-    """What is at ``path``, a file or folder that may hold latents.
-
-    Raises:
-        InputError: it is missing, a web address, or of another kind; the message says which and what to do with it.
-    """
+    """What is at ``path``, a file or folder that may hold latents."""
     found = check_exists(
         path, "latent file", "Give a latent file (.npz, .npy, .pt), or a folder that 'sgkit project' made."
     )
-    if found.kind in (MODELS | LATENTS) - {"safetensors"} or found.kind == "unknown":
-        return found
     if found.kind in IMAGES | {"images"}:
         raise InputError(
             f"Not a latent file: {found.path} is {found.phrase}. Find its latent first, then give that folder: "
             f"sgkit project MODEL {shell_word(found.path)} --out FOLDER"
         )
-    raise _refused(found, "a latent file")
+    return _allowed(found, "a latent file", (MODELS | LATENTS | {"unknown"}) - {"safetensors"})
 
 
 def latent_files(path: str | Path) -> list[Path]:
-    """The latent files at ``path``: itself, or those in a folder of projections, by name.
-
-    Raises:
-        InputError: as :func:`check_latents`.
-    """
+    """The latent files at ``path``: itself, or those in a folder of projections, by name."""
     found = check_latents(path)
     pattern = {"projection": LATENT, "projections": f"*/{LATENT}"}.get(found.kind)
     return [found.path] if pattern is None else sorted(found.path.glob(pattern))
 
 
 def check_store(path: str | Path) -> Path:
-    """``path``, where a store may be.
-
-    Raises:
-        InputError: it is missing, a web address, or clearly something else.
-    """
+    """``path``, where a store may be."""
     found = check_exists(path, "store", "Make one with: sgkit prepare IMAGES --out STORE --size 64")
-    if found.kind in IMAGES | MODELS | MODEL_FOLDERS | IMAGE_SOURCES | BROKEN:
-        raise _refused(found, "a store")
-    return found.path
+    other = IMAGES | MODELS | MODEL_FOLDERS | IMAGE_SOURCES | BROKEN
+    return _allowed(found, "a store", PHRASES.keys() - other).path
 
 
 def check_images(path: str | Path) -> str:
-    """``path``, where images may be: files, folders, archives, datasets, or ``sample:`` images.
-
-    Raises:
-        InputError: it is missing, a web address, or a failed download.
-    """
+    """``path``, where images may be: files, folders, archives, datasets, or ``sample:`` images."""
     if str(path).startswith("sample:"):
         return str(path)
     found = check_exists(path, "file or folder", "Check the spelling.")
-    if found.kind in BROKEN:
-        raise _refused(found, "a source of images")
+    _allowed(found, "a source of images", PHRASES.keys() - BROKEN)
     return str(path)
 
 
@@ -106,11 +85,7 @@ def is_url(text: str | Path) -> bool:
 
 
 def check_exists(path: str | Path, what: str, allowed: str) -> FileType:
-    """What is at ``path``; in messages, ``what`` names what was expected and ``allowed`` what to give.
-
-    Raises:
-        InputError: it is missing, or a web address.
-    """
+    """What is at ``path``; in messages, ``what`` names what was expected and ``allowed`` what to give."""
     if is_url(path):
         scheme, _, rest = str(path).partition(":")
         url = f"{scheme}://{rest.lstrip('/')}"
@@ -142,12 +117,15 @@ def _entries(folder: Path) -> list[str]:
         return sorted(entry.name for entry in itertools.islice(entries, 1000))
 
 
-def _refused(found: FileType, what: str) -> InputError:
+def _allowed(found: FileType, what: str, kinds: AbstractSet[str]) -> FileType:
+    """What was found if it is of one of these kinds, else an error that says what it is and what to do with it."""
+    if found.kind in kinds:
+        return found
     text = f"Not {what}: {found.path} is {found.phrase}. {found.advice}"
     if found.kind == "models":
         names = sorted(path.name for path in found.path.iterdir() if path.suffix.lower() in CHECKPOINT_SUFFIXES)
         text += f" They are: {', '.join(names[:8])}."
-    return InputError(text.strip())
+    raise InputError(text.strip())
 
 
 def one_or_many(value: Any) -> Iterable[Any]:

@@ -25,12 +25,7 @@ _DEEP_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){{{_DEEPEST_KE
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values in a TOML file: in UTF-8, or in UTF-16 as some editors on Windows save it, with a byte-order mark.
-
-    Raises:
-        InputError: the file cannot be read, or is larger than any configuration.
-        ConfigError: it is not TOML.
-    """
+    """The values in a TOML file: in UTF-8, or in UTF-16 as some editors on Windows save it, with a byte-order mark."""
     try:
         data = read_file(path, kind="configuration")
     except OSError as error:
@@ -72,11 +67,7 @@ def _check_numbers(value: Any, name: str) -> None:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """``values`` (what :meth:`Config.to_dict` gives) as TOML. ``None``, which TOML lacks, becomes ``"none"``.
-
-    Raises:
-        ConfigError: a text is not valid UTF-8.
-    """
+    """``values`` (what :meth:`Config.to_dict` gives) as TOML. ``None``, which TOML lacks, becomes ``"none"``."""
     return "\n".join(_toml_lines(values, "")) + "\n"
 
 

@@ -16,19 +16,15 @@ import torch
 
 import sgkit
 from sgkit.model.precision import Choice, known_choices
-from sgkit.runtime.device import describe_devices, resolve_device
+from sgkit.runtime.device import DeviceInfo, describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceReport:
+class DeviceReport(DeviceInfo):
     """One device, and the precision it is used with."""
 
-    name: str
-    model: str
-    memory: int | None
-    """Bytes of memory; ``None`` if it shares the machine's."""
     bf16_units: str | None
     """What multiplies bf16 matrices; ``None``: bf16 works, but not faster than fp32."""
     auto_precision: ResolvedPrecision | Literal["measured"]
@@ -91,7 +87,7 @@ def examine() -> DoctorReport:
             **{name: _version(name) for name in _requirements()},
         },
         system=platform.platform(),
-        devices=_devices(),
+        devices=tuple(map(_device, describe_devices())),
         auto_device=str(resolve_device("auto")),
         threads=torch.get_num_threads(),
         cache=cache_folder(),
@@ -100,21 +96,11 @@ def examine() -> DoctorReport:
     )
 
 
-def _devices() -> tuple[DeviceReport, ...]:
-    reports = []
-    for info in describe_devices():
-        device = torch.device(info.name)
-        units = bf16_units(device)
-        reports.append(
-            DeviceReport(
-                name=info.name,
-                model=info.model,
-                memory=info.memory,
-                bf16_units=units,
-                auto_precision="measured" if units and device.type == "cpu" else resolve_precision("auto", device),
-            )
-        )
-    return tuple(reports)
+def _device(info: DeviceInfo) -> DeviceReport:
+    device = torch.device(info.name)
+    units = bf16_units(device)
+    auto = "measured" if units and device.type == "cpu" else resolve_precision("auto", device)
+    return DeviceReport(**vars(info), bf16_units=units, auto_precision=auto)
 
 
 def _needs() -> tuple[Need, ...]:

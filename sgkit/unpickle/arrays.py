@@ -69,9 +69,6 @@ def array_of(
     """The array that ``data`` holds, not copied; ``None`` when its type was refused.
 
     Its bytes are counted all the same: who uses the array may copy it, and a file may name the same bytes often.
-
-    Raises:
-        CheckpointError: type, shape and number of bytes do not fit together.
     """
     if not isinstance(dtype, DtypeRecord):
         return None
@@ -89,11 +86,7 @@ def array_of(
 
 
 def num_elements(shape: tuple[Any, ...]) -> int:
-    """Product of a shape that came from a file.
-
-    Raises:
-        CheckpointError: it is not a shape.
-    """
+    """Product of a shape that came from a file."""
     if not _are_lengths(shape) or math.prod(n or 1 for n in shape) > MAX_COUNT:
         raise CheckpointError(f"{shown(shape)} is not the shape of an array.")
     return math.prod(shape)
@@ -122,11 +115,7 @@ class Storage:
         return self.count * np.dtype(STORAGE_TYPES[self.kind]).itemsize
 
     def fill(self, data: memoryview) -> None:
-        """Take the bytes.
-
-        Raises:
-            CheckpointError: there are more or fewer than announced.
-        """
+        """Take the bytes."""
         if len(data) != self.num_bytes:
             raise CheckpointError(
                 f"a torch storage of {self.count} elements ({self.kind}) needs {self.num_bytes} bytes, "

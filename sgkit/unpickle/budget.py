@@ -119,20 +119,12 @@ class Budget:
         )
 
     def make(self, num_bytes: int) -> None:
-        """Count bytes that are made of the file, or could be made of what is made.
-
-        Raises:
-            CheckpointError: that is far more than the size of the file justifies.
-        """
+        """Count bytes that are made of the file, or could be made of what is made."""
         self.afford(num_bytes)
         self.bytes_left -= num_bytes
 
     def afford(self, num_bytes: int) -> None:
-        """Refuse bytes before they are made, where they are counted afterwards.
-
-        Raises:
-            CheckpointError: see :meth:`make`.
-        """
+        """Refuse bytes before they are made, where they are counted afterwards."""
         if num_bytes > self.bytes_left:
             raise CheckpointError(
                 f"it expands to more than {FREE_BYTES + BYTES_PER_BYTE * self.file_bytes:,} bytes, "
@@ -140,19 +132,11 @@ class Budget:
             )
 
     def step(self, count: int = 1) -> None:
-        """Count steps of work.
-
-        Raises:
-            CheckpointError: the limit is exceeded.
-        """
+        """Count steps of work."""
         self.steps -= count
         if self.steps < 0:
             raise CheckpointError(f"it holds more than {self.max_steps:,} items; no checkpoint needs that many.")
 
     def count(self, value: Any, *, made_by_call: bool = False) -> None:
-        """Count an object that was just made.
-
-        Raises:
-            CheckpointError: see :meth:`make`.
-        """
+        """Count an object that was just made."""
         self.make(sys.getsizeof(value) + (OBJECT_BYTES if made_by_call else 0))

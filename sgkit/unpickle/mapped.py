@@ -28,11 +28,7 @@ def forget_pages(array: np.ndarray[Any, Any]) -> None:
 
 
 def mapped_file(file: IO[bytes]) -> memoryview:
-    """All bytes of an open file, read only and not copied.
-
-    Raises:
-        CheckpointError: it is too short to be a checkpoint.
-    """
+    """All bytes of an open file, read only and not copied."""
     size = os.fstat(file.fileno()).st_size
     if size < SMALLEST:
         raise CheckpointError(f"it has only {size} bytes, so it is cut short or not a checkpoint.")

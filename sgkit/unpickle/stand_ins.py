@@ -36,9 +36,6 @@ def table_key(key: Any) -> Any:
     """``key`` where a table or a set may have it: text and small whole numbers, and short byte strings as text.
 
     All others are refused, so that no crafted hash can make a table slow.
-
-    Raises:
-        CheckpointError: the key is of another type.
     """
     if key is None or isinstance(key, str) or (isinstance(key, int) and abs(key) < MAX_KEY):
         return key
@@ -55,11 +52,7 @@ class Buildable:
     """An object whose content arrives after it was made (opcode BUILD)."""
 
     def build(self, state: Any) -> None:
-        """Take the state.
-
-        Raises:
-            CheckpointError: the state does not fit.
-        """
+        """Take the state."""
         raise NotImplementedError
 
 

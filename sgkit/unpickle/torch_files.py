@@ -74,11 +74,7 @@ def load_tensors(path: str | Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def read_pickle(data: memoryview, budget: Budget) -> Any:
-    """What a plain pickle holds; torch files nested in it are read under the same rules.
-
-    Raises:
-        CheckpointError: it is damaged or breaks a limit. Refused globals are left in ``budget.refused``.
-    """
+    """What a plain pickle holds; torch files nested in it are read under the same rules."""
     return Unpickler(data, find=AllowList(budget, partial(_nested, budget)).find, budget=budget).run()
 
 
@@ -94,11 +90,7 @@ def _too_deep(*_: Any) -> Any:
 
 
 def read_legacy(data: memoryview, budget: Budget) -> Any:
-    """What a pre-zip torch file holds: five pickles in a row, then the raw storages.
-
-    Raises:
-        CheckpointError: it is damaged or breaks a limit.
-    """
+    """What a pre-zip torch file holds: five pickles in a row, then the raw storages."""
     storages: dict[str, Storage] = {}
     unpickler = Unpickler(data, find=AllowList(budget, _too_deep).find, budget=budget)
     if unpickler.run() != LEGACY_MAGIC:
@@ -141,11 +133,7 @@ def _storage(pid: Any, storages: dict[str, Storage], budget: Budget) -> Storage 
 
 
 def read_zip(data: memoryview, budget: Budget) -> Any:
-    """What a zip torch file holds.
-
-    Raises:
-        CheckpointError: it is damaged, compressed, or breaks a limit.
-    """
+    """What a zip torch file holds."""
     members = stored_members(data)
     root = _root(members)
     order = members.get(root + "byteorder")

@@ -55,11 +55,7 @@ class Unpickler:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """The object that the pickle at ``position`` holds; ``position`` is after it then.
-
-        Raises:
-            CheckpointError: the stream is damaged, cut short, too large or uses what no checkpoint needs.
-        """
+        """The object that the pickle at ``position`` holds; ``position`` is after it then."""
         self.stack, self.marks, self.memo = [], [], {}
         start = self.position
         try:

@@ -19,7 +19,7 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (context.rank, context.world_size, context.is_main) == (0, 1, True)
         assert context.device == torch.device("cpu")
         context.barrier()
-        assert context.all_reduce_mean(torch.tensor([3.0])).item() == 3.0
+        assert context.all_reduce_sum(torch.tensor([3.0])).item() == 3.0
         assert context.broadcast(torch.tensor([4.0])).item() == 4.0
         assert context.gather_objects("a") == ["a"]
 
@@ -43,11 +43,11 @@ def _work(rank: int, folder: str, port: int) -> None:
         WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     with distributed("cpu") as context:
-        mean = context.all_reduce_mean(torch.tensor([float(rank)])).item()
+        total = context.all_reduce_sum(torch.tensor([float(rank)])).item()
         seen = context.broadcast(torch.tensor([float(rank)])).item()
         everyone = context.gather_objects({"rank": context.rank})
         context.barrier()
-        Path(folder, f"{rank}.json").write_text(json.dumps([mean, seen, everyone]))
+        Path(folder, f"{rank}.json").write_text(json.dumps([total, seen, everyone]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo needs a network device name there")
@@ -57,4 +57,4 @@ def test_two_processes_agree(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     multiprocessing.spawn(_work, args=(str(tmp_path), port), nprocs=2)
     for rank in (0, 1):
-        assert json.loads((tmp_path / f"{rank}.json").read_text()) == [0.5, 0.0, [{"rank": 0}, {"rank": 1}]]
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == [1.0, 0.0, [{"rank": 0}, {"rank": 1}]]

@@ -49,11 +49,7 @@ def model_of(path: Path, *, image_size: int | None = None) -> Model:
 
 
 def model_from(file: ForeignFile, path: Path, *, image_size: int | None = None) -> Model:
-    """The model that a description of the checkpoint at ``path`` gives.
-
-    Raises:
-        CheckpointError, UsageError: as :func:`model_of`.
-    """
+    """The model that a description of the checkpoint at ``path`` gives."""
     texts = dict.fromkeys(network.source for network in file.networks.values())
     calls = ", ".join(dict.fromkeys(call for text in texts for call in reached_by(text)))
     try:

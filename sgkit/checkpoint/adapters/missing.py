@@ -28,9 +28,6 @@ def add_missing(tensors: dict[str, Tensor], config: ModelConfig, mean: Array | N
         config: of the model.
         mean: the mean w that the file holds outside the network.
         notes: extended by what was added.
-
-    Raises:
-        CheckpointError: a conditional generator has no mean w: it depends on how frequent the classes were.
     """
     for spec in all_layers(synthesis_plan, config).values():
         name = f"synthesis.{spec.name}.noise_const"

@@ -38,11 +38,7 @@ EPILOGUE_OPTIONS = ("mbstd_group_size", "mbstd_num_channels", "activation")
 
 
 def config_of(generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
-    """The configuration of a pair of networks.
-
-    Raises:
-        CheckpointError: an option is unknown, or sgkit's layers do not cover its value.
-    """
+    """The configuration of a pair of networks."""
     options = generator.options
     resolution = resolution_of(options, "img_resolution", 0)
     alias_free = "synthesis.input.freqs" in generator.tensors

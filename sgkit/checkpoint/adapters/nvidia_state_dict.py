@@ -25,11 +25,7 @@ CHANNEL_BASES = tuple(1 << power for power in range(8, 19))
 
 
 def config_of(_: ForeignFile, generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
-    """The configuration that follows from the shapes of tensors.
-
-    Raises:
-        CheckpointError: a tensor is missing, or has a shape that no network of NVIDIA has.
-    """
+    """The configuration that follows from the shapes of tensors."""
     embed = generator.tensors.get("mapping.embed.weight")
     mapping = _mapping(generator)
     is_alias_free = "synthesis.input.freqs" in generator.tensors

@@ -13,11 +13,7 @@ Options = Mapping[str, Any]
 
 
 def option(options: Options, name: str, kind: type, default: Any) -> Any:
-    """An option of a foreign network, checked.
-
-    Raises:
-        CheckpointError: it has another type.
-    """
+    """An option of a foreign network, checked."""
     value = options.get(name, default)
     if kind is float and type(value) is int:
         value = float(value)
@@ -29,11 +25,7 @@ def option(options: Options, name: str, kind: type, default: Any) -> Any:
 
 
 def refuse_unknown_options(options: Options, known: Iterable[str], *, what: str) -> None:
-    """Refuse options that no rule covers, as they may change the arithmetic.
-
-    Raises:
-        CheckpointError: naming each.
-    """
+    """Refuse options that no rule covers, as they may change the arithmetic."""
     unknown = sorted(set(options) - set(known))
     if unknown:
         named = name_list(f"{name}={options[name]!r}"[:80] for name in unknown)
@@ -41,11 +33,7 @@ def refuse_unknown_options(options: Options, known: Iterable[str], *, what: str)
 
 
 def refuse_other_sizes(generator: Options, discriminator: Options, defaults: Mapping[str, int]) -> None:
-    """Refuse a discriminator that was built for other images or labels than the generator.
-
-    Raises:
-        CheckpointError: naming the option, and its value in both.
-    """
+    """Refuse a discriminator that was built for other images or labels than the generator."""
     for name, default in defaults.items():
         one, other = generator.get(name, default), discriminator.get(name, default)
         if one != other:
@@ -53,11 +41,7 @@ def refuse_other_sizes(generator: Options, discriminator: Options, defaults: Map
 
 
 def resolution_of(options: Options, name: str, default: int) -> int:
-    """The side of the images that a network was built for.
-
-    Raises:
-        CheckpointError: it is not a power of two from 8 up.
-    """
+    """The side of the images that a network was built for."""
     resolution: int = option(options, name, int, default)
     if not 8 <= resolution <= 1 << 14 or resolution & (resolution - 1):
         raise CheckpointError(f"It was built for images of {resolution} pixels; a power of two from 8 up is expected.")
@@ -65,11 +49,7 @@ def resolution_of(options: Options, name: str, default: int) -> int:
 
 
 def taps_of(options: Options, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-    """A resampling filter among options.
-
-    Raises:
-        CheckpointError: it is not a list of numbers.
-    """
+    """A resampling filter among options."""
     taps = options.get(name, list(default))
     if not isinstance(taps, list) or not taps or not all(type(tap) in (int, float) for tap in taps):
         raise CheckpointError(f"Option {name} is {taps!r}; a list of numbers is expected.")
@@ -77,11 +57,7 @@ def taps_of(options: Options, name: str, default: tuple[float, ...]) -> tuple[fl
 
 
 def shape_of(network: ForeignNetwork, name: str, ndim: int) -> tuple[int, ...]:
-    """The shape of a tensor, which must have ``ndim`` axes.
-
-    Raises:
-        CheckpointError: it has other axes, or there is no such tensor.
-    """
+    """The shape of a tensor, which must have ``ndim`` axes."""
     array = network.tensors.get(name)
     if array is None or array.ndim != ndim:
         held = "is missing" if array is None else f"has shape {list(array.shape)}, not {ndim} axes"

@@ -88,11 +88,7 @@ def filters(config: ModelConfig, *, discriminator: bool) -> dict[str, Array]:
 
 
 def config_of(_: ForeignFile, generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
-    """Everything is in the shapes: rosinality's files name no options that matter.
-
-    Raises:
-        CheckpointError: a tensor is missing, or has a shape that no network of rosinality has.
-    """
+    """Everything is in the shapes: rosinality's files name no options that matter."""
     tensors = generator.tensors
     levels = sum(1 for name in tensors if name.startswith("to_rgbs.") and name.endswith(".conv.weight"))
     num_layers = sum(1 for name in tensors if name.startswith("style.") and name.endswith(".weight"))

@@ -47,11 +47,7 @@ FLAT = Transform(lambda x: x.reshape(len(x), -1))
 
 
 def adapt_size(file: ForeignFile, image_size: int | None = None) -> Adapted:
-    """The checkpoint in sgkit's terms, cut to the size that was trained.
-
-    Raises:
-        CheckpointError: the size is unknown, or a network is missing or unsupported; tensors are named.
-    """
+    """The checkpoint in sgkit's terms, cut to the size that was trained."""
     levels = _levels(file.file_name, image_size)
     cut = {key: _cut(network, levels) for key, network in file.networks.items()}
     return adapt(replace(file, networks=cut), replace(FORMAT, config=partial(config_of, levels)))
@@ -161,11 +157,7 @@ def _input_bias(config: ModelConfig, tensors: Tensors) -> Tensors:
 def config_of(
     levels: int, _: ForeignFile, generator: ForeignNetwork, discriminator: ForeignNetwork | None
 ) -> ModelConfig:
-    """The configuration of networks of ``levels`` doublings, from their shapes.
-
-    Raises:
-        CheckpointError: a tensor is missing or has another number of axes.
-    """
+    """The configuration of networks of ``levels`` doublings, from their shapes."""
     tensors = generator.tensors
     num_layers = sum(1 for name in tensors if name.startswith("style.") and name.endswith(".weight_orig"))
     w_dim, z_dim = shape_of(generator, "style.1.linear.weight_orig", 2)

@@ -51,11 +51,7 @@ PARTNERS = {"G_main": ("D_stylegan2", "D_stylegan"), "G_style": ("D_basic",), "G
 
 
 def is_fused(network: ForeignNetwork, *, resolution: int = 4) -> bool:
-    """Whether a layer of ``resolution`` pixels resamples within its convolution (``fused_scale``).
-
-    Raises:
-        CheckpointError: the option has a value that no official network has.
-    """
+    """Whether a layer of ``resolution`` pixels resamples within its convolution (``fused_scale``)."""
     fused = network.options.get("fused_scale", "auto" if network.builder in ("G_style", "D_basic") else True)
     if fused not in (True, False, "auto"):
         raise CheckpointError(f"Network {network.name} has fused_scale={fused!r}; known are True, False and 'auto'.")
@@ -63,11 +59,7 @@ def is_fused(network: ForeignNetwork, *, resolution: int = 4) -> bool:
 
 
 def config_of(kind: str, generator: ForeignNetwork, discriminator: ForeignNetwork | None) -> ModelConfig:
-    """The configuration of a pair of networks.
-
-    Raises:
-        CheckpointError: an option is unknown or has a value that sgkit's layers do not cover.
-    """
+    """The configuration of a pair of networks."""
     options = generator.options
     _check_options(generator, GENERATORS)
     resolution = resolution_of(options, "resolution", 1024)

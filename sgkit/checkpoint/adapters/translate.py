@@ -116,9 +116,6 @@ class Adapted:
 def adapt(file: ForeignFile, form: Format) -> Adapted:
     """The checkpoint in sgkit's terms. Only the generator that makes the images must be usable: another network that
     is not is left out, and the notes say why.
-
-    Raises:
-        CheckpointError: that generator is missing, incomplete or unsupported; options and tensors are named.
     """
     unknown = sorted(set(file.networks) - set(form.roles))
     if unknown:
@@ -184,9 +181,6 @@ def translate(
         network: where theirs are.
         table: every tensor that is wanted.
         implied: see :class:`Format`.
-
-    Raises:
-        CheckpointError: tensors are missing, unknown, or differ from what the configuration implies; each is named.
     """
     implied = implied or {}
     wanted = {row.theirs for row in table}
@@ -252,9 +246,6 @@ def _known_part(
 
     Files without options say nothing about how a network computes, so one tensor more does not make it a different
     architecture unless its name says so.
-
-    Raises:
-        CheckpointError: a tensor belongs to another architecture.
     """
     wanted = {row.theirs for row in table} | set(implied)
     unknown = [name for name in network.tensors if name not in wanted]
