@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file
 
-from sgkit.cli.app import main
-from sgkit.runs.folder import RunFolder
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.runs.driver import Cli
 
 TINY = {
     "model.synthesis.channel_base": 64,
@@ -50,41 +44,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny() -> list[str]:
     """Options that make a run tiny."""
     return [
-        *("--preset", "stylegan2-32", "--device", "cpu"),
+        *("--preset", "stylegan2-32"),
         *(word for key, value in TINY.items() for word in ("--set", f"{key}={value}")),
     ]
 
 
 @pytest.fixture
-def new_run(store: Path, tiny: list[str]) -> Callable[..., int]:
-    """Start a tiny run with further options; its exit code."""
-    return lambda run, *options: main(["train", str(store), "--out", str(run), *tiny, *options])
-
-
-@pytest.fixture
-def resume(store: Path) -> Callable[..., int]:
-    """Resume a run; its exit code."""
-    return lambda run, *options: main(["train", str(store), "--out", str(run), "--resume", "--device", "cpu", *options])
-
-
-@pytest.fixture
-def log() -> Callable[[Path], list[dict[str, Any]]]:
-    return lambda run: [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def tensors() -> Callable[[Path], dict[str, torch.Tensor]]:
-    """All tensors of a run's last snapshot."""
-
-    def load(run: Path) -> dict[str, torch.Tensor]:
-        last = RunFolder(run).snapshots()[-1]
-        loaded = load_file(last.model) | load_file(last.state)
-        return {name: tensor.clone() for name, tensor in loaded.items()}  # not mapped: tests change the files
-
-    return load
-
-
-@pytest.fixture
-def names() -> Callable[[Path], list[str]]:
-    """Names of a run's snapshots."""
-    return lambda run: [snapshot.folder.name for snapshot in RunFolder(run).snapshots()]
+def cli(store: Path, tiny: list[str], capfd: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(store, tiny, capfd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from sgkit.runs.config import RunConfig
 from sgkit.training.batches import check_batch
 from sgkit.training.loop import train
 from sgkit.training.state import TrainState
+from tests.runs.driver import Cli
 
 SMALL = {
     "model.synthesis.channel_base": 64,
@@ -262,11 +263,11 @@ def test_each_key_changes_what_is_trained_or_is_refused(situation: str) -> None:
     ],
 )
 def test_options_without_effect_are_refused_before_anything_is_made(
-    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], options: list[str], message: str
+    tmp_path: Path, cli: Cli, options: list[str], message: str
 ) -> None:
     for more in ([], ["--dry-run"]):
-        assert new_run(tmp_path / "run", *options, *more) in (1, 2)
-        assert message in capfd.readouterr().err
+        assert cli.new(tmp_path / "run", *options, *more) in (1, 2)
+        assert message in cli.said()
         assert not (tmp_path / "run").exists()
 
 
@@ -287,16 +288,14 @@ def test_options_without_effect_are_refused_before_anything_is_made(
     ],
     ids=lambda option: option[0],
 )
-def test_a_list_of_presets_takes_no_other_option(
-    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], option: list[str]
-) -> None:
+def test_a_list_of_presets_takes_no_other_option(store: Path, tmp_path: Path, cli: Cli, option: list[str]) -> None:
     (tmp_path / "x.toml").touch()
     sgkit.save(build(ModelConfig(image_size=(4, 4), z_dim=4, w_dim=4)), tmp_path / "x.safetensors")
     paths = {"STORE": store, "--init": tmp_path / "x.safetensors", "--config": tmp_path / "x.toml"}
     path = [str(paths[option[0]])] if option[0] in paths else []
     assert main(["train", "--list-presets", *(option[:1] if option[0] != "STORE" else []), *(path or option[1:])]) == 2
     name = "--mirror" if option[0] == "--no-mirror" else option[0]
-    assert f"{name} has no effect here: --list-presets only shows the presets." in capfd.readouterr().err
+    assert f"{name} has no effect here: --list-presets only shows the presets." in cli.said()
 
 
 def test_every_option_is_tried() -> None:
@@ -307,12 +306,10 @@ def test_every_option_is_tried() -> None:
     assert options - {"--help"} == tried
 
 
-def test_a_whole_configuration_may_hold_what_has_no_effect(
-    tmp_path: Path, store: Path, new_run: Callable[..., int]
-) -> None:
+def test_a_whole_configuration_may_hold_what_has_no_effect(tmp_path: Path, cli: Cli, store: Path) -> None:
     """As runs write it; of a hand-written file each key must have an effect."""
-    assert new_run(tmp_path / "one", "--kimg", "0.008", "--augment", "fixed", "--set", "train.augment.p=0.5") == 0
+    assert cli.new(tmp_path / "one", "--kimg", "0.008", "--augment", "fixed", "--set", "train.augment.p=0.5") == 0
     whole = ["--config", str(tmp_path / "one" / "config.toml"), "--device", "cpu", "--augment", "diffaugment"]
     assert main(["train", str(store), "--out", str(tmp_path / "two"), *whole]) == 0
     (tmp_path / "own.toml").write_text("[train.augment]\np = 0.5\n")
-    assert new_run(tmp_path / "three", "--config", str(tmp_path / "own.toml")) == 2
+    assert cli.new(tmp_path / "three", "--config", str(tmp_path / "own.toml")) == 2

@@ -17,47 +17,38 @@ import torch
 from sgkit.measure.statistics import StatisticsRunner
 from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.progress import Progress
+from tests.runs.driver import Cli
 
 
 def test_the_time_limit_saves_first_and_says_how_to_go_on(
-    store: Path,
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    names: Callable[[Path], list[str]],
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    store: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "1", "--max-time", "0.001s") == 75
-    said = capfd.readouterr().err
+    assert cli.new(run, "--kimg", "1", "--max-time", "0.001s") == 75
+    said = cli.said()
     assert f"Stopped by the time limit after saving. Continue with: sgkit train {store} --out {run} --resume" in said
-    assert names(run) == ["000000.000", "000000.008"]
+    assert cli.names(run) == ["000000.000", "000000.008"]
     assert "stopped by the time limit" in (run / "report.html").read_text()
-    assert resume(run, "--kimg", "0.016", "--max-time", "1h") == 0
-    assert names(run)[-1] == "000000.016"
+    assert cli.resume(run, "--kimg", "0.016", "--max-time", "1h") == 0
+    assert cli.names(run)[-1] == "000000.016"
     # torchrun would start a process again that ends with anything but 0.
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert resume(run, "--kimg", "1", "--max-time", "0.001s") == 0
+    assert cli.resume(run, "--kimg", "1", "--max-time", "0.001s") == 0
 
 
 @pytest.mark.parametrize("text", ["soon", "0h", "-3m", "5 weeks", ""])
-def test_times_are_checked(
-    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], text: str
-) -> None:
-    assert new_run(tmp_path / "run", f"--max-time={text}") == 2
-    assert f"Not a time: {text!r}. Write it like 11.5h, 30m or 90s." in " ".join(capfd.readouterr().err.split())
+def test_times_are_checked(tmp_path: Path, cli: Cli, text: str) -> None:
+    assert cli.new(tmp_path / "run", f"--max-time={text}") == 2
+    assert f"Not a time: {text!r}. Write it like 11.5h, 30m or 90s." in " ".join(cli.said().split())
 
 
-def test_one_command_begins_a_run_and_goes_on_with_it(
-    tmp_path: Path, new_run: Callable[..., int], names: Callable[[Path], list[str]], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_one_command_begins_a_run_and_goes_on_with_it(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.016", "--resume") == 0
-    assert f"{run} holds no run yet: starting one." in capfd.readouterr().err
-    assert new_run(run, "--kimg", "0.024", "--resume") == 0
-    assert "starting one" not in capfd.readouterr().err
-    assert names(run) == ["000000.000", "000000.016", "000000.024"]
+    assert cli.new(run, "--kimg", "0.016", "--resume") == 0
+    assert f"{run} holds no run yet: starting one." in cli.said()
+    assert cli.new(run, "--kimg", "0.024", "--resume") == 0
+    assert "starting one" not in cli.said()
+    assert cli.names(run) == ["000000.000", "000000.016", "000000.024"]
 
 
 PROGRAM = """
@@ -79,11 +70,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_lost_process_ends_the_run_and_its_restart_resumes_by_itself(
-    store: Path,
-    tmp_path: Path,
-    tiny: list[str],
-    new_run: Callable[..., int],
-    tensors: Callable[[Path], dict[str, torch.Tensor]],
+    store: Path, tmp_path: Path, cli: Cli, tiny: list[str]
 ) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
@@ -94,8 +81,8 @@ def test_a_lost_process_ends_the_run_and_its_restart_resumes_by_itself(
     )
     assert done.returncode == 0, done.stderr
     assert "Another process of this run is gone" in done.stderr
-    assert new_run(tmp_path / "one", "--kimg", "0.032") == 0
-    expected, got = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    assert cli.new(tmp_path / "one", "--kimg", "0.032") == 0
+    expected, got = cli.tensors(tmp_path / "one"), cli.tensors(tmp_path / "two")
     assert [key for key in expected if not torch.allclose(got[key], expected[key], rtol=1e-2, atol=1e-3)] == []
 
 
@@ -124,9 +111,7 @@ def test_broken_connections_are_known_from_other_errors(error: Exception, world_
 )
 def test_a_measurement_is_broken_off_and_made_up_for(
     tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    names: Callable[[Path], list[str]],
+    cli: Cli,
     monkeypatch: pytest.MonkeyPatch,
     cheap_features: None,
     stage: str,
@@ -150,10 +135,10 @@ def test_a_measurement_is_broken_off_and_made_up_for(
         patch.setattr(StatisticsRunner, "of", disturbed)
         patch.setattr("sgkit.cli.train.time", SimpleNamespace(monotonic=lambda: clock[-1]))
         measured = ("--metrics", "fd_effnet", "--set", "metrics.num_images=4")
-        assert new_run(run, *measured, "--kimg", "0.008", *options) == code
-    assert (broken_off, names(run)) == ([stage], ["000000.000"])
+        assert cli.new(run, *measured, "--kimg", "0.008", *options) == code
+    assert (broken_off, cli.names(run)) == ([stage], ["000000.000"])
     assert not (run / "snapshots" / "000000.000" / "metrics.json").exists()
     assert f"stopped by {status}" in (run / "report.html").read_text()
-    assert resume(run) == 0
-    assert names(run) == ["000000.000", "000000.008"]
-    assert all((run / "snapshots" / name / "metrics.json").exists() for name in names(run))
+    assert cli.resume(run) == 0
+    assert cli.names(run) == ["000000.000", "000000.008"]
+    assert all((run / "snapshots" / name / "metrics.json").exists() for name in cli.names(run))

@@ -7,13 +7,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sgkit.cli.app import main
 from sgkit.runs.folder import RunFolder
+from tests.runs.driver import Cli, files
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +63,15 @@ def edit(run: Path, key: str, value: str) -> None:
         ("metrics.names", '["fdi"]', "Unknown metric 'fdi'"),
     ],
 )
-def test_values_that_cannot_be_are_named(
-    run: Path, resume: Callable[..., int], capfd: pytest.CaptureFixture[str], key: str, value: str, message: str
-) -> None:
+def test_values_that_cannot_be_are_named(cli: Cli, run: Path, key: str, value: str, message: str) -> None:
     edit(run, key, value)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    capfd.readouterr()
-    assert resume(run, "--kimg", "0.016") in (1, 2)
-    said = capfd.readouterr().err
+    before = files(run)
+    cli.said()
+    assert cli.resume(run, "--kimg", "0.016") in (1, 2)
+    said = cli.said()
     assert message in said
     assert "bug" not in said
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert files(run) == before
 
 
 @pytest.mark.parametrize(
@@ -90,19 +88,17 @@ def test_values_that_cannot_be_are_named(
         (b'"\\u001b[31m" = 1\n', r"Unknown configuration key '\x1b[31m'"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_explained(
-    run: Path, resume: Callable[..., int], capfd: pytest.CaptureFixture[str], text: bytes, message: str
-) -> None:
+def test_a_file_that_is_no_configuration_is_explained(cli: Cli, run: Path, text: bytes, message: str) -> None:
     (run / "config.toml").write_bytes(text)
-    assert resume(run, "--kimg", "0.016") in (1, 2)
-    assert message in capfd.readouterr().err
+    assert cli.resume(run, "--kimg", "0.016") in (1, 2)
+    assert message in cli.said()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_byte_order_mark_is_read(run: Path, resume: Callable[..., int], encoding: str) -> None:
+def test_a_byte_order_mark_is_read(cli: Cli, run: Path, encoding: str) -> None:
     text = (run / "config.toml").read_text(encoding="utf-8").replace("\n", "\r\n")
     (run / "config.toml").write_bytes(text.encode(encoding))
-    assert resume(run, "--kimg", "0.016") == 0
+    assert cli.resume(run, "--kimg", "0.016") == 0
     assert RunFolder(run).snapshots()[-1].images == 16
 
 

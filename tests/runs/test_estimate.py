@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from sgkit.runs.estimate import bounded
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.probe import Cost
 from sgkit.runtime.distributed import DistributedContext
+from tests.runs.driver import Cli, files
 from tests.schemas import checked_result
 
 
@@ -80,8 +80,8 @@ def test_a_batch_that_a_generator_needs_whole_is_not_split() -> None:
 
 
 @pytest.mark.usefixtures("known_cost")
-def test_memory_bounds_a_run(tmp_path: Path, new_run: Callable[..., int]) -> None:
-    assert new_run(tmp_path / "run", "--kimg", "0.008", "--memory", "2.1GiB") == 0
+def test_memory_bounds_a_run(tmp_path: Path, cli: Cli) -> None:
+    assert cli.new(tmp_path / "run", "--kimg", "0.008", "--memory", "2.1GiB") == 0
     assert RunFolder(tmp_path / "run").read_config().train.micro_batch == 4
 
 
@@ -104,19 +104,19 @@ def test_without_json_the_presets_are_a_table(capfd: pytest.CaptureFixture[str])
     assert [line.split()[:2] for line in numbers] == [[name, "32"] for name in PRESETS]  # no row is broken
 
 
-def test_what_is_missing_is_named(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_named(cli: Cli, store: Path) -> None:
     for options, message in (([], "Name the STORE"), ([str(store)], "Name the folder of the run with --out")):
         assert main(["train", *options, "--preset", "stylegan2-32"]) == 2
-        assert message in capfd.readouterr().err
+        assert message in cli.said()
 
 
 def test_a_dry_run_is_of_the_run_that_the_options_make(
-    store: Path, tmp_path: Path, tiny: list[str], new_run: Callable[..., int], capfd: pytest.CaptureFixture[str]
+    store: Path, tmp_path: Path, cli: Cli, tiny: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.008") == 0
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    capfd.readouterr()
+    assert cli.new(run, "--kimg", "0.008") == 0
+    before = files(run)
+    cli.said()
     command = ["train", str(store), "--out", str(run), "--dry-run", "--device", "cpu"]
     assert main([*command, "--resume", "--kimg", "0.040", "--max-time", "1h"]) == 0
     said = capfd.readouterr()
@@ -125,16 +125,14 @@ def test_a_dry_run_is_of_the_run_that_the_options_make(
     assert "Measuring a few training steps" in said.err
     assert "measuring memory and time of steps with 2 images on cpu" in said.err
     assert main([*command, "--preset", "stylegan2-32"]) == 1
-    assert "holds a run already" in capfd.readouterr().err
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert "holds a run already" in cli.said()
+    assert files(run) == before
 
 
-def test_networks_that_no_machine_holds_are_refused_without_being_built(
-    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_networks_that_no_machine_holds_are_refused_without_being_built(tmp_path: Path, cli: Cli) -> None:
     large = ("--set", "model.synthesis.channel_max=65536", "--set", "model.synthesis.channel_base=16777216")
-    assert new_run(tmp_path / "run", *large) == 2
-    said = capfd.readouterr().err
+    assert cli.new(tmp_path / "run", *large) == 2
+    said = cli.said()
     assert "billion parameters. To train them takes " in said
     assert "Use a smaller preset" in said
     assert not (tmp_path / "run").exists()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,11 +12,12 @@ import sgkit
 from sgkit.cli.app import main
 from sgkit.model import ModelInfo
 from sgkit.runs.folder import RunFolder
+from tests.runs.driver import Cli
 
 
 @pytest.fixture
-def source(tmp_path: Path, new_run: Callable[..., int]) -> Path:
-    assert new_run(tmp_path / "source", "--kimg", "0.008") == 0
+def source(tmp_path: Path, cli: Cli) -> Path:
+    assert cli.new(tmp_path / "source", "--kimg", "0.008") == 0
     return tmp_path / "source"
 
 
@@ -50,9 +49,9 @@ def test_the_preset_is_the_recipe_of_other_networks(store: Path, source: Path, t
     assert (config.preset, config.train.batch, config.train.augment.kind) == ("stylegan2-mini", 16, "diffaugment")
 
 
-def test_a_model_that_is_not_there_is_named(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_not_there_is_named(store: Path, tmp_path: Path, cli: Cli) -> None:
     assert main(["train", str(store), "--out", str(tmp_path / "run"), "--init", str(tmp_path / "gone.pkl")]) == 1
-    assert "There is no model" in capfd.readouterr().err
+    assert "There is no model" in cli.said()
     assert not (tmp_path / "run").exists()
 
 
@@ -75,14 +74,12 @@ def test_ada_starts_where_the_model_ended(store: Path, source: Path, tmp_path: P
         assert steps[0].get("augment_p") == (None if start is None else pytest.approx(start, abs=1e-4))
 
 
-def test_p_can_be_set_on_resume(
-    tmp_path: Path, new_run: Callable[..., int], resume: Callable[..., int], log: Callable[[Path], list[dict[str, Any]]]
-) -> None:
+def test_p_can_be_set_on_resume(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.008", "--augment", "ada", "--set", "train.augment.p=0.5") == 0
-    assert resume(run, "--kimg", "0.016") == 0
-    assert resume(run, "--kimg", "0.024", "--set", "train.augment.p=0.125") == 0
-    assert resume(run, "--kimg", "0.032") == 0
-    assert [line["augment_p"] for line in log(run) if "step" in line] == pytest.approx(
+    assert cli.new(run, "--kimg", "0.008", "--augment", "ada", "--set", "train.augment.p=0.5") == 0
+    assert cli.resume(run, "--kimg", "0.016") == 0
+    assert cli.resume(run, "--kimg", "0.024", "--set", "train.augment.p=0.125") == 0
+    assert cli.resume(run, "--kimg", "0.032") == 0
+    assert [line["augment_p"] for line in cli.log(run) if "step" in line] == pytest.approx(
         [0.5, 0.5, 0.125, 0.125], abs=1e-4
     )

@@ -5,17 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sgkit.runs.folder import RunFolder
-
-
-def state(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
+from tests.runs.driver import Cli, files
 
 HOLDER = """
 import sys, time
@@ -28,29 +23,24 @@ with RunFolder(Path(sys.argv[1])).locked():
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["new folder", "run"])
-def test_the_second_training_is_refused_and_touches_nothing(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    capfd: pytest.CaptureFixture[str],
-    begun: bool,
-) -> None:
+def test_the_second_training_is_refused_and_touches_nothing(tmp_path: Path, cli: Cli, begun: bool) -> None:
     run = tmp_path / "run"
     if begun:
-        assert new_run(run, "--kimg", "0.008") == 0
+        assert cli.new(run, "--kimg", "0.008") == 0
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "held\n"
-            before = state(run)
-            capfd.readouterr()
-            assert new_run(run, "--kimg", "0.016", "--resume") == 1
+            before = files(run)
+            cli.said()
+            assert cli.new(run, "--kimg", "0.016", "--resume") == 1
         finally:
             process.send_signal(signal.SIGKILL)
-    said = capfd.readouterr().err
+    said = cli.said()
     assert f"{run} is in use: process {process.pid} on host " in said
     assert "continue the run with --resume" in said
-    assert state(run) == before
-    assert new_run(run, "--kimg", "0.016", "--resume") == 0
+    assert files(run) == before
+    assert cli.new(run, "--kimg", "0.016", "--resume") == 0
     assert not (run / ".lock").exists()
 
 
@@ -62,11 +52,7 @@ def test_a_folder_that_stays_empty_goes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file in the way", "no right to write"])
 def test_a_folder_that_cannot_be_written_is_named(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     run = tmp_path / "place" / "run"
     if kind == "file in the way":
@@ -77,8 +63,8 @@ def test_a_folder_that_cannot_be_written_is_named(
             raise PermissionError(13, "Permission denied", str(run))
 
         monkeypatch.setattr("sgkit.runtime.locks.FileLock.acquire", refuse)  # tests may run as root, whom no mode stops
-    assert new_run(run, "--kimg", "0.008") == 1
-    said = capfd.readouterr().err
+    assert cli.new(run, "--kimg", "0.008") == 1
+    said = cli.said()
     assert f"Cannot write to the run folder {run}: " in said
     assert "name a different folder with --out" in said
     assert not run.exists()
@@ -95,7 +81,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     ],
 )
 def test_what_is_no_new_folder_is_named_for_what_it_is(
-    store: Path, tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], kind: str, message: str
+    store: Path, tmp_path: Path, cli: Cli, kind: str, message: str
 ) -> None:
     out = tmp_path / "out"
     if kind == "store":
@@ -105,12 +91,12 @@ def test_what_is_no_new_folder_is_named_for_what_it_is(
     elif kind == "file":
         out.write_text("notes")
     else:
-        assert new_run(out, "--kimg", "0.008") == 0
+        assert cli.new(out, "--kimg", "0.008") == 0
         if kind == "no configuration":
             (out / "config.toml").unlink()
-    before = state(out)
-    capfd.readouterr()
+    before = files(out)
+    cli.said()
     for options in ([], ["--resume"]) if kind != "run" else ([],):
-        assert new_run(out, *options) == 1
-        assert message.format(out=out) in capfd.readouterr().err
-    assert state(out) == before
+        assert cli.new(out, *options) == 1
+        assert message.format(out=out) in cli.said()
+    assert files(out) == before

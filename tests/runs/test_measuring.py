@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +15,26 @@ from sgkit.metrics.registry import METRICS
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.measuring import Measuring
 from sgkit.runs.snapshots import measured
+from tests.runs.driver import Cli
 
 pytestmark = pytest.mark.usefixtures("cheap_features")
 MEASURED = ["--metrics", "fd_effnet,kd_effnet", "--set", "metrics.num_images=12"]
 
 
-def test_metrics_change_nothing_else(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-    tensors: Callable[[Path], dict[str, torch.Tensor]],
-    store: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_metrics_change_nothing_else(tmp_path: Path, cli: Cli, store: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with_them, without = tmp_path / "with", tmp_path / "without"
-    assert new_run(with_them, "--kimg", "0.040", *MEASURED, "--every", "0.024kimg") == 0
-    assert new_run(without, "--kimg", "0.040", "--set", "train.snapshot_kimg=0.008") == 0
-    expected, got = tensors(without), tensors(with_them)
-    assert [key for key in expected if not torch.equal(expected[key], got[key])] == []
+    assert cli.new(with_them, "--kimg", "0.040", *MEASURED, "--every", "0.024kimg") == 0
+    assert cli.new(without, "--kimg", "0.040", "--set", "train.snapshot_kimg=0.008") == 0
+    assert cli.same(without, with_them)
 
     folder = RunFolder(with_them)
     values = {snapshot.folder.name: measured(snapshot) for snapshot in folder.snapshots()}
     due = {"000000.000", "000000.024", "000000.040"}  # each 24 images, and at both ends
     assert {name for name, found in values.items() if found} == due
-    assert {line["images"] for line in log(with_them) if "fd_effnet" in line} == {0, 24, 40}
+    assert {line["images"] for line in cli.log(with_them) if "fd_effnet" in line} == {0, 24, 40}
     assert list(values["000000.024"]) == ["fd_effnet", "kd_effnet"]
 
-    capfd.readouterr()
+    cli.said()
     model = str(folder.snapshot_at(24).model)
     assert main(["metrics", model, "--data", str(store), "--num-images", "12", "--device", "cpu", "--json"]) == 0
     again = {metric["name"]: metric["value"] for metric in json.loads(capfd.readouterr().out)["metrics"]}
@@ -50,23 +42,19 @@ def test_metrics_change_nothing_else(
 
 
 def test_the_best_snapshot_stays_and_stands_for_the_run(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    names: Callable[[Path], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marks = iter([9.0, 3.0, 5.0, 4.0, 7.0, 2.0])  # at 0, 16, 32 ... images
     recipe = METRICS["fd_effnet"]
     monkeypatch.setattr(Measuring, "of", lambda self, model: [recipe.value(*_sides(next(marks)))])
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.064", "--metrics", "fd_effnet", "--keep", "2") == 0
-    assert names(run) == ["000000.016", "000000.048", "000000.064"]
+    assert cli.new(run, "--kimg", "0.064", "--metrics", "fd_effnet", "--keep", "2") == 0
+    assert cli.names(run) == ["000000.016", "000000.048", "000000.064"]
     best = json.loads((run / "best.json").read_text())
     assert best == {"snapshot": "000000.016", "metric": "fd_effnet", "value": pytest.approx(3.0), "kimg": 0.016}
     assert sgkit.load(run).info.kimg == 0.016
-    assert resume(run, "--kimg", "0.080") == 0
-    assert names(run) == ["000000.064", "000000.080"]
+    assert cli.resume(run, "--kimg", "0.080") == 0
+    assert cli.names(run) == ["000000.064", "000000.080"]
     assert sgkit.load(run).info.kimg == 0.08
     (run / "best.json").write_text('{"snapshot": "000000.099"}')
     assert sgkit.load(run).info.kimg == 0.08  # the newest, where the best is gone
@@ -94,27 +82,21 @@ def _sides(value: float) -> tuple[Any, Any]:
         ),
     ],
 )
-def test_mistakes_are_found_before_anything_begins(
-    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], options: list[str], message: str
-) -> None:
-    assert new_run(tmp_path / "run", *options) == 2
-    assert message in capfd.readouterr().err
+def test_mistakes_are_found_before_anything_begins(tmp_path: Path, cli: Cli, options: list[str], message: str) -> None:
+    assert cli.new(tmp_path / "run", *options) == 2
+    assert message in cli.said()
     assert not (tmp_path / "run").exists()
 
 
 def test_a_cache_that_cannot_be_written_loses_nothing(
-    store: Path,
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    store: Path, tmp_path: Path, cli: Cli, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.008", *MEASURED) == 0
+    assert cli.new(run, "--kimg", "0.008", *MEASURED) == 0
     sentence = f"The statistics of the data could not be kept in {tmp_path / 'cache' / 'statistics'}: "
-    assert capfd.readouterr().err.count(sentence) == 1
+    assert cli.said().count(sentence) == 1
     assert list(measured(RunFolder(run).snapshots()[-1])) == ["fd_effnet", "kd_effnet"]
     command = ["metrics", str(run), "--data", str(store), "--num-images", "12", "--device", "cpu"]
     assert main(command) == 0

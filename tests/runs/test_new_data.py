@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from sgkit.cli.app import main
 from sgkit.runs.folder import RunFolder
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.runs.driver import Cli
 
 ADA = ["--augment", "ada", "--set", "train.augment.p=0.5"]
 
@@ -28,20 +28,15 @@ def store_of(folder: Path, count: int, *, size: tuple[int, int] = (8, 16), class
     return prepare(folder / "images", folder / "store", options=options).path
 
 
-def test_optimizers_and_augmentation_continue_on_new_data(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_optimizers_and_augmentation_continue_on_new_data(tmp_path: Path, cli: Cli) -> None:
     run, grown = tmp_path / "run", store_of(tmp_path / "grown", 30)
-    assert new_run(run, "--kimg", "0.016", *ADA) == 0
+    assert cli.new(run, "--kimg", "0.016", *ADA) == 0
     again = ["train", str(grown), "--out", str(run), "--resume", "--device", "cpu", "--kimg", "0.024"]
     before = RunFolder(run).snapshots()[-1]
     assert main(again) == 1
-    assert "add --new-data to continue with this one" in capfd.readouterr().err
+    assert "add --new-data to continue with this one" in cli.said()
     assert main([*again, "--new-data"]) == 0
-    [event] = [line for line in log(run) if line.get("event") == "new data"]
+    [event] = cli.log(run, event="new data")
     assert event["images"] == 16
     assert f"New data: 30 images of {grown}, before 20 of " in event["text"]
     assert "Optimizers and augmentation continue" in event["text"]
@@ -49,10 +44,10 @@ def test_optimizers_and_augmentation_continue_on_new_data(
     assert (config.data.store, config.data.num_images) == (str(grown), 30)
     states = [load_file(snapshot.state) for snapshot in (before, RunFolder(run).snapshots()[-1])]
     assert [float(state["d.step.b4_head.bias"]) for state in states] == [3.0, 4.0]  # with one lazy penalty
-    assert [line["augment_p"] for line in log(run) if "step" in line] == pytest.approx([0.5] * 3, abs=1e-3)
+    assert [line["augment_p"] for line in cli.log(run) if "step" in line] == pytest.approx([0.5] * 3, abs=1e-3)
     assert main([*again[:-1], "0.032"]) == 0  # from now on these are the run's images
     assert main([*again[:-1], "0.040", "--new-data"]) == 2
-    assert "--new-data has no effect here: " in capfd.readouterr().err
+    assert "--new-data has no effect here: " in cli.said()
 
 
 @pytest.mark.parametrize(
@@ -64,12 +59,12 @@ def test_optimizers_and_augmentation_continue_on_new_data(
     ],
 )
 def test_data_that_does_not_fit_is_refused(
-    tmp_path: Path, tiny: list[str], capfd: pytest.CaptureFixture[str], facts: dict[str, Any], message: str
+    tmp_path: Path, cli: Cli, tiny: list[str], facts: dict[str, Any], message: str
 ) -> None:
     run, first = tmp_path / "run", store_of(tmp_path / "first", 10, classes=("a", "b"))
     assert main(["train", str(first), "--out", str(run), *tiny, "--kimg", "0.008"]) == 0
     other = store_of(tmp_path / "other", 12, **({"classes": ("a", "b")} if "size" in facts else {}), **facts)
     before = (run / "config.toml").read_bytes()
     assert main(["train", str(other), "--out", str(run), "--resume", "--new-data", "--device", "cpu"]) == 2
-    assert message in capfd.readouterr().err
+    assert message in cli.said()
     assert (run / "config.toml").read_bytes() == before

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sgkit.runs.report import MAX_FRAMES, _spread
 from tests.html_page import ParsedPage
+from tests.runs.driver import Cli
 
 
 @pytest.mark.usefixtures("cheap_features")
-def test_the_report_shows_samples_curves_health_data_and_configuration(
-    tmp_path: Path, new_run: Callable[..., int]
-) -> None:
+def test_the_report_shows_samples_curves_health_data_and_configuration(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
     options = ["--metrics", "fd_effnet", "--set", "metrics.num_images=6", "--kimg", "0.040"]
-    assert new_run(run, *options) == 0
+    assert cli.new(run, *options) == 0
     (run / "images" / "fakes_000000.900.png").write_bytes(b"after the end of the run")
     (run / "images" / "fakes_000000.024.png").write_bytes(b"damaged")
-    assert new_run(run, *options, "--resume") == 0  # complete: written again, nothing else
+    assert cli.new(run, *options, "--resume") == 0  # complete: written again, nothing else
     text = (run / "report.html").read_text(encoding="utf-8")
     page = ParsedPage(text)
     assert page.texts["h2"] == ["Samples", "Metrics", "Curves", "Health", "Data", "Configuration"]
@@ -33,9 +31,9 @@ def test_the_report_shows_samples_curves_health_data_and_configuration(
     assert [image["alt"] for image in page.images] == [*reversed(frames), "Training images, spread over the store"]
 
 
-def test_names_are_escaped(tmp_path: Path, new_run: Callable[..., int]) -> None:
+def test_names_are_escaped(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "<b>run"
-    assert new_run(run, "--kimg", "0.008") == 0
+    assert cli.new(run, "--kimg", "0.008") == 0
     text = (run / "report.html").read_text(encoding="utf-8")
     assert "<b>run" not in text
     assert ParsedPage(text).texts["h1"] == ["<b>run"]

@@ -14,6 +14,7 @@ from sgkit.runs.folder import RunFolder
 from sgkit.training import step
 from sgkit.training.health import HealthWatch
 from sgkit.training.loop import TrainReport
+from tests.runs.driver import Cli
 
 Poison = Callable[[int, int], None]
 
@@ -40,22 +41,14 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
     return lambda images, times: left.update(images=images, times=times)
 
 
-def test_going_back_lowers_the_rates_for_the_rest_of_the_run(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-    tensors: Callable[[Path], dict[str, torch.Tensor]],
-    capfd: pytest.CaptureFixture[str],
-    poison: Poison,
-) -> None:
+def test_going_back_lowers_the_rates_for_the_rest_of_the_run(tmp_path: Path, cli: Cli, poison: Poison) -> None:
     run, later = tmp_path / "run", tmp_path / "later"
     poison(24, 1)
-    assert new_run(run, "--kimg", "0.040") == 0
-    said = capfd.readouterr().err
+    assert cli.new(run, "--kimg", "0.040") == 0
+    said = cli.said()
     assert "Warning: At 0.016 kimg: Went back from 0.024 to 0.016 kimg, with learning rates 0.5 times" in said
     assert "is not finite" in said
-    lines = log(run)
+    lines = cli.log(run)
     [event] = [line for line in lines if "event" in line]
     assert (event["event"], event["images"], event["from_kimg"], event["lr_factor"]) == ("rollback", 16, 0.024, 0.5)
     factors = {line["images"]: line["lr_factor"] for line in lines if "step" in line}
@@ -64,52 +57,37 @@ def test_going_back_lowers_the_rates_for_the_rest_of_the_run(
 
     # Killed right after it went back, it goes on with the lowered rates: the log knows of them.
     poison(24, 1)
-    assert new_run(later, "--kimg", "0.024") == 0
+    assert cli.new(later, "--kimg", "0.024") == 0
     folder = RunFolder(later)
     folder.snapshots()[-1].folder.rename(later / "snapshots" / ".000000.024.aside")
-    assert resume(later, "--kimg", "0.040") == 0
-    expected, got = tensors(run), tensors(later)
-    assert [key for key in expected if not torch.equal(expected[key], got[key])] == []
+    assert cli.resume(later, "--kimg", "0.040") == 0
+    assert cli.same(run, later)
 
 
-def test_a_run_goes_back_only_so_often(
-    tmp_path: Path, new_run: Callable[..., int], capfd: pytest.CaptureFixture[str], poison: Poison
-) -> None:
+def test_a_run_goes_back_only_so_often(tmp_path: Path, cli: Cli, poison: Poison) -> None:
     poison(8, 99)
-    assert new_run(tmp_path / "run", "--kimg", "0.040", "--set", "health.max_rollbacks=2") == 1
-    said = capfd.readouterr().err
+    assert cli.new(tmp_path / "run", "--kimg", "0.040", "--set", "health.max_rollbacks=2") == 1
+    said = cli.said()
     assert said.count("Went back from 0.008 to 0 kimg") == 2
     assert "with learning rates 0.25 times" in said
     assert "Error: At 0.008 kimg" in said
     assert "has gone back to a snapshot 2 times already (health.max_rollbacks), so it stops here." in said
 
 
-def test_stopping_leaves_the_last_snapshot(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    names: Callable[[Path], list[str]],
-    capfd: pytest.CaptureFixture[str],
-    poison: Poison,
-) -> None:
+def test_stopping_leaves_the_last_snapshot(tmp_path: Path, cli: Cli, poison: Poison) -> None:
     poison(24, 1)
-    assert new_run(tmp_path / "run", "--kimg", "0.040", "--set", "health.nonfinite=stop") == 1
-    assert "is not finite" in capfd.readouterr().err
-    assert names(tmp_path / "run") == ["000000.000", "000000.016"]
+    assert cli.new(tmp_path / "run", "--kimg", "0.040", "--set", "health.nonfinite=stop") == 1
+    assert "is not finite" in cli.said()
+    assert cli.names(tmp_path / "run") == ["000000.000", "000000.016"]
 
 
-def test_a_skipped_update_is_told(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-    capfd: pytest.CaptureFixture[str],
-    poison: Poison,
-) -> None:
+def test_a_skipped_update_is_told(tmp_path: Path, cli: Cli, poison: Poison) -> None:
     run = tmp_path / "run"
     poison(24, 1)
-    assert new_run(run, "--kimg", "0.040", "--set", "health.nonfinite=skip") == 0
-    events = [line for line in log(run) if "event" in line]
+    assert cli.new(run, "--kimg", "0.040", "--set", "health.nonfinite=skip") == 0
+    events = cli.log(run, key="event")
     assert [(event["event"], event["images"]) for event in events] == [("skipped update", 32)]
-    assert "Warning: At 0.032 kimg:" in capfd.readouterr().err
+    assert "Warning: At 0.032 kimg:" in cli.said()
 
 
 @pytest.fixture
@@ -134,39 +112,30 @@ def saturated(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_signs_of_collapse_are_dealt_with_as_configured(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-    capfd: pytest.CaptureFixture[str],
-    policy: str,
-    code: int,
-    events: list[str],
+    tmp_path: Path, cli: Cli, policy: str, code: int, events: list[str]
 ) -> None:
     run = tmp_path / "run"
     settings = {"health.collapse": policy, "health.window_kimg": 0.024, "health.max_rollbacks": 1}
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    assert new_run(run, "--kimg", "0.040", *options) == code
-    said = capfd.readouterr().err
+    assert cli.new(run, "--kimg", "0.040", *options) == code
+    said = cli.said()
     assert "discriminator saturated: D tells real from generated images without fail (mean signs 1.000" in said
-    found = [line["event"] for line in log(run) if "event" in line]
+    found = [line["event"] for line in cli.log(run) if "event" in line]
     assert found[: len(events)] == events
     if policy == "stop":
         assert "continue all the same with --set health.collapse=warn" in said
 
 
 @pytest.mark.usefixtures("saturated")
-def test_a_window_of_the_watch_goes_on_over_a_resumption(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-) -> None:
+def test_a_window_of_the_watch_goes_on_over_a_resumption(tmp_path: Path, cli: Cli) -> None:
     """Windows of 24 images, stopped after 16: the trouble is told at 24, not at 40, and only once."""
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    assert new_run(straight, "--kimg", "0.056", "--set", "health.window_kimg=0.024") == 0
-    assert new_run(stopped, "--kimg", "0.016", "--set", "health.window_kimg=0.024") == 0
-    assert resume(stopped, "--kimg", "0.032") == 0
-    assert resume(stopped, "--kimg", "0.056") == 0
-    told = [[(line["event"], line["images"]) for line in log(run) if "event" in line] for run in (straight, stopped)]
+    assert cli.new(straight, "--kimg", "0.056", "--set", "health.window_kimg=0.024") == 0
+    assert cli.new(stopped, "--kimg", "0.016", "--set", "health.window_kimg=0.024") == 0
+    assert cli.resume(stopped, "--kimg", "0.032") == 0
+    assert cli.resume(stopped, "--kimg", "0.056") == 0
+    told = [
+        [(line["event"], line["images"]) for line in cli.log(run) if "event" in line] for run in (straight, stopped)
+    ]
     assert told[0] == told[1]
     assert told[0] == [("discriminator saturated", 24)]

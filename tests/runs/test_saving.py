@@ -14,6 +14,7 @@ from sgkit.runs import configure
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import RunLog
 from sgkit.runtime import precision
+from tests.runs.driver import Cli
 
 
 def flip_a_bit(file: Path) -> None:
@@ -41,72 +42,58 @@ def garbage(file: Path) -> None:
     ],
 )
 def test_a_damaged_snapshot_is_moved_aside_and_the_one_before_it_taken(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    log: Callable[[Path], list[dict[str, Any]]],
-    tensors: Callable[[Path], dict[str, torch.Tensor]],
-    capfd: pytest.CaptureFixture[str],
-    name: str,
-    harm: Callable[[Path], None],
-    problem: str,
+    tmp_path: Path, cli: Cli, name: str, harm: Callable[[Path], None], problem: str
 ) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.032") == 0
-    expected = tensors(run)
+    assert cli.new(run, "--kimg", "0.032") == 0
+    expected = cli.tensors(run)
     harm(run / "snapshots" / "000000.032" / name)
-    capfd.readouterr()
-    assert resume(run) == 0
-    said = capfd.readouterr().err
+    cli.said()
+    assert cli.resume(run) == 0
+    said = cli.said()
     assert f"Snapshot 000000.032 is damaged ({problem}" in said
     assert "the run continues from 0.016 kimg" in said
     assert (run / "damaged" / "000000.032").is_dir()
-    [event] = [line for line in log(run) if "event" in line]
+    [event] = cli.log(run, key="event")
     assert (event["event"], event["images"]) == ("damaged snapshot", 16)
     assert problem in event["text"]
-    got = tensors(run)  # trained again, and the same
+    got = cli.tensors(run)  # trained again, and the same
     assert [key for key in expected if not torch.equal(expected[key], got[key])] == []
 
 
-def test_a_run_whose_snapshots_are_all_damaged_is_left_as_it_is(
-    tmp_path: Path, new_run: Callable[..., int], resume: Callable[..., int], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_whose_snapshots_are_all_damaged_is_left_as_it_is(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.016") == 0
+    assert cli.new(run, "--kimg", "0.016") == 0
     for snapshot in RunFolder(run).snapshots():
         cut(snapshot.state)
     before = sorted(run.rglob("*"))
-    assert resume(run) == 1
-    said = capfd.readouterr().err
+    assert cli.resume(run) == 1
+    said = cli.said()
     assert "all of its 2 snapshots are damaged (000000.016: state.safetensors has" in said
     assert "Put one back from a copy, or start a new run." in said
     assert sorted(run.rglob("*")) == before
 
 
-def test_snapshots_of_an_older_sgkit_need_no_checksums(
-    tmp_path: Path, new_run: Callable[..., int], resume: Callable[..., int], names: Callable[[Path], list[str]]
-) -> None:
+def test_snapshots_of_an_older_sgkit_need_no_checksums(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
-    assert new_run(run, "--kimg", "0.032") == 0
+    assert cli.new(run, "--kimg", "0.032") == 0
     for snapshot in RunFolder(run).snapshots():
         (snapshot.folder / "snapshot.json").unlink()
     garbage(run / "snapshots" / "000000.032" / "model.safetensors")
-    assert resume(run, "--kimg", "0.040") == 0
+    assert cli.resume(run, "--kimg", "0.040") == 0
     assert (run / "damaged" / "000000.032").is_dir()
-    assert names(run) == ["000000.000", "000000.016", "000000.032", "000000.040"]
+    assert cli.names(run) == ["000000.000", "000000.016", "000000.032", "000000.040"]
 
 
-def test_only_the_newest_snapshots_stay(
-    tmp_path: Path, new_run: Callable[..., int], names: Callable[[Path], list[str]]
-) -> None:
+def test_only_the_newest_snapshots_stay(tmp_path: Path, cli: Cli) -> None:
     run = tmp_path / "run"
     left = run / "snapshots" / ".000000.0123ab-1-0-cdef01.tmp.016"
-    assert new_run(run, "--kimg", "0.016", "--keep", "2") == 0
-    assert names(run) == ["000000.000", "000000.016"]
+    assert cli.new(run, "--kimg", "0.016", "--keep", "2") == 0
+    assert cli.names(run) == ["000000.000", "000000.016"]
     left.mkdir()
     (run / "snapshots" / ".000000.008.removed").mkdir()
-    assert new_run(run, "--resume", "--kimg", "0.064", "--keep", "2") == 0
-    assert names(run) == ["000000.048", "000000.064"]
+    assert cli.new(run, "--resume", "--kimg", "0.064", "--keep", "2") == 0
+    assert cli.names(run) == ["000000.048", "000000.064"]
     assert [path.name for path in (run / "snapshots").glob(".*")] == []
 
 
@@ -126,44 +113,35 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_full_disk_leaves_the_snapshots_before_and_the_run_goes_on_later(
-    tmp_path: Path,
-    new_run: Callable[..., int],
-    resume: Callable[..., int],
-    names: Callable[[Path], list[str]],
-    tensors: Callable[[Path], dict[str, torch.Tensor]],
-    capfd: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
+    tmp_path: Path, cli: Cli, request: pytest.FixtureRequest
 ) -> None:
     run, straight = tmp_path / "run", tmp_path / "straight"
-    assert new_run(straight, "--kimg", "0.048") == 0
+    assert cli.new(straight, "--kimg", "0.048") == 0
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     request.getfixturevalue("full_disk")
-    code = new_run(run, "--kimg", "0.048")
+    code = cli.new(run, "--kimg", "0.048")
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert code == 1
-    said = capfd.readouterr().err
+    said = cli.said()
     assert f"into {run}: The file is larger than the file system or 'ulimit -f' allows." in said
     assert "Earlier snapshots are complete. Make room (--keep N" in said
     assert "Traceback" not in said
-    assert names(run) == ["000000.000", "000000.016"]
+    assert cli.names(run) == ["000000.000", "000000.016"]
     assert [path.name for path in (run / "snapshots").glob(".*")] == []
-    assert resume(run, "--kimg", "0.048", "--set", "train.log_kimg=0.016") == 0
-    expected, got = tensors(straight), tensors(run)
-    assert [key for key in expected if not torch.equal(expected[key], got[key])] == []
+    assert cli.resume(run, "--kimg", "0.048", "--set", "train.log_kimg=0.016") == 0
+    assert cli.same(straight, run)
 
 
-def test_a_run_records_what_auto_became_and_keeps_it(
-    tmp_path: Path, new_run: Callable[..., int], resume: Callable[..., int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_records_what_auto_became_and_keeps_it(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     run, chosen = tmp_path / "run", iter(["bf16", "fp32"])
     monkeypatch.setattr(configure, "training_precision", lambda name, *_: next(chosen) if name == "auto" else name)
-    assert new_run(run, "--kimg", "0.008", "--set", "train.precision=auto") == 0
+    assert cli.new(run, "--kimg", "0.008", "--set", "train.precision=auto") == 0
     assert RunFolder(run).read_config().train.precision == "bf16"
-    assert resume(run, "--kimg", "0.016") == 0
+    assert cli.resume(run, "--kimg", "0.016") == 0
     assert RunFolder(run).read_config().train.precision == "bf16"
     # A run of an earlier version, whose file says auto, goes on by the rule that it began with.
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace('precision = "bf16"', 'precision = "auto"'))
     monkeypatch.setattr(precision, "bf16_units", lambda device: "amx_bf16")
-    assert resume(run, "--kimg", "0.024") == 0
+    assert cli.resume(run, "--kimg", "0.024") == 0
     assert RunFolder(run).read_config().train.precision == "bf16"

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 import sgkit
 from sgkit.cli.app import main
@@ -25,14 +24,8 @@ from sgkit.runs import train
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.samples import sample, screen_grid
 from sgkit.tasks.prepare import PrepareOptions, prepare
-
-SMALL = [
-    *("--set", "model.synthesis.channel_base=64", "--set", "model.synthesis.channel_max=8"),
-    *("--set", "model.discriminator.channel_base=64", "--set", "model.discriminator.channel_max=8"),
-    *("--set", "model.z_dim=8", "--set", "model.w_dim=8", "--set", "model.mapping.num_layers=2"),
-    *("--set", "train.num_workers=0", "--set", "train.log_kimg=0.008", "--set", "train.snapshot_kimg=0.016"),
-    *("--batch", "8", "--device", "cpu", "--precision", "fp32"),
-]
+from tests.runs.conftest import TINY
+from tests.runs.driver import Cli
 
 
 @pytest.fixture(scope="module")
@@ -48,32 +41,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(folder / "pictures", folder / "store", options=options).path
 
 
-def sgkit_train(store: Path, run: Path, *options: str) -> int:
-    return main(["train", str(store), "--out", str(run), *options])
-
-
-def new_run(store: Path, run: Path, *options: str) -> int:
-    return sgkit_train(store, run, "--preset", "stylegan2-32", *SMALL, *options)
-
-
 def log_of(run: Path) -> list[dict[str, Any]]:
-    """The lines on steps; those on snapshots and events have no number of steps."""
-    return [line for line in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "step" in line]
-
-
-def without_clocks(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines on steps without clocks and memory; those on snapshots and events have no number of steps."""
     clocks = ("time", "sec_per_kimg", "memory_gib")
-    return [{key: value for key, value in line.items() if key not in clocks} for line in lines]
+    return [{key: value for key, value in line.items() if key not in clocks} for line in Cli.log(run, key="step")]
 
 
-def snapshot_tensors(run: Path) -> dict[str, torch.Tensor]:
-    last = RunFolder(run).snapshots()[-1]
-    return load_file(last.model) | load_file(last.state)
-
-
-def test_a_run_leaves_everything_behind(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_leaves_everything_behind(cli: Cli, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    assert new_run(store, run, "--kimg", "0.04", "--mirror", "--json") == 0
+    assert cli.new(run, "--kimg", "0.04", "--mirror", "--json") == 0
     said = capfd.readouterr()
     assert re.search(
         r"At 0 kimg: stylegan2-32 \(parameters: generator \d,\d{3}, discriminator \d,\d{3}\) on 20 ", said.err
@@ -91,7 +67,7 @@ def test_a_run_leaves_everything_behind(store: Path, tmp_path: Path, capfd: pyte
     with Image.open(run / "images" / "reals.png") as reals, Image.open(run / "images" / pictures[0]) as fakes:
         assert reals.size == fakes.size == (16 * 16, 8 * 12)
 
-    lines = log_of(run)
+    lines = cli.log(run, key="step")
     assert [line["images"] for line in lines] == [8, 16, 24, 32, 40]
     assert {"loss_g", "loss_d", "loss_r1", "loss_pl", "grad_g", "sign_real", "sec_per_kimg", "memory_gib"} <= set(
         lines[0]
@@ -102,14 +78,14 @@ def test_a_run_leaves_everything_behind(store: Path, tmp_path: Path, capfd: pyte
     assert model.info.kimg == 0.04
     assert model.info.provenance["content_hash"] == RunFolder(run).read_config().data.content_hash
     assert (model.image_size, model.config.label_dim) == ((8, 16), 2)
-    assert torch.equal(model.generator.mapping.w_avg, snapshot_tensors(run)["generator.mapping.w_avg"])
+    assert torch.equal(model.generator.mapping.w_avg, cli.tensors(run)["generator.mapping.w_avg"])
 
 
-def test_models_know_their_classes_by_name(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_models_know_their_classes_by_name(cli: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert new_run(store, run, "--kimg", "0.016") == 0
+    assert cli.new(run, "--kimg", "0.016") == 0
     assert sgkit.load(run).class_names == ("left", "right")
-    assert sgkit_train(store, run, "--resume", "--kimg", "0.024", "--device", "cpu") == 0
+    assert cli.resume(run, "--kimg", "0.024") == 0
     assert sgkit.load(run).class_names == ("left", "right")
     report = (run / "report.html").read_text()
     assert f"generate {run} --class left --seeds 0-31" in report
@@ -119,58 +95,56 @@ def test_models_know_their_classes_by_name(store: Path, tmp_path: Path, capfd: p
         assert main(["generate", str(run), "--seeds", "0", "--class", number, "--out", str(tmp_path / number)]) == 0
         pictures = [tmp_path / folder / "seed0000.png" for folder in (name, number)]
         assert pictures[0].read_bytes() == pictures[1].read_bytes()
-    capfd.readouterr()
+    cli.said()
     assert main(["generate", str(run), "--seeds", "0", "--class", "up", "--out", str(tmp_path / "up")]) == 2
-    assert "a class number from 0 to 1 (left, right)" in " ".join(capfd.readouterr().err.split())
+    assert "a class number from 0 to 1 (left, right)" in " ".join(cli.said().split())
 
 
-def test_a_store_with_labels_can_be_trained_without(store: Path, tmp_path: Path) -> None:
+def test_a_store_with_labels_can_be_trained_without(cli: Cli, tmp_path: Path) -> None:
     run, bare = tmp_path / "run", ("--set", "model.label_dim=0")
-    assert new_run(store, run, "--kimg", "0.016", *bare) == 0
-    assert sgkit_train(store, run, "--resume", "--kimg", "0.024", "--device", "cpu") == 0
+    assert cli.new(run, "--kimg", "0.016", *bare) == 0
+    assert cli.resume(run, "--kimg", "0.024") == 0
     model = sgkit.load(run)
     assert (model.info.kimg, model.config.label_dim, model.class_names) == (0.024, 0, ())
     again = tmp_path / "again"
-    assert sgkit_train(store, again, "--config", str(run / "config.toml"), "--device", "cpu") == 0
-    assert without_clocks(log_of(again)) == without_clocks(log_of(run))
+    assert cli.train(again, "--config", str(run / "config.toml")) == 0
+    assert log_of(again) == log_of(run)
 
 
-def test_labels_of_another_number_are_refused(store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert new_run(store, tmp_path / "run", "--set", "model.label_dim=3") == 2
-    error = " ".join(capfd.readouterr().err.split())
+def test_labels_of_another_number_are_refused(cli: Cli, store: Path, tmp_path: Path) -> None:
+    assert cli.new(tmp_path / "run", "--set", "model.label_dim=3") == 2
+    error = " ".join(cli.said().split())
     assert "model.label_dim is 3, but the store's is 2. Leave it out: the store decides; or set it to 0 to" in error
 
 
-def test_the_config_file_starts_an_equal_run(store: Path, tmp_path: Path) -> None:
-    assert new_run(store, tmp_path / "one", "--kimg", "0.016", "--seed", "5") == 0
-    again = sgkit_train(store, tmp_path / "two", "--config", str(tmp_path / "one" / "config.toml"), "--device", "cpu")
+def test_the_config_file_starts_an_equal_run(cli: Cli, tmp_path: Path) -> None:
+    assert cli.new(tmp_path / "one", "--kimg", "0.016", "--seed", "5") == 0
+    again = cli.train(tmp_path / "two", "--config", str(tmp_path / "one" / "config.toml"))
     assert again == 0
     assert (tmp_path / "one" / "config.toml").read_text() == (tmp_path / "two" / "config.toml").read_text()
-    assert without_clocks(log_of(tmp_path / "one")) == without_clocks(log_of(tmp_path / "two"))
+    assert log_of(tmp_path / "one") == log_of(tmp_path / "two")
 
 
-def test_a_run_killed_between_snapshots_resumes_bit_for_bit(store: Path, tmp_path: Path) -> None:
+def test_a_run_killed_between_snapshots_resumes_bit_for_bit(cli: Cli, tmp_path: Path) -> None:
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    assert new_run(store, straight, "--kimg", "0.048", "--mirror") == 0
-    assert new_run(store, broken, "--kimg", "0.032", "--mirror") == 0
+    assert cli.new(straight, "--kimg", "0.048", "--mirror") == 0
+    assert cli.new(broken, "--kimg", "0.032", "--mirror") == 0
     # As SIGKILL leaves it after the log went on: the last snapshot is missing, a part of it is there.
     folder = RunFolder(broken)
     folder.snapshots()[-1].folder.rename(broken / "snapshots" / ".000000.032.aside")
     assert folder.snapshots()[-1].images == 16
-    assert sgkit_train(store, broken, "--resume", "--kimg", "0.048", "--device", "cpu") == 0
-    expected, got = snapshot_tensors(straight), snapshot_tensors(broken)
-    assert expected.keys() == got.keys()
-    assert [name for name in expected if not torch.equal(expected[name], got[name])] == []
-    assert without_clocks(log_of(broken)) == without_clocks(log_of(straight))
+    assert cli.resume(broken, "--kimg", "0.048") == 0
+    assert cli.same(straight, broken)
+    assert log_of(broken) == log_of(straight)
     fakes = "images/fakes_000000.048.png"
     assert (straight / fakes).read_bytes() == (broken / fakes).read_bytes()
 
 
-def test_a_complete_run_resumed_does_nothing(store: Path, tmp_path: Path) -> None:
+def test_a_complete_run_resumed_does_nothing(cli: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert new_run(store, run, "--kimg", "0.008") == 0
+    assert cli.new(run, "--kimg", "0.008") == 0
     before = {path: path.read_bytes() for path in (run / "snapshots").rglob("*.safetensors")}
-    assert sgkit_train(store, run, "--resume", "--device", "cpu") == 0
+    assert cli.resume(run) == 0
     assert {path: path.read_bytes() for path in (run / "snapshots").rglob("*.safetensors")} == before
 
 
@@ -196,59 +170,50 @@ def test_a_complete_run_resumed_does_nothing(store: Path, tmp_path: Path) -> Non
     ],
 )
 def test_mistakes_are_explained_and_nothing_is_touched(
-    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], options: list[str], code: int, message: str
+    cli: Cli, tmp_path: Path, options: list[str], code: int, message: str
 ) -> None:
-    assert sgkit_train(store, tmp_path / "run", "--device", "cpu", *options) == code
-    assert message in capfd.readouterr().err
+    assert cli.train(tmp_path / "run", *options) == code
+    assert message in cli.said()
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_store_is_explained(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert new_run(tmp_path / "nothing", tmp_path / "run") == 1
-    assert "nothing" in capfd.readouterr().err
+def test_a_missing_store_is_explained(cli: Cli, tmp_path: Path) -> None:
+    assert cli.new(tmp_path / "run", store=tmp_path / "nothing") == 1
+    assert "nothing" in cli.said()
     assert not (tmp_path / "run").exists()
 
 
-def test_runs_are_not_overwritten_and_resumed_only_as_they_were(
-    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_are_not_overwritten_and_resumed_only_as_they_were(cli: Cli, store: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert new_run(store, run, "--kimg", "0.008") == 0
+    assert cli.new(run, "--kimg", "0.008") == 0
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     other = prepare(
         store.parent / "pictures", tmp_path / "other", options=PrepareOptions(size=(16, 16), labels="folders")
     )
-    capfd.readouterr()
+    cli.said()
     for store_given, options, code, message in [
         (store, ["--preset", "stylegan2-32"], 1, f"{run} holds a run already. Add --resume to continue it"),
         (store, ["--resume", "--preset", "stylegan2-64"], 2, "was started with preset 'stylegan2-32'"),
         (store, ["--resume", "--set", "model.w_dim=4"], 2, "'model.w_dim' cannot change on --resume"),
         (other.path, ["--resume"], 1, "was trained on different images (20 of store"),
     ]:
-        assert sgkit_train(store_given, run, *options, "--device", "cpu") == code
-        assert message in capfd.readouterr().err
+        assert cli.train(run, *options, store=store_given) == code
+        assert message in cli.said()
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_a_loss_that_explodes_leaves_the_last_snapshot(
-    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_loss_that_explodes_leaves_the_last_snapshot(cli: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert new_run(store, run, "--kimg", "0.08", "--set", "train.g_lr=1e30") == 1
-    error = capfd.readouterr().err
+    assert cli.new(run, "--kimg", "0.08", "--set", "train.g_lr=1e30") == 1
+    error = cli.said()
     assert "is not finite" in error
     assert "--resume --set train.g_lr=" in error
-    assert all(torch.isfinite(tensor).all() for tensor in snapshot_tensors(run).values())
+    assert all(torch.isfinite(tensor).all() for tensor in cli.tensors(run).values())
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_first_and_says_how_to_go_on(
-    store: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    number: signal.Signals,
-    code: int,
+    cli: Cli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     from sgkit.runs.logs import RunLog
 
@@ -262,46 +227,31 @@ def test_a_signal_saves_first_and_says_how_to_go_on(
     monkeypatch.setattr(RunLog, "write", write_and_signal)
     before = signal.getsignal(number)
     run = tmp_path / "run"
-    assert new_run(store, run, "--kimg", "1") == code
+    assert cli.new(run, "--kimg", "1") == code
     assert signal.getsignal(number) == before
-    error = capfd.readouterr().err
+    error = cli.said()
     assert f"{number.name}: saving a snapshot after this step." in error
     assert f"Continue with: sgkit train {store} --out {run} --resume" in error
     assert RunFolder(run).snapshots()[-1].images == 24
 
 
-def test_two_processes_train_as_one(store: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one(cli: Cli, store: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     options = ["--kimg", "0.016", "--set", "train.d_reg_interval=1", "--set", "train.pl_interval=1"]
-    assert new_run(store, one, *options) == 0
+    assert cli.new(one, *options) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571"]
-    command = [
-        *launch,
-        "-m",
-        "sgkit",
-        "train",
-        str(store),
-        "--out",
-        str(two),
-        "--preset",
-        "stylegan2-32",
-        *SMALL,
-        *options,
-    ]
+    command = [*launch, "-m", "sgkit", "train", str(store), "--out", str(two), "--device", "cpu", *cli.tiny, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    for got, expected in zip(without_clocks(log_of(two)), without_clocks(log_of(one)), strict=True):
+    for got, expected in zip(log_of(two), log_of(one), strict=True):
         assert got == pytest.approx(expected, rel=1e-3, abs=1e-4)
-    expected, got = snapshot_tensors(one), snapshot_tensors(two)
+    expected, got = cli.tensors(one), cli.tensors(two)
     assert [name for name in expected if not torch.allclose(got[name], expected[name], rtol=1e-2, atol=1e-3)] == []
 
 
 def test_the_task_is_a_function(store: Path, tmp_path: Path) -> None:
-    settings = dict(option.split("=") for option in SMALL if "=" in option) | {
-        "train.batch": 8,
-        "train.total_kimg": 0.008,
-    }
+    settings = TINY | {"train.total_kimg": 0.008}
     seen: list[Any] = []
     result = train(
         store, tmp_path / "run", preset="stylegan2-32", settings=settings, device="cpu", on_progress=seen.append
