@@ -16,7 +16,7 @@ from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.cli.options import Given
-    from sgkit.config import Precision
+    from sgkit.config.words import Precision
     from sgkit.latents.sources import DrawSettings
     from sgkit.model import Model
 

@@ -11,54 +11,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgkit.config.augment import AUGMENT_PARTS, AugmentConfig
-    from sgkit.config.base import Config, differences, override
+    from sgkit.config.augment import AugmentConfig
+    from sgkit.config.base import Config, override
     from sgkit.config.mapping import MappingConfig
     from sgkit.config.model import AliasFreeConfig, DiscriminatorConfig, ModelConfig, SynthesisConfig
-    from sgkit.config.sizes import BASE_RESOLUTION, base_size_of
+    from sgkit.config.sizes import BASE_RESOLUTION
     from sgkit.config.train import GrowthConfig, TrainConfig
     from sgkit.config.watch import HealthConfig, KeepConfig, MetricsConfig
-    from sgkit.config.words import ARCHITECTURES, Architecture, AugmentKind, LossName, Precision
-
-_NAMES = {
-    "augment": ("AUGMENT_PARTS", "AugmentConfig"),
-    "base": ("Config", "differences", "override"),
-    "mapping": ("MappingConfig",),
-    "model": ("AliasFreeConfig", "DiscriminatorConfig", "ModelConfig", "SynthesisConfig"),
-    "sizes": ("BASE_RESOLUTION", "base_size_of"),
-    "train": ("GrowthConfig", "TrainConfig"),
-    "watch": ("HealthConfig", "KeepConfig", "MetricsConfig"),
-    "words": ("ARCHITECTURES", "Architecture", "AugmentKind", "LossName", "Precision"),
-}
 
 __all__ = [
-    "ARCHITECTURES",
-    "AUGMENT_PARTS",
     "BASE_RESOLUTION",
     "AliasFreeConfig",
-    "Architecture",
     "AugmentConfig",
-    "AugmentKind",
     "Config",
     "DiscriminatorConfig",
     "GrowthConfig",
     "HealthConfig",
     "KeepConfig",
-    "LossName",
     "MappingConfig",
     "MetricsConfig",
     "ModelConfig",
-    "Precision",
     "SynthesisConfig",
     "TrainConfig",
-    "base_size_of",
-    "differences",
     "override",
 ]
+_MODULES = ("sizes", "base", "augment", "mapping", "model", "train", "watch")
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _NAMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"sgkit.config.{module}"), name)
+    if name in __all__:
+        modules = (vars(importlib.import_module(f"sgkit.config.{module}")) for module in _MODULES)
+        return next(module[name] for module in modules if name in module)
     raise AttributeError(f"module 'sgkit.config' has no attribute {name!r}")

@@ -16,7 +16,7 @@ from typing_extensions import dataclass_transform
 
 from sgkit.config import messages
 from sgkit.config.messages import LARGEST, LONGEST_LIST, LONGEST_TEXT, Told, members
-from sgkit.errors import ConfigError
+from sgkit.errors import ConfigError, did_you_mean
 
 C = TypeVar("C", bound="Config")
 
@@ -124,40 +124,30 @@ def override(
     Raises:
         ConfigError: a key is unknown or a value does not fit.
     """
-    values: dict[str, Any] = config.to_dict()
+    values = config.to_dict()
     for key, value in changes.items():
-        *groups, last = key.split(".")
-        node: Any = values
-        for depth, group in enumerate(groups):
-            node, parent = _item(node, group), node
-            if not isinstance(node, (dict, list)):
-                where = ".".join(groups[: depth + 1])
-                raise ConfigError(_no_group(where, key, node, parent, synonym(last)))
-        if isinstance(node, list) and last.isdigit() and int(last) < len(node):
-            node[int(last)] = value
-        elif isinstance(node, dict) and last in node:
-            node[last] = value
-        else:
-            raise ConfigError(messages.unknown_key(type(config), key, list(map(str, node)), hint=synonym(last)))
+        table, last = _table_of(values, key), key.rpartition(".")[2]
+        if last not in _items(table):
+            raise ConfigError(messages.unknown_key(type(config), key, _items(table), hint=synonym(last)))
+        table[int(last) if isinstance(table, list) else last] = value
     return type(config).from_dict(values)
 
 
-_ABSENT = object()
+def _table_of(values: Any, key: str) -> Any:
+    """The table or list that holds the last part of a dotted ``key``; something else where there is none."""
+    *groups, _ = key.split(".")
+    for depth, group in enumerate(groups):
+        values = _items(values).get(group, "")
+        if values is None:
+            where = ".".join(groups[: depth + 1])
+            raise ConfigError(f"There is no {where!r} in this configuration, so {key!r} cannot be set. Leave it out.")
+    return values
 
 
-def _item(node: Any, key: str) -> Any:
-    if isinstance(node, list):
-        return node[int(key)] if key.isdigit() and int(key) < len(node) else _ABSENT
-    return node.get(key, _ABSENT)
-
-
-def _no_group(where: str, key: str, found: object, parent: Any, known_as: str | None) -> str:
-    if found is None:
-        return f"There is no {where!r} with this preset, so {key!r} cannot be set. Leave it out."
-    if found is not _ABSENT:
-        return f"{where!r} is {messages.shown(found)}, one value, so it has no key {key.rpartition('.')[2]!r}."
-    groups = [name for name, value in parent.items() if isinstance(value, (dict, list))]
-    return messages.unknown_group(where, groups, hint=known_as)
+def _items(values: object) -> dict[str, Any]:
+    if isinstance(values, list):
+        return {str(index): item for index, item in enumerate(values)}
+    return values if isinstance(values, dict) else {}
 
 
 def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
@@ -175,14 +165,14 @@ def _differences(one: Any, other: Any, name: str) -> dict[str, tuple[Any, Any]]:
 
 
 def require(ok: bool, name: str, given: object, allowed: str) -> None:
-    """Nothing where ``ok``; for checks in a configuration's ``__post_init__`` of several fields together.
+    """Nothing where ``ok``; for checks in ``__post_init__`` of several fields together.
 
     Raises:
         PydanticCustomError: otherwise; becomes a :class:`ConfigError` that names the field, its value and what is
             allowed.
     """
     if not ok:
-        raise PydanticCustomError("config", "{name}", {"name": name, "given": given, "allowed": allowed})
+        raise _error(name, given, f"; it must be {allowed}.")
 
 
 def require_word(word: str, allowed: Iterable[str], name: str, given: object) -> None:
@@ -192,8 +182,11 @@ def require_word(word: str, allowed: Iterable[str], name: str, given: object) ->
         PydanticCustomError: otherwise, as :func:`require`.
     """
     if word not in allowed:
-        context = {"name": name, "given": given, "word": word, "words": list(allowed)}
-        raise PydanticCustomError("word", "{name}", context)
+        raise _error(name, given, f", with {messages.shown(word)}. {did_you_mean(word[:100], allowed)}")
+
+
+def _error(name: str, given: object, rest: str) -> PydanticCustomError:
+    return PydanticCustomError("config", "{name}", {"name": name, "given": given, "rest": rest})
 
 
 def _sparse(value: Any) -> Any:

@@ -39,11 +39,9 @@ def explain(cls: type, error: ValidationError) -> str:
 def _explain_one(cls: type, error: ErrorDetails) -> tuple[str, str]:
     name, kind = _locate(cls, error["loc"])
     problem, given, context = error["type"], error["input"], error.get("ctx", {})
-    if problem in ("config", "word"):
-        name, given = f"{name}.{context['name']}".lstrip("."), context["given"]
-    if problem == "word":
-        near = did_you_mean(context["word"][:100], context["words"])
-        return name, f"{name} is {shown(given)}, with {shown(context['word'])}. {near}"
+    if problem == "config":
+        name = f"{name}.{context['name']}".lstrip(".")
+        return name, f"{name} is {shown(context['given'])}{context['rest']}"
     if problem in ("unexpected_keyword_argument", "invalid_key"):
         group = _locate(cls, error["loc"][:-1])[1]
         return name, unknown_key(cls, name, _names_of(group))
@@ -64,8 +62,6 @@ def _explain_one(cls: type, error: ErrorDetails) -> tuple[str, str]:
 
 def _allowed(problem: str, kind: Any, context: Mapping[str, Any]) -> str:
     """What a value must be, by the type of pydantic's error."""
-    if problem == "config":
-        return str(context["allowed"])
     if problem == "string_too_long":
         return f"at most {LONGEST_TEXT:,} characters long"
     if problem == "too_long":
@@ -125,24 +121,13 @@ def _limits(kind: Any) -> Iterator[Any]:
 
 def unknown_key(cls: type, key: str, group: Iterable[str], *, hint: str | None = None) -> str:
     """The message on a dotted key that a configuration ``cls`` lacks; ``group``: the keys that are where it is."""
-    near = _nearest(cls, key[:200], list(group))
-    return f"Unknown configuration key {shown(key)}. {f'Use {hint}.' if hint else near}"
-
-
-def unknown_group(where: str, groups: Iterable[str], *, hint: str | None) -> str:
-    """The message on a table that a configuration lacks."""
-    near = did_you_mean(where.rpartition(".")[2][:100], groups)
-    return f"Unknown configuration group {shown(where)}. {f'Use {hint}.' if hint else near}"
-
-
-def _nearest(cls: type, key: str, group: list[str]) -> str:
-    """The whole name nearest to an unknown one: of its own group, or else of any group of ``cls``."""
-    table, _, last = key.rpartition(".")
-    names = {name: f"{table}.{name}".lstrip(".") for name in group}
-    for name in _leaves(cls):
-        names.setdefault(name.rpartition(".")[2], name)
-    near = difflib.get_close_matches(last, group, n=1) or difflib.get_close_matches(last, names, n=1)
-    return f"Did you mean {names[near[0]]!r}?" if near else did_you_mean(last, group)
+    table, _, last = key[:200].rpartition(".")
+    known = [f"{table}.{name}".lstrip(".") for name in group] + list(_leaves(cls))
+    by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
+    near = difflib.get_close_matches(key[:200], known, n=1, cutoff=0.8)
+    near = near or [by_last[name] for name in difflib.get_close_matches(last, by_last, n=1)]
+    guess = f"Did you mean {near[0]!r}?" if near else did_you_mean(last, [*group] or _names_of(cls))
+    return f"Unknown configuration key {shown(key)}. {f'Use {hint}.' if hint else guess}"
 
 
 def _leaves(kind: Any, prefix: str = "") -> Iterator[str]:

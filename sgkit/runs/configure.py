@@ -9,7 +9,8 @@ from typing import Any
 
 import sgkit
 from sgkit import checkpoint
-from sgkit.config import GrowthConfig, ModelConfig, TrainConfig, differences, override, presets
+from sgkit.config import GrowthConfig, ModelConfig, TrainConfig, override, presets
+from sgkit.config.base import differences
 from sgkit.config.synonyms import known_as
 from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError, UsageError
 from sgkit.metrics.registry import metric_recipes

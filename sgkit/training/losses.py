@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgkit.config import LossName
+from sgkit.config.words import LossName
 
 
 def g_loss(name: LossName, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:

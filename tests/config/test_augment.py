@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sgkit.config import AUGMENT_PARTS, AugmentConfig
-from sgkit.config.augment import augment_transforms
+from sgkit.config import AugmentConfig
+from sgkit.config.augment import AUGMENT_PARTS, augment_transforms
 from sgkit.errors import ConfigError
 
 

@@ -242,7 +242,7 @@ def test_each_key_changes_what_is_trained_or_is_refused(situation: str) -> None:
         (["--metrics", "fd_effnet", "--set", "keep.best=false"], "it needs --keep"),
         (["--set", "train.augment.target=0.5"], "it needs train.augment.kind ada (--augment ada)"),
         (["--augment", "ada", "--set", "train.augment.policy=color"], "it needs train.augment.kind diffaugment"),
-        (["--set", "train.growth.stable_kimg=1"], "There is no 'train.growth' with this preset"),
+        (["--set", "train.growth.stable_kimg=1"], "There is no 'train.growth' in this configuration"),
         (["--set", "train.pl_weight=0", "--set", "train.pl_decay=0.1"], "it needs train.pl_weight above 0"),
         (["--set", "train.class_weight=2"], "it needs a store with labels"),
         (["--set", "train.reduced_resolutions=1"], "it needs train.precision other than fp32"),
