@@ -18,7 +18,7 @@ from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.exports import EXPORTS
 from sgkit.store.header import HEADER_NAME, REPORT_NAME, Header
-from sgkit.store.images.encoding import pixel_hash, pyramid
+from sgkit.store.images.encoding import interleaved, pixel_hash, pyramid
 from sgkit.store.merging import combine_labels, copy_records, merged_header
 from sgkit.store.records import StoreReader
 
@@ -67,7 +67,7 @@ def info(
     for index in _with_progress(chosen[1:].tolist(), on_progress):
         total += reader.pixels(index)
     mean = total / len(chosen)
-    labels = _label_sums(reader)
+    labels = sum((reader.label(i) for i in range(len(reader)) if header.labels.dim), np.zeros(header.labels.dim))
     counted = header.labels.kind in ("class", "multi")
     named = dict(zip(header.labels.names, labels.tolist(), strict=True))
     return StoreInfo(
@@ -82,14 +82,6 @@ def info(
     )
 
 
-def _label_sums(reader: StoreReader) -> np.ndarray:
-    sums = np.zeros(reader.header.labels.dim)
-    if len(sums):
-        for index in range(len(reader)):
-            sums += reader.label(index)
-    return sums
-
-
 def _write_pictures(reader: StoreReader, mean: np.ndarray, folder: Path) -> dict[str, Path]:
     height, width = reader.header.image_size
     columns, rows = max(SHEET_SIDE // width, 1), max(SHEET_SIDE // height, 1)
@@ -101,8 +93,7 @@ def _write_pictures(reader: StoreReader, mean: np.ndarray, folder: Path) -> dict
     written = {"sheet": folder / "sheet.png", "mean": folder / "mean.png"}
     for name, pixels in (("sheet", sheet), ("mean", mean)):
         with atomic_path(written[name]) as aside:
-            picture = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-            Image.fromarray(picture).save(aside)
+            Image.fromarray(interleaved(pixels)).save(aside)
     return written
 
 
@@ -284,7 +275,7 @@ def diff(first: str | Path, second: str | Path) -> Diff:
         for name in fields
         if getattr(readers[0].header, name) != getattr(readers[1].header, name)
     }
-    (hashes, labels, names), (other_hashes, other_labels, other_names) = (_contents(reader) for reader in readers)
+    (hashes, labels, names), (other_hashes, other_labels, other_names) = map(_contents, readers)
     common = Counter(hashes) & Counter(other_hashes)
     where = dict(zip(other_hashes, other_labels, strict=True))
     return Diff(

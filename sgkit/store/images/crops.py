@@ -43,9 +43,6 @@ class Crop:
     number: int = 0
     """Crops per picture for ``random``, faces for ``face`` (0: one); side of a tile for ``tiles`` (0: the size)."""
 
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.number}" if self.number else self.kind
-
 
 @lru_cache
 def parse_crop(text: str) -> Crop:

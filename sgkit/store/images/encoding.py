@@ -30,11 +30,21 @@ def check_encoding(encoding: str, channels: int) -> None:
         raise ConfigError("JPEG has no alpha channel. Use --encoding png, webp or raw, or --channels 3.")
 
 
+def interleaved(pixels: Pixels) -> np.ndarray:
+    """[H, W, C], or [H, W] of one channel, as files and Pillow hold pixels."""
+    return np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+def planes(pixels: np.ndarray) -> Pixels:
+    """[C, H, W]: a view of [H, W, C] or [H, W]."""
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
 def encode(pixels: Pixels, encoding: str) -> bytes:
     """The record of an image: lossless, but for ``jpeg``: quality 95, no chroma subsampling."""
     if encoding == "raw":
         return np.ascontiguousarray(pixels).tobytes()
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    image = Image.fromarray(interleaved(pixels))
     buffer = io.BytesIO()
     if encoding == "png":
         image.save(buffer, "PNG", **PNG_SETTINGS)
@@ -71,7 +81,7 @@ def decode(record: bytes | memoryview, encoding: str, *, channels: int, size: tu
         raise
     except Exception as error:  # Pillow's decoders raise errors of many types for damaged data
         raise StoreError(f"A {encoding} record cannot be decoded: {error}") from error
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    pixels = planes(pixels)
     if pixels.shape != shape:
         raise StoreError(f"A record holds an image of shape {pixels.shape}; {shape} was expected.")
     return pixels

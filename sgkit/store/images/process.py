@@ -17,7 +17,7 @@ from sgkit.store.images.crops import FILTERS, Crop, crop_boxes, cut, output_size
 from sgkit.store.images.decoding import Payload, decode_image, has_frames, is_flattened, open_picture
 from sgkit.store.images.depth import FULL_BITS, SMALLEST_BITS
 from sgkit.store.images.duplicates import perceptual_hash
-from sgkit.store.images.encoding import check_encoding, encode, pixel_hash, pyramid
+from sgkit.store.images.encoding import check_encoding, encode, pixel_hash, planes, pyramid
 from sgkit.store.images.faces import Landmarker, cut_face, face_side
 
 ENLARGED, FIRST_FRAME, FLATTENED = "enlarged", "first of several frames", "laid on the background"
@@ -193,17 +193,11 @@ def pixels_of(name: str, payload: Payload, options: ImageOptions, *, resize: boo
     if resize:
         (box,) = crop_boxes(parse_crop("center"), upright.size, options.size, key=name)
         upright = cut(upright, box, options.size, filter_name=options.filter)
-    return np.ascontiguousarray(_planes(upright))
-
-
-def _planes(image: Image.Image) -> np.ndarray:
-    """uint8 [C, H, W]: a view of [H, W, C], which encoders want back."""
-    pixels = np.array(image)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.ascontiguousarray(planes(np.asarray(upright)))
 
 
 def _finish(image: Image.Image, suffix: str, options: ImageOptions, changes: dict[str, str]) -> ProcessedImage:
-    pixels = _planes(image)
+    pixels = planes(np.array(image))
     if options.image_size != options.size:  # wide: bars above and below
         above = (options.image_size[0] - options.size[0]) // 2
         below = options.image_size[0] - options.size[0] - above

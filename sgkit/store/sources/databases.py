@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sgkit.errors import InputError, StoreError
+from sgkit.store.images.encoding import interleaved
 from sgkit.store.lmdb_file import LmdbFile
 from sgkit.store.records import StoreReader
 from sgkit.store.sources.base import Item, Reader, Source
@@ -55,10 +56,9 @@ class RecordReader(Reader):
     def read(self, item: Item) -> np.ndarray:
         """The pixels [height, width(, channels)]."""
         try:
-            pixels = self.opened(StoreReader).pixels(item.locator)
+            return interleaved(self.opened(StoreReader).pixels(item.locator))
         except StoreError as error:
             raise OSError(str(error)) from error
-        return np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 
 
 class StoreSource(Source):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sgkit.errors import ConfigError
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.images.crops import CROPS, crop_boxes, cut, output_size, parse_crop, shrink_fraction
+from sgkit.store.images.crops import CROPS, Crop, crop_boxes, cut, output_size, parse_crop, shrink_fraction
 
 sides = st.integers(1, 400)
 sizes = st.tuples(sides, sides)
@@ -19,8 +19,9 @@ sizes = st.tuples(sides, sides)
 @pytest.mark.parametrize(
     "text", ["center", "wide", "none", "random:3", "tiles", "tiles:64", "celeba", "face", "face:2"]
 )
-def test_crops_are_read_and_written(text: str) -> None:
-    assert str(parse_crop(text)) == text
+def test_crops_are_read(text: str) -> None:
+    kind, _, number = text.partition(":")
+    assert parse_crop(f" {text.upper()} ") == Crop(kind, int(number or 0))
 
 
 @pytest.mark.parametrize(
