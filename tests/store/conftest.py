@@ -2,23 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import noise
 
 
 @pytest.fixture(scope="session")
 def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirteen pictures in two folders."""
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.RandomState(0)
-    for index in range(13):
-        path = folder / ("odd" if index % 2 else "even") / f"{index:02d}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(random.randint(0, 256, (8, 8, 3)).astype(np.uint8)).save(path)
-    return folder
+    return noise(tmp_path_factory.mktemp("pictures"), 13)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Image files, and what they may be in: folders and archives."""
+"""Image files, what they may be in, and what became of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-CONTAINERS = ("folder", "zip", "tar", "tar.gz", "tar.bz2", "tar.xz")
+from sgkit.store.header import Header
+from sgkit.tasks.prepare import PrepareResult
 
 
 def file_of(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -50,3 +52,19 @@ def tar_of(path: Path, members: list[tuple[str, bytes, bytes]]) -> Path:
             member.type, member.size, member.linkname = kind, len(data), "/etc/passwd"
             archive.addfile(member, io.BytesIO(data))
     return path
+
+
+def noise(folder: Path, count: int, *, size: tuple[int, int] = (8, 8)) -> Path:
+    """Pictures of noise, [height, width] ``size``, in the folders ``even`` and ``odd`` below ``folder``."""
+    random = np.random.RandomState(0)
+    for index in range(count):
+        path = folder / ("odd" if index % 2 else "even") / f"{index:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.randint(0, 256, (*size, 3)).astype(np.uint8)).save(path)
+    return folder
+
+
+def header_of(result: PrepareResult) -> Header:
+    """The header of a store that is finished."""
+    assert result.header is not None
+    return result.header

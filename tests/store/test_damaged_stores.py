@@ -17,6 +17,7 @@ from sgkit.store import StoreDataset
 from sgkit.store.header import read_header
 from sgkit.tasks import data
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import header_of
 
 
 @pytest.fixture
@@ -143,6 +144,5 @@ def test_verify_looks_at_the_structure_of_each_part(store: Path) -> None:
 
 def test_a_damaged_image_of_a_store_is_left_out_when_it_is_prepared_again(store: Path, tmp_path: Path) -> None:
     put(store, b"0000000003:8x8", b"damage")
-    header = prepare(store, tmp_path / "new", options=PrepareOptions(size=(8, 8))).header
-    assert header is not None
+    header = header_of(prepare(store, tmp_path / "new", options=PrepareOptions(size=(8, 8))))
     assert (header.num_images, dict(header.skipped)) == (12, {"unreadable": 1})

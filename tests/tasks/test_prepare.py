@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from sgkit.store.preparing.parts import StoreFiles
 from sgkit.store.records import PartWriter
 from sgkit.tasks.data import diff, verify
 from sgkit.tasks.prepare import PrepareInterruptedError, PrepareOptions, prepare, prepare_split
+from tests.store.containers import container, header_of
 
 OPTIONS = PrepareOptions(size=(8, 8))
 COUNT = 23
@@ -109,8 +109,7 @@ def test_progress_ends_at_the_total(pictures: Path, tmp_path: Path) -> None:
 )
 def test_every_way_of_making_a_store_verifies(pictures: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     options = PrepareOptions(**{"size": (8, 8), **change})
-    header = prepare(pictures, tmp_path / "store", options=options).header
-    assert header is not None
+    header = header_of(prepare(pictures, tmp_path / "store", options=options))
     assert verify(tmp_path / "store").ok
     image, label = StoreDataset(tmp_path / "store")[0]
     assert tuple(image.shape) == (options.channels, *options.image_size)
@@ -152,8 +151,7 @@ def test_torchruns_processes_each_make_a_part(pictures: Path, tmp_path: Path, mo
         monkeypatch.setenv("WORLD_SIZE", "2")
         prepare(pictures, tmp_path / "parts", options=OPTIONS)
     monkeypatch.undo()
-    whole = prepare(pictures, tmp_path / "whole", options=OPTIONS).header
-    assert whole is not None
+    whole = header_of(prepare(pictures, tmp_path / "whole", options=OPTIONS))
     assert read_header(tmp_path / "parts").content_hash == whole.content_hash
 
 
@@ -390,8 +388,7 @@ def test_only_bad_files_make_no_store(tmp_path: Path) -> None:
 
 def test_size_limits(pictures: Path, tmp_path: Path) -> None:
     options = PrepareOptions(size=(8, 8), min_size=11, max_aspect=2.0)
-    header = prepare(pictures, tmp_path / "store", options=options).header
-    assert header is not None
+    header = header_of(prepare(pictures, tmp_path / "store", options=options))
     assert header.skipped == {"empty": 1, "not an image": 1, "too long": 7, "too small": 2}
 
 
@@ -410,8 +407,7 @@ def test_landscapes_are_painted_at_the_size_with_their_labels_and_facts(tmp_path
 
 
 def test_several_sources_follow_each_other(pictures: Path, tmp_path: Path) -> None:
-    header = prepare([pictures / "odd", pictures / "even"], tmp_path / "store", options=OPTIONS).header
-    assert header is not None
+    header = header_of(prepare([pictures / "odd", pictures / "even"], tmp_path / "store", options=OPTIONS))
     assert [(source.num_images, source.num_skipped) for source in header.sources] == [(11, 1), (12, 1)]
     assert StoreReader(tmp_path / "store").meta(0)["name"] == "01.png"
 
@@ -419,21 +415,19 @@ def test_several_sources_follow_each_other(pictures: Path, tmp_path: Path) -> No
 def test_a_streamed_tar_may_be_shared_and_killed(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tarfile.open(tmp_path / "p.tar.gz", "w:gz") as archive:
-        for path in sorted(pictures.rglob("*.*")):
-            archive.add(path, path.relative_to(pictures))
-    whole = prepare(tmp_path / "p.tar.gz", tmp_path / "whole", options=OPTIONS).header
-    assert whole is not None
+    files = {path.relative_to(pictures).as_posix(): path.read_bytes() for path in sorted(pictures.rglob("*.*"))}
+    source = container(tmp_path, files, "tar.gz")
+    whole = header_of(prepare(source, tmp_path / "whole", options=OPTIONS))
     for part in ("2/2", "1/2"):
         with monkeypatch.context() as patch:
             patch.setattr(PartWriter, "commit", killing(PartWriter.commit, at=2, after=True))
             with pytest.raises(Killed):
-                prepare(tmp_path / "p.tar.gz", tmp_path / "parts", options=OPTIONS, part=part)
-        prepare(tmp_path / "p.tar.gz", tmp_path / "parts", options=OPTIONS, part=part)
+                prepare(source, tmp_path / "parts", options=OPTIONS, part=part)
+        prepare(source, tmp_path / "parts", options=OPTIONS, part=part)
     assert read_header(tmp_path / "parts").content_hash == whole.content_hash
     shuffled = PrepareOptions(size=(8, 8), shuffle_seed=1)
     with pytest.raises(UsageError, match="Unpack it"):
-        prepare(tmp_path / "p.tar.gz", tmp_path / "shuffled", options=shuffled)
+        prepare(source, tmp_path / "shuffled", options=shuffled)
 
 
 def test_limit_and_shuffle(pictures: Path, tmp_path: Path) -> None:
@@ -486,8 +480,7 @@ def test_repeats_are_left_out_and_reported(pictures: Path, tmp_path: Path, monke
             patch.setattr(PartWriter, "commit", killing(PartWriter.commit, at=4, after=True))
             with pytest.raises(Killed):
                 prepare(source, tmp_path / how, options=options)
-        header = prepare(source, tmp_path / how, options=options, max_bad=2).header
-        assert header is not None
+        header = header_of(prepare(source, tmp_path / how, options=options, max_bad=2))
         assert {k: v for k, v in header.skipped.items() if "duplicate" in k} == skipped
     report = (tmp_path / "near" / "report.jsonl").read_text()
     assert '"name": "same.bmp", "reason": "duplicate", "detail": "of even/14.png"' in report

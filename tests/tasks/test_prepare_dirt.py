@@ -20,7 +20,7 @@ from sgkit.store import StoreReader
 from sgkit.store.bad_images import NEEDS_HEIF
 from sgkit.tasks.data import export, verify
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from tests.store.containers import container, file_of, flat, tar_of
+from tests.store.containers import container, file_of, flat, header_of, tar_of
 
 
 def picture(mode: str = "RGB", value: int = 0) -> Image.Image:
@@ -77,8 +77,7 @@ def test_every_kind_of_dirt_is_left_out_for_its_reason(tmp_path: Path, kind: str
     if kind == "folder":
         files["notes.txt"] = b"Files of other kinds are listed."
     source = container(tmp_path, files, kind)
-    header = prepare(source, tmp_path / "store", options=OPTIONS).header
-    assert header is not None
+    header = header_of(prepare(source, tmp_path / "store", options=OPTIONS))
     others = {"notes.txt": "not an image"} if source.is_dir() else {}
     assert left_out(tmp_path / "store") == EXPECTED | others
     assert (header.num_skipped, header.unused) == (len(EXPECTED), dict.fromkeys(others.values(), 1))

@@ -10,9 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from sgkit.errors import StoreError
 from sgkit.store import StoreReader, read_header
@@ -21,6 +19,7 @@ from sgkit.store.preparing.parts import StoreFiles
 from sgkit.store.preparing.plan import make_plan
 from sgkit.tasks.data import diff, verify
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import noise
 
 COUNT = 41
 OPTIONS = PrepareOptions(size=(16, 16), labels="folders")
@@ -30,12 +29,7 @@ ARGUMENTS = ["--size", "16", "--labels", "folders"]
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.RandomState(0)
-    for index in range(COUNT):
-        path = folder / ("odd" if index % 2 else "even") / f"{index:02d}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(random.randint(0, 256, (20, 24, 3)).astype(np.uint8)).save(path)
+    folder = noise(tmp_path_factory.mktemp("pictures"), COUNT, size=(20, 24))
     (folder / "odd" / "words.png").write_text("no picture")
     return folder
 

@@ -16,7 +16,7 @@ from sgkit.store.images.decoding import decode_image, open_picture
 from sgkit.store.sources import open_source
 from sgkit.store.sources.bit_depth import find_range
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from tests.store.containers import container, file_of
+from tests.store.containers import container, file_of, header_of
 
 Pixels = np.ndarray
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -115,14 +115,12 @@ def folder_of(root: Path, largest: dict[str, int]) -> Path:
 )
 def test_a_set_has_one_range(tmp_path: Path, largest: list[int], bits: int) -> None:
     folder = folder_of(tmp_path, {f"{number}.png": value for number, value in enumerate(largest)})
-    header = prepare(folder, tmp_path / "store", options=PrepareOptions(size=(6, 9), channels=1)).header
-    assert header is not None
+    header = header_of(prepare(folder, tmp_path / "store", options=PrepareOptions(size=(6, 9), channels=1)))
     assert (f"read as {bits}-bit data" in " ".join(header.notes)) == (bits < 16)
     reader = StoreReader(tmp_path / "store")
     assert (reader.pixels(0)[0] == rounded(values(1, largest[0], 0), bits)[..., 0]).all()
     assert int(reader.pixels(len(largest))[0, 0, 0]) == 250
-    full = prepare(folder, tmp_path / "full", options=PrepareOptions(size=(6, 9), channels=1, bits=16)).header
-    assert full is not None
+    full = header_of(prepare(folder, tmp_path / "full", options=PrepareOptions(size=(6, 9), channels=1, bits=16)))
     assert not full.notes
     assert (StoreReader(tmp_path / "full").pixels(0)[0] == rounded(values(1, largest[0], 0))[..., 0]).all()
     assert open_images(folder).image_size == (6, 9)

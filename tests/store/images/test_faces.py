@@ -15,6 +15,7 @@ from sgkit.store import StoreReader
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.images.faces import DlibLandmarker, Face, FileLandmarker, cut_face, face_quad
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import header_of
 
 FACE = Face((40.0, 50.0), (70.0, 48.0), (45.0, 85.0), (66.0, 84.0))
 points = st.tuples(st.floats(-200, 200), st.floats(-200, 200))
@@ -167,8 +168,7 @@ def test_faces_are_prepared_from_a_file_the_largest_first(tmp_path: Path) -> Non
     (tmp_path / "m.json").write_text(json.dumps({"a": [four, shifted]}))
     for crop, count in (("face", 1), ("face:2", 2)):
         options = PrepareOptions(size=(16, 16), crop=crop, landmarks=str(tmp_path / "m.json"))
-        header = prepare(tmp_path / "in", tmp_path / crop.replace(":", ""), options=options).header
-        assert header is not None
+        header = header_of(prepare(tmp_path / "in", tmp_path / crop.replace(":", ""), options=options))
         assert (header.num_images, header.skipped) == (count, {"no face": 1})
     assert [StoreReader(tmp_path / "face2").meta(i)["name"] for i in range(2)] == ["a.png#0", "a.png#1"]
 

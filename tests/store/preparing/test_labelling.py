@@ -13,6 +13,7 @@ from sgkit.store.preparing.labelling import make_labeller, read_label_table
 from sgkit.store.records import label_bytes, label_vector
 from sgkit.store.sources import open_source
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.store.containers import header_of
 
 CLASSES = LabelSchema(kind="class", names=("cat", "dog"))
 
@@ -117,8 +118,7 @@ def test_a_table_labels_a_store_and_what_it_lacks_is_left_out(picture_folder: Pa
     lines = [json.dumps({"name": f"{i:02d}", "age": i + 0.5, "tall": i % 3}) for i in range(12)]
     (tmp_path / "l.jsonl").write_text("\n".join(lines))
     options = PrepareOptions(size=(8, 8), labels=str(tmp_path / "l.jsonl"), label_columns=("age",))
-    header = prepare(picture_folder, tmp_path / "store", options=options).header
-    assert header is not None
+    header = header_of(prepare(picture_folder, tmp_path / "store", options=options))
     assert (header.labels, header.skipped) == (LabelSchema(kind="float", names=("age",)), {"no label": 1})
     dataset, reader = StoreDataset(tmp_path / "store"), StoreReader(tmp_path / "store")
     for index in range(12):
@@ -126,8 +126,7 @@ def test_a_table_labels_a_store_and_what_it_lacks_is_left_out(picture_folder: Pa
 
 
 def test_a_store_keeps_the_labels_of_the_store_it_is_made_from(store_path: Path, tmp_path: Path) -> None:
-    header = prepare(store_path, tmp_path / "again", options=PrepareOptions(size=(4, 4))).header
-    assert header is not None
+    header = header_of(prepare(store_path, tmp_path / "again", options=PrepareOptions(size=(4, 4))))
     assert header.labels.names == ("even", "odd")
     assert StoreDataset(tmp_path / "again")[12][1].tolist() == [0, 1]
 

@@ -19,7 +19,7 @@ from sgkit.errors import InputError
 from sgkit.runtime.limits import TooLargeError
 from sgkit.store.sources import open_source, tars, zips
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from tests.store.containers import flat, tar_of
+from tests.store.containers import flat, header_of, tar_of
 
 MIB = 1 << 20
 PNG = flat(9, size=(8, 8))
@@ -32,8 +32,7 @@ def _limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def outcome(path: Path, tmp_path: Path) -> tuple[int, dict[str, int]]:
     """Images that are prepared, and what is left out."""
-    header = prepare(path, tmp_path / "store", options=PrepareOptions(size=(8, 8))).header
-    assert header is not None
+    header = header_of(prepare(path, tmp_path / "store", options=PrepareOptions(size=(8, 8))))
     return header.num_images, dict(header.skipped)
 
 

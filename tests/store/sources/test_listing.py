@@ -19,7 +19,7 @@ from sgkit.store.header import Header, LabelSchema
 from sgkit.store.overview import label_facts, label_rows
 from sgkit.store.sources import open_source, open_sources
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from tests.store.containers import container, flat
+from tests.store.containers import container, flat, header_of
 
 USED = {
     "a.tga": flat(form="TGA"),
@@ -62,9 +62,7 @@ def reported(store: Path) -> dict[str, str]:
 
 
 def made(source: Any, store: Path, **options: Any) -> Header:
-    header = prepare(source, store, options=PrepareOptions(**{"size": (8, 8), **options})).header
-    assert header is not None
-    return header
+    return header_of(prepare(source, store, options=PrepareOptions(**{"size": (8, 8), **options})))
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tgz"])
