@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sgkit.config.base import Config, Kimg, Share, require_word
+from sgkit.config.base import Config, Kimg, Share
 from sgkit.config.words import AugmentKind
 
 _FAMILIES = {
@@ -52,10 +52,8 @@ class AugmentConfig(Config):
     """Transforms of ``diffaugment``, separated by commas, in the order of application."""
 
     def __post_init__(self) -> None:
-        for part in self.pipe.split("+"):
-            require_word(part.strip(), AUGMENT_PARTS, "pipe", self.pipe)
-        for part in self.policies:
-            require_word(part, DIFFAUGMENT_PARTS, "policy", self.policy)
+        self.require_words("pipe", (part.strip() for part in self.pipe.split("+")), AUGMENT_PARTS)
+        self.require_words("policy", self.policies, DIFFAUGMENT_PARTS)
 
     @property
     def policies(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ A configuration is a pydantic dataclass: ``dataclasses.replace``, ``fields`` and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
@@ -109,6 +110,31 @@ class Config(metaclass=_ConfigType):
                 )
         return cls(**{str(key): value for key, value in values.items()})
 
+    def require(self, ok: bool, name: str, allowed: str) -> None:
+        """Nothing where ``ok``; for checks in ``__post_init__`` of what several fields hold together.
+
+        Raises:
+            PydanticCustomError: otherwise; becomes a :class:`ConfigError` that names the field (dotted where another
+                configuration has it), its value and what is ``allowed``.
+        """
+        if not ok:
+            raise _error(name, attrgetter(name)(self), f"; it must be {allowed}.")
+
+    def require_words(self, name: str, words: Iterable[str], allowed: Iterable[str]) -> None:
+        """Nothing where all of the ``words``, of which a field's text is made, are ``allowed``.
+
+        Raises:
+            PydanticCustomError: otherwise, as :meth:`require`.
+        """
+        for word in words:
+            if word not in allowed:
+                near = did_you_mean(word[:100], allowed)
+                raise _error(name, getattr(self, name), f", with {messages.shown(word)}. {near}")
+
+
+def _error(name: str, given: object, rest: str) -> PydanticCustomError:
+    return PydanticCustomError("config", "{name}", {"name": name, "given": given, "rest": rest})
+
 
 def override(
     config: C,
@@ -164,31 +190,6 @@ def _differences(one: Any, other: Any, name: str) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def require(ok: bool, name: str, given: object, allowed: str) -> None:
-    """Nothing where ``ok``; for checks in ``__post_init__`` of several fields together.
-
-    Raises:
-        PydanticCustomError: otherwise; becomes a :class:`ConfigError` that names the field, its value and what is
-            allowed.
-    """
-    if not ok:
-        raise _error(name, given, f"; it must be {allowed}.")
-
-
-def require_word(word: str, allowed: Iterable[str], name: str, given: object) -> None:
-    """Nothing where ``word``, a part of the text ``given``, is one of those ``allowed``.
-
-    Raises:
-        PydanticCustomError: otherwise, as :func:`require`.
-    """
-    if word not in allowed:
-        raise _error(name, given, f", with {messages.shown(word)}. {did_you_mean(word[:100], allowed)}")
-
-
-def _error(name: str, given: object, rest: str) -> PydanticCustomError:
-    return PydanticCustomError("config", "{name}", {"name": name, "given": given, "rest": rest})
-
-
 def _sparse(value: Any) -> Any:
     """``value`` without fields that have their default, but for those that say which of several kinds it is."""
     if isinstance(value, Config):
@@ -219,7 +220,7 @@ def _read(kind: Any, value: object, name: str) -> object:
     if sequence is not None:
         return _read_items(get_args(sequence), value, name, is_text=str in kinds)
     if isinstance(value, bool) and bool not in kinds and {int, float} & set(kinds):
-        require(False, name, value, messages.allowed_types(kind))
+        raise _error(name, value, f"; it must be {messages.allowed_types(kind)}.")
     return value
 
 
@@ -230,9 +231,10 @@ def _read_items(kinds: tuple[Any, ...], given: object, name: str, *, is_text: bo
         value = [word.strip() for word in inside.split(",")] if inside else []
     if not isinstance(value, (list, tuple)):
         return given
-    length = len(value)
-    require(length <= LONGEST_LIST, name, Told(f"a list of {length:,} values"), f"at most {LONGEST_LIST:,} long")
+    if len(value) > LONGEST_LIST:
+        raise _error(name, Told(f"a list of {len(value):,} values"), f"; it must be at most {LONGEST_LIST:,} long.")
     if kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * length
-    require(length == len(kinds), name, given, f"a list of {len(kinds)} values")
+        kinds = kinds[:1] * len(value)
+    if len(value) != len(kinds):
+        raise _error(name, given, f"; it must be a list of {len(kinds)} values.")
     return [_read(kind, item, f"{name}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value, strict=True))]

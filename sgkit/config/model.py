@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sgkit.config.base import Config, Positive, Share, require
-from sgkit.config.mapping import MOST_CHANNELS, Channels, MappingConfig, check_label_mapping, check_mapping
+from sgkit.config.base import Config, Positive, Share
+from sgkit.config.mapping import MOST_CHANNELS, Channels, MappingConfig, joined_features
 from sgkit.config.sizes import BASE_RESOLUTION, base_size_of
 from sgkit.config.words import Activation, Architecture
 from sgkit.errors import ConfigError
@@ -48,9 +48,9 @@ class AliasFreeConfig(Config):
 
     def __post_init__(self) -> None:
         cutoff, stopband = self.first_cutoff, self.first_stopband
-        require(stopband > cutoff, "first_stopband", stopband, f"above 1 and above first_cutoff ({cutoff:g})")
-        require(self.num_layers > self.num_critical, "num_critical", self.num_critical, "under num_layers")
-        require(self.kernel in (1, 3), "kernel", self.kernel, "1 or 3")
+        self.require(stopband > cutoff, "first_stopband", f"above 1 and above first_cutoff ({cutoff:g})")
+        self.require(self.num_layers > self.num_critical, "num_critical", "under num_layers")
+        self.require(self.kernel in (1, 3), "kernel", "1 or 3")
 
 
 _INPUTS = {
@@ -98,23 +98,12 @@ class SynthesisConfig(Config):
     """Given exactly when ``layer`` is ``alias_free``."""
 
     def __post_init__(self) -> None:
-        alias_free = self.layer == "alias_free"
-        require(
-            (self.alias_free is not None) == alias_free,
-            "alias_free",
-            self.alias_free,
-            f"{'given' if alias_free else 'left out'} with layer {self.layer!r}",
-        )
-        require(not (alias_free and self.channels), "channels", self.channels, "left out with 'alias_free'")
-        inputs = _INPUTS[self.layer]
-        require(self.input in inputs, "input", self.input, f"{' or '.join(inputs)} with layer {self.layer!r}")
-        require(
-            not (self.growing and self.architecture != "orig"),
-            "architecture",
-            self.architecture,
-            "'orig' when growing",
-        )
-        require(sum(self.resample_filter) != 0, "resample_filter", self.resample_filter, "taps that do not sum to 0")
+        alias_free, inputs = self.layer == "alias_free", _INPUTS[self.layer]
+        given = f"{'given' if alias_free else 'left out'} with layer {self.layer!r}"
+        self.require((self.alias_free is not None) == alias_free, "alias_free", given)
+        self.require(not (alias_free and self.channels), "channels", "left out with 'alias_free'")
+        self.require(self.input in inputs, "input", f"{' or '.join(inputs)} with layer {self.layer!r}")
+        _check_layers(self)
 
 
 class DiscriminatorConfig(Config):
@@ -152,19 +141,14 @@ class DiscriminatorConfig(Config):
     """Length of that vector; ``None``: the channels of the last block."""
 
     def __post_init__(self) -> None:
-        require(
-            not (self.growing and self.architecture != "orig"),
-            "architecture",
-            self.architecture,
-            "'orig' when growing",
-        )
-        require(
-            not (self.widens_first and self.architecture == "resnet"),
-            "widens_first",
-            self.widens_first,
-            "false with architecture 'resnet', whose shortcut spans both convolutions",
-        )
-        require(sum(self.resample_filter) != 0, "resample_filter", self.resample_filter, "taps that do not sum to 0")
+        spans_both = "false with architecture 'resnet', whose shortcut spans both convolutions"
+        self.require(not (self.widens_first and self.architecture == "resnet"), "widens_first", spans_both)
+        _check_layers(self)
+
+
+def _check_layers(part: SynthesisConfig | DiscriminatorConfig) -> None:
+    part.require(part.architecture == "orig" or not part.growing, "architecture", "'orig' when growing")
+    part.require(sum(part.resample_filter) != 0, "resample_filter", "taps that do not sum to 0")
 
 
 class ModelConfig(Config):
@@ -185,32 +169,42 @@ class ModelConfig(Config):
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
 
     def __post_init__(self) -> None:
-        require(self.image_channels in (1, 3, 4), "image_channels", self.image_channels, "1, 3 or 4")
-        require(self.z_dim + self.label_dim >= 1, "z_dim", self.z_dim, "1 or more, or 0 in a model driven by its label")
-        check_mapping(self.mapping, z_dim=self.z_dim, label_dim=self.label_dim, w_dim=self.w_dim)
-        if self.label_dim > 0 and self.discriminator.label_mode == "project":
-            check_label_mapping(self.discriminator.mapping)
-        require(
-            self.synthesis.growing == self.discriminator.growing,
-            "discriminator.growing",
-            self.discriminator.growing,
-            "as synthesis.growing",
-        )
-        alias_free, highest = self.synthesis.alias_free, self.resolution / 2
-        require(
-            alias_free is None or alias_free.first_cutoff < highest,
-            "synthesis.alias_free.first_cutoff",
-            alias_free and alias_free.first_cutoff,
-            f"below {highest:g}, the cutoff of the last layer at this image size",
-        )
-        for name, part in (("synthesis", self.synthesis), ("discriminator", self.discriminator)):
-            count = None if part.channels is None else len(part.channels)
-            require(
-                count in (None, self.num_doublings + 1),
-                f"{name}.channels",
-                part.channels,
-                f"{self.num_doublings + 1} numbers, one for each resolution",
-            )
+        synthesis, discriminator, levels = self.synthesis, self.discriminator, self.num_doublings + 1
+        self.require(self.image_channels in (1, 3, 4), "image_channels", "1, 3 or 4")
+        self._check_mapping()
+        if self.label_dim > 0 and discriminator.label_mode == "project":
+            self._check_label_mapping()
+        self.require(synthesis.growing == discriminator.growing, "discriminator.growing", "as synthesis.growing")
+        if synthesis.alias_free is not None:
+            highest = self.resolution / 2
+            allowed = f"below {highest:g}, the cutoff of the last layer at this image size"
+            self.require(synthesis.alias_free.first_cutoff < highest, "synthesis.alias_free.first_cutoff", allowed)
+        for name, part in (("synthesis", synthesis), ("discriminator", discriminator)):
+            fits = part.channels is None or len(part.channels) == levels
+            self.require(fits, f"{name}.channels", f"{levels} numbers, one for each resolution")
+
+    def _check_mapping(self) -> None:
+        """The generator's mapping network has something to map, and without layers gives as many features as w has."""
+        mapping, mode = self.mapping, self.mapping.label_mode
+        self.require(self.z_dim + self.label_dim >= 1, "z_dim", "1 or more, or 0 in a model driven by its label")
+        self.require(self.z_dim > 0 or mode != "shift_scale", "z_dim", "1 or more with label mode 'shift_scale'")
+        joined = joined_features(mapping, z_dim=self.z_dim, label_dim=self.label_dim, w_dim=self.w_dim)
+        self.require(joined > 0, "mapping.label_features", "1 or more with z_dim 0 and label mode 'matrix'")
+        fits = mapping.num_layers > 0 or self.w_dim == joined
+        if self.label_dim > 0 and mode in ("embed", "matrix"):
+            allowed = f"1 or more, since z and the label make {joined} features and w_dim is {self.w_dim}"
+            self.require(fits, "mapping.num_layers", allowed)
+        self.require(fits, "w_dim", f"{joined} without mapping layers")
+
+    def _check_label_mapping(self) -> None:
+        """The discriminator's mapping network gets a label and no z."""
+        mapping, name = self.discriminator.mapping, "discriminator.mapping"
+        mode, width = mapping.label_mode, mapping.label_features
+        self.require(mode != "shift_scale", f"{name}.label_mode", "embed, matrix or direct: there is no z to shift")
+        no_z = "1 or more with label mode 'matrix': there is no z whose width it could take"
+        self.require(mode != "matrix" or width is not None, f"{name}.label_features", no_z)
+        fits = mapping.num_layers > 0 or (mode == "embed" and width is None)
+        self.require(fits, f"{name}.num_layers", "1 or more, or 0 with label mode 'embed' and label_features none")
 
     @property
     def base(self) -> tuple[int, int]:

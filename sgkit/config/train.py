@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sgkit.config.augment import AugmentConfig
-from sgkit.config.base import Config, Count, Kimg, Positive, Share, Weight, require
+from sgkit.config.base import Config, Count, Kimg, Positive, Share, Weight
 from sgkit.config.words import LossName, Precision
 
 Images = Annotated[int, Field(ge=1, le=1 << 16)]
@@ -37,9 +37,8 @@ class GrowthConfig(Config):
     no bound, as in the papers, whose phases are 120 times as long as the half-life."""
 
     def __post_init__(self) -> None:
-        start = self.start_resolution
-        require(start & (start - 1) == 0, "start_resolution", start, "4, 8, 16, 32 ...")
-        require(self.stable_kimg + self.fade_kimg > 0, "fade_kimg", self.fade_kimg, "above 0, or stable_kimg is")
+        self.require(self.start_resolution.bit_count() == 1, "start_resolution", "4, 8, 16, 32 ...")
+        self.require(self.stable_kimg + self.fade_kimg > 0, "fade_kimg", "above 0 when stable_kimg is 0")
 
 
 class TrainConfig(Config):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from sgkit.config.base import Config, Count, Text, require
+from sgkit.config.base import Config, Count, Text
 from sgkit.config.messages import LARGEST
 from sgkit.errors import ConfigError, InputError, StoreError
 from sgkit.runtime.limits import parse_json, read_file
@@ -95,7 +95,7 @@ class PartInfo(Config):
 
     def __post_init__(self) -> None:
         plain = self.file not in ("", ".", "..") and not set(self.file) & set("/\\\0:")
-        require(plain, "file", self.file, "a file name without folders")
+        self.require(plain, "file", "a file name without folders")
 
 
 class Header(Config):
@@ -133,11 +133,11 @@ class Header(Config):
     def __post_init__(self) -> None:
         check_image_size(self.image_size)
         channels = (1, 3) if self.encoding == "jpeg" else (1, 3, 4)
-        require(self.image_channels in channels, "image_channels", self.image_channels, "1, 3 or (not as jpeg) 4")
+        self.require(self.image_channels in channels, "image_channels", "1, 3 or (not as jpeg) 4")
         total = sum(part.num_images for part in self.parts)
-        require(total == self.num_images, "num_images", self.num_images, f"the sum over all parts, {total}")
-        labelled, names = self.labels.kind != "none", self.labels.names
-        require(labelled == bool(names), "labels.names", names[:9], "given with labels only")
+        self.require(total == self.num_images, "num_images", f"the sum over all parts, {total}")
+        labelled = self.labels.kind != "none"
+        self.require(labelled == bool(self.labels.names), "labels.names", "given with labels only")
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:

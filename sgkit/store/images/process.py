@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from sgkit.config.base import Config, Count, Text, Weight, require
+from sgkit.config.base import Config, Count, Text, Weight
 from sgkit.errors import ConfigError, did_you_mean
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import check_image_size, image_sizes, size_text
@@ -71,10 +71,10 @@ class ImageOptions(Config):
 
     def __post_init__(self) -> None:
         check_image_size(self.size)
-        require(self.channels in (1, 3, 4), "channels", self.channels, "1 (grey), 3 (RGB) or 4 (RGBA)")
+        self.require(self.channels in (1, 3, 4), "channels", "1 (grey), 3 (RGB) or 4 (RGBA)")
         bits, aspect = self.bits, self.max_aspect
-        require(bits == 0 or bits >= SMALLEST_BITS, "bits", bits, "8 to 16, or 0 to find it from the images")
-        require(aspect == 0 or aspect >= 1, "max_aspect", aspect, "1 or more, or 0 to allow any")
+        self.require(bits == 0 or bits >= SMALLEST_BITS, "bits", "8 to 16, or 0 to find it from the images")
+        self.require(aspect == 0 or aspect >= 1, "max_aspect", "1 or more, or 0 to allow any")
         if self.filter not in FILTERS:
             raise ConfigError(f"Unknown filter {self.filter!r}. {did_you_mean(self.filter, FILTERS)}")
         check_encoding(self.encoding, self.channels)
