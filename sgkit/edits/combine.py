@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from sgkit.edits.select import Selection, everywhere, matching, when
+from sgkit.edits.select import Where, everywhere, matching, when
 from sgkit.edits.shapes import Mask, constant
 from sgkit.errors import EditError
 from sgkit.model import Canvas, Edit, LayerSpec, State
@@ -15,7 +15,7 @@ Weights = Callable[[Canvas], Sequence[Tensor]]
 """A canvas -> one weight map for each branch, that broadcasts to its tensor's [height, width]; they sum to 1."""
 
 
-def weave(weights: Weights, *, where: Selection = everywhere) -> Edit:
+def weave(weights: Weights, *, where: Where = everywhere) -> Edit:
     """All branches go on with their weighted sum: ``x``, ``rgb`` and shortcut alike.
 
     Feature interpolation at every layer, f = (1 - a) f1 + a f2, as in "StyleGAN of All Trades" (Chong, Lee and Forsyth
@@ -24,17 +24,17 @@ def weave(weights: Weights, *, where: Selection = everywhere) -> Edit:
     return when(where, lambda _, states: [_weighted_sum(states, weights)] * len(states))
 
 
-def blend(mask: Mask, *, where: Selection = everywhere) -> Edit:
+def blend(mask: Mask, *, where: Where = everywhere) -> Edit:
     """Both branches go on with the mix of the two: the second where ``mask`` is 1, the first where it is 0."""
     return weave(_complements(mask), where=where)
 
 
-def transfer(mask: Mask, *, where: Selection = everywhere) -> Edit:
+def transfer(mask: Mask, *, where: Where = everywhere) -> Edit:
     """The first branch takes from the second where ``mask`` says so; the second goes on as it is."""
     return when(where, lambda _, states: [_weighted_sum(states, _complements(mask)), states[1]])
 
 
-def swap(mask: Mask, *, where: Selection) -> Edit:
+def swap(mask: Mask, *, where: Where) -> Edit:
     """Two branches exchange what lies under ``mask`` and stay apart; ``where``: mostly :func:`sgkit.edits.closing`."""
     weights = _complements(mask)
     return when(where, lambda _, states: [_weighted_sum(states, weights), _weighted_sum(states[::-1], weights)])

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgkit.edits.select import Selection, when
+from sgkit.edits.select import Where, when
 from sgkit.errors import EditError
 from sgkit.model import Axis, Canvas, Edit, LayerSpec, Side, State
 from sgkit.model.canvas import DIMENSION
@@ -27,7 +27,7 @@ Move = Callable[[Tensor, Canvas], Tensor]
 def move(
     function: Move,
     *,
-    where: Selection,
+    where: Where,
     canvas: Callable[[Canvas], Canvas] = lambda canvas: canvas,
     branch: int | None = None,
 ) -> Edit:
@@ -46,7 +46,7 @@ def move(
     return when(where, change)
 
 
-def tile(length: int, *, where: Selection, axis: Axis = "x") -> Edit:
+def tile(length: int, *, where: Where, axis: Axis = "x") -> Edit:
     """The picture repeated along ``axis`` until it is ``length`` long; shorter lengths crop."""
 
     def repeat(tensor: Tensor, canvas: Canvas) -> Tensor:
@@ -60,7 +60,7 @@ def tile(length: int, *, where: Selection, axis: Axis = "x") -> Edit:
 
 
 def pad(
-    left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where: Selection, mode: PadMode = "reflect"
+    left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where: Where, mode: PadMode = "reflect"
 ) -> Edit:
     """The picture made larger at its edges; ``constant`` fills with zeros."""
     return move(
@@ -70,7 +70,7 @@ def pad(
     )
 
 
-def crop(left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where: Selection) -> Edit:
+def crop(left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where: Where) -> Edit:
     """The picture made smaller at its edges."""
 
     def cropped(tensor: Tensor, canvas: Canvas) -> Tensor:
@@ -85,10 +85,12 @@ def crop(left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where:
     return move(cropped, where=where, canvas=lambda canvas: _extended(canvas, -left, -right, -top, -bottom))
 
 
-def shift(x: int = 0, y: int = 0, *, where: Selection, mode: PadMode = "circular") -> Edit:
+def shift(x: int = 0, y: int = 0, *, where: Where, mode: PadMode = "circular") -> Edit:
     """The content moved right by ``x`` and down by ``y`` on an equal canvas; ``mode``: what comes in at the edges."""
 
     def moved(tensor: Tensor, canvas: Canvas) -> Tensor:
+        if mode == "circular" and canvas.margin == 0:
+            return tensor.roll((y, x), dims=(2, 3))
         if mode == "circular":
             return _around(_around(tensor, canvas, "y", start=-y), canvas, "x", start=-x)
         grown = _padded(tensor, (max(x, 0), max(-x, 0), max(y, 0), max(-y, 0)), mode)
@@ -100,9 +102,7 @@ def shift(x: int = 0, y: int = 0, *, where: Selection, mode: PadMode = "circular
     return move(moved, where=where, canvas=placed)
 
 
-def resize(
-    height_factor: float = 1.0, width_factor: float = 1.0, *, where: Selection, mode: str = "nearest-exact"
-) -> Edit:
+def resize(height_factor: float = 1.0, width_factor: float = 1.0, *, where: Where, mode: str = "nearest-exact") -> Edit:
     """The picture stretched by the factors; ``mode`` as in :func:`torch.nn.functional.interpolate`."""
 
     def stretched(tensor: Tensor, canvas: Canvas) -> Tensor:
@@ -125,7 +125,7 @@ def resize(
     return move(stretched, where=where, canvas=placed)
 
 
-def ring(*, where: Selection) -> Edit:
+def ring(*, where: Where) -> Edit:
     """Closes the periodic axes: what a tensor holds beyond the frame is filled again from the opposite end.
 
     After every layer that gives convolution on a ring, exact as long as no layer reaches further than what lies beyond.

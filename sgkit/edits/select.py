@@ -57,7 +57,11 @@ class Selection:
         return tuple(sorted({s.style_index for s in plan if s.index in picked and s.style_index is not None}))
 
 
-def matching(predicate: Callable[[LayerSpec], bool], name: str = "that match") -> Selection:
+Where = Selection | Callable[[LayerSpec], bool]
+"""A selection, or a function that says of each layer whether it is picked."""
+
+
+def matching(predicate: Callable[[LayerSpec], bool], name: str = "of which the function is true") -> Selection:
     """Every layer of which ``predicate`` is true."""
     return Selection(name, lambda plan: [spec for spec in plan if predicate(spec)])
 
@@ -179,9 +183,9 @@ class _InTurn:
         return composed
 
 
-def when(where: Selection, change: FeatureEdit) -> Edit:
+def when(where: Where, change: FeatureEdit) -> Edit:
     """The edit that applies ``change`` to the states of all branches after the layers that ``where`` picks."""
-    return _When(where, change)
+    return _When(where if isinstance(where, Selection) else matching(where), change)
 
 
 def compose(*edits: Edit) -> Edit:

@@ -7,8 +7,7 @@ Coordinates are absolute: the model's own picture starts at (0, 0) at every laye
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +21,7 @@ DIMENSION: dict[Axis, int] = {"y": 2, "x": 3}
 """Axis -> dimension of a tensor [N, C, H, W]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """One axis of a canvas: the window that is computed, and the frame of the whole picture that it belongs to."""
 
     start: int
@@ -57,13 +55,16 @@ class Side:
         Raises:
             EditError: a length would not be whole.
         """
-        lengths = (self.start, self.length, self.frame_start, self.frame_length)
-        if denominator > 1 and any(value * numerator % denominator for value in lengths):
+        n, d = numerator, denominator
+        lengths = (self.start * n, self.length * n, self.frame_start * n, self.frame_length * n)
+        if d == 1:
+            return Side(*lengths, self.is_periodic)
+        if any(value % d for value in lengths):
             raise EditError(
                 f"A canvas from {self.start} to {self.start + self.length} (pixels) does not divide by {denominator}. "
                 "Change the geometry where a resolution closes: where=closing(...)."
             )
-        start, length, frame_start, frame_length = (value * numerator // denominator for value in lengths)
+        start, length, frame_start, frame_length = (value // d for value in lengths)
         return Side(start, length, frame_start, frame_length, self.is_periodic)
 
     def extended(self, before: int, after: int) -> Side:
@@ -78,11 +79,11 @@ class Side:
 
     def shifted(self, amount: int) -> Side:
         """Window and frame ``amount`` further on."""
-        return replace(self, start=self.start + amount, frame_start=self.frame_start + amount)
+        return self._replace(start=self.start + amount, frame_start=self.frame_start + amount)
 
     def part(self, start: int, length: int) -> Side:
         """Another window of the same frame."""
-        return replace(self, start=start, length=length)
+        return self._replace(start=start, length=length)
 
     def grown(self, halo: int) -> Side:
         """The window with ``halo`` pixels more at both ends: only as far as the frame goes, unless it is periodic."""
@@ -94,8 +95,7 @@ class Side:
         return self.part(start, stop - start)
 
 
-@dataclass(frozen=True, slots=True)
-class Canvas:
+class Canvas(NamedTuple):
     """A window of a picture, as a tensor [N, C, height + 2 margin, width + 2 margin] holds it."""
 
     y: Side

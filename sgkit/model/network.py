@@ -56,16 +56,16 @@ class PlannedNetwork(nn.Module):
     def step(self, spec: LayerSpec, styles: Styles, state: State, noise: NoiseSource) -> State:
         """The state after the layer ``spec``: here, and only here, its canvas advances."""
         layer, style = self.layer(spec.name), styles.get(spec.name)
-        canvas = None if state.canvas is None else state.canvas.after(spec)
+        before = state.canvas
+        canvas = None if before is None else before.after(spec)
+        if canvas is not before:
+            state = State(x=state.x, rgb=state.rgb, shortcut=state.shortcut, canvas=canvas)
         if callable(style):
-            style = style(state.place if spec.kind != "input" else state.place.after(spec))
-        state = State(x=state.x, rgb=state.rgb, shortcut=state.shortcut, canvas=canvas)
+            style = style(state.place if before is None or spec.kind == "input" else before)
         if spec.resolution >= self.execution.reduced_from:
-            written = self._run(layer, spec, state, style, noise)
-        else:
-            with torch.autocast(next(layer.parameters()).device.type, enabled=False):
-                written = self._run(layer, spec, state.map(Tensor.float), style, noise)
-        return State(x=written.x, rgb=written.rgb, shortcut=written.shortcut, canvas=canvas)
+            return self._run(layer, spec, state, style, noise)
+        with torch.autocast(next(layer.parameters()).device.type, enabled=False):
+            return self._run(layer, spec, state.map(Tensor.float), style, noise)
 
     def _run(self, layer: Layer, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         if self.execution.recompute and torch.is_grad_enabled():

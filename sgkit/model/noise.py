@@ -128,10 +128,9 @@ def _continued(spec: LayerSpec, maps: Tensor, canvas: Canvas, seed: int) -> Tens
     if (canvas.y.start, canvas.x.start, canvas.margin, *canvas.size) == (0, 0, 0, height, width):
         return maps
     rows, columns = canvas.pixels("y"), canvas.pixels("x")
-    kept_rows, kept_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
     noise = hashed_normal(spec, (seed,), canvas).to(maps).repeat(len(maps), 1, 1, 1)
-    inside = maps[:, :, rows[kept_rows]][..., columns[kept_columns]]
-    noise[:, :, (kept_rows[:, None] & kept_columns).to(maps.device)] = inside.flatten(2)
+    to_rows, to_columns = (((p >= 0) & (p < n)).nonzero()[:, 0] for p, n in ((rows, height), (columns, width)))
+    noise[:, :, to_rows[:, None], to_columns] = maps[:, :, rows[to_rows][:, None], columns[to_columns]]
     return noise
 
 

@@ -39,6 +39,10 @@ class State:
         x, rgb, shortcut = (t if t is None else function(t) for t in (self.x, self.rgb, self.shortcut))
         return State(x=x, rgb=rgb, shortcut=shortcut, canvas=self.canvas)
 
+    def wrote(self, x: Tensor | None, *, rgb: Tensor | None = None, shortcut: Tensor | None = None) -> State:
+        """The state after a layer that was given this one and wrote ``x``, or an image."""
+        return State(x=x, rgb=self.rgb if rgb is None else rgb, shortcut=shortcut, canvas=self.canvas)
+
     @property
     def features(self) -> Tensor:
         """``x``, known."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sgkit.edits import at_kind, compose, joins, matching, tile, weave
+from sgkit.edits import at_kind, compose, joins, tile, weave
 from sgkit.errors import UsageError
 from sgkit.model import Branch, Canvas, Model, SeededNoise, StoredNoise, noise_source, walk
 from sgkit.render.weaving import (
@@ -34,7 +34,7 @@ def one_branch_for_each_style(model: Model, count: int, cells: int, overlap: flo
         found = joins(canvas.positions("x"), count, overlap=overlap)
         return [((1 - found.mix) * (found.left == i) + found.mix * (found.right == i))[None, :] for i in range(count)]
 
-    widen = tile(cells, where=matching(lambda spec: spec.name == "b4_conv1"))
+    widen = tile(cells, where=lambda spec: spec.name == "b4_conv1")
     return walk(branches, edit=compose(widen, weave(weights, where=at_kind("conv", "rgb"))))[0].image
 
 

@@ -74,7 +74,7 @@ class FourierInput(Layer):
         angles = across * columns + down * rows[:, None] + phases
         features = torch.sin(2 * math.pi * angles) * amplitudes
         x = torch.einsum("oc,nchw->nohw", self.weight / math.sqrt(self.weight.shape[1]), features)
-        return State(x=x.to(compute_dtype(x)).contiguous(memory_format=memory_format(self)), rgb=state.rgb)
+        return state.wrote(x.to(compute_dtype(x)).contiguous(memory_format=memory_format(self)))
 
     def moved(self, style: Tensor, right: Tensor, down: Tensor) -> Tensor:
         """Styles [N, 4] whose features are those of ``style`` further right and down, in units of the image's base."""
@@ -145,8 +145,8 @@ class AliasFreeConv(StyledLayer):
         x = upfirdn2d(x, self.down_taps, down=self.down, padding=Padding(0, 0))
         if self.is_rgb:
             image = x.to(torch.promote_types(x.dtype, torch.float32)) * self.output_scale
-            return State(x=state.x, rgb=image)
-        return State(x=x, rgb=state.rgb)
+            return state.wrote(state.x, rgb=image)
+        return state.wrote(x)
 
     def reach(self) -> int:
         """Pixels of the input: convolution and both filters."""

@@ -40,12 +40,12 @@ class FilteredConv(Layer):
         clamp = None if self.clamp is None else self.clamp * gain_behind
         x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
-            return State(x=x, rgb=state.rgb, shortcut=before)
+            return state.wrote(x, shortcut=before)
         if spec.shortcut == "close":
             assert state.shortcut is not None
             skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
             x = x + conv2d(state.shortcut, skip, down=spec.down, taps=self.taps)
-        return State(x=x, rgb=state.rgb)
+        return state.wrote(x)
 
 
 class PooledConv(Layer):
@@ -76,7 +76,7 @@ class PooledConv(Layer):
         )
         if self.before_pool and spec.down == 2:
             x = F.avg_pool2d(x, 2)
-        return State(x=x, rgb=state.rgb)
+        return state.wrote(x)
 
 
 class Head(Layer):
@@ -109,4 +109,4 @@ class Head(Layer):
         x = x.flatten(1).to(self.fc.weight.dtype)
         with torch.autocast(device_type=x.device.type, enabled=False):
             x = self.out(self.fc(x))
-        return State(x=x, rgb=state.rgb)
+        return state.wrote(x)

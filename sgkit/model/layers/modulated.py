@@ -45,7 +45,7 @@ class ConstantInput(Layer):
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """Features [1, C, h, w]: they take the batch size of the first style."""
         x = repeated(self.const[None], state.place).to(compute_dtype(self.const))
-        return State(x=x.contiguous(memory_format=memory_format(self)), rgb=state.rgb)
+        return state.wrote(x.contiguous(memory_format=memory_format(self)))
 
 
 class _AtRest(NamedTuple):
@@ -112,11 +112,11 @@ class ModulatedConv(StyledLayer):
         x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
             skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
-            return State(x=x, rgb=state.rgb, shortcut=upsampling_conv2d(before, skip, self.taps))
+            return state.wrote(x, shortcut=upsampling_conv2d(before, skip, self.taps))
         if spec.shortcut == "close":
             assert state.shortcut is not None
             x = x + state.shortcut
-        return State(x=x, rgb=state.rgb)
+        return state.wrote(x)
 
     def _at_rest(self, spec: LayerSpec) -> _AtRest | None:
         """What the weight alone decides, kept between calls of a network at rest: computing it again costs time.
@@ -151,4 +151,4 @@ class ToRGB(StyledLayer):
         assert style is not None
         rgb = modulated_conv2d(state.features, self.weight, style, demodulate=False)
         rgb = bias_act(rgb, self.bias, clamp=self.clamp, overwrite=True)
-        return State(x=state.x, rgb=join_rgb(spec, rgb, state, self.taps))
+        return state.wrote(state.x, rgb=join_rgb(spec, rgb, state, self.taps))

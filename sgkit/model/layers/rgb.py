@@ -40,7 +40,7 @@ class PlainRGB(Layer):
         """``rgb`` [N, 3, H, W] from ``x`` [N, C, H, W]."""
         rgb = bias_act(conv2d(state.features, self.weight * equalized_gain(self.weight.shape)), self.bias)
         rgb = torch.tanh(rgb) if self.tanh else rgb
-        return State(x=state.x, rgb=join_rgb(spec, rgb, state, self.taps))
+        return state.wrote(state.x, rgb=join_rgb(spec, rgb, state, self.taps))
 
 
 class FromRGB(Layer):
@@ -74,7 +74,7 @@ class FromRGB(Layer):
             x = state.features + x
         elif spec.merge == "fade":
             x = state.features.lerp(x, spec.fade)
-        return State(x=x, rgb=image)
+        return state.wrote(x, rgb=image)
 
     def _shrink(self, image: Tensor, factor: int) -> Tensor:
         if factor == 1:

@@ -115,7 +115,7 @@ class SelfModulatedDense(SelfModulated):
         assert style is not None
         features, rest = style.tensor_split([style.shape[1] - 2 * self.channels], dim=1)
         x = repeated(features.reshape(-1, self.channels, *spec.size), state.place).to(compute_dtype(features))
-        return State(x=self.finish(x.contiguous(memory_format=memory_format(self)), rest), rgb=state.rgb)
+        return state.wrote(self.finish(x.contiguous(memory_format=memory_format(self)), rest))
 
 
 class SelfModulatedConv(SelfModulated):
@@ -139,4 +139,4 @@ class SelfModulatedConv(SelfModulated):
         weight = self.weight * equalized_gain(self.weight.shape)
         up = spec.up == 2
         x = upsampling_conv2d(state.features, weight, self.box) if up else conv2d(state.features, weight)
-        return State(x=self.finish(x, style), rgb=state.rgb)
+        return state.wrote(self.finish(x, style))

@@ -79,13 +79,13 @@ class _Epilogue(Layer):
         """Features [N, C, H, W]."""
         x = self.activated(spec, state, style, noise)
         if not self.has_style:
-            return State(x=normalize_2nd_moment(x), rgb=state.rgb)
+            return state.wrote(normalize_2nd_moment(x))
         assert style is not None
         height, width = x.shape[2:]
         parts = per_pixel(style[:, self.num_features :], (height, width)).to(x.dtype)
         scale, shift, *statistics = parts.tensor_split(parts.shape[1] // self.channels, dim=1)
         x = (x - statistics[0]) * statistics[1] if statistics else instance_norm(x, eps=self.eps)
-        return State(x=x * scale + shift, rgb=state.rgb)
+        return state.wrote(x * scale + shift)
 
     def finish(
         self,
