@@ -53,6 +53,10 @@ class EditError(UsageError):
     """A feature edit does not fit the layers it was given to, or fired nowhere."""
 
 
+class SceneError(SgkitError):
+    """A scene cannot be read or drawn: a newer version, an unknown key, a model or latents that are not there."""
+
+
 class TrainingError(SgkitError):
     """A training run cannot start or cannot go on."""
 

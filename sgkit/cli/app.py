@@ -88,6 +88,12 @@ COMMANDS: tuple[CommandRow, ...] = (
         _IMAGES,
     ),
     CommandRow(
+        "replay",
+        "sgkit.cli.replay:replay",
+        "Make an image or animation again from the scene in its file, unchanged or with other settings.",
+        _IMAGES,
+    ),
+    CommandRow(
         "metrics",
         "sgkit.cli.metrics:metrics",
         "Compare images with a dataset: FID, KID, and the same distances on EfficientNet features.",

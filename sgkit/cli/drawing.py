@@ -17,8 +17,8 @@ from sgkit.errors import UsageError
 if TYPE_CHECKING:
     from sgkit.cli.options import Given
     from sgkit.config.words import Precision
-    from sgkit.latents.sources import DrawSettings
     from sgkit.model import Model
+    from sgkit.render.drawing import DrawSettings
 
 
 class Psi(tuple[float, ...]):
@@ -191,8 +191,8 @@ def draw_settings(
         UsageError: an option would change nothing: the model has no noise inputs or no average w, or all latents are
             of w, w+ or s.
     """
-    from sgkit.latents.sources import DrawSettings, read_origins
-    from sgkit.model.precision import drawing_precision
+    from sgkit.latents.sources import read_origins
+    from sgkit.render.drawing import DrawSettings
 
     sources = list(sources)
     is_read = any(isinstance(source, Path) for source in sources)
@@ -202,10 +202,10 @@ def draw_settings(
         truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
         truncation_cutoff=cutoff,
         noise=noise,
-        precision=drawing_precision(precision, model.config, model.device),
+        precision=precision,
         latent_space=latent_space,
     )
-    origins = list(read_origins(sources, model, settings))
+    origins = list(read_origins(sources, model, space=latent_space))
     mapped = any(origin.space == "z" for origin in origins)
     unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
     given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
@@ -218,9 +218,7 @@ def draw_settings(
         given.refuse(
             name, when=settings.truncates and not average, because="this model has no average w to truncate to"
         )
-    takes_label = any(
-        origin.latents is None or (origin.space == "z" and origin.latents.label is None) for origin in origins
-    )
+    takes_label = any(origin.space == "z" and not origin.has_label for origin in origins)
     because = "the given latents have their own labels" if mapped else unmapped
     given.refuse("label", when=model.config.label_dim > 0 and not takes_label, because=because)
     has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)

@@ -73,7 +73,7 @@ def generate(
         Literal["z", "w", "w+", "s"], typer.Option("--space", help="Latent space that --latents writes.")
     ] = "w+",
     batch: BatchOption = 8,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json: JsonOption = False,
@@ -93,6 +93,7 @@ def generate(
     import sgkit
     from sgkit.latents.sources import read_origins
     from sgkit.render.generate import generate_files, generate_grid
+    from sgkit.render.inputs import Inputs
     from sgkit.runtime.distributed import distributed
 
     with distributed(device) as processes, report.progress_bar("Generating") as on_progress:
@@ -113,10 +114,10 @@ def generate(
         )
         kept = space if latents else None
         if single:
-            cells = grid or (len(list(read_origins(sources, opened, settings))), 1)
+            cells = grid or (len(list(read_origins(sources, opened, space=latent_space))), 1)
             given.refuse("gap", when=cells == (1, 1), because="it is the space between images, and there is one only")
             result = generate_grid(
-                opened,
+                Inputs(opened, path=model),
                 sources,
                 out,
                 settings,
@@ -129,7 +130,7 @@ def generate(
             )
         else:
             result = generate_files(
-                opened,
+                Inputs(opened, path=model),
                 sources,
                 out,
                 settings,

@@ -83,7 +83,7 @@ def interpolate(
     noise: NoiseOption = "const",
     latent_space: LatentSpaceOption = "auto",
     batch: BatchOption = 8,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json: JsonOption = False,
@@ -104,7 +104,8 @@ def interpolate(
     check_new(out, overwrite=force)
     import sgkit
     from sgkit.latents.sources import read_origins
-    from sgkit.render.interpolate import Curve, interpolate_file
+    from sgkit.render.inputs import Inputs
+    from sgkit.render.interpolate import Interpolation, interpolate_file
     from sgkit.render.video import check_animation
     from sgkit.runtime.device import resolve_device
 
@@ -123,15 +124,15 @@ def interpolate(
             precision=precision,
             latent_space=latent_space,
         )
-        few = not loop and len(list(read_origins(seeds, opened, settings))) == 2 * grid[0] * grid[1]
+        few = not loop and len(list(read_origins(seeds, opened, space=latent_space))) == 2 * grid[0] * grid[1]
         straight = "between 2 keyframes there is only a straight line"
         given.refuse("smooth", when=few and smooth == "cubic", because=straight)
         result = interpolate_file(
-            opened,
+            Inputs(opened, path=model),
             seeds,
             out,
             settings,
-            curve=Curve(space=space, path=path, smooth=smooth, loop=loop),
+            curve=Interpolation(space=space, path=path, smooth=smooth, loop=loop),
             frames=frames,
             fps=fps,
             grid=grid,

@@ -88,7 +88,7 @@ def mix(
     latent_space: LatentSpaceOption = "auto",
     gap: GapOption = 2,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json: JsonOption = False,
@@ -102,6 +102,7 @@ def mix(
 
     check_new(out, overwrite=force)
     import sgkit
+    from sgkit.render.inputs import Inputs
     from sgkit.render.mix import mix as run
     from sgkit.render.mix import mix_picture
     from sgkit.runtime.device import resolve_device
@@ -121,7 +122,9 @@ def mix(
             precision=precision,
             latent_space=latent_space,
         )
-        mixture = run(opened, rows, cols, settings, layers=layers, batch=batch, on_progress=on_progress)
+        mixture = run(
+            Inputs(opened, path=model), rows, cols, settings, layers=layers, batch=batch, on_progress=on_progress
+        )
         mix_picture(mixture, out, gap=gap, overwrite=force)
     facts = {
         "path": out,

@@ -96,7 +96,7 @@ def panorama(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
     ] = 0,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json: JsonOption = False,
@@ -115,7 +115,8 @@ def panorama(
     check_new(out, overwrite=force)
     import sgkit
     from sgkit.latents.sources import read_origins
-    from sgkit.render.panorama import WeaveSettings, panorama_file
+    from sgkit.render.inputs import Inputs
+    from sgkit.render.panorama import LineSettings, panorama_file
     from sgkit.runtime.device import resolve_device
 
     opened = sgkit.load(model, device=resolve_device(device))
@@ -131,10 +132,10 @@ def panorama(
         precision=precision,
         latent_space=latent_space,
     )
-    alone = sum(1 for _ in read_origins(sources, opened, settings)) == 1
+    alone = sum(1 for _ in read_origins(sources, opened, space=latent_space)) == 1
     for name in ("overlap", "smooth"):
         given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
-    weaving = WeaveSettings(
+    line = LineSettings(
         pixels=height if vertical else width,
         overlap=overlap,
         is_ring=wrap,
@@ -142,7 +143,7 @@ def panorama(
         smoothing=smooth,
         noise_seed=seed,
     )
-    result = panorama_file(opened, sources, out, settings, weaving, overwrite=force)
+    result = panorama_file(Inputs(opened, path=model), sources, out, settings, line, overwrite=force)
     report.emit(result, json=json, show=_show)
 
 

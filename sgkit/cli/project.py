@@ -65,7 +65,7 @@ def project(
     label: LabelOption = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images optimised at a time.")] = 4,
     seed: SeedOption = 0,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -80,6 +80,7 @@ def project(
     import sgkit
     from sgkit.inversion import ProjectSettings, project_files
     from sgkit.model.precision import drawing_precision
+    from sgkit.render.inputs import Inputs
     from sgkit.runtime.device import resolve_device
 
     settings = ProjectSettings(
@@ -100,7 +101,7 @@ def project(
     given.refuse("space", when=space == "w+" and opened.num_ws == 1, because=one_w)
     with report.progress_bar("Projecting") as on_progress:
         result = project_files(
-            opened,
+            Inputs(opened, path=model),
             images,
             out,
             settings,

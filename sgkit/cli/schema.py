@@ -33,6 +33,8 @@ CONFIGURATIONS = {
     "train": Row("its table [train]: the recipe", ("sgkit.config.train:TrainConfig",)),
     "model": Row("its table [model]: the networks; also in model files", ("sgkit.config.model:ModelConfig",)),
     "prepare": Row("options of sgkit prepare", ("sgkit.store.preparing.plan:PrepareOptions",)),
+    "scene": Row("an image as data: what images carry and sgkit replay reads", ("sgkit.render.scene:Scene",)),
+    "sheet": Row("a grid or an animation of scenes", ("sgkit.render.scene:Sheet",)),
     "store": Row("header.json of a store", ("sgkit.store.header:Header",)),
 }
 RESULTS = {
@@ -50,6 +52,7 @@ RESULTS = {
     "interpolate": Row("an animation", ("sgkit.render.interpolate:InterpolateResult",)),
     "project": Row("latents found", ("sgkit.inversion.task:ProjectResult",)),
     "panorama": Row("a panorama", ("sgkit.render.panorama:PanoramaResult",)),
+    "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
     "weights": Row("sgkit weights list and verify", ("sgkit.weights:WeightsStatus",), list),
     "weights-get": Row("sgkit weights get", ("sgkit.weights:WeightsStatus",)),

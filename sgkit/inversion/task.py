@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -20,8 +21,13 @@ from sgkit.inversion.targets import Target, read_targets, target_images
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
-from sgkit.render.pictures import Pixels, arrange, opaque, to_pixels, write_png
+from sgkit.render.files import write_picture
+from sgkit.render.inputs import Inputs, latents_hash
+from sgkit.render.pictures import arrange, to_pixels, write_png
+from sgkit.render.scene import MODEL, Alone, LatentRef, ModelRef, Photo, Scene, Sheet, Subject
+from sgkit.render.sheets import shown
 from sgkit.runtime.files import atomic_directory
+from sgkit.runtime.path_checks import LATENT
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -94,7 +100,7 @@ def project(
 
 
 def project_files(
-    model: Model,
+    model: Model | Inputs,
     paths: str | Path | Iterable[str | Path],
     folder: str | Path,
     settings: ProjectSettings | None = None,
@@ -126,7 +132,9 @@ def project_files(
     if batch < 1:
         raise UsageError(f"batch is {batch}; it must be 1 or more.")
     settings, began = settings or ProjectSettings(), time.perf_counter()
-    job = _Job(model, Path(folder), settings, label_vector(model, label), precision, model.content_hash())
+    inputs = model if isinstance(model, Inputs) else Inputs(model)
+    model = inputs.only
+    job = _Job(model, Path(folder), settings, label_vector(model, label), precision, inputs.reference(model))
     targets = list(read_targets(paths, model))
     done = {target.name: image for target in targets if (image := job.finished(target)) is not None}
     num_skipped = len(done)
@@ -158,7 +166,7 @@ class _Job:
     settings: ProjectSettings
     label: Tensor | None
     precision: ResolvedPrecision
-    model_hash: str
+    reference: ModelRef
 
     def finished(self, target: Target) -> ProjectedImage | None:
         """The outcome of an earlier call for the same picture, model and settings; ``None``: there is none.
@@ -177,7 +185,7 @@ class _Job:
             ) from None
         for what, old, new in (
             ("image", found.target_hash, target.pixel_hash),
-            ("model", found.model_hash, self.model_hash),
+            ("model", found.model_hash, str(self.reference.hash)),
             ("label", found.label, self._plain_label()),
             *((name, found.settings.get(name), value) for name, value in asdict(self.settings).items()),
         ):
@@ -216,7 +224,7 @@ class _Job:
             settings=asdict(self.settings),
             label=self._plain_label(),
             target_hash=target.pixel_hash,
-            model_hash=self.model_hash,
+            model_hash=str(self.reference.hash),
         )
 
     def _write(self, folder: Path, target: Target, found: Projection, index: int, outcome: ProjectedImage) -> None:
@@ -224,30 +232,36 @@ class _Job:
             space=self.settings.space,
             values={"w": found.w[index : index + 1]},
             noise={name: noise[index : index + 1] for name, noise in found.noise.items()},
-            model_hash=self.model_hash,
+            model_hash=str(self.reference.hash),
             names=(target.name,),
         )
-        save_latents(latents, folder / "latent.npz")
+        save_latents(latents, folder / LATENT)
+        write_png(target.pixels, folder / "target.png")
+        scene = self._scene(latents, len(found.images))
         projection = to_pixels(found.images[index : index + 1])[0]
-        curve = draw_curve(
-            found.history[:, index].tolist(),
-            title=f"{target.name}: distance by {self.settings.loss}",
-            mark=outcome.best_step,
-        )
-        for name, pixels in (
-            ("target", target.pixels),
-            ("projection", projection),
-            ("comparison", _side_by_side(target.pixels, projection)),
-            ("loss", curve),
-        ):
-            write_png(pixels, folder / f"{name}.png")
+        write_picture(projection, folder / "projection.png", Sheet(scenes=(scene,)))
+        digest = hashlib.sha256((folder / "target.png").read_bytes()).hexdigest()
+        scale = max(round(SHOWN_SIDE / target.pixels.shape[0]), 1)
+        photo = Photo(photo="target.png", hash=digest)
+        sheet = Sheet(scenes=(photo, scene), columns=2, gap=4 * scale, scale=scale)
+        sides = [shown(pixels, sheet) for pixels in (target.pixels, projection)]
+        write_picture(arrange(sides, (2, 1), gap=sheet.gap), folder / "comparison.png", sheet)
+        title = f"{target.name}: distance by {self.settings.loss}"
+        curve = draw_curve(found.history[:, index].tolist(), title=title, mark=outcome.best_step)
+        write_png(curve, folder / "loss.png")
         (folder / METRICS).write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
+
+    def _scene(self, latents: Latents, together: int) -> Scene:
+        """What makes the projection again from its latent file, beside which it is."""
+        (name,) = latents.names
+        source = LatentRef(latent=LATENT, hash=latents_hash(latents))
+        return Scene(
+            models={MODEL: self.reference},
+            subjects={name: Subject(source=source, batch=together)},
+            arrangement=Alone(of=name),
+            precision=self.precision,
+            batch=together,
+        )
 
     def _plain_label(self) -> list[float] | None:
         return None if self.label is None else self.label[0].tolist()
-
-
-def _side_by_side(target: Pixels, projection: Pixels) -> Pixels:
-    factor = max(round(SHOWN_SIDE / target.shape[0]), 1)
-    shown = [opaque(pixels).repeat(factor, axis=0).repeat(factor, axis=1) for pixels in (target, projection)]
-    return arrange(shown, (2, 1), gap=4 * factor if factor > 1 else 4)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from sgkit.checkpoint import load
 from sgkit.errors import InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
-from sgkit.model.noise import SeededNoise
-from sgkit.render.pictures import to_pixels
+from sgkit.render.inputs import Inputs
+from sgkit.render.render import render
+from sgkit.render.scene import Alone, Noise, Scene, Seed, Subject
 from sgkit.runtime.detect import detect
 from sgkit.runtime.file_kinds import IMAGES
 from sgkit.store import StoreDataset, iterate
@@ -250,17 +252,21 @@ class GeneratedImages(ImageSet):
         self.path = path
         self._truncation_psi = truncation_psi
         self._labels = labels  # [num, label_dim]
-
-    @torch.inference_mode()
-    def _draw(self, seeds: range) -> Tensor:
-        label = None if self._labels is None else self._labels[seeds.start : seeds.stop].to(self.model.device)
-        ws = self.model.map(self.model.sample_z(seeds), label, truncation_psi=self._truncation_psi)
-        images = self.model.synthesize(ws, noise=SeededNoise(seeds))
-        return torch.from_numpy(to_pixels(images)).permute(0, 3, 1, 2)
+        self._inputs = Inputs(model)
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As :class:`ImageSet`."""
-        return (self._draw(part[first : first + batch]) for first in range(0, len(part), batch))
+        drawn = render((self._scene(seed) for seed in part), self._inputs, batch=batch)
+        while images := list(islice(drawn, batch)):
+            yield torch.from_numpy(np.stack([one.pixels for one in images])).permute(0, 3, 1, 2)
+
+    def _scene(self, seed: int) -> Scene:
+        label = None if self._labels is None else tuple(self._labels[seed].tolist())
+        return Scene(
+            subjects={"seed": Subject(source=Seed(seed=seed), psi=self._truncation_psi, label=label)},
+            arrangement=Alone(of="seed"),
+            noise=Noise(kind="random", seed=seed),
+        )
 
     def content(self) -> dict[str, Any]:
         """As :class:`ImageSet`."""

@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from sgkit.config.base import Config
 from sgkit.errors import UsageError
-from sgkit.latents.sources import DrawSettings, Origin, Source, origin_latents, origin_styles, read_origins
-from sgkit.latents.spaces import join
+from sgkit.latents.sources import Source
 from sgkit.model import Axis, Model
-from sgkit.render.pictures import Pixels, to_pixels, write_png
+from sgkit.render.drawing import Drawing, DrawSettings, drawing, unlike
+from sgkit.render.files import write_picture
+from sgkit.render.inputs import Inputs
+from sgkit.render.pictures import Pixels
+from sgkit.render.render import Rendered, render, strip_of
+from sgkit.render.scene import MODEL, Line, Noise, Scene, Sheet
 from sgkit.render.strips import Strip
-from sgkit.render.weaving import Seams, layout, measure_seams, weave_styles
-from sgkit.runtime.files import atomic_path, check_new
-from sgkit.runtime.precision import autocast
+from sgkit.render.weaving import Seams, measure_seams
+from sgkit.runtime.files import check_new
 
 
-class WeaveSettings(Config):
-    """How styles stand on the strip."""
+class LineSettings(Config):
+    """How images stand side by side."""
 
     pixels: int | None = None
-    """Length of the strip; ``None``: the model's side for each style."""
+    """Length of the panorama; ``None``: the model's side for each image."""
     overlap: float = 0.5
-    """Width of the ramp around a join, as a fraction of a style's part: 0 (hard joins) to 1."""
+    """Width of the blend between neighbours, as a fraction of each image's part: 0 (hard joins) to 1."""
     is_ring: bool = False
-    """Let the far edge meet the near one: 360 degrees."""
+    """Make the ends join: 360 degrees."""
     axis: Axis = "x"
     """``x``: from left to right; ``y``: from top to bottom."""
     smoothing: float = 0.0
-    """Neighbouring z are averaged with a Gaussian of this many places; 0: each stays its own. For seeds and z only."""
+    """Neighbouring z are averaged with a Gaussian of this many places; 0 turns it off. For seeds and z only."""
     noise_seed: int = 0
     """Seed of the noise of ``random``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panorama:
-    """A woven picture."""
+    """A panorama, and what is known of its joins."""
 
-    image: Pixels
-    """uint8 [H, W, C]."""
+    rendered: Rendered
     names: tuple[str, ...]
-    """What each style came from, in order."""
+    """What each part came from, in order."""
     joins: tuple[int, ...]
-    """Where parts join: the index of the first pixel after each join, along the strip."""
+    """Where parts join: the index of the first pixel after each join."""
     seams: Seams | None
-    """Steps between pixels at the joins and elsewhere; ``None`` for a single style."""
+    """Steps between pixels at the joins and elsewhere; ``None`` for a single image."""
     num_branches: int
-    """How many times the work of a plain picture of that size was done."""
+    """How many times the work of a plain image of that size was done."""
+
+    @property
+    def image(self) -> Pixels:
+        """uint8 [H, W, C]."""
+        return self.rendered.pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,95 +77,88 @@ class PanoramaResult:
 
 
 def panorama(
-    model: Model,
+    model: Model | Inputs,
     sources: Iterable[Source],
     settings: DrawSettings | None = None,
-    weaving: WeaveSettings | None = None,
+    line: LineSettings | None = None,
 ) -> Panorama:
-    """One picture in which the styles of all ``sources`` stand side by side, woven in a single walk.
+    """One image in which the images of all ``sources`` stand side by side and blend into each other.
 
     Raises:
         UsageError: label, truncation, latents, length or overlap do not fit.
         InputError: a latent file cannot be read.
     """
-    settings, weaving = settings or DrawSettings(), weaving or WeaveSettings()
-    origins = list(read_origins(sources, model, settings))
-    strip = layout(
-        model,
-        len(origins),
-        pixels=weaving.pixels,
-        overlap=weaving.overlap,
-        is_ring=weaving.is_ring,
-        axis=weaving.axis,
-    )
-    with torch.inference_mode():
-        styles = origin_styles(model, _smoothed(model, origins, settings, weaving), settings)
-        with autocast(settings.precision, model.device):
-            image = weave_styles(
-                model,
-                styles,
-                pixels=weaving.pixels,
-                overlap=weaving.overlap,
-                is_ring=weaving.is_ring,
-                axis=weaving.axis,
-                noise=settings.noise,
-                noise_seed=weaving.noise_seed,
-            )
-        joins = _join_pixels(model, strip, image.shape[3 if weaving.axis == "x" else 2])
-        seams = measure_seams(image[0], joins, axis=weaving.axis, is_ring=weaving.is_ring)
+    on, line = drawing(model, settings), line or LineSettings()
+    scene = panorama_scene(on, sources, line)
+    assert isinstance(scene.arrangement, Line)
+    strip = strip_of(scene, scene.arrangement, on.model)
+    (rendered,) = render(scene, on.inputs)
+    joins = _join_pixels(on.model, strip, rendered.image.shape[2 if line.axis == "x" else 1])
     return Panorama(
-        image=to_pixels(image)[0],
-        names=tuple(origin.name for origin in origins),
+        rendered=rendered,
+        names=scene.main(),
         joins=joins,
-        seams=seams,
+        seams=measure_seams(rendered.image, joins, axis=line.axis, is_ring=line.is_ring),
         num_branches=strip.num_branches,
     )
 
 
+def panorama_scene(on: Drawing, sources: Iterable[Source], line: LineSettings) -> Scene:
+    """The panorama as data."""
+    origins = list(on.origins(sources))
+    if not origins:
+        raise UsageError("A panorama needs at least one image: give seeds or latents.")
+    if line.smoothing < 0:
+        raise UsageError(f"--smooth is {line.smoothing:g}; it must be 0 or more.")
+    names = unlike(origin.name for origin in origins)
+    size = None
+    if line.pixels is not None:
+        height, width = on.model.image_size
+        size = (height, line.pixels) if line.axis == "x" else (line.pixels, width)
+    return Scene(
+        models={MODEL: on.inputs.reference(on.model)},
+        subjects={name: on.subject(origin) for name, origin in zip(names, origins, strict=True)},
+        arrangement=Line(kind="line", of=tuple(names), axis=line.axis, overlap=line.overlap, smoothing=line.smoothing),
+        size=size,
+        periodic=(line.axis,) if line.is_ring else (),
+        noise=Noise(kind=on.settings.noise, seed=line.noise_seed),
+        precision=on.settings.precision,
+    )
+
+
 def panorama_file(
-    model: Model,
+    model: Model | Inputs,
     sources: Iterable[Source],
     path: str | Path,
     settings: DrawSettings | None = None,
-    weaving: WeaveSettings | None = None,
+    line: LineSettings | None = None,
     *,
     overwrite: bool = False,
 ) -> PanoramaResult:
-    """Write a panorama as PNG; how it was made is in it as text.
+    """Write a panorama as PNG.
 
     Raises:
         UsageError: as :func:`panorama`, or ``path`` does not end in ``.png``.
         InputError: a latent file cannot be read, or ``path`` exists or cannot be written.
     """
-    path, settings, weaving = Path(path), settings or DrawSettings(), weaving or WeaveSettings()
+    began, path, on = time.perf_counter(), Path(path), drawing(model, settings)
     if path.suffix.lower() != ".png":
         raise UsageError(f"Panoramas are written as PNG; {path.name!r} does not end in .png.")
     check_new(path, overwrite=overwrite)
-    began, model_hash = time.perf_counter(), model.content_hash()
-    woven = panorama(model, sources, settings, weaving)
-    text = {
-        "Software": "sgkit",
-        "sources": json.dumps(woven.names),
-        "truncation_psi": json.dumps(settings.truncation_psi),
-        "noise": settings.noise,
-        "overlap": json.dumps(weaving.overlap),
-        "wrap": json.dumps(weaving.is_ring),
-        "model": model_hash,
-    }
-    with atomic_path(path) as aside:
-        write_png(woven.image, aside, text=text)
-    height, width = woven.image.shape[:2]
+    found = panorama(on.inputs, sources, on.settings, line)
+    write_picture(found.image, path, Sheet(scenes=(found.rendered.scene,)))
+    height, width = found.image.shape[:2]
     return PanoramaResult(
         file=path,
         width=width,
         height=height,
-        styles=woven.names,
-        joins=woven.joins,
-        num_branches=woven.num_branches,
-        seam_ratio=woven.seams.ratio if woven.seams else None,
-        seams=woven.seams,
+        styles=found.names,
+        joins=found.joins,
+        num_branches=found.num_branches,
+        seam_ratio=found.seams.ratio if found.seams else None,
+        seams=found.seams,
         seconds=time.perf_counter() - began,
-        model_hash=model_hash,
+        model_hash=on.inputs.model_hash(on.model),
     )
 
 
@@ -170,27 +166,3 @@ def _join_pixels(model: Model, strip: Strip, length: int) -> tuple[int, ...]:
     cell = model.image_size[0] // model.config.base[0]
     positions = (round(join * cell) for join in strip.joins)
     return tuple(position for position in positions if 0 < position < length + strip.is_ring)
-
-
-def _smoothed(
-    model: Model, origins: Sequence[Origin], settings: DrawSettings, weaving: WeaveSettings
-) -> Sequence[Origin]:
-    """The origins with neighbouring z averaged and brought back to unit variance."""
-    if weaving.smoothing == 0:
-        return origins
-    if weaving.smoothing < 0 or any(origin.space != "z" for origin in origins):
-        raise UsageError("--smooth averages neighbouring z, so it needs a width above 0, and seeds or latents of z.")
-    latents = join([origin_latents(model, origin, settings) for origin in origins])
-    z = _gaussian(len(origins), weaving.smoothing, weaving.is_ring).to(latents.only) @ latents.only
-    z = z * z.square().mean(dim=1, keepdim=True).rsqrt()
-    return list(read_origins([replace(latents, values={"z": z}, names=tuple(origin.name for origin in origins))]))
-
-
-def _gaussian(count: int, sigma: float, is_ring: bool) -> Tensor:
-    """Weights [count, count] of every place for every place; each row sums to 1."""
-    places = torch.arange(count, dtype=torch.float64)
-    distance = (places[:, None] - places[None, :]).abs()
-    if is_ring:
-        distance = torch.minimum(distance, count - distance)
-    weights = (-0.5 * (distance / sigma).square()).exp()
-    return weights / weights.sum(dim=1, keepdim=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def check_animation(path: Path, *, fps: float) -> None:
         )
 
 
-def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: float = 30.0) -> int:
+def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: float = 30.0, text: str = "") -> int:
     """Write an endless loop (MP4: a video) to ``path``, or, if its suffix is none of ``FILMS``, a folder of PNG files.
 
     MP4 and folders take any number of frames: each is written before the next one is made. GIF and WebP are held in
@@ -96,6 +97,7 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: fl
         path: the file or folder.
         count: how many frames there will be.
         fps: frames per second; GIF counts in hundredths of a second, WebP in thousandths.
+        text: kept in the file's metadata (GIF and MP4: comment, WebP: XMP).
 
     Returns:
         How many frames were written.
@@ -114,17 +116,17 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: fl
     if is_frame_folder(path) or path.is_dir():
         return _write_folder(every, path)
     if suffix == ".mp4":
-        return _write_frame_by_frame(every, path, fps, _H264)
+        return _write_frame_by_frame(every, path, fps, _H264, text)
     size = count * first.nbytes
     if size <= MAX_IN_MEMORY:
-        return _write_at_once(every, path, fps)
+        return _write_at_once(every, path, fps, text)
     height, width, _ = first.shape
     what = f"{count:,} frames of {width}x{height} take {size / 1024**3:.1f} GiB, more than Pillow may hold (1 GiB)"
     if suffix == ".gif":
         raise UsageError(f"{what}, so they cannot be written as GIF. Use .mp4 or .webp, or fewer --frames.")
     if importlib.util.find_spec("av") is None:
         raise MissingDependencyError(f"{what}. A longer WebP needs the package av. {_INSTALL}; or use fewer --frames.")
-    return _write_frame_by_frame(every, path, fps, _WEBP)
+    return _write_frame_by_frame(every, path, fps, _WEBP, text)
 
 
 def _write_folder(frames: Iterator[Pixels], path: Path) -> int:
@@ -135,11 +137,12 @@ def _write_folder(frames: Iterator[Pixels], path: Path) -> int:
     return written
 
 
-def _write_at_once(frames: Iterator[Pixels], path: Path, fps: float) -> int:
+def _write_at_once(frames: Iterator[Pixels], path: Path, fps: float, text: str) -> int:
     is_gif = path.suffix.lower() == ".gif"
     first, *rest = (to_picture(opaque(frame) if is_gif else frame) for frame in frames)
     durations = _durations(1 + len(rest), fps, unit=10 if is_gif else 1)
-    options = {} if is_gif else {"quality": WEBP_QUALITY, "method": 4}
+    options: dict[str, Any] = {} if is_gif else {"quality": WEBP_QUALITY, "method": 4}
+    options |= {"comment" if is_gif else "xmp": text.encode()} if text else {}
     name = "GIF" if is_gif else "WEBP"
     first.save(path, name, save_all=True, append_images=rest, duration=durations, loop=0, **options)
     return 1 + len(rest)
@@ -151,13 +154,15 @@ def _durations(count: int, fps: float, *, unit: int) -> list[int]:
     return [max(end - begin, 1) * unit for begin, end in itertools.pairwise(ends)]
 
 
-def _write_frame_by_frame(frames: Iterator[Pixels], path: Path, fps: float, codec: _Codec) -> int:
+def _write_frame_by_frame(frames: Iterator[Pixels], path: Path, fps: float, codec: _Codec, text: str) -> int:
     import av
 
     written = 0
     url = f"file:{path.absolute()}"  # a name may look like another protocol
     try:
         with av.open(url, "w", format=codec.container, container_options=codec.container_options) as container:
+            if text:
+                container.metadata["comment"] = text
             stream = container.add_stream(codec.name, rate=Fraction(fps).limit_denominator(1001), options=codec.options)
             for written, given in enumerate(frames, start=1):
                 frame = _even(opaque(given)) if codec.is_video else given

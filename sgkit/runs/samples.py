@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,11 @@ import numpy as np
 import torch
 
 from sgkit.model import Model
-from sgkit.render.pictures import Pixels, arrange, to_pixels, write_png
+from sgkit.render.files import write_picture
+from sgkit.render.inputs import Inputs
+from sgkit.render.pictures import Pixels, arrange, write_png
+from sgkit.render.render import render
+from sgkit.render.scene import MODEL, Alone, Scene, Seed, Sheet, Subject
 from sgkit.runtime.files import atomic_path
 from sgkit.store import StoreDataset
 from sgkit.training.health import diversity
@@ -53,30 +56,34 @@ class Grids:
             self._labels = torch.stack([label for _, label in picks]).to(self.device)
         pictures = [image.permute(1, 2, 0).numpy() for image, _ in picks]
         self._reals_diversity = diversity(np.stack(pictures))
-        write_grid(pictures, self.shape, path)
+        with atomic_path(path) as temporary:
+            write_png(arrange(pictures, self.shape), temporary)
 
     def write_fakes(self, model: Model, path: Path, *, batch: int) -> Grid:
-        """Write a grid of what ``model`` draws, ``batch`` images at a time."""
-        pictures = list(sample(model, count=self.count, labels=self._labels, batch=batch))
+        """Write a grid of images of ``model``, ``batch`` at a time; the file carries their scenes."""
+        inputs = Inputs(model)
+        scenes = sample_scenes(inputs, count=self.count, labels=self._labels)
+        drawn = list(render(scenes, inputs, batch=batch))
+        pictures = [one.pixels for one in drawn]
         ratio = diversity(np.stack(pictures)) / self._reals_diversity if self._reals_diversity > 0 else 1.0
-        return Grid(picture=write_grid(pictures, self.shape, path), diversity=ratio)
+        picture = arrange(pictures, self.shape)
+        columns, rows = self.shape
+        write_picture(picture, path, Sheet(scenes=tuple(one.scene for one in drawn), columns=columns, rows=rows))
+        return Grid(picture=picture, diversity=ratio)
 
 
-@torch.no_grad()
-def sample(model: Model, *, count: int, labels: torch.Tensor | None, batch: int) -> Iterator[Pixels]:
-    """``count`` pictures of the averaged generator at seeds 0, 1, 2 ..., with its stored noise.
+def sample_scenes(inputs: Inputs, *, count: int, labels: torch.Tensor | None) -> list[Scene]:
+    """Scenes of the seeds 0, 1, 2 ... with stored noise; ``labels`` [count, label_dim] where the model takes them.
 
-    Draws nothing from any random state that training uses. ``labels`` [count, label_dim] where the model takes them.
+    Drawing them takes nothing from any random state that training uses.
     """
-    z = model.sample_z(range(count))
-    for first in range(0, count, batch):
-        part = slice(first, first + batch)
-        yield from to_pixels(model.generator(z[part], None if labels is None else labels[part]))
-
-
-def write_grid(pictures: Iterable[Pixels], shape: tuple[int, int], path: Path) -> Pixels:
-    """The grid of ``pictures``, after writing it to ``path`` as PNG."""
-    picture = arrange(pictures, shape)
-    with atomic_path(path) as aside:
-        write_png(picture, aside)
-    return picture
+    given = [None] * count if labels is None else [tuple(label) for label in labels.tolist()]
+    reference = inputs.reference(inputs.only)
+    return [
+        Scene(
+            models={MODEL: reference},
+            subjects={f"seed{seed:04d}": Subject(source=Seed(seed=seed), label=label)},
+            arrangement=Alone(of=f"seed{seed:04d}"),
+        )
+        for seed, label in enumerate(given)
+    ]

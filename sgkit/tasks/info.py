@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +14,14 @@ from torch import nn
 from sgkit.checkpoint import load, model_file, read_header
 from sgkit.checkpoint.loading import form_of
 from sgkit.config import ModelConfig
-from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SgkitError
+from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SceneError, SgkitError
 from sgkit.latents.files import load_latents
 from sgkit.model import Discriminator, Generator, discriminator_plan, not_finite, synthesis_plan
 from sgkit.model.plan import all_layers
+from sgkit.render.files import read_sheet, sheet_text
+from sgkit.render.scene import Sheet
 from sgkit.runtime.detect import FileType
 from sgkit.runtime.file_kinds import BROKEN, IMAGES, MODELS, PACKED
-from sgkit.runtime.limits import parse_json
 from sgkit.runtime.path_checks import check_exists, latent_files
 from sgkit.store.header import read_header as read_store_header
 from sgkit.store.header import size_text
@@ -192,9 +192,10 @@ def _file_summary(found: FileType, *, as_latents: bool) -> FileSummary:
     elif kind == "store":
         facts = _store(found.path)
     elif kind in IMAGES:
-        facts, texts = _image(found.path)
-        if texts is not None:
-            what, advice = f"{found.phrase} made by sgkit", _again(texts) or advice
+        facts, is_ours = _image(found.path)
+        if is_ours:
+            again = f"Make it again, or change it: sgkit replay {shell_word(found.path)}"
+            what, advice = f"{found.phrase} made by sgkit", again if "shows" in facts else advice
     elif kind in ("images", "images in subfolders"):
         facts = {"images": _images(found.path)}
     size = None if found.is_folder else found.path.stat().st_size
@@ -234,69 +235,40 @@ def _store(path: Path) -> Facts:
     }
 
 
-def _image(path: Path) -> tuple[Facts, dict[str, str] | None]:
-    """Size and format from the header of an image, and what sgkit wrote into it, if it did; no pixel is decoded."""
+def _image(path: Path) -> tuple[Facts, bool]:
+    """What the header of an image says, and whether sgkit made it; no pixel is decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 facts: Facts = {"size": f"{image.width}x{image.height}", "mode": image.mode, "format": image.format}
-                texts = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
+                texts, carries_scene = dict(image.info), sheet_text(image.info) is not None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        return {"header": f"cannot be read ({type(error).__name__})"}, None
-    if texts.pop("Software", "") != "sgkit":
-        return facts, None
-    return facts | {"made by": "sgkit"} | {key: value[:300] for key, value in list(texts.items())[:32]}, texts
-
-
-OPTIONS = {
-    "truncation_psi": "--psi",
-    "truncation_cutoff": "--psi-cutoff",
-    "noise": "--noise",
-    "precision": "--precision",
-    "grid": "--grid",
-}
-"""Text in images that sgkit generated -> the option that makes it again."""
-OMITTED = {"truncation_psi": "1.0", "noise": "const", "precision": "fp32", "grid": "1x1"}
-
-
-def _again(texts: dict[str, str]) -> str:
-    """The command that makes an image of ``sgkit generate`` again; empty where the image's texts do not tell it."""
-    seeds, label = (_parsed(texts.get(key, "null")) for key in ("seed", "label"))
-    seeds = seeds if isinstance(seeds, list) else [seeds]
-    if not all(type(seed) is int and seed >= 0 for seed in seeds) or not (label is None or _is_vector(label)):
-        return ""
-    options = [f"--seeds {_ranges(seeds)}"]
-    if label is not None:
-        is_class = sorted(label)[-2:] in ([0, 1], [1]) and sum(label) == 1
-        options.append(f"--class {label.index(1) if is_class else ','.join(map(repr, label))}")
-    for key, option in OPTIONS.items():
-        value = texts.get(key, OMITTED.get(key, ""))
-        if re.fullmatch(r"[\w.]{1,20}|-[\d.]{1,20}", value) and value != OMITTED.get(key, ""):
-            options.append(f"{option} {value}")
-    return f"Make it again with the model of that hash: sgkit generate MODEL {' '.join(options)} --out image.png"
-
-
-def _parsed(text: str) -> Any:
+        return {"header": f"cannot be read ({type(error).__name__})"}, False
+    if not carries_scene:
+        if texts.pop("Software", "") != "sgkit":
+            return facts, False
+        old = {str(key): value[:300] for key, value in list(texts.items())[:32] if isinstance(value, str)}
+        return facts | {"made by": "sgkit"} | old, True
     try:
-        return parse_json(text.encode(), name="the text of an image")
-    except (InputError, UnicodeError):
-        return text
+        return facts | {"made by": "sgkit"} | _scene(read_sheet(path)), True
+    except SceneError as error:
+        return facts | {"made by": "sgkit", "scene": str(error)}, True
 
 
-def _is_vector(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(type(number) is float for number in value)
-
-
-def _ranges(seeds: list[int]) -> str:
-    """Seeds as the command line takes them: ``0-3,7``."""
-    runs: list[list[int]] = []
-    for seed in seeds:
-        if runs and seed == runs[-1][1] + 1:
-            runs[-1][1] = seed
-        else:
-            runs.append([seed, seed])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+def _scene(sheet: Sheet) -> Facts:
+    scenes = sheet.filled
+    subjects = list(dict.fromkeys(name for scene in scenes for name in scene.main()))
+    psi = sorted({str(scene.subjects[name].psi) for scene in scenes for name in scene.main()})
+    models = dict.fromkeys(model for scene in scenes for model in scene.models.values())
+    grid = f" in a grid of {sheet.columns}x{sheet.rows}" if len(sheet.scenes) > 1 else ""
+    frames = f", {sheet.frames} frames" if sheet.frames else ""
+    return {
+        "shows": f"{name_list(subjects)}{grid}{frames}",
+        "psi": ", ".join(psi[:4]),
+        "noise": ", ".join(sorted({scene.noise.kind for scene in scenes})),
+        "models": [f"{model.path or 'unnamed'} ({model.hash})" for model in models],
+    }
 
 
 def _images(path: Path) -> str:

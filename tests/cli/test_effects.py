@@ -52,6 +52,9 @@ CHANGES: dict[str, tuple[str, str]] = {
     "generate latents": (G, "--latents"),
     "generate space": (f"{G} --latents", "--space z"),
     "generate precision": (G, "--precision bf16"),
+    "replay settings": ("replay scene.png --out out.png", "--set psi=0.5"),
+    "replay size": ("replay scene.png --out out.png", "--size 20x16"),
+    "replay model": ("replay scene.png --out out.png --any-model", "--model other"),
     "mix rows": (M, "--rows 3"),
     "mix cols": (M, "--cols 3"),
     "mix layers": (M, "--layers 1"),
@@ -146,6 +149,8 @@ SAME: dict[str, str] = {
     "batch": "memory and speed; results do not depend on it, by tests/tasks",
     "device": "where it is computed",
     "workers": "how many processes work",
+    "replay any_model": "allows another --model; by tests/render/test_replay.py",
+    "replay show": "prints and makes nothing; by tests/render/test_replay.py",
     "cache": "what is kept for later runs",
     "json": "how the result is written; by tests/cli/test_report.py",
     "out": "the name of the result",
@@ -303,6 +308,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:])
     names = sorted(path.relative_to(folder / "photos").as_posix() for path in (folder / "photos").rglob("*.png"))
     (folder / "table.csv").write_text("file,a,b\n" + "".join(f"{n},{i % 2},{i % 3}\n" for i, n in enumerate(names)))
+    (folder / "other").symlink_to("progan")
+    assert main(["generate", str(folder / "plain"), "--seeds", "3", "--out", str(folder / "scene.png")]) == 0
     points = [3, 4, 9, 4, 6, 6, 4, 9, 8, 9]
     for name, move in (("one.csv", 0), ("two.csv", 1)):
         rows = "".join(f"{n},{','.join(str(p + move) for p in points)}\n" for n in names)

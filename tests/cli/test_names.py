@@ -33,6 +33,7 @@ LINES = [
     ["interpolate", f"{N}.st", "--out", f"frames{N}", "--seeds", "0,1", "--frames", "2", "--class", "1"],
     ["project", f"{N}.st", f"photos{N}", "--out", f"projected{N}", "--steps", "1", "--class", "1"],
     ["panorama", f"{N}.st", "--out", f"pan{N}.png", "--seeds", "0", "--latent", f"{N}.npz", "--class", "1"],
+    ["replay", f"scene{N}.png", "--out", f"again{N}.png"],
     ["info", f"{N}.st"],
     ["convert", f"{N}.st", f"{N}.npz.safetensors"],
     ["prepare", f"photos{N}", "--out", f"made{N}", "--size", "16", "--labels", "folders"],
@@ -102,6 +103,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(b"\x80\x04c" + N.encode("utf-8", "surrogateescape") + b"\nx")
     assert main(["prepare", str(folder / f"photos{N}"), "--out", str(folder / f"store{N}"), "--size", "32"]) == 0
     (folder / "store").symlink_to(f"store{N}")
+    scene = ["--seeds", "0", "--class", "1", "--out", str(folder / f"scene{N}.png")]
+    assert main(["generate", str(folder / f"{N}.st"), *scene]) == 0
     return folder
 
 

@@ -92,7 +92,7 @@ def test_the_latent_file_draws_the_projection_again(model: Model, pictures: Path
     found = load_latents(latent)
     assert (found.space, found.names, found.model_hash) == ("w", ("p1",), model.content_hash())
     (sample,) = generate(model, [latent])
-    np.testing.assert_array_equal(sample.image, read(tmp_path / "out" / "p1" / "projection.png"))
+    np.testing.assert_array_equal(sample.pixels, read(tmp_path / "out" / "p1" / "projection.png"))
 
 
 def test_finished_pictures_are_skipped(model: Model, pictures: Path, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from PIL import Image
 from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointWarning, InputError, UsageError
 from sgkit.latents.files import load_latents
-from sgkit.latents.sources import DrawSettings, draw, read_origins
+from sgkit.latents.sources import read_origins
 from sgkit.latents.spaces import Latents, convert, join, save_latents, to_styles, to_ws
 from sgkit.model import Model, build
+from sgkit.render.drawing import DrawSettings
+from sgkit.render.generate import generate
 
 
 def tiny(**changes: object) -> Model:
@@ -239,10 +241,9 @@ def test_noise_of_rosinalitys_projector_goes_to_its_layers(tmp_path: Path, model
 
 def test_noise_of_another_model_says_so(tmp_path: Path, model: Model) -> None:
     np.savez(tmp_path / "p.npz", w=W, noise_b4_conv1=np.zeros((1, 1, 4, 4)))
-    origins = list(read_origins([tmp_path / "p.npz"], model))
     with pytest.raises(UsageError, match="noise maps belong to another model or size: layer b8_conv0"):
-        draw(model, origins, DrawSettings())
-    assert len(draw(model, origins, DrawSettings(noise="none"))) == 1
+        list(generate(model, tmp_path / "p.npz"))
+    assert len(list(generate(model, tmp_path / "p.npz", DrawSettings(noise="none")))) == 1
 
 
 def test_noise_of_rosinalitys_projector_that_does_not_fit_is_ignored(tmp_path: Path, model: Model) -> None:

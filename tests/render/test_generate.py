@@ -12,32 +12,23 @@ from PIL import Image
 
 import sgkit
 from sgkit.cli.app import main
-from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import InputError, UsageError
 from sgkit.latents.files import load_latents
-from sgkit.latents.sources import DrawSettings, label_vector
 from sgkit.latents.spaces import Latents, save_latents
-from sgkit.model import Model, ModelInfo, build
+from sgkit.model import Model, ModelInfo
+from sgkit.model.labels import label_vector
+from sgkit.render.drawing import DrawSettings
+from sgkit.render.files import read_sheet
 from sgkit.render.generate import generate, generate_files, generate_grid
 from sgkit.render.pictures import to_pixels
+from sgkit.render.scene import Seed
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.progress import Progress
+from tests.builders import drawn_model
 
 
 def tiny(**changes: object) -> Model:
-    values: dict[str, object] = {
-        "image_size": (16, 16),
-        "z_dim": 8,
-        "w_dim": 8,
-        "mapping": MappingConfig(num_layers=2, lr_multiplier=1.0),
-        "synthesis": SynthesisConfig(channel_base=64, channel_max=8),
-    }
-    model = build(ModelConfig(**{**values, **changes}))
-    model.generator.mapping.w_avg.copy_(torch.linspace(-0.5, 0.5, 8))
-    for spec in model.generator.synthesis.plan:
-        if spec.has_noise:
-            model.generator.synthesis.layer(spec.name).noise_strength.fill_(0.1)
-    return model
+    return drawn_model(noise=0.1, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +44,20 @@ def file(model: Model, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def images(model: Model, sources: list, settings: DrawSettings | None = None, **options: int) -> np.ndarray:
-    return np.stack([sample.image for sample in generate(model, sources, settings, **options)])
+    return np.stack([one.pixels for one in generate(model, sources, settings, **options)])
 
 
 def test_samples_are_the_models_own_pictures(model: Model) -> None:
     ws = model.map(model.sample_z([5, 2]), truncation_psi=0.7, truncation_cutoff=3)
     expected = to_pixels(model.synthesize(ws))
     samples = list(generate(model, [5, 2], DrawSettings(truncation_psi=0.7, truncation_cutoff=3)))
-    assert [seed for seed, _ in samples] == [5, 2]
-    assert np.array_equal(np.stack([image for _, image in samples]), expected)
+    assert [one.scene.main() for one in samples] == [("seed0005",), ("seed0002",)]
+    assert np.array_equal(np.stack([one.pixels for one in samples]), expected)
 
 
 def test_samples_are_drawn_when_asked_for(model: Model) -> None:
     first = list(islice(generate(model, count(), batch=2), 3))
-    assert [sample.seed for sample in first] == [0, 1, 2]
+    assert [one.scene.main()[0] for one in first] == ["seed0000", "seed0001", "seed0002"]
 
 
 @pytest.mark.parametrize("noise", ["const", "random", "none"])
@@ -115,11 +106,10 @@ def test_files_say_how_they_were_made(model: Model, tmp_path: Path) -> None:
         "precision": "fp32",
         "model": model.content_hash(),
     }
-    with Image.open(tmp_path / "seed0008.png") as image:
-        assert image.info["seed"] == "8"
-        assert image.info["truncation_psi"] == "0.5"
-        assert image.info["model"] == model.content_hash()
-        assert "label" not in image.info
+    (scene,) = read_sheet(tmp_path / "seed0008.png").filled
+    assert scene.subjects["seed0008"].source == Seed(seed=8)
+    assert (scene.subjects["seed0008"].psi, scene.noise.kind) == (0.5, "none")
+    assert scene.models["model"].hash == model.content_hash()
     assert [point.done for point in seen] == [1, 2, 3]
 
 
@@ -196,10 +186,9 @@ def test_a_grid_holds_every_picture(model: Model, tmp_path: Path) -> None:
     result = generate_grid(model, range(5), tmp_path / "grid.png", latents="z")
     with Image.open(tmp_path / "grid.png") as image:
         assert image.size == (48, 32)
-        assert image.info["grid"] == "3x2"
-        assert json.loads(image.info["seed"]) == [0, 1, 2, 3, 4]
-        assert image.info["truncation_psi"] == "1.0"
         pixels = np.asarray(image)
+    sheet = read_sheet(tmp_path / "grid.png")
+    assert (sheet.columns, sheet.rows, len(sheet.filled)) == (3, 2, 5)
     assert np.array_equal(pixels[16:, 16:32], images(model, [4])[0])
     assert len(load_latents(result.files[1])) == 5
 

@@ -12,36 +12,29 @@ from PIL import Image
 
 import sgkit
 from sgkit.cli.app import main
-from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import InputError, UsageError
-from sgkit.latents.sources import DrawSettings
 from sgkit.latents.spaces import Latents, convert, save_latents
-from sgkit.model import Model, build
-from sgkit.render.interpolate import Curve, interpolate, interpolate_file
+from sgkit.model import Model
+from sgkit.render.curves import points
+from sgkit.render.drawing import DrawSettings
+from sgkit.render.interpolate import Interpolation, interpolate, interpolate_file
 from sgkit.render.pictures import to_pixels
+from sgkit.render.scene import Alone, Curve, Scene, Seed, Sheet, Subject
 from sgkit.runtime.progress import Progress
-
-
-def tiny(**changes: object) -> Model:
-    values: dict[str, object] = {
-        "image_size": (16, 16),
-        "z_dim": 8,
-        "w_dim": 8,
-        "mapping": MappingConfig(num_layers=2, lr_multiplier=1.0),
-        "synthesis": SynthesisConfig(channel_base=64, channel_max=8),
-    }
-    model = build(ModelConfig(**{**values, **changes}))
-    model.generator.mapping.w_avg.copy_(torch.linspace(-0.5, 0.5, 8))
-    return model
+from tests.builders import drawn_model
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return tiny()
+    return drawn_model()
+
+
+def curve_of(**options: object) -> Curve:
+    return Curve(through=("a", "b"), **options)
 
 
 EVERY_CURVE = [
-    Curve(path=path, smooth=smooth, loop=loop)
+    Curve(through=("a", "b"), path=path, smooth=smooth, loop=loop)
     for path in ("linear", "spherical")
     for smooth in ("none", "cubic")
     for loop in (False, True)
@@ -51,54 +44,62 @@ EVERY_CURVE = [
 @pytest.mark.parametrize("curve", EVERY_CURVE, ids=str)
 def test_every_curve_passes_its_keyframes(curve: Curve) -> None:
     keys = np.random.default_rng(0).standard_normal((5, 2, 3, 6))
-    assert np.allclose(curve.points(keys, np.arange(5.0)), keys)
+    assert np.allclose(points(curve, keys, np.arange(5.0)), keys)
 
 
 @pytest.mark.parametrize("curve", EVERY_CURVE, ids=str)
 def test_two_keyframes_are_enough(curve: Curve) -> None:
     keys = np.random.default_rng(0).standard_normal((2, 6))
-    assert np.isfinite(curve.points(keys, curve.times(range(7), frames=7, keys=2))).all()
+    assert np.isfinite(points(curve, keys, np.linspace(0, 1, 7))).all()
 
 
 def test_times_are_even_and_a_loop_does_not_repeat_its_start() -> None:
-    assert Curve().times(range(5), frames=5, keys=3).tolist() == [0, 0.5, 1, 1.5, 2]
-    assert Curve(loop=True).times(range(2, 6), frames=6, keys=3).tolist() == [1, 1.5, 2, 2.5]
+    def times(frames: int, *, loop: bool) -> list[float]:
+        keys = {name: Subject(source=Seed(seed=0)) for name in "abc"}
+        moving = Subject(source=Curve(through=tuple(keys), loop=loop))
+        sheet = Sheet(scenes=(Scene(subjects={**keys, "d": moving}, arrangement=Alone(of="d")),), frames=frames)
+        return [sheet.time(frame) for frame in range(frames)]
+
+    assert times(5, loop=False) == [0, 0.5, 1, 1.5, 2]
+    assert times(6, loop=True)[2:] == [1, 1.5, 2, 2.5]
 
 
 def test_a_loop_leads_back_to_its_start() -> None:
     keys = np.random.default_rng(0).standard_normal((4, 6))
     for smooth in ("none", "cubic"):
-        near_end = Curve(loop=True, smooth=smooth).points(keys, np.array([3.9999]))
+        near_end = points(curve_of(loop=True, smooth=smooth), keys, np.array([3.9999]))
         assert np.allclose(near_end, keys[:1], atol=1e-2)
 
 
 def test_spherical_paths_keep_their_distance_and_speed() -> None:
     keys = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
-    points = Curve(path="spherical").points(keys, np.linspace(0, 1, 5))
-    assert np.allclose(np.linalg.norm(points, axis=1), 2.0)
-    assert np.allclose(points[1], [2 * np.cos(np.pi / 8), 2 * np.sin(np.pi / 8), 0])
-    assert np.allclose(Curve().points(keys, np.array([0.5])), [[1, 1, 0]])
+    found = points(curve_of(path="spherical"), keys, np.linspace(0, 1, 5))
+    assert np.allclose(np.linalg.norm(found, axis=1), 2.0)
+    assert np.allclose(found[1], [2 * np.cos(np.pi / 8), 2 * np.sin(np.pi / 8), 0])
+    assert np.allclose(points(curve_of(), keys, np.array([0.5])), [[1, 1, 0]])
 
 
 def test_opposite_and_equal_keyframes_give_numbers() -> None:
     for other in (-1.0, 1.0, 0.0):
         keys = np.array([[1.0, 1.0], [other, other]])
-        points = Curve(path="spherical").points(keys, np.linspace(0, 1, 4))
-        assert np.isfinite(points).all()
+        found = points(curve_of(path="spherical"), keys, np.linspace(0, 1, 4))
+        assert np.isfinite(found).all()
 
 
 def test_cubic_walks_have_no_corners() -> None:
     keys = np.array([[0.0], [1.0], [0.0], [2.0]])
     step = 1e-4
     for loop, knot in ((False, 2.0), (True, 1.0)):
-        before, at, after = Curve(smooth="cubic", loop=loop).points(keys, np.array([knot - step, knot, knot + step]))
+        before, at, after = points(
+            curve_of(smooth="cubic", loop=loop), keys, np.array([knot - step, knot, knot + step])
+        )
         assert (after - at) / step == pytest.approx((at - before) / step, abs=1e-2)
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
 def test_first_and_last_frame_are_the_keyframes_pictures(model: Model, space: str) -> None:
     settings = DrawSettings(truncation_psi=0.7)
-    frames = list(interpolate(model, [3, 4], settings, curve=Curve(space=space), frames=4, batch=3))
+    frames = list(interpolate(model, [3, 4], settings, curve=Interpolation(space=space), frames=4, batch=3))
     expected = to_pixels(model.synthesize(model.map(model.sample_z([3, 4]), truncation_psi=0.7)))
     assert len(frames) == 4
     assert np.abs(frames[0].astype(int) - expected[0]).max() <= 1
@@ -108,7 +109,7 @@ def test_first_and_last_frame_are_the_keyframes_pictures(model: Model, space: st
 
 def test_halfway_in_w_is_the_mean_w(model: Model) -> None:
     ws = model.map(model.sample_z([3, 4]))
-    frames = list(interpolate(model, [3, 4], curve=Curve(space="w"), frames=3))
+    frames = list(interpolate(model, [3, 4], curve=Interpolation(space="w"), frames=3))
     expected = to_pixels(model.synthesize(ws.mean(dim=0, keepdim=True)))[0].astype(int)
     assert np.abs(frames[1].astype(int) - expected).max() <= 1
 
@@ -116,9 +117,9 @@ def test_halfway_in_w_is_the_mean_w(model: Model) -> None:
 def test_spherical_walks_in_w_turn_about_the_average(model: Model) -> None:
     keys = model.map(model.sample_z([3, 4])).double().numpy()
     centre = model.generator.mapping.w_avg.double().numpy()
-    middle = Curve(path="spherical").points(keys - centre, np.array([0.5])) + centre
+    middle = points(curve_of(path="spherical"), keys - centre, np.array([0.5])) + centre
     expected = to_pixels(model.synthesize(torch.from_numpy(middle).float()))[0].astype(int)
-    frames = list(interpolate(model, [3, 4], curve=Curve(path="spherical"), frames=3))
+    frames = list(interpolate(model, [3, 4], curve=Interpolation(path="spherical"), frames=3))
     assert np.abs(frames[1].astype(int) - expected).max() <= 1
 
 
@@ -142,7 +143,7 @@ def test_latents_are_walked_in_w_but_not_in_z(model: Model) -> None:
     with pytest.raises(
         UsageError, match=r"face is a latent of the space w\+, so it cannot be interpolated in z\. Use --space w"
     ):
-        interpolate(model, [0, w_plus], curve=Curve(space="z"))
+        interpolate(model, [0, w_plus], curve=Interpolation(space="z"))
     with pytest.raises(
         UsageError, match=r"space s, so it cannot be interpolated in w\. Give latents of the space z, w"
     ):
@@ -150,13 +151,13 @@ def test_latents_are_walked_in_w_but_not_in_z(model: Model) -> None:
 
 
 def test_labels() -> None:
-    model = tiny(label_dim=2)
+    model = drawn_model(label_dim=2)
     for space in ("z", "w"):
-        frames = list(interpolate(model, [0, 1], DrawSettings(label=1), curve=Curve(space=space), frames=2))
+        frames = list(interpolate(model, [0, 1], DrawSettings(label=1), curve=Interpolation(space=space), frames=2))
         assert frames[0].shape == (16, 16, 3)
     latents = Latents(space="z", values={"z": model.sample_z([0, 1])}, label=torch.eye(2))
     with pytest.raises(UsageError, match=r"different labels.*Use --space w"):
-        interpolate(model, [latents], curve=Curve(space="z"))
+        interpolate(model, [latents], curve=Interpolation(space="z"))
     assert len(list(interpolate(model, [latents], frames=2))) == 2
 
 
@@ -176,7 +177,7 @@ def test_what_cannot_be_walked(model: Model, options: dict, message: str) -> Non
 
 def test_unknown_words_are_refused() -> None:
     with pytest.raises(UsageError, match=r"path is 'linnear'\. Did you mean 'linear'\? Allowed: linear, spherical"):
-        Curve(path="linnear")
+        Interpolation(path="linnear")
 
 
 def test_a_walk_is_written_with_progress(model: Model, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,24 @@ from PIL import Image
 
 import sgkit
 from sgkit.cli.app import main
-from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import UsageError
-from sgkit.latents.sources import DrawSettings
 from sgkit.latents.spaces import Latents, convert, save_latents
-from sgkit.model import Model, build
-from sgkit.render.mix import layer_numbers, mix
+from sgkit.model import Model
+from sgkit.render.compile import layer_numbers
+from sgkit.render.drawing import DrawSettings
+from sgkit.render.files import read_sheet
+from sgkit.render.mix import mix
 from sgkit.render.pictures import to_pixels
+from sgkit.render.render import Rendered
+from tests.builders import drawn_model
 
 
 def tiny(**changes: object) -> Model:
-    values: dict[str, object] = {
-        "image_size": (32, 32),
-        "z_dim": 8,
-        "w_dim": 8,
-        "mapping": MappingConfig(num_layers=2, lr_multiplier=1.0),
-        "synthesis": SynthesisConfig(channel_base=64, channel_max=8),
-    }
-    return build(ModelConfig(**{**values, **changes}))
+    return drawn_model(image_size=(32, 32), **changes)
+
+
+def pixels(pictures: Sequence[Rendered]) -> np.ndarray:
+    return np.stack([one.pixels for one in pictures])
 
 
 @pytest.fixture(scope="module")
@@ -61,41 +62,35 @@ def test_layers_that_are_not_there_are_refused() -> None:
 def test_mixing_in_s_is_mixing_in_w_plus(model: Model, batch: int) -> None:
     mixture = mix(model, [0, 1], [2, 3, 4], DrawSettings(truncation_psi=0.8), layers="middle", batch=batch)
     ws = model.map(model.sample_z(range(5)), truncation_psi=0.8)
-    assert (mixture.rows.shape, mixture.cols.shape, mixture.cells.shape) == (
-        (2, 32, 32, 3),
-        (3, 32, 32, 3),
-        (2, 3, 32, 32, 3),
-    )
+    assert (len(mixture.rows), len(mixture.cols), [len(row) for row in mixture.cells]) == (2, 3, [3, 3])
     plain = to_pixels(model.synthesize(ws)).astype(int)
-    assert np.abs(plain - np.concatenate([mixture.rows, mixture.cols])).max() <= 1
+    assert np.abs(plain - pixels([*mixture.rows, *mixture.cols])).max() <= 1
     for row, col in np.ndindex(2, 3):
         mixed = ws[row].clone()
         mixed[4:8] = ws[2 + col][4:8]
         expected = to_pixels(model.synthesize(mixed[None]))[0].astype(int)
-        assert np.abs(expected - mixture.cells[row, col]).max() <= 1
+        assert np.abs(expected - mixture.cells[row][col].pixels).max() <= 1
 
 
 def test_all_layers_give_the_columns_and_sources_of_any_space_mix(model: Model, tmp_path: Path) -> None:
     seeds = Latents(space="z", values={"z": model.sample_z([7, 8])}, names=("a", "b"))
     save_latents(convert(seeds, model, "s"), tmp_path / "s.npz")
-    mixture = mix(model, [0, convert(seeds, model, "w")], [tmp_path / "s.npz", 1], layers=range(8))
+    mixture = mix(model, [0, convert(seeds, model, "w")], [tmp_path / "s.npz", 1], layers=tuple(range(8)))
     assert mixture.row_names == ("seed0000", "a", "b")
     assert mixture.col_names == ("a", "b", "seed0001")
     for row in range(3):
-        assert np.abs(mixture.cells[row].astype(int) - mixture.cols).max() <= 1
+        assert np.abs(pixels(mixture.cells[row]).astype(int) - pixels(mixture.cols)).max() <= 1
 
 
 def test_cells_keep_the_rows_noise(model: Model) -> None:
-    noisy = tiny()
+    noisy = tiny(noise=0.5)
     specs = [spec for spec in noisy.generator.synthesis.plan if spec.has_noise]
-    for spec in specs:
-        noisy.generator.synthesis.layer(spec.name).noise_strength.fill_(0.5)
     maps = {spec.name: torch.randn(1, 1, *spec.size) for spec in specs}
     own = Latents(space="w+", values={"w": noisy.map(noisy.sample_z([0]))}, noise=maps, names=("face",))
     mixture = mix(noisy, [own, 0], [own, 0], layers="coarse")
-    assert not np.array_equal(mixture.rows[0], mixture.rows[1])
+    assert not np.array_equal(mixture.rows[0].pixels, mixture.rows[1].pixels)
     for row, col in np.ndindex(2, 2):
-        assert np.abs(mixture.cells[row, col].astype(int) - mixture.rows[row]).max() <= 1
+        assert np.abs(mixture.cells[row][col].pixels.astype(int) - mixture.rows[row].pixels).max() <= 1
 
 
 def test_the_picture_has_the_sources_on_its_margins(model: Model) -> None:
@@ -103,15 +98,16 @@ def test_the_picture_has_the_sources_on_its_margins(model: Model) -> None:
     picture = mixture.picture(gap=1)
     assert picture.shape == (3 * 33 - 1, 4 * 33 - 1, 3)
     assert (picture[:33, :33] == 255).all()
-    assert np.array_equal(picture[33:65, :32], mixture.rows[0])
-    assert np.array_equal(picture[:32, 66:98], mixture.cols[1])
-    assert np.array_equal(picture[66:, 99:], mixture.cells[1, 2])
+    assert np.array_equal(picture[33:65, :32], mixture.rows[0].pixels)
+    assert np.array_equal(picture[:32, 66:98], mixture.cols[1].pixels)
+    assert np.array_equal(picture[66:, 99:], mixture.cells[1][2].pixels)
 
 
 def test_conditional_models_mix() -> None:
     model = tiny(label_dim=2)
     mixture = mix(model, [0], [1], DrawSettings(label=1))
-    assert not np.array_equal(mixture.cells[0, 0], mix(model, [0], [1], DrawSettings(label=0)).cells[0, 0])
+    other = mix(model, [0], [1], DrawSettings(label=0))
+    assert not np.array_equal(mixture.cells[0][0].pixels, other.cells[0][0].pixels)
 
 
 def test_empty_sides_are_refused(model: Model) -> None:
@@ -140,8 +136,10 @@ def test_the_command_mixes_seeds_and_files(
     assert "3 x 3 mixtures" in capsys.readouterr().out
     with Image.open(out) as image:
         assert image.size == (128, 128)
-        assert image.info["layers"] == "0, 1, 2, 6"
-        assert image.info["columns"] == "seed0003, a, b"
+    corner, col, *_ = read_sheet(out).scenes
+    assert corner is None
+    assert col.main() == ("seed0003",)
+    assert read_sheet(out).scenes[-1].subjects["seed0005"].mix[0].layers == (0, 1, 2, 6)
     assert main(["mix", file, "--out", str(out), *sides]) == 1
     assert "mix.png exists already; nothing was changed" in capsys.readouterr().err
     assert main(["mix", file, "--out", str(out), *sides, "--force", "--json"]) == 0

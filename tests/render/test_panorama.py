@@ -12,10 +12,11 @@ from sgkit.checkpoint import save
 from sgkit.cli.app import main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import UsageError
-from sgkit.latents.sources import DrawSettings
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model, build
-from sgkit.render.panorama import WeaveSettings, panorama, panorama_file
+from sgkit.render.drawing import DrawSettings
+from sgkit.render.files import read_sheet
+from sgkit.render.panorama import LineSettings, panorama, panorama_file
 
 
 @pytest.fixture(scope="module")
@@ -55,32 +56,31 @@ def test_psi_0_makes_every_part_alike(model: Model) -> None:
 
 
 def test_smoothing_brings_neighbours_together_and_keeps_unit_variance(model: Model) -> None:
-    plain, alike = (panorama(model, range(6), weaving=WeaveSettings(smoothing=s, is_ring=True)).image for s in (0, 50))
+    plain, alike = (panorama(model, range(6), line=LineSettings(smoothing=s, is_ring=True)).image for s in (0, 50))
     parts = [image.reshape(16, 6, 16, 3).astype(float) for image in (plain, alike)]
     apart = [np.abs(part[:, 1:] - part[:, :-1]).mean() for part in parts]
     assert apart[1] < apart[0] / 2
     latents = Latents(space="w", values={"w": torch.zeros(2, 8)})
     with pytest.raises(UsageError, match="averages neighbouring z"):
-        panorama(model, [latents], weaving=WeaveSettings(smoothing=1))
+        panorama(model, [latents], line=LineSettings(smoothing=1))
 
 
 def test_random_noise_is_a_function_of_its_seed(model: Model) -> None:
     for parameter in (p for n, p in model.generator.named_parameters() if n.endswith("noise_strength")):
         parameter.fill_(0.5)
     settings = DrawSettings(noise="random")
-    first, again, other = (
-        panorama(model, [0, 1], settings, WeaveSettings(noise_seed=seed)).image for seed in (1, 1, 2)
-    )
+    first, again, other = (panorama(model, [0, 1], settings, LineSettings(noise_seed=seed)).image for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
-    result = panorama_file(model, [1, 2], tmp_path / "new" / "wide.png", weaving=WeaveSettings(is_ring=True))
+    result = panorama_file(model, [1, 2], tmp_path / "new" / "wide.png", line=LineSettings(is_ring=True))
     with Image.open(result.file) as picture:
         assert picture.size == (32, 16) == (result.width, result.height)
-        assert json.loads(picture.text["sources"]) == ["seed0001", "seed0002"]  # type: ignore[attr-defined]
-        assert picture.text["model"] == model.content_hash() == result.model_hash  # type: ignore[attr-defined]
+    (scene,) = read_sheet(result.file).filled
+    assert scene.main() == ("seed0001", "seed0002")
+    assert scene.models["model"].hash == model.content_hash() == result.model_hash
     assert result.joins == (16, 32)
     assert result.seams is not None
     assert result.seam_ratio == result.seams.ratio > 0

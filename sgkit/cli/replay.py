@@ -1,0 +1,111 @@
+"""``sgkit replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.drawing import BatchOption
+from sgkit.cli.options import (
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    SetOption,
+    SizeOption,
+    overrides,
+    parse_existing,
+    parse_model,
+)
+from sgkit.errors import SceneError
+from sgkit.text import shell_word
+
+if TYPE_CHECKING:
+    from sgkit.render.replay import ReplayResult
+    from sgkit.render.scene import ModelRef
+
+
+def replay(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", parser=parse_existing, help="An image or animation made by sgkit, or a scene as .json."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Output file.", show_default="FILE-replay with its extension"),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", parser=parse_model, metavar="MODEL", help="The model, if it is not where it was last seen."
+        ),
+    ] = None,
+    any_model: Annotated[
+        bool, typer.Option("--any-model", help="Also accept a model other than the one the image was made with.")
+    ] = False,
+    settings: SetOption = None,
+    size: SizeOption = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the scene as JSON and make nothing.")] = False,
+    batch: BatchOption = 8,
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make an image or animation again from the scene in its file, unchanged or with other settings.
+
+    On the same device the result is the same to the last bit. --set psi=0.5 changes all subjects; other keys are those
+    that --show prints, for example --set noise.kind=none.
+    """
+    from sgkit.render.files import json_values, read_sheet
+    from sgkit.render.replay import edited, model_of
+    from sgkit.runtime.files import check_new
+
+    sheet = edited(read_sheet(file), overrides(None, settings or []), size=size)
+    if show:
+        report.emit(json_values(sheet), json=True, show=lambda values: None)
+        return
+    target = out or _beside(file, animated=sheet.frames > 0)
+    check_new(target, overwrite=force)
+    source = model or _last_seen(model_of(sheet), file)
+    import sgkit
+    from sgkit.render.inputs import Inputs
+    from sgkit.render.replay import replay as run
+    from sgkit.runtime.device import resolve_device
+
+    with report.progress_bar("Rendering") as on_progress:
+        opened = sgkit.load(source, device=resolve_device(device))
+        inputs = Inputs(opened, path=source, folder=file.parent, any_model=any_model)
+        result = run(sheet, inputs, target, batch=batch, overwrite=force, on_progress=on_progress)
+    report.emit(result, json=json, show=_show)
+
+
+def _beside(file: Path, *, animated: bool) -> Path:
+    suffix = file.suffix if animated or file.suffix == ".png" else ".png"
+    return file.with_name(f"{file.stem}-replay{suffix}")
+
+
+def _last_seen(model: ModelRef, file: Path) -> Path:
+    """Where the scene's model was last seen.
+
+    Raises:
+        SceneError: it is not there.
+    """
+    places = [Path(model.path), file.parent / model.path] if model.path else []
+    for place in places:
+        if place.exists():
+            return place
+    known = f" with the hash {model.hash[:12]}" if model.hash else ""
+    seen = f", last seen at {model.path}" if model.path else ""
+    raise SceneError(
+        f"The image was made with a model{known}{seen}, which is not there. Name it: "
+        f"sgkit replay {shell_word(file)} --model MODEL"
+    )
+
+
+def _show(result: ReplayResult) -> None:
+    what = f"{result.frames} frames" if result.frames else f"{result.scenes} image{'s' * (result.scenes != 1)}"
+    report.out(f"{what} in {result.file} ({report.duration(result.seconds)})")

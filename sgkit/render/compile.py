@@ -1,0 +1,263 @@
+"""From scenes to what a walk takes: styles of subjects, noise, branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgkit.errors import UsageError, did_you_mean
+from sgkit.latents.spaces import Latents, join, to_styles, to_ws
+from sgkit.model import Canvas, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source
+from sgkit.model.labels import label_vector, seed_label
+from sgkit.render.curves import points
+from sgkit.render.inputs import Inputs
+from sgkit.render.scene import Curve, LatentRef, Layers, Line, Scene, Seed
+
+LAYER_GROUPS: dict[str, tuple[int, int | None]] = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
+"""Name -> layers of w+, from and up to: styles of 4 to 8, 16 to 32, and 64 pixels and more (StyleGAN, figure 3)."""
+MOST_STYLES = 512
+"""Subjects whose styles are kept."""
+
+Styles = dict[str, Tensor]
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Styled:
+    """The styles of one subject, [1, C] each, and how many latents were mapped together."""
+
+    styles: Styles
+    batch: int
+
+
+class Compiler:
+    """Subjects as styles. Those that many scenes share are computed once."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self._kept: dict[Key, Styled] = {}
+        self._curves: dict[Key, tuple[np.ndarray, np.ndarray | float, Tensor | None]] = {}
+
+    def styled(self, wanted: Sequence[tuple[Scene, str]]) -> list[Styled]:
+        """The subjects ``wanted``, of scenes that are drawn together.
+
+        Raises:
+            UsageError: label, truncation, layers or latents do not fit the model.
+            SceneError: a model or a latent file is not there.
+        """
+        keys = [_key(scene, name) for scene, name in wanted]
+        missing = {key: one for key, one in zip(keys, wanted, strict=True) if key not in self._kept}
+        for (batch, _), group in groupby(missing.items(), key=lambda item: self._batch(*item[1])):
+            members = list(group)
+            size = batch or len(members)
+            for first in range(0, len(members), size):
+                part = members[first : first + size]
+                for (key, _), found in zip(part, self._map([one for _, one in part], size), strict=True):
+                    self._kept[key] = found
+        return [self._mixed(*one, self._recent(key)) for key, one in zip(keys, wanted, strict=True)]
+
+    def _recent(self, key: Key) -> Styled:
+        found = self._kept.pop(key)
+        self._kept[key] = found
+        if len(self._kept) > MOST_STYLES:
+            self._kept.pop(next(iter(self._kept)))
+        return found
+
+    def _batch(self, scene: Scene, name: str) -> tuple[int | None, Key]:
+        """What subjects that are mapped together have in common."""
+        subject = scene.subjects[name]
+        space = "curve" if isinstance(subject.source, Curve) else self.latents(scene, name).space
+        return subject.batch, (space, subject.model, subject.psi, subject.cutoff)
+
+    def _map(self, members: Sequence[tuple[Scene, str]], size: int) -> list[Styled]:
+        """Styles of subjects that are mapped as a batch of ``size``; what is missing in it is filled with copies."""
+        scene, name = members[0]
+        subject = scene.subjects[name]
+        model = self.inputs.model(scene, subject.model)
+        latents = [self._latents(member, name, model) for member, name in members]
+        batch = join([*latents, *[latents[-1]] * (size - len(latents))])
+        styles = to_styles(batch, model, psi=subject.psi, cutoff=subject.cutoff)
+        return [Styled({key: value[i : i + 1] for key, value in styles.items()}, size) for i in range(len(members))]
+
+    def _latents(self, scene: Scene, name: str, model: Model) -> Latents:
+        source = scene.subjects[name].source
+        return self._on_curve(scene, name, source, model) if isinstance(source, Curve) else self.latents(scene, name)
+
+    def latents(self, scene: Scene, name: str) -> Latents:
+        """The latent of a subject that is no curve: z and label for a seed, a file's own otherwise."""
+        subject = scene.subjects[name]
+        model = self.inputs.model(scene, subject.model)
+        if isinstance(subject.source, Seed):
+            label = seed_label(model, subject.label, subject.source.seed)
+            z = model.sample_z([subject.source.seed])
+            return Latents(space="z", values={"z": z}, label=label, names=(name,))
+        assert isinstance(subject.source, LatentRef)
+        found = self.inputs.latents(subject.source, model)
+        if found.space == "z" and found.label is None:
+            return replace(found, label=label_vector(model, subject.label))
+        return found
+
+    # ------------------------------------------------------------------------------------------- curves
+
+    def _on_curve(self, scene: Scene, name: str, curve: Curve, model: Model) -> Latents:
+        key = (curve.changed(at=0.0), *(_key(scene, one) for one in curve.through))
+        if key not in self._curves:
+            self._curves[key] = self._keyframes(scene, curve, model)
+        keys, centre, label = self._curves[key]
+        place = points(curve, keys - centre, np.array([curve.at])) + centre
+        values = torch.from_numpy(place).to(model.device, torch.float32)
+        space, tensor = ("z", "z") if curve.space == "z" else ("w+", "w")
+        return Latents(space=space, values={tensor: values}, label=label, names=(name,))  # type: ignore[arg-type]
+
+    def _keyframes(
+        self, scene: Scene, curve: Curve, model: Model
+    ) -> tuple[np.ndarray, np.ndarray | float, Tensor | None]:
+        """Keyframes [K, z_dim] or [K, num_ws, w_dim], the centre of spherical paths, the label that goes with z."""
+        latents = [self.latents(scene, one) for one in curve.through]
+        for name, one in zip(curve.through, latents, strict=True):
+            if one.space not in (("z",) if curve.space == "z" else ("z", "w", "w+")):
+                raise UsageError(
+                    f"{name} is a latent of the space {one.space}, so it cannot be interpolated in {curve.space}. "
+                    + ("Use --space w." if one.space != "s" else "Give latents of the space z, w or w+.")
+                )
+        if curve.space == "z":
+            joined = join(latents)
+            label = joined.label
+            if label is not None and not torch.equal(label, label[:1].expand_as(label)):
+                raise UsageError(
+                    "The keyframes have different labels, which cannot be interpolated in z. Use --space w."
+                )
+            return joined.only.double().cpu().numpy(), 0.0, None if label is None else label[:1]
+        subjects = [scene.subjects[one] for one in curve.through]
+        ws = [to_ws(one, model, psi=by.psi, cutoff=by.cutoff) for one, by in zip(latents, subjects, strict=True)]
+        average = model.generator.mapping.w_avg.double().cpu().numpy()
+        return torch.cat(ws).double().cpu().numpy(), average, None
+
+    # ------------------------------------------------------------------------------------------- mixing
+
+    def _mixed(self, scene: Scene, name: str, base: Styled) -> Styled:
+        subject = scene.subjects[name]
+        if not subject.mix:
+            return base
+        model = self.inputs.model(scene, subject.model)
+        index = {spec.name: spec.style_index for spec in model.generator.synthesis.plan}
+        styles = dict(base.styles)
+        others = self.styled([(scene, one.subject) for one in subject.mix])
+        for one, other in zip(subject.mix, others, strict=True):
+            layers = layer_numbers(one.layers, model.num_ws)
+            styles |= {name: style for name, style in other.styles.items() if index[name] in layers}
+        return Styled(styles, base.batch)
+
+
+def _key(scene: Scene, name: str) -> Key:
+    """What the unmixed styles of a subject depend on."""
+    subject = scene.subjects[name].changed(mix=())
+    through = subject.source.through if isinstance(subject.source, Curve) else ()
+    return (subject, scene.models.get(subject.model), *(_key(scene, one) for one in through))
+
+
+def layer_numbers(layers: Layers, num_ws: int) -> tuple[int, ...]:
+    """Layers of w+, rising, for ``coarse``, ``middle`` or ``fine``, or for numbers.
+
+    Raises:
+        UsageError: the model has no such layers, or they are all that it has.
+    """
+    if num_ws == 1:
+        raise UsageError(
+            "This model has one w for the whole image, so there are no styles to mix. To go from one image to another, "
+            "use 'sgkit interpolate'."
+        )
+    groups = [name for name in LAYER_GROUPS if 0 < len(range(num_ws)[slice(*LAYER_GROUPS[name])]) < num_ws]
+    allowed = f"Allowed: {', '.join([*groups, f'numbers from 0 to {num_ws - 1}'])}."
+    if isinstance(layers, str):
+        if layers not in LAYER_GROUPS:
+            raise UsageError(f"Unknown layers {layers!r}. {did_you_mean(layers, LAYER_GROUPS)}")
+        found = tuple(range(num_ws)[slice(*LAYER_GROUPS[layers])])
+        if not found:
+            start = LAYER_GROUPS[layers][0]
+            raise UsageError(
+                f"--layers {layers} starts at layer {start}; the model has {num_ws} layers of w+. {allowed}"
+            )
+        if len(found) == num_ws:
+            raise UsageError(
+                f"--layers {layers} means all {num_ws} layers of this model: each mixture would be a copy of its "
+                f"column. {allowed}"
+            )
+    else:
+        found = tuple(sorted(set(layers)))
+        wrong = [layer for layer in found if not 0 <= layer < num_ws]
+        if wrong or not found:
+            given = f"Layer {wrong[0]} of --layers is out of range" if wrong else "No layers were given"
+            raise UsageError(f"{given}; the model has {num_ws} layers of w+. {allowed}")
+    return found
+
+
+def noise_of(scenes: Sequence[Scene], compiler: Compiler) -> NoiseSource:
+    """The noise of pictures drawn together, each by its own scene."""
+    kinds = {scene.noise.kind for scene in scenes}
+    if kinds == {"random"}:
+        seeds = [scene.noise.seed for scene in scenes]
+        return SeededNoise(seeds[:1] if len(set(seeds)) == 1 else seeds)
+    if kinds == {"none"}:
+        return noise_source("none")
+    maps = [_own_maps(scene, compiler) for scene in scenes]
+    if not any(maps):
+        return noise_source("const")
+    return EachNoise(tuple(MapNoise(own) if own else StoredNoise() for own in maps))
+
+
+def _own_maps(scene: Scene, compiler: Compiler) -> dict[str, Tensor]:
+    """Noise maps that come with the latent of a picture's only subject, as a projection finds them."""
+    (name,) = scene.main()
+    subject = scene.subjects[name]
+    if not isinstance(subject.source, LatentRef):
+        return {}
+    return dict(compiler.latents(scene, name).noise)
+
+
+@dataclass(frozen=True)
+class EachNoise:
+    """A noise source for each sample of a batch."""
+
+    sources: tuple[NoiseSource, ...]
+
+    def __call__(self, spec: LayerSpec, stored: Tensor, canvas: Canvas, batch: int) -> Tensor | None:
+        """Noise [batch, 1, height, width]."""
+        maps = [source(spec, stored, canvas, 1) for source in self.sources]
+        return torch.cat([noise.to(stored) for noise in maps if noise is not None])
+
+
+def smoothed(latents: Sequence[Latents], line: Line, *, is_ring: bool) -> list[Latents]:
+    """Latents of z with neighbours averaged by a Gaussian, and brought back to unit variance.
+
+    Raises:
+        UsageError: they are of another space.
+    """
+    if any(one.space != "z" for one in latents):
+        raise UsageError("--smooth averages neighbouring z, so it needs seeds or latents of z.")
+    joined = join(latents)
+    z = _gaussian(len(latents), line.smoothing, is_ring).to(joined.only) @ joined.only
+    z = z * z.square().mean(dim=1, keepdim=True).rsqrt()
+    every = replace(joined, values={"z": z})
+    return [every[index] for index in range(len(every))]
+
+
+def _gaussian(count: int, sigma: float, is_ring: bool) -> Tensor:
+    """Weights [count, count] of every place for every place; each row sums to 1."""
+    places = torch.arange(count, dtype=torch.float64)
+    distance = (places[:, None] - places[None, :]).abs()
+    if is_ring:
+        distance = torch.minimum(distance, count - distance)
+    weights = (-0.5 * (distance / sigma).square()).exp()
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def stacked(styled: Iterable[Styled]) -> Styles:
+    """Styles [N, C] of N subjects."""
+    found = [one.styles for one in styled]
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}

@@ -1,0 +1,100 @@
+"""Scenes from what users give: sources of images and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from sgkit.config import Precision
+from sgkit.config.base import Config
+from sgkit.latents.files import LatentSpace
+from sgkit.latents.sources import Origin, Source, read_origins
+from sgkit.model import Model
+from sgkit.model.inputs import as_psi
+from sgkit.model.labels import LabelChoice
+from sgkit.render.inputs import Inputs
+from sgkit.render.scene import MODEL, Alone, Noise, NoiseKind, Scene, Subject
+
+
+class DrawSettings(Config):
+    """What turns latents into images, besides the latents."""
+
+    label: LabelChoice | None = None
+    """For seeds; latents of the space z may bring their own."""
+    truncation_psi: Annotated[float | Sequence[float], BeforeValidator(as_psi)] = 1.0
+    """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""
+    truncation_cutoff: int | None = None
+    """Truncate only the first so many w; ``None``: all."""
+    noise: NoiseKind = "const"
+    precision: Precision = "fp32"
+    latent_space: LatentSpace = "auto"
+    """What latents are whose file names no space."""
+
+    @property
+    def truncates(self) -> bool:
+        """Whether any psi differs from 1."""
+        psi = self.truncation_psi
+        return any(value != 1 for value in (psi if isinstance(psi, Sequence) else [psi]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A model and settings, from which scenes are made."""
+
+    inputs: Inputs
+    model: Model
+    settings: DrawSettings
+
+    def origins(self, sources: Source | Iterable[Source]) -> Iterable[Origin]:
+        """The origins of images in ``sources``, in order; see :func:`sgkit.latents.sources.read_origins`."""
+        return read_origins(sources, self.model, space=self.settings.latent_space)
+
+    def subject(self, origin: Origin, *, batch: int | None = None) -> Subject:
+        """The subject that ``origin`` stands for; ``batch``: how many are mapped together."""
+        settings, mapped = self.settings, origin.space == "z"
+        psi, label = settings.truncation_psi, settings.label
+        if label is not None and not isinstance(label, (int, str)):
+            label = tuple(label)
+        return Subject(
+            source=self.inputs.source(origin, space=settings.latent_space),
+            psi=(tuple(psi) if isinstance(psi, Sequence) else psi) if mapped else 1.0,
+            cutoff=settings.truncation_cutoff if mapped else None,
+            label=label if mapped and not origin.has_label else None,
+            batch=batch,
+        )
+
+    def scene(self, subjects: dict[str, Subject], of: str, *, seed: int | None = None) -> Scene:
+        """The scene that shows the subject ``of`` alone; ``seed``: of random noise."""
+        return Scene(
+            models={MODEL: self.inputs.reference(self.model)},
+            subjects=subjects,
+            arrangement=Alone(of=of),
+            noise=self.noise(seed),
+            precision=self.settings.precision,
+        )
+
+    def noise(self, seed: int | None = None) -> Noise:
+        """The noise that the settings name; ``seed``: of random noise."""
+        kind = self.settings.noise
+        return Noise(kind=kind, seed=(seed or 0) if kind == "random" else 0)
+
+
+def drawing(model: Model | Inputs, settings: DrawSettings | None) -> Drawing:
+    """What scenes of one model are made with."""
+    inputs = model if isinstance(model, Inputs) else Inputs(model)
+    return Drawing(inputs=inputs, model=inputs.only, settings=settings or DrawSettings())
+
+
+def unlike(names: Iterable[str]) -> list[str]:
+    """The names, made unlike each other."""
+    found: dict[str, None] = {}
+    for name in names:
+        fresh, count = name, 1
+        while fresh in found:
+            count += 1
+            fresh = f"{name}-{count}"
+        found[fresh] = None
+    return list(found)

@@ -1,0 +1,120 @@
+"""Picture files that carry what they show: a :class:`sgkit.render.scene.Sheet` in their metadata."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from sgkit.errors import InputError, MissingDependencyError, SceneError
+from sgkit.render.parsing import parse_sheet
+from sgkit.render.pictures import Pixels, write_png
+from sgkit.render.scene import LARGEST_SCENE, Sheet
+from sgkit.runtime.files import atomic_path
+from sgkit.runtime.limits import parse_json, read_file
+
+KEY = "sgkit.scene"
+"""PNG text under which a sheet is kept."""
+
+
+def scene_text(sheet: Sheet) -> dict[str, str]:
+    """PNG text for ``sheet``."""
+    text = sheet.to_json()
+    return {"Software": "sgkit"} | ({KEY: text} if len(text.encode()) <= LARGEST_SCENE else {})
+
+
+def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
+    """Write ``pixels`` [H, W, C] as PNG, whole or not at all, with ``sheet`` in it.
+
+    A sheet that is too long for the image goes into ``FILE.json`` beside it.
+    """
+    with atomic_path(path) as temporary:
+        write_png(pixels, temporary, text=scene_text(sheet))
+    if KEY not in scene_text(sheet):
+        write_sheet(sheet, sidecar(path))
+
+
+def write_sheet(sheet: Sheet, path: Path) -> None:
+    """Write ``sheet`` as JSON, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(sheet.to_json() + "\n", encoding="utf-8")
+
+
+def sidecar(path: Path) -> Path:
+    """Where the sheet of a file is that has no room for it: ``FILE.json``."""
+    return path.with_name(path.name + ".json")
+
+
+def read_sheet(path: str | Path) -> Sheet:
+    """The sheet that an image or animation of sgkit carries, or a JSON file holds.
+
+    Raises:
+        InputError: the file is not there or cannot be read.
+        SceneError: it holds no scene, or one that does not fit the schema.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        return parse_sheet(_json(read_file(path, kind="configuration"), path), name=str(path))
+    text = _embedded(path)
+    if text is not None:
+        return parse_sheet(_json(text.encode(), path), name=str(path))
+    if sidecar(path).is_file():
+        return read_sheet(sidecar(path))
+    raise SceneError(
+        f"{path} carries no scene: it was not made by sgkit, or a program that saved it again dropped the metadata. "
+        "Give the original file, or a scene as JSON."
+    )
+
+
+def _json(data: bytes, path: Path) -> Any:
+    try:
+        return parse_json(data, name=f"the scene of {path}")
+    except InputError as error:
+        raise SceneError(str(error)) from None
+
+
+def _embedded(path: Path) -> str | None:
+    """The text that a file's metadata holds; no pixel is decoded."""
+    if path.suffix.lower() == ".mp4":
+        return _video_comment(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return sheet_text(image.info)
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}. Check the spelling.") from None
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        return None
+
+
+def _video_comment(path: Path) -> str | None:
+    try:
+        import av
+
+        with av.open(f"file:{path.absolute()}") as container:
+            return sheet_text(dict(container.metadata))
+    except ImportError:
+        raise MissingDependencyError(
+            "Reading the scene of an MP4 needs the package av. Install it with: pip install 'stylegan-sgkit[video]'"
+        ) from None
+    except (OSError, ValueError):
+        return None
+
+
+def sheet_text(info: dict[Any, Any]) -> str | None:
+    """The sheet in what Pillow knows of an image: PNG text, a GIF's comment, a WebP's XMP."""
+    for key in (KEY, "comment", "xmp"):
+        value = info.get(key)
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if isinstance(text, str) and len(text) <= LARGEST_SCENE and text.startswith("{"):
+            return text
+    return None
+
+
+def json_values(sheet: Sheet) -> Any:
+    """The sheet as plain values, as they are in files."""
+    return json.loads(sheet.to_json())

@@ -1,0 +1,174 @@
+"""The models and latents that scenes name, found by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sgkit.errors import SceneError
+from sgkit.latents.files import LatentSpace, load_latents
+from sgkit.latents.sources import Origin
+from sgkit.latents.spaces import Latents
+from sgkit.model import Model
+from sgkit.render.pictures import Pixels
+from sgkit.render.scene import LatentRef, ModelRef, Photo, Scene, Seed
+from sgkit.runtime.limits import read_file
+from sgkit.store.images.decoding import open_picture
+
+MOST_PIXELS = 1 << 27
+"""Of a photo."""
+MOST_FILES = 64
+"""Latent files that are kept in memory."""
+
+
+class Inputs:
+    """What scenes refer to: a model, or models by the scenes' keys; and latents.
+
+    Args:
+        models: one model for every key, or models by key.
+        path: the file of the one model, to be recorded in scenes.
+        folder: where files with relative paths are looked for, before the working directory.
+        any_model: draw with models whose content differs from what a scene records.
+    """
+
+    def __init__(
+        self,
+        models: Model | Mapping[str, Model],
+        *,
+        path: str | Path | None = None,
+        folder: Path | None = None,
+        any_model: bool = False,
+    ) -> None:
+        self._models = models
+        self._path, self._folder, self._any_model = path, folder, any_model
+        self._hashes: dict[int, str] = {}
+        self._given: dict[str, Latents] = {}
+        self._read: dict[str, Latents] = {}
+        self._last: tuple[Latents, str] | None = None
+
+    @property
+    def only(self) -> Model:
+        """The one model."""
+        assert isinstance(self._models, Model), "there are several models"
+        return self._models
+
+    def reference(self, model: Model) -> ModelRef:
+        """How a scene names ``model``."""
+        return ModelRef(hash=self.model_hash(model), path=None if self._path is None else str(self._path))
+
+    def model_hash(self, model: Model) -> str:
+        """The model's content hash, computed once."""
+        if id(model) not in self._hashes:
+            self._hashes[id(model)] = model.content_hash()
+        return self._hashes[id(model)]
+
+    def model(self, scene: Scene, key: str) -> Model:
+        """The model that ``scene`` calls ``key``.
+
+        Raises:
+            SceneError: it is not there, or is a different one.
+        """
+        model = self._models if isinstance(self._models, Model) else self._models.get(key)
+        wanted = scene.models.get(key, ModelRef())
+        if model is None:
+            raise SceneError(f"The scene needs a model called {key!r} ({_described(wanted)}), which was not given.")
+        if wanted.hash and not self._any_model and wanted.hash != self.model_hash(model):
+            raise SceneError(
+                f"This is a different model: the scene was made with {_described(wanted)}, and the given one has the "
+                f"hash {self.model_hash(model)[:12]}. Give that model, or allow this one with --any-model."
+            )
+        return model
+
+    def source(self, origin: Origin, *, space: LatentSpace = "auto") -> Seed | LatentRef:
+        """How a scene names ``origin``; its latents are kept for the drawing."""
+        if origin.latents is None:
+            assert origin.seed is not None
+            return Seed(seed=origin.seed)
+        if self._last is None or self._last[0] is not origin.latents:
+            self._last = (origin.latents, latents_hash(origin.latents))
+        key = self._last[1]
+        if origin.file is None:
+            self._given[key] = origin.latents
+            return LatentRef(latent=None, index=origin.index, hash=key)
+        self._keep(key, origin.latents)
+        return LatentRef(latent=str(origin.file), index=origin.index, hash=key, space=space)
+
+    def latents(self, source: LatentRef, model: Model) -> Latents:
+        """The one latent that ``source`` names.
+
+        Raises:
+            SceneError: its file is not there, was changed, or has fewer latents.
+        """
+        found = self._given.get(source.hash or "") or self._read.get(source.hash or "")
+        if found is None:
+            found = load_latents(self._file(source), model=model, space=source.space)
+            key = latents_hash(found)
+            if source.hash not in (None, key):
+                raise SceneError(
+                    f"The latents in {source.latent} have changed: the scene was made with {source.hash[:12]}, the "
+                    f"file holds {key[:12]}. Restore the file, or remove the hash from the scene."
+                )
+            self._keep(key, found)
+        if source.index >= len(found):
+            raise SceneError(f"The scene names latent {source.index} of {source.latent}, which holds {len(found)}.")
+        return found[source.index]
+
+    def photo(self, source: Photo) -> Pixels:
+        """The image file that ``source`` names, uint8 [H, W, C].
+
+        Raises:
+            SceneError: it is not there, or was changed.
+        """
+        place = next((one for one in self._places(source.photo) if one.is_file()), None)
+        if place is None:
+            raise SceneError(f"The image file {source.photo} is not there.")
+        data = read_file(place, kind="image")
+        if source.hash not in (None, hashlib.sha256(data).hexdigest()):
+            raise SceneError(f"The image file {place} has changed since the scene was made.")
+        pixels = np.asarray(open_picture(data, max_pixels=MOST_PIXELS))
+        return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+    def _places(self, path: str) -> list[Path]:
+        return [*([self._folder / path] if self._folder else []), Path(path)]
+
+    def _file(self, source: LatentRef) -> Path:
+        if source.latent is None:
+            raise SceneError(
+                "The scene's latents were made in Python, not read from a file. Save them with sgkit.save_latents, "
+                "and make the image again from that file."
+            )
+        for place in self._places(source.latent):
+            if place.exists():
+                return place
+        known = f" (hash {source.hash[:12]})" if source.hash else ""
+        raise SceneError(
+            f"The latent file {source.latent}{known} is not there. Put it there, or name it: "
+            "--set subjects.NAME.from.latent=FILE"
+        )
+
+    def _keep(self, key: str, latents: Latents) -> None:
+        self._read.pop(key, None)
+        self._read[key] = latents
+        if len(self._read) > MOST_FILES:
+            self._read.pop(next(iter(self._read)))
+
+
+def _described(model: ModelRef) -> str:
+    known = [f"hash {model.hash[:12]}"] if model.hash else []
+    known += [f"last seen at {model.path}"] if model.path else []
+    return ", ".join(known) or "any"
+
+
+def latents_hash(latents: Latents) -> str:
+    """SHA-256 over what a picture takes from latents: space, values, labels and noise."""
+    digest = hashlib.sha256(latents.space.encode())
+    tensors = {**latents.values, **{f"noise {name}": maps for name, maps in latents.noise.items()}}
+    tensors |= {} if latents.label is None else {"label": latents.label}
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().float().contiguous().numpy()
+        digest.update(f"{name} {list(values.shape)}\n".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""Making an image or animation again from the scene that it carries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sgkit.errors import SceneError, UsageError
+from sgkit.render.files import write_picture
+from sgkit.render.inputs import Inputs
+from sgkit.render.interpolate import write_frames
+from sgkit.render.parsing import changed
+from sgkit.render.scene import Alone, Line, ModelRef, Scene, Sheet
+from sgkit.render.sheets import still_of
+from sgkit.render.video import check_animation
+from sgkit.runtime.files import check_new
+from sgkit.runtime.progress import OnProgress, ignore_progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayResult:
+    """What was written."""
+
+    file: Path
+    scenes: int
+    frames: int
+    """0: a still image."""
+    model_hash: str
+    seconds: float
+
+
+def model_of(sheet: Sheet) -> ModelRef:
+    """The one model that the scenes of ``sheet`` name.
+
+    Raises:
+        SceneError: they name several.
+    """
+    found = {ref for scene in sheet.filled for ref in scene.models.values()}
+    if len(found) > 1:
+        raise SceneError(f"The scene needs {len(found)} models; sgkit replay takes one.")
+    return next(iter(found), ModelRef())
+
+
+def edited(sheet: Sheet, settings: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> Sheet:
+    """``sheet`` with other values in all of its scenes; ``size``: height and width.
+
+    Raises:
+        UsageError: there is no such key, or a value does not fit.
+    """
+    if not settings and size is None:
+        return sheet
+    scenes = tuple(_edited(one, settings, size) if isinstance(one, Scene) else one for one in sheet.scenes)
+    return sheet.changed(scenes=scenes)
+
+
+def _edited(scene: Scene, settings: Mapping[str, Any], size: tuple[int, int] | None) -> Scene:
+    if size is not None:
+        line = scene.arrangement
+        if isinstance(line, Alone):  # one subject on a larger canvas is a line of one
+            line = Line(kind="line", of=(line.of,), axis="y" if size[0] > size[1] else "x")
+        scene = scene.changed(size=size, arrangement=line)
+    return changed(scene, settings) if settings else scene
+
+
+def replay(
+    sheet: Sheet,
+    inputs: Inputs,
+    path: Path,
+    *,
+    batch: int = 8,
+    overwrite: bool = False,
+    on_progress: OnProgress = ignore_progress,
+) -> ReplayResult:
+    """Draw ``sheet`` into ``path``: the same to the last bit on the same device.
+
+    Raises:
+        UsageError: the file's extension does not fit what the sheet shows.
+        SceneError: a model or latents are not there.
+    """
+    began = time.perf_counter()
+    if sheet.frames:
+        fps = sheet.fps or 30.0
+        check_animation(path, fps=fps)
+        check_new(path, overwrite=overwrite)
+        write_frames(sheet, inputs, path, fps=fps, overwrite=overwrite, on_progress=on_progress)
+    else:
+        if path.suffix.lower() != ".png":
+            raise UsageError(f"Images are written as PNG. Use --out {path.with_suffix('.png')}.")
+        check_new(path, overwrite=overwrite)
+        pixels, drawn = still_of(sheet, inputs, batch=batch, on_progress=on_progress)
+        write_picture(pixels, path, drawn)
+    return ReplayResult(
+        file=path,
+        scenes=len(sheet.filled),
+        frames=sheet.frames,
+        model_hash=inputs.model_hash(inputs.only),
+        seconds=time.perf_counter() - began,
+    )

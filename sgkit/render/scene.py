@@ -1,0 +1,309 @@
+"""A picture as data: who is in it, where, what happens to the canvas, and how it is drawn.
+
+A :class:`Scene` is one picture of a network; a :class:`Sheet` is what one file shows: a scene, a grid of scenes, or the
+frames of an animation. Both are plain, typed, versioned and JSON, and every image that sgkit writes carries its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from sgkit.errors import did_you_mean
+from sgkit.model import Axis
+from sgkit.runtime.precision import ResolvedPrecision
+
+VERSION: Literal[1] = 1
+MODEL = "model"
+"""Key of the model in a scene that has one only."""
+LONGEST_TEXT = 4096
+LARGEST_SCENE = 1 << 20
+"""Bytes of JSON that are written into an image or read from one."""
+
+R = TypeVar("R", bound="Record")
+NoiseKind = Literal["const", "random", "none"]
+"""``const``: the maps stored in the model, or a latent's own; ``random``: by seed and position; ``none``: no noise."""
+
+
+def _text(value: object) -> str:
+    """Names of files need not be valid UTF-8, which pydantic's own text has to be."""
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError(f"it must be a text of at most {LONGEST_TEXT:,} characters.")
+    return value
+
+
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "maxLength": LONGEST_TEXT})]
+
+Layers = Text | tuple[int, ...]
+"""Layers of w+: a name (``coarse``, ``middle``, ``fine``), or numbers."""
+
+
+class Record(BaseModel):
+    """Base of everything in a scene: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; what has its default is left out."""
+        return self.model_dump(by_alias=True, exclude_defaults=True)
+
+    def changed(self: R, **values: Any) -> R:
+        """A copy with other values, which are not validated again."""
+        return self.model_copy(update=values)
+
+
+class ModelRef(Record):
+    """A model, by content; the path is where it was last seen."""
+
+    hash: Text | None = None
+    path: Text | None = None
+
+
+class Seed(Record):
+    """z drawn from a seed, as NVIDIA's tools draw it."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class LatentRef(Record):
+    """One latent of a file, by content; the path is where it was last seen (none: latents made in Python)."""
+
+    latent: Text | None
+    index: Annotated[int, Field(ge=0)] = 0
+    hash: Text | None = None
+    space: Literal["auto", "z", "w", "w+"] = "auto"
+    """What the latents are, for files that do not record it."""
+
+
+class Curve(Record):
+    """A curve through the latents of subjects, which are passed at the times 0, 1, 2 ..."""
+
+    through: Annotated[tuple[Text, ...], Field(min_length=2)]
+    at: float = 0.0
+    """Time."""
+    space: Literal["z", "w"] = "w"
+    """``w`` also takes w+ latents, and moves layer by layer."""
+    path: Literal["linear", "spherical"] = "linear"
+    """``spherical`` keeps the distance from the centre: 0 in z, the average w in w (Shoemake 1985)."""
+    smooth: Literal["none", "cubic"] = "none"
+    """``cubic``: a spline with steady speed at the keyframes instead of corners."""
+    loop: bool = False
+    """Return to the first latent."""
+
+
+def _kind_of_source(value: Any) -> str | None:
+    keys = value if isinstance(value, Mapping) else type(value).model_fields if isinstance(value, Record) else ()
+    return next((key for key in ("seed", "latent", "through") if key in keys), None)
+
+
+Source = Annotated[
+    Annotated[Seed, Tag("seed")] | Annotated[LatentRef, Tag("latent")] | Annotated[Curve, Tag("through")],
+    Discriminator(
+        _kind_of_source,
+        custom_error_type="source",
+        custom_error_message="an object with one of the keys 'seed', 'latent' or 'through'",
+    ),
+]
+
+
+class Mix(Record):
+    """Styles of some layers from another subject (StyleGAN, section 3.1)."""
+
+    subject: Text = Field(validation_alias="with", serialization_alias="with")
+    layers: Layers = "coarse"
+
+
+class Subject(Record):
+    """Who is in a picture: an expression that ends in styles."""
+
+    source: Source = Field(validation_alias="from", serialization_alias="from")
+    model: Text = MODEL
+    psi: float | tuple[float, ...] = 1.0
+    """Truncation; one number, or one for each w of w+. Applies to z; w, w+ and s are taken as they are."""
+    cutoff: Annotated[int | None, Field(ge=1)] = None
+    """Truncate only the first so many w."""
+    label: int | Text | tuple[float, ...] | None = None
+    """Class number or name, or label vector; latents of z may bring their own. ``random``: by the seed."""
+    mix: tuple[Mix, ...] = ()
+    batch: Annotated[int | None, Field(ge=1)] = None
+    """How many latents were mapped together: the last digits of w depend on it. ``None``: all drawn together."""
+
+
+class Alone(Record):
+    """One subject fills the picture."""
+
+    kind: Literal["alone"] = "alone"
+    of: Text
+
+
+class Line(Record):
+    """Subjects side by side, each blending into the next ("StyleGAN of All Trades", section 3.2)."""
+
+    kind: Literal["line"]
+    of: Annotated[tuple[Text, ...], Field(min_length=1)]
+    axis: Axis = "x"
+    """``x``: from left to right; ``y``: from top to bottom."""
+    overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Width of the blend between neighbours, as a fraction of each one's part."""
+    smoothing: Annotated[float, Field(ge=0)] = 0.0
+    """Neighbouring z are averaged with a Gaussian of this many places; 0 turns it off."""
+
+
+Arrangement = Annotated[
+    Annotated[Alone, Tag("alone")] | Annotated[Line, Tag("line")],
+    Discriminator(
+        lambda value: value.get("kind", "alone") if isinstance(value, Mapping) else getattr(value, "kind", None),
+        custom_error_type="arrangement",
+        custom_error_message="an arrangement of the kind 'alone' or 'line'",
+    ),
+]
+
+
+class Noise(Record):
+    """The noise inputs of a picture."""
+
+    kind: NoiseKind = "const"
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of ``random``: noise is a function of (seed, layer, position)."""
+
+
+class Scene(Record):
+    """One picture."""
+
+    scene: Literal[1] = VERSION
+    """Version of this schema."""
+    models: dict[Text, ModelRef] = {}
+    """Models by the keys under which subjects name them."""
+    subjects: Annotated[dict[Text, Subject], Field(min_length=1)]
+    arrangement: Arrangement
+    size: tuple[int, int] | None = None
+    """Height and width in pixels; ``None``: the model's own, times the number of subjects in a line."""
+    periodic: tuple[Axis, ...] = ()
+    """Axes along which the ends of the picture join."""
+    noise: Noise = Noise()
+    precision: ResolvedPrecision | Literal["auto"] = "fp32"
+    batch: Annotated[int | None, Field(ge=1)] = None
+    """How many pictures were drawn together: the last digits of a network's output depend on it. ``None``: any."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Scene:
+        named = [(key, name) for key, subject in self.subjects.items() for name in _named(subject)]
+        of = self.arrangement.of
+        named += [("arrangement", name) for name in ((of,) if isinstance(of, str) else of)]
+        for where, name in named:
+            if name not in self.subjects:
+                hint = did_you_mean(name, self.subjects)
+                raise ValueError(f"{where} names the subject {name!r}, which is not in the scene. {hint}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; what has its default is left out, but for the version."""
+        return {"scene": self.scene, **super().to_dict()}
+
+    def main(self) -> tuple[str, ...]:
+        """The subjects that the arrangement shows, in order."""
+        of = self.arrangement.of
+        return (of,) if isinstance(of, str) else of
+
+    def at(self, time: float) -> Scene:
+        """This scene with every curve at ``time``."""
+        moved = {
+            key: subject.changed(source=subject.source.changed(at=time))
+            for key, subject in self.subjects.items()
+            if isinstance(subject.source, Curve)
+        }
+        return self.changed(subjects={**self.subjects, **moved})
+
+
+def _named(subject: Subject) -> list[str]:
+    through = subject.source.through if isinstance(subject.source, Curve) else ()
+    return [*through, *(one.subject for one in subject.mix)]
+
+
+class Photo(Record):
+    """An image file as it is, beside scenes."""
+
+    photo: Text
+    """Its path, relative to the file that shows it."""
+    hash: Text | None = None
+    """SHA-256 of the file."""
+
+
+Place = Annotated[
+    Annotated[Scene, Tag("scene")] | Annotated[Photo, Tag("photo")] | Annotated[None, Tag("none")],
+    Discriminator(
+        lambda value: "none" if value is None else "photo" if isinstance(value, Photo) or "photo" in value else "scene"
+    ),
+]
+
+
+class Sheet(Record):
+    """What one file shows: scenes in a grid, still or moving."""
+
+    sheet: Literal[1] = VERSION
+    scenes: Annotated[tuple[Place, ...], Field(min_length=1)]
+    """Row by row; ``None``: an empty place."""
+    columns: Annotated[int, Field(ge=1)] = 1
+    rows: Annotated[int, Field(ge=1)] = 1
+    gap: Annotated[int, Field(ge=0)] = 0
+    """Pixels between neighbours."""
+    scale: Annotated[int, Field(ge=1)] = 1
+    """Every pixel of a place is shown as a square of this side."""
+    frames: Annotated[int, Field(ge=0)] = 0
+    """Of an animation, at even times along the scenes' curves; 0: a still picture."""
+    fps: Annotated[float | None, Field(gt=0)] = None
+    batch: Annotated[int | None, Field(ge=1)] = None
+    """Animations: how many pictures were drawn at a time."""
+
+    @model_validator(mode="after")
+    def _frames_move(self) -> Sheet:
+        sources = [subject.source for scene in self.filled for subject in scene.subjects.values()]
+        if self.frames == 1 or (self.frames and not any(isinstance(source, Curve) for source in sources)):
+            raise ValueError("frames must be 0, or 2 or more of scenes with a curve.")
+        return self
+
+    @property
+    def filled(self) -> tuple[Scene, ...]:
+        """The scenes, without photos and empty places."""
+        return tuple(scene for scene in self.scenes if isinstance(scene, Scene))
+
+    def time(self, frame: int) -> float:
+        """When a frame of an animation is: keyframe k is passed at time k."""
+        curve = next(
+            subject.source
+            for scene in self.filled
+            for subject in scene.subjects.values()
+            if isinstance(subject.source, Curve)
+        )
+        keys = len(curve.through)
+        return frame * (keys / self.frames if curve.loop else (keys - 1) / (self.frames - 1))
+
+    def to_json(self) -> str:
+        """JSON: of the scene itself where there is one and nothing else; models that all share are written once."""
+        if self == Sheet(scenes=self.scenes[:1]) and self.filled:
+            return _compact(self.filled[0].to_dict())
+        scenes = [None if scene is None else scene.to_dict() for scene in self.scenes]
+        values = self.to_dict() | {"scenes": scenes}
+        drawn = [scene for scene in scenes if scene and "scene" in scene]
+        models = drawn[0].get("models") if drawn else None
+        if models and all(scene.get("models") == models for scene in drawn):
+            values["models"] = models
+            for scene in drawn:
+                del scene["models"]
+        return _compact({"sheet": self.sheet, **values})
+
+
+def _compact(values: Any) -> str:
+    return json.dumps(values, separators=(",", ":"))

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sgkit
+from sgkit.cli.app import main
+from sgkit.errors import SceneError
+from sgkit.model import Model
+from sgkit.render.files import read_sheet, sidecar, write_sheet
+from sgkit.render.parsing import parse_sheet
+from sgkit.render.scene import VERSION, Scene, Sheet
+from tests.builders import drawn_model
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return drawn_model(noise=0.3, seed=1)
+
+
+@pytest.fixture
+def here(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the model in it."""
+    monkeypatch.chdir(tmp_path)
+    sgkit.save(model, "m.safetensors")
+    return tmp_path
+
+
+def run(command: str) -> None:
+    assert main(command.split()) == 0
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+COMMANDS = {
+    "alone": "generate m.safetensors --seeds 0-9 --psi 0.7 --psi-cutoff 3 --noise random --out d",
+    "grid": "generate m.safetensors --seeds 0-8 --gap 2 --batch 4 --out a.png",
+    "latents": "generate m.safetensors --latent d/seed0003.npz --out a.png",
+    "mix": "mix m.safetensors --rows 0-2 --cols 7,8 --layers coarse --out a.png",
+    "panorama": "panorama m.safetensors --seeds 0-3 --wrap --smooth 0.5 --noise random --seed 3 --out a.png",
+    "gif": "interpolate m.safetensors --seeds 0-3 --grid 2x1 --frames 11 --batch 3 --out a.gif",
+    "webp": "interpolate m.safetensors --seeds 0-2 --loop --smooth cubic --frames 5 --out a.webp",
+    "frames": "interpolate m.safetensors --seeds 0,1 --space z --path spherical --frames 5 --out f",
+}
+MADE = {"alone": "d/seed0003.png", "frames": "f/frame00002.png", "gif": "a.gif", "webp": "a.webp"}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_every_kind_of_picture_is_made_again_bit_for_bit(here: Path, kind: str) -> None:
+    if kind == "latents":
+        run("generate m.safetensors --seeds 3 --latents --space w --out d")
+    run(COMMANDS[kind])
+    made = Path(MADE.get(kind, "a.png"))
+    again = Path(f"again{made.suffix}")
+    run(f"replay {made} --out {again}")
+    if made.suffix == ".png":
+        assert np.array_equal(pixels(made), pixels(again))
+        assert read_sheet(made) == read_sheet(again)
+    else:
+        assert made.read_bytes() == again.read_bytes()
+
+
+def test_projections_are_made_again_from_their_folder(here: Path) -> None:
+    run("generate m.safetensors --seeds 4,5 --out d")
+    run("project m.safetensors d/seed0004.png d/seed0005.png --steps 3 --loss pixels --out p")
+    for name in ("projection", "comparison"):
+        run(f"replay p/seed0005/{name}.png --out {name}.png")
+        assert np.array_equal(pixels(Path(f"p/seed0005/{name}.png")), pixels(Path(f"{name}.png")))
+
+
+def test_a_scene_is_changed_by_its_keys_and_size(here: Path, model: Model) -> None:
+    run("generate m.safetensors --seeds 3 --out a.png")
+    run("replay a.png --set psi=0.5 --set noise.kind=none --out b.png")
+    run("generate m.safetensors --seeds 3 --psi 0.5 --noise none --out c.png")
+    assert np.array_equal(pixels(Path("b.png")), pixels(Path("c.png")))
+    run("panorama m.safetensors --seeds 0,1 --out p.png")
+    run("replay p.png --size 90x16 --out q.png")
+    run("panorama m.safetensors --seeds 0,1 --width 90 --out r.png")
+    assert np.array_equal(pixels(Path("q.png")), pixels(Path("r.png")))
+
+
+@pytest.fixture
+def made(here: Path) -> Path:
+    run("generate m.safetensors --seeds 3 --latents --space w --out d")
+    run("generate m.safetensors --latent d/seed0003.npz --out a.png")
+    return here / "a.png"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:
+    capsys.readouterr()
+    assert main(["replay", *arguments, "--out", "again.png"]) == code
+    assert not Path("again.png").exists()
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_another_model_is_refused_unless_it_is_wanted(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sgkit.save(drawn_model(seed=2), "other.safetensors")
+    said = refused(capsys, "a.png", "--model", "other.safetensors")
+    assert "This is a different model: the scene was made with hash" in said
+    assert "last seen at m.safetensors" in said
+    run("replay a.png --model other.safetensors --any-model --out again.png")
+
+
+def test_a_missing_model_is_named_by_hash_and_path(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("m.safetensors").rename("moved.safetensors")
+    said = refused(capsys, "a.png")
+    assert "last seen at m.safetensors, which is not there. Name it: sgkit replay a.png --model MODEL" in said
+    assert read_sheet(made).filled[0].models["model"].hash[:12] in said  # type: ignore[index]
+    run("replay a.png --model moved.safetensors --out again.png")
+
+
+def test_missing_and_changed_latents_are_named(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("generate m.safetensors --seeds 5 --latents --space w --out e")
+    Path("d/seed0003.npz").unlink()
+    said = refused(capsys, "a.png")
+    assert "The latent file d/seed0003.npz (hash" in said
+    assert "--set subjects.NAME.from.latent=FILE" in said
+    Path("e/seed0005.npz").rename("d/seed0003.npz")
+    assert "The latents in d/seed0003.npz have changed" in refused(capsys, "a.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scene": VERSION + 1}, f"version {VERSION + 1}; this sgkit reads versions up to {VERSION}. Install a newer"),
+        ({"sizes": [1, 2]}, "unknown key 'sizes' in the scene. Did you mean 'size'?"),
+        (
+            {"arrangement": {"kind": "ring", "of": "seed0003"}},
+            "it must be an arrangement of the kind",
+        ),
+        ({"arrangement": {"of": "seed0004"}}, "names the subject 'seed0004', which is not in the scene. Did you mean"),
+        ({"batch": 0}, "batch is 0; it must be greater than or equal to 1."),
+        ({"noise": {"kind": "loud"}}, "noise.kind is 'loud'; it must be 'const', 'random' or 'none'."),
+        ({"subjects": {}}, "subjects is {}; it must be"),
+    ],
+)
+def test_a_scene_that_was_edited_wrongly_says_where(
+    made: Path, change: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = json.loads(read_sheet(made).to_json()) | change
+    Path("edited.json").write_text(json.dumps(values))
+    assert message in refused(capsys, "edited.json")
+
+
+def test_files_without_a_scene_say_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (4, 4)).save("plain.png")
+    assert "plain.png carries no scene: it was not made by sgkit, or" in refused(capsys, "plain.png")
+    Path("list.json").write_text("[1]")
+    assert "list.json holds no scene: a JSON object with the key 'scene' or 'sheet'" in refused(capsys, "list.json")
+    Path("cut.json").write_text('{"scene":')
+    assert "cut.json" in refused(capsys, "cut.json")
+
+
+def test_keys_that_are_not_there_are_refused(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "a.png", "--set", "psy=0.5", code=2)
+    assert "Unknown key 'psy' of the scene. Did you mean 'psi'?" in said
+    said = refused(capsys, "a.png", "--set", "noise.kind=loud", code=2)
+    assert "--set: noise.kind is 'loud'; it must be 'const', 'random' or 'none'." in said
+
+
+def test_show_prints_the_scene(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    run("replay a.png --show")
+    assert json.loads(capsys.readouterr().out) == json.loads(read_sheet(made).to_json())
+
+
+def test_a_sheet_beside_its_file_is_found(made: Path) -> None:
+    sheet = read_sheet(made)
+    Image.new("RGB", (4, 4)).save("plain.png")
+    write_sheet(sheet, sidecar(Path("plain.png")))
+    assert read_sheet("plain.png") == sheet
+
+
+def test_sheets_survive_json() -> None:
+    scene = {"scene": 1, "subjects": {"a": {"from": {"seed": 3}}}, "arrangement": {"of": "a"}}
+    lone = parse_sheet(scene, name="x")
+    assert parse_sheet(json.loads(lone.to_json()), name="x") == lone
+    sheet = Sheet(scenes=(None, *lone.filled), columns=2, gap=1)
+    assert parse_sheet(json.loads(sheet.to_json()), name="x") == sheet
+    with pytest.raises(SceneError, match="frames must be 0, or 2 or more of scenes with a curve"):
+        parse_sheet(json.loads(sheet.to_json()) | {"frames": 3}, name="x")
+    assert isinstance(lone.filled[0], Scene)
