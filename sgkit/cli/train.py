@@ -197,7 +197,7 @@ def train(
 
 
 def _refuse_beside_list(context: typer.Context) -> None:
-    """Refuse what has no effect beside ``--list-presets``.
+    """Refuse options that have no effect together with ``--list-presets``.
 
     Raises:
         UsageError: something else is given.
@@ -234,7 +234,9 @@ def _merged(flags: dict[str, Any], settings: list[str], preset: str | None) -> d
     """
     values = overrides(None, settings)
     for key in values.keys() & {*flags, *(["preset"] if preset else [])}:
-        raise UsageError(f"--set {key}=... is given beside the option that sets the same. Remove one of them.")
+        raise UsageError(
+            f"--set {key}=... is given together with the option that sets the same key. Remove one of them."
+        )
     return values | flags
 
 

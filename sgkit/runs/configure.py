@@ -1,4 +1,4 @@
-"""The configuration that a run starts or continues with, and the refusal of what does not fit its images."""
+"""The configuration that a new or resumed run trains with, checked against its images."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from sgkit.training.schedules import stage_at
 from sgkit.training.transfer import fitted_config
 
 INIT_PRESET = "ada-auto"
-"""Recipe of a run that begins from a model and names no preset."""
+"""Recipe of a run that starts from a model and names no preset."""
 FP16_CLAMP = 256.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked for, beside the images."""
+    """What was asked for, apart from the images."""
 
     store: str
     preset: str | None = None
@@ -48,20 +48,20 @@ class Request:
     new_data: bool = False
     """The run continues with different images than before."""
     memory_gib: float | None = None
-    """Bound of memory that decides how many images are held at once."""
+    """Memory that training must fit in, by splitting batches."""
     is_restarted: bool = False
     """torchrun has started this process again after a failure, with the same request."""
 
     @property
     def changes(self) -> dict[str, Any]:
-        """All keys but those that a run finds out itself.
+        """All keys except those that sgkit determines.
 
         Raises:
             UsageError: ``settings`` has one of these.
         """
         for key in self.settings:
             if key.startswith("data.") or key in ("sgkit", "init_kimg"):
-                raise UsageError(f"{key} cannot be set: the run finds it out itself. Remove it.")
+                raise UsageError(f"{key} cannot be set: sgkit determines it. Remove it.")
         given = {**self.base, **self.settings}
         return {key: value for key, value in given.items() if not key.startswith("data.") and key not in _FOUND}
 

@@ -1,4 +1,4 @@
-"""What a run tells beside its steps: what it trains on what, where it started from, what went wrong."""
+"""Events of a run and their sentences: what is trained on what, what it starts from, what went wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sgkit.training.health import Event
 from sgkit.training.transfer import Transfer
 
 START, INIT, NEW_DATA = "start", "init", "new data"
-"""Names of events: what the run is (told, not logged), what it starts from, that it continues with other images."""
+"""Names of events: what the run is (shown, not logged), what it starts from, that it continues with other images."""
 DAMAGED, SKIPPED, ROLLBACK = "damaged snapshot", "skipped update", "rollback"
 
 OnEvent = Callable[[Event], None]

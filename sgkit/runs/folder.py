@@ -1,4 +1,4 @@
-"""The run directory: what lies where, its configuration file, its snapshots.
+"""The run folder: its files, its configuration, its snapshots.
 
 ``config.toml``, ``log.jsonl``, TensorBoard events, ``images/``, ``report.html``, and ``snapshots/<kimg>/`` as
 :mod:`sgkit.runs.snapshots` has them. A snapshot's folder has its name only when it is whole. ``best.json`` names
@@ -92,14 +92,14 @@ class RunFolder:
         return best
 
     def prune(self, keep: KeepConfig, best: Best | None) -> list[Snapshot]:
-        """The snapshots that ``keep`` does not hold, after removing them."""
+        """Remove the snapshots that ``keep`` does not keep; which these were."""
         gone = removable(self.snapshots(), keep, best)
         for snapshot in gone:
             remove(snapshot)
         return gone
 
     def set_aside(self, snapshot: Snapshot) -> Path:
-        """Where a damaged snapshot lies after moving it out of the way."""
+        """Move a damaged snapshot to ``damaged/``; its new path."""
         target = self.path / "damaged" / snapshot.folder.name
         count = 1
         while target.exists():
@@ -110,7 +110,7 @@ class RunFolder:
         return target
 
     def clear_leftovers(self) -> None:
-        """Remove what a kill left of snapshots that were being written or removed."""
+        """Remove what is left of snapshots that were being written or removed when a run was killed."""
         for folder in (self.path / "snapshots").glob(".*"):
             if is_temporary(folder.name) or re.fullmatch(r"\.\d+\.\d{3}\.removed", folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -150,7 +150,7 @@ class RunFolder:
         """Refuse a folder that holds anything.
 
         Raises:
-            InputError: it does; says how to go on with a run.
+            InputError: it does; says how to continue a run.
         """
         if self.path.is_file():
             raise InputError(f"{self.path} is {self._kind()}. Name a new folder for the run with --out.")
@@ -177,11 +177,11 @@ class RunFolder:
             aside.write_text(to_toml(config.to_dict()), encoding="utf-8")
 
     def read_config(self) -> RunConfig:
-        """What :meth:`write_config` wrote, by hand edited or not.
+        """What :meth:`write_config` wrote, perhaps edited by hand since.
 
         Raises:
             InputError: the folder holds no run.
-            ConfigError: the file is no TOML, or a key or value in it is not allowed.
+            ConfigError: the file is not TOML, or a key or value in it is not allowed.
         """
         if not self.config_file.is_file():
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a run tells about itself: ``log.jsonl``, memory."""
+"""``log.jsonl``, and peak memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LOG_NAME = "log.jsonl"
 
 
 class RunLog:
-    """``log.jsonl`` in ``folder``, and what else is told of a run: ``trackers``.
+    """``log.jsonl`` in ``folder``, and ``trackers``, which get the same values.
 
-    A line is a report with its averages, or an event: then it has the key ``event``. Lines beyond ``images`` are
-    dropped: they tell of steps after the snapshot that the run continues from (``None``: it starts, so all are).
+    A line holds averages over steps, or an event: then it has the key ``event``. Lines beyond ``images``, the snapshot
+    that the run continues from, are dropped (``None``: all lines, because the run is new).
     """
 
     def __init__(self, folder: Path, *, images: int | None = None, trackers: Sequence[Tracker] = ()) -> None:
@@ -43,7 +43,7 @@ class RunLog:
         rounded = _rounded(values)
         if any(line["images"] == images and values.keys() <= line.keys() for line in read_log(self._file.parent)):
             return
-        for tracker in self._trackers:  # first: what the log has is not told again
+        for tracker in self._trackers:  # first: what the log has is not sent again
             tracker.scalars(_finite(rounded), images=images)
         self._append({"kimg": images / 1000.0, "images": images, **_now(), **rounded})
 

@@ -17,9 +17,9 @@ from sgkit.store.header import size_text
 from sgkit.training.schedules import stages
 
 SMALL, MEDIUM = 32, 64
-"""Pixels up to which the presets for CPUs are made."""
+"""Pixels up to which the two presets for CPUs are recommended."""
 FEW = 20_000
-"""Images below which a discriminator learns them by heart."""
+"""Images below which a discriminator memorizes them."""
 
 
 BYTES = 4
@@ -89,7 +89,7 @@ def parameter_counts(model: ModelConfig) -> dict[str, int]:
 
 
 def check_memory(model: ModelConfig, device: torch.device) -> None:
-    """Refuse networks that the device cannot hold, before they are built. What images need comes on top.
+    """Refuse networks that the device cannot hold, before they are built. Images need memory in addition.
 
     Raises:
         ConfigError: says how much they need, and how much there is.
@@ -99,7 +99,7 @@ def check_memory(model: ModelConfig, device: torch.device) -> None:
     needed = (5 * counts["generator"] + 4 * counts["discriminator"]) * BYTES
     if there is not None and needed > there:
         raise ConfigError(
-            f"These networks have {sum(counts.values()) / 1e9:.1f} billion parameters. To train them takes "
+            f"These networks have {sum(counts.values()) / 1e9:.1f} billion parameters. Training them needs "
             f"{needed / 2**30:,.0f} GiB for weights, gradients and optimizers; {device} has {there / 2**30:,.0f}. Use "
             "a smaller preset, or smaller channel_base and channel_max of model.synthesis and model.discriminator."
         )

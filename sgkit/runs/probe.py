@@ -1,6 +1,6 @@
-"""What a run will cost on this machine: a few steps of it, in a process of their own, without files.
+"""Memory and time of a run on this machine, measured with a few steps in a separate process.
 
-That process starts with no memory in use, so its peak says what the steps need. :func:`main` is what it runs.
+That process starts with no memory in use, so its peak says what the steps need. It runs :func:`main`.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
 
 _NUM_STEPS = 8
-"""Steps tried in all."""
+"""Steps in total."""
 _GROWN = 10**9
 """Images after which nothing grows any more: what is measured is the costliest stage."""
 _LONGEST = 15.0
-"""Seconds that a measured step may take; larger batches are then told from smaller ones."""
+"""Seconds that a measured step may take; the cost of larger batches is extrapolated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What steps cost, as measured with two batches."""
+    """Cost of training steps, measured with two batch sizes."""
 
     gib: float
     """Memory whatever the number of images: program, weights, gradients, moments."""
@@ -99,7 +99,7 @@ def measure_cost(
             said = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = said[-1:] or [f"exit code {process.returncode}"]
             raise TrainingError(
-                f"Steps of two images could not be tried on {device}: {last[0]}. The networks may be too large for "
+                f"Cannot run training steps with two images on {device}: {last[0]}. The networks may be too large for "
                 "this machine: use a smaller preset or smaller images."
             )
         return Cost(**json.loads(answer.read_text(encoding="utf-8")))
@@ -133,7 +133,7 @@ def main(question: str, answer: str) -> None:
 
 
 def _counter() -> Callable[[int], None]:
-    """A function that tells the process that waits of each step: its number, and its images."""
+    """A function that reports each step to the waiting process: its number and images."""
     numbers = itertools.count()
 
     def tell(batch: int) -> None:
@@ -196,7 +196,7 @@ class _Noise:
 
 
 def _noise(state: TrainState) -> Any:
-    """A supply of images that are noise: they cost what real ones cost, but for reading them."""
+    """A supply of noise images, which cost as much as real ones except for reading."""
     model = state.model.config
 
     def supply(stage: Stage, mine: range) -> Iterator[_Noise]:

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder as it goes: log, curves, events, sample grids, snapshots, metrics, the report."""
+"""What a run writes into its folder: log, curves, events, sample grids, snapshots, metrics, the report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Recorder:
-    """Writes what a run leaves behind, in the main process; in the others its methods do nothing."""
+    """Writes the files of a run in the main process; in other processes its methods do nothing."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Recorder:
         """The last of these steps; ``None``: the log has all."""
 
     def open(self, state: TrainState, point: StartingPoint, transfer: Transfer | None) -> None:
-        """Put the folder in order, open the log, and tell what was found: damaged snapshots, which are moved away."""
+        """Prepare the folder and the log; report damaged snapshots, which are moved away, and new data."""
         if not self._is_main:
             return
         config, images = self.config, state.images
@@ -88,7 +88,7 @@ class Recorder:
             self._log.close()
 
     def event(self, event: Event) -> None:
-        """Add an event to the log, and tell of it."""
+        """Add an event to the log, and show it."""
         if self._log is not None:
             with self.writing("the log"):
                 self._log.event(event.name, images=event.images, text=event.text, facts=event.facts)
@@ -117,7 +117,7 @@ class Recorder:
             self._log.rewind(state.images)
 
     def write_samples(self, state: TrainState) -> float | None:
-        """Write the sample grid; its diversity as a fraction of training images'. ``None`` beside the main process."""
+        """Write the sample grid; its diversity as a fraction of training images'. ``None`` in other processes."""
         if self._log is None:
             return None
         config, images = self.config.train, state.images
@@ -136,7 +136,7 @@ class Recorder:
                 self.folder.write_snapshot(state.images, lambda snapshot: _save(snapshot, state, self.config))
 
     def write_metrics(self, values: Sequence[MetricValue], images: int) -> None:
-        """Put metrics into the log and beside the snapshot at ``images``."""
+        """Write metrics into the log and into the folder of the snapshot at ``images``."""
         if self._log is None:
             return
         facts = [
@@ -148,7 +148,7 @@ class Recorder:
             write_metrics(self.folder.snapshot_at(images), facts)
 
     def write_report(self, images: int, status: str) -> None:
-        """Name the best snapshot, remove those that need not stay, and write the page that shows the run."""
+        """Write which snapshot is best, remove those that are not kept, and write the report."""
         if self._is_main:
             with self.writing("the report"):
                 self.best = self.folder.mark_best(next(iter(self.config.metrics.names), None))

@@ -27,9 +27,9 @@ class StartingPoint:
     damaged: tuple[tuple[Snapshot, str], ...] = ()
     """Newer snapshots that cannot be used, and why."""
     lr_factor: float | None = None
-    """What the learning rates were lowered to when the run went back to this very snapshot; ``None``: it did not."""
+    """Factor of the learning rates after a rollback to this snapshot; ``None``: there was none."""
     rollbacks: int = 0
-    """How often the run has gone back so far."""
+    """Rollbacks so far."""
 
 
 def starting_point(folder: RunFolder, context: DistributedContext) -> StartingPoint:
@@ -46,7 +46,7 @@ def starting_point(folder: RunFolder, context: DistributedContext) -> StartingPo
 
 
 def _starting_point(folder: RunFolder) -> StartingPoint | str:
-    """The point, or the sentence that says why there is none."""
+    """The point, or a sentence that says why there is none."""
     damaged: list[tuple[Snapshot, str]] = []
     for snapshot in reversed(folder.snapshots()):
         problem = damage(snapshot)
@@ -78,8 +78,7 @@ def state_at(
 ) -> tuple[TrainState, Transfer | None]:
     """The state at ``point``, on this process's device.
 
-    Where the run begins it is freshly drawn, with the weights of the model that it begins from, if any; then also what
-    became of these.
+    A new run has random weights, or those of the model that it starts from; then the second value says what was copied.
 
     Raises:
         ConfigError: nothing of that model fits.

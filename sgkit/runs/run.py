@@ -47,7 +47,7 @@ class TrainResult:
 
 
 class _CollapseError(TrainingError):
-    """Signs of collapse that the run shall go back from."""
+    """Signs of collapse after which the run is rolled back."""
 
 
 class _StopRequestedError(Exception):
@@ -91,8 +91,8 @@ class Run:
         """Train until the end, or until a process is asked to stop; how it ended.
 
         Raises:
-            NonFiniteError: a loss or gradient is not finite, and the policy is to stop, or the run went back too often.
-            TrainingError: signs of collapse, likewise; or files cannot be written, or another process is lost.
+            NonFiniteError: a loss or gradient is not finite, and the policy is to stop; or too many rollbacks.
+            TrainingError: the same for signs of collapse; or files cannot be written, or another process is lost.
         """
         self.should_stop = should_stop
         try:
@@ -246,13 +246,13 @@ class Run:
         """Continue from the last snapshot with lower learning rates.
 
         Raises:
-            TrainingError: the run has gone back as often as it may; of the same class as ``error``.
+            TrainingError: there were ``max_rollbacks`` already; of the same class as ``error``.
         """
         health, images = self.config.health, self.state.images
         if self.rollbacks >= health.max_rollbacks:
             raise type(error)(
-                f"{error} The run has gone back to a snapshot {self.rollbacks} times already (health.max_rollbacks), "
-                "so it stops here."
+                f"{error} The run has already been rolled back {self.rollbacks} times (health.max_rollbacks), so it "
+                "stops."
             ) from error
         factor = self.state.lr_factor * health.rollback_lr_factor
         self.point = starting_point(self.folder, self.context)
@@ -261,8 +261,8 @@ class Run:
         self.state.lr_factor, self.watch = factor, self._new_watch()
         self.recorder.rewind(self.state)
         text = (
-            f"Went back from {images / 1000:g} to {self.state.kimg:g} kimg, with learning rates {factor:g} times those "
-            f"of the recipe. {error}"
+            f"Rolled back from {images / 1000:g} to {self.state.kimg:g} kimg, with learning rates {factor:g} times "
+            f"those of the recipe. {error}"
         )
         facts = {"from_kimg": images / 1000, "lr_factor": factor}
         self.recorder.event(Event(name=ROLLBACK, images=self.state.images, text=text, facts=facts))
@@ -302,6 +302,6 @@ def _shown(values: Mapping[str, float]) -> dict[str, str]:
 
 
 _LOST = (
-    "Another process of this run is gone, so it cannot continue. Look above for that process's own message. The last "
-    "snapshot is complete: continue with --resume (torchrun --max-restarts N does so by itself)."
+    "Another process of this run was lost, so the run cannot continue. Look above for that process's own message. The "
+    "last snapshot is complete: continue with --resume (torchrun --max-restarts N does so by itself)."
 )

@@ -51,7 +51,7 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The snapshot that a metric finds best."""
+    """The best snapshot by a metric."""
 
     snapshot: Snapshot
     metric: str
@@ -59,7 +59,7 @@ class Best:
 
 
 def write_manifest(snapshot: Snapshot) -> None:
-    """Write down sizes and checksums of the snapshot's files; the last thing to do before it gets its name."""
+    """Write sizes and checksums of the snapshot's files: the last step before the snapshot is renamed."""
     paths = sorted(snapshot.folder.iterdir())
     files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in paths}
     text = json.dumps({"format": FORMAT, "version": 1, "images": snapshot.images, "files": files}, indent=1) + "\n"
@@ -89,7 +89,7 @@ def damage(snapshot: Snapshot) -> str | None:
 
 
 def write_metrics(snapshot: Snapshot, metrics: Sequence[Mapping[str, Any]]) -> None:
-    """Put what was measured of a snapshot beside it; the first metric is the one that ranks snapshots."""
+    """Write the metrics of a snapshot into its folder; the first one ranks snapshots."""
     with atomic_path(snapshot.folder / METRICS) as aside:
         aside.write_text(json.dumps({"metrics": list(metrics)}, indent=1) + "\n", encoding="utf-8")
 
@@ -111,7 +111,7 @@ def best_of(snapshots: Iterable[Snapshot], metric: str) -> Best | None:
 
 
 def removable(snapshots: Sequence[Snapshot], keep: KeepConfig, best: Best | None) -> list[Snapshot]:
-    """Those of ``snapshots`` that need not stay: neither among the newest nor the best."""
+    """Those of ``snapshots`` that are neither among the newest nor the best."""
     older = sorted(snapshots)[: -keep.last] if keep.last is not None else []
     return [snapshot for snapshot in older if not (keep.best and best is not None and snapshot == best.snapshot)]
 

@@ -60,7 +60,7 @@ def load_state(state: TrainState, path: Path) -> None:
         state.loss_scales = {name: LossScale(**header["loss_scales"][name]) for name in state.optimizers}
         state.pl_mean.copy_(tensors.pop("pl_mean"))
     except (KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is no complete training state ({error}).") from None
+        raise TrainingError(f"{path} is not a complete training state ({error}).") from None
     for name, optimizer in state.optimizers.items():
         if not header["has_moments"][name]:
             continue
@@ -96,7 +96,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         header = json.loads(read_safetensors_header(path).metadata.get("sgkit", "{}"))
         with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt") as file:
             if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise TrainingError(f"{path} is no training state of sgkit.")
+                raise TrainingError(f"{path} is not a training state of sgkit.")
             if header.get("version") != VERSION:
                 raise TrainingError(
                     f"{path} is a training state of version {header.get('version')}; this sgkit reads version "

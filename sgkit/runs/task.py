@@ -48,15 +48,15 @@ def train(
         memory_gib: split batches (``train.micro_batch``) to need less memory than this, by measuring a few steps.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         should_stop: asked after each step; a reason makes the run save a snapshot and return.
-        on_progress: told of each step.
-        on_event: told of what is not a step, such as a snapshot that is damaged, or signs of collapse.
+        on_progress: called after each step.
+        on_event: called with each event, for example a damaged snapshot or signs of collapse.
 
     Raises:
-        InputError: ``out`` is taken, or holds something else than a run.
+        InputError: ``out`` exists already, or is not a run.
         ConfigError: an unknown preset or key, or a value that does not fit the images.
         StoreError: the store cannot be used.
         NonFiniteError: a loss or gradient is not finite, and the policy ``health.nonfinite`` has come to its end.
-        TrainingError: the run cannot go on: other images, no whole snapshot, a full disk, a process that is gone.
+        TrainingError: the run cannot continue: different images, no complete snapshot, a full disk, a lost process.
     """
     request = Request(
         store=str(store),

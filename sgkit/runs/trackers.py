@@ -1,4 +1,4 @@
-"""Where curves and pictures of a run go beside its own log: TensorBoard, and Weights & Biases on wish."""
+"""Curves and images of a run in TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ class TensorBoardTracker:
         self._open(images)
 
     def scalars(self, values: Mapping[str, float], *, images: int) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         for name, value in values.items():
             self._write(step=images, summary=_summaries().scalar(name, value))
 
     def picture(self, name: str, pixels: npt.NDArray[np.uint8], *, images: int) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         self._write(step=images, summary=_summaries().image(name, pixels, dataformats="HWC"))
 
     def rewind(self, images: int) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         self.close()
         self._open(images)
 
     def close(self) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         self._file.close()
 
     def _open(self, images: int | None) -> None:
@@ -110,23 +110,23 @@ class WandbTracker:
         self._run.define_metric("*", step_metric="kimg")
 
     def scalars(self, values: Mapping[str, float], *, images: int) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         self._run.log({"kimg": images / 1000.0, **values})
 
     def picture(self, name: str, pixels: npt.NDArray[np.uint8], *, images: int) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         self._run.log({"kimg": images / 1000.0, name: self._wandb.Image(pixels)})
 
     def rewind(self, images: int) -> None:
         """Nothing: points that were sent stay; those sent again come after them, at the same kimg."""
 
     def close(self) -> None:
-        """As of :class:`Tracker`."""
+        """See :class:`Tracker`."""
         self._run.finish()
 
     @staticmethod
     def check() -> None:
-        """Refuse early what could not begin later.
+        """Check early that the package is there.
 
         Raises:
             MissingDependencyError: the package ``wandb`` is not installed.
@@ -145,7 +145,7 @@ def _package() -> Any:
 
 
 def _run_id(file: Path) -> str:
-    """The id under which the run in this folder is known there: drawn once, kept in ``file``."""
+    """The run's id at Weights & Biases: random, kept in ``file``."""
     if not file.is_file():
         with atomic_path(file) as aside:
             aside.write_text(secrets.token_hex(8), encoding="ascii")

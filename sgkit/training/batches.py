@@ -80,7 +80,7 @@ def shards_of(
     count, _, height, width = batch.images.shape
     if count != len(mine) or (height, width) != stage.size:
         raise TrainingError(
-            f"A batch of {count} images of {width}x{height} (WxH) came; this process trains on {len(mine)} at once, of "
+            f"Got a batch of {count} images of {width}x{height} (WxH); this process needs {len(mine)} images of "
             f"{stage.size[1]}x{stage.size[0]}."
         )
     images = faded(batch.images.to(device, non_blocking=True).to(torch.float32) / 127.5 - 1.0, stage.lod)

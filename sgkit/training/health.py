@@ -1,4 +1,4 @@
-"""Whether a run is well: signs of collapse, read from what the steps report. Pure detection; others act on it."""
+"""Detection of collapse, from what the steps report. Others act on it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sgkit.training.loop import Averages, TrainReport
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened in a run and is no step of it: a line of the log, the screen and the report."""
+    """Something other than a step that happened in a run: shown in the log, on the screen and in the report."""
 
     name: str
-    """One of few: ``discriminator saturated``, ``rollback`` ..."""
+    """For example ``discriminator saturated`` or ``rollback``."""
     images: int
     text: str
-    """A sentence for people."""
+    """A sentence."""
     facts: Mapping[str, float | str] = field(default_factory=dict)
-    """What the sentence says, for programs."""
+    """The numbers in the sentence, for programs."""
 
     @property
     def kimg(self) -> float:
@@ -32,10 +32,10 @@ class Event:
 
 
 class HealthWatch:
-    """Looks at every report, and names a trouble when it begins.
+    """Checks every report, and returns an event when a problem begins.
 
-    Averages are over windows that begin where the run does, and go on where it is resumed: ``memory`` is what
-    :meth:`remembered` returned at that point. A trouble is named again only after a window without it.
+    Averages are over windows. A resumed run continues its window: ``memory`` is what :meth:`remembered` returned there.
+    A problem is reported again only after a window without it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class HealthWatch:
         self._ongoing: set[str] = set(known.get("ongoing", ()))
 
     def remembered(self) -> dict[str, Any]:
-        """Return what a resumed run needs to find the same troubles, in values that JSON keeps exactly."""
+        """Return what a resumed run needs to find the same problems, in values that JSON keeps exactly."""
         return {
             "began": self._began,
             "sums": dict(self._window.sums),
@@ -62,7 +62,7 @@ class HealthWatch:
         }
 
     def add(self, report: TrainReport) -> list[Event]:
-        """The troubles that begin with this report's window; nearly always none."""
+        """The problems that begin with this report's window."""
         self._window.add(report)
         self._images = report.images
         if report.images - self._began < self.config.window_kimg * 1000:
@@ -73,14 +73,14 @@ class HealthWatch:
         return self._new([event for event in found if event], of={_D, _G, _LENGTHS})
 
     def add_samples(self, ratio: float) -> list[Event]:
-        """The trouble that the :func:`diversity` of samples tells of, given as a fraction of training images'."""
+        """Collapse, if ``ratio``, the :func:`diversity` of samples relative to training images, shows it."""
         self._most_diverse = max(self._most_diverse, ratio)
         # An untrained generator makes the same grey everywhere; only one that did better has collapsed.
         limit = min(self.config.min_diversity, self._most_diverse / 2)
         if ratio >= limit:
             return self._new([], of={_COLLAPSED})
         text = (
-            f"samples differ from each other by {ratio:.1%} of what training images do; {self._most_diverse:.1%} once"
+            f"the diversity of samples is {ratio:.1%} of that of training images; it has been {self._most_diverse:.1%}"
         )
         return self._new([self._event(_COLLAPSED, text, diversity=ratio)], of={_COLLAPSED})
 
@@ -91,10 +91,10 @@ class HealthWatch:
             return None
         facts = {"sign_real": real, "sign_fake": fake}
         if fake < -limit:
-            text = f"D tells real from generated images without fail (mean signs {real:.3f} and {fake:.3f})"
+            text = f"D tells real from generated images every time (mean signs {real:.3f} and {fake:.3f})"
             return self._event(_D, text, **facts)
         if fake > limit:
-            return self._event(_G, f"D takes everything for real (mean signs {real:.3f} and {fake:.3f})", **facts)
+            return self._event(_G, f"D takes every image for real (mean signs {real:.3f} and {fake:.3f})", **facts)
         return None
 
     def _exploding(self, means: Mapping[str, float]) -> Event | None:
@@ -108,21 +108,19 @@ class HealthWatch:
         return Event(name=name, images=self._images, text=f"{name}: {text}.", facts=facts)
 
     def _new(self, events: list[Event], *, of: set[str]) -> list[Event]:
-        """Those of ``events`` that were not there when the troubles ``of`` were last looked for."""
+        """Those of ``events`` that were not found when the problems ``of`` were last checked."""
         begun = [event for event in events if event.name not in self._ongoing]
         self._ongoing = (self._ongoing - of) | {event.name for event in events}
         return begun
 
 
 def logits_have_signs(train: TrainConfig) -> bool:
-    """Whether a logit's sign says what D takes an image for: not of a critic, nor where pairs are compared."""
+    """Whether the sign of a logit says real or fake: not with Wasserstein and relativistic losses."""
     return train.loss not in ("wgan", "relativistic")
 
 
 def diversity(pictures: npt.NDArray[np.uint8]) -> float:
-    """How much ``pictures`` [N, H, W, C] differ from each other: the root mean square of what each has beside the mean
-    of all, in shades of 0 to 255.
-    """
+    """Root mean square of the differences between ``pictures`` [N, H, W, C] and their mean, in shades of 0 to 255."""
     values = pictures.astype(np.float32)
     return float(np.sqrt(np.mean(np.square(values - values.mean(axis=0, keepdims=True)))))
 

@@ -15,7 +15,7 @@ from sgkit.config.words import LossName
 
 
 def g_loss(name: LossName, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-    """Generator's loss [N] in the game called ``name``.
+    """Generator's loss [N] for the loss called ``name``.
 
     With f and r the logits of fakes and reals: ``-log(sigmoid(f))`` (``nonsaturating``), ``log(1 - sigmoid(f))``
     (``saturating``; both Goodfellow et al. 2014, section 3), ``-f`` (``wgan``, ``hinge``), ``-log(sigmoid(f - r))``
@@ -33,7 +33,7 @@ def g_loss(name: LossName, fake_logits: Tensor, real_logits: Tensor | None = Non
 
 
 def d_loss(name: LossName, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Discriminator's loss [N] in the game called ``name``.
+    """Discriminator's loss [N] for the loss called ``name``.
 
     With f and r the logits of fakes and reals: ``-log(sigmoid(r)) - log(1 - sigmoid(f))`` (``nonsaturating``,
     ``saturating``), ``f - r`` (``wgan``; Arjovsky et al. 2017), ``max(0, 1 - r) + max(0, 1 + f)`` (``hinge``; Lim and
@@ -74,7 +74,7 @@ def gradient_penalty(images: Tensor, logits: Tensor, *, weight: float, scale: fl
     ``images`` and ``logits`` as for :func:`r1_penalty`; ``scale`` multiplies the norm.
     """
     squares = _gradient(images, logits).square().sum(dim=(1, 2, 3))
-    # The root has no slope at 0, and a network of zeros is a place to come from.
+    # The root has no slope at 0, and a network may start from zeros.
     norm = (squares + torch.finfo(squares.dtype).tiny).sqrt() * scale
     return (norm - 1).square() * weight
 

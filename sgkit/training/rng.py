@@ -20,8 +20,8 @@ from sgkit.runtime.seeds import torch_generator
 class Rng:
     """The random numbers of one run.
 
-    ``purpose`` names a use, such as ``"g.z"``; ``numbers`` count the run's images from 0. What is small is drawn on the
-    CPU and agrees on every device; noise over pixels is drawn where it is needed.
+    ``purpose`` names a use, such as ``"g.z"``; ``numbers`` count the run's images from 0. Small values are
+    generated on the CPU and agree on every device; noise over pixels is generated on the run's device.
     """
 
     seed: int
@@ -37,11 +37,11 @@ class Rng:
         return torch.stack([torch.rand(*shape, generator=generator) for generator in generators]).to(self.device)
 
     def pixel_normal(self, purpose: str, numbers: Sequence[int], shape: Sequence[int]) -> Tensor:
-        r"""Standard normal values [len(numbers), \\*shape], drawn on the run's device."""
+        r"""Standard normal values [len(numbers), \\*shape], generated on the run's device."""
         return _normal(self._generators(purpose, numbers, self.device), shape)
 
     def noise(self, purpose: str, numbers: Sequence[int], plan: Plan) -> MapNoise:
-        """Fresh noise for the layers of ``plan`` that take it, drawn on the run's device for these images."""
+        """Noise for the layers of ``plan`` that take it, generated on the run's device for these images."""
         generators = self._generators(purpose, numbers, self.device)
         return MapNoise({spec.name: _normal(generators, (1, *spec.size)) for spec in plan if spec.has_noise})
 

@@ -1,4 +1,4 @@
-"""What changes with the number of images shown, as plain functions of it. Loads no torch."""
+"""What changes with the number of images shown, as functions of that number. Loads no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Where training is at some number of images."""
+    """Size, batch and learning rate at some number of images."""
 
     lod: float
     """Doublings that the networks still leave out; a fraction while a resolution fades in."""
@@ -37,7 +37,7 @@ class Stage:
 
 
 def stage_at(images: int, model: ModelConfig, train: TrainConfig) -> Stage:
-    """The stage of a run that has shown so many ``images``."""
+    """The stage of a run that has shown ``images`` images."""
     growth = train.growth
     if growth is None:
         return Stage(lod=0.0, size=model.image_size, batch=train.batch, lr_factor=1.0)
@@ -86,7 +86,7 @@ def images_since_growth(images: int, growth: GrowthConfig, *, num_doublings: int
 def average_beta(images: int, stage: Stage, model: ModelConfig, train: TrainConfig) -> float:
     """Decay of the generator's moving average in the step that ends after ``images``.
 
-    Where networks grow, the average of layers that have just come would otherwise be mostly what they began with.
+    With growing networks, the average of new layers would otherwise mostly be their initial weights.
     """
     if train.ema_decay is not None:
         return train.ema_decay
@@ -113,7 +113,7 @@ def ema_beta(*, batch: int, images: int, ema_kimg: float, ema_rampup: float | No
 
 
 def lazy_adam(lr: float, betas: tuple[float, float], *, interval: int | None) -> tuple[float, tuple[float, float]]:
-    """Learning rate and betas of an Adam that also takes a regularization step each ``interval`` steps.
+    """Learning rate and betas of an Adam that also makes a regularization step every ``interval`` steps.
 
     With ``c = interval / (interval + 1)`` they are ``c * lr`` and ``beta ** c`` (StyleGAN2, appendix B), so that the
     distance moved and the memory per training image stay as without the extra steps. ``None``: no extra steps.

@@ -1,4 +1,4 @@
-"""All that a run carries from step to step beside its configuration."""
+"""Everything that changes from step to step."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class TrainState:
     """Real images shown to the discriminator so far."""
     step: int = 0
     health: dict[str, Any] = field(default_factory=dict)
-    """What the watch for signs of collapse remembers, in values that JSON keeps exactly; empty: nothing yet."""
+    """What the detection of collapse remembers, in values that JSON keeps exactly; empty: nothing yet."""
     lr_factor: float = 1.0
-    """What multiplies both learning rates beside the schedule: lowered when a run goes back to a snapshot."""
+    """Factor of both learning rates, in addition to the schedule: lowered by rollbacks."""
 
     @classmethod
     def start(cls, model: Model, config: TrainConfig) -> TrainState:
-        """State of a run that begins with ``model``, which must have its discriminator.
+        """The state of a new run of ``model``, which must have its discriminator.
 
         Raises:
             TrainingError: the model has no discriminator.
@@ -81,7 +81,7 @@ class TrainState:
         return self.images / 1000.0
 
     def forget_moments(self) -> None:
-        """Start both optimizers afresh, as growing networks do whenever a fade begins or ends."""
+        """Reset both optimizers, as growing networks do whenever a fade begins or ends."""
         for optimizer in self.optimizers.values():
             optimizer.state.clear()
 

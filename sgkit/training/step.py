@@ -330,9 +330,9 @@ class TrainingStep:
             return float(norm)
         where = f"At {state.kimg:.3f} kimg (step {state.step}) {problem}"
         if self.precision == "fp16" and scale.value > 1:
-            self.skipped.append(f"{where}: this update is left out, and losses are scaled by {scale.value / 2:g}.")
+            self.skipped.append(f"{where}: this update was skipped, and losses are scaled by {scale.value / 2:g}.")
         elif self.skip_nonfinite:
-            self.skipped.append(f"{where}: this update is left out.")
+            self.skipped.append(f"{where}: this update was skipped.")
         else:
             raise NonFiniteError(
                 f"{where}. The last snapshot is untouched: resume from it with a lower learning rate "

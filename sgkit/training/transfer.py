@@ -1,4 +1,4 @@
-"""Beginning from the weights of another model: what fits is copied, the rest is newly drawn, all of it is listed."""
+"""Starting from the weights of another model: what fits is copied, the rest is initialized, everything is listed."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class Transfer:
 
     copied: tuple[str, ...]
     widened: tuple[str, ...]
-    """Copied into a tensor of more or fewer columns: the layer that takes z beside a label."""
-    drawn: tuple[str, ...]
-    """Left as newly drawn: the source has none of the kind, or one of another shape."""
+    """Copied into a tensor with more or fewer columns: the layer that takes z and a label."""
+    initialized: tuple[str, ...]
+    """Newly initialized: the source has no such tensor, or one of another shape."""
     dropped: tuple[str, ...]
-    """Of the source, with no place here."""
+    """Of the source, not used."""
 
     def summary(self) -> str:
         """The counts in a sentence, with the layers that were not simply copied."""
         parts = [f"{len(self.copied)} tensors copied"]
-        for names, what in ((self.widened, "fitted"), (self.drawn, "newly drawn"), (self.dropped, "dropped")):
+        groups = {"fitted": self.widened, "newly initialized": self.initialized, "dropped": self.dropped}
+        for what, names in groups.items():
             if names:
                 layers = dict.fromkeys(".".join(name.split(".")[:-1]) for name in names)
                 parts.append(f"{len(names)} {what} ({', '.join(layers)})")
@@ -66,32 +67,29 @@ def fitted_config(
 def transfer(source: Model, target: Model) -> Transfer:
     """Copy weights of ``source`` into ``target`` wherever a tensor of the same name and shape is; what was done.
 
-    A source without the generator as trained gives the averaged one twice. Weights that take z beside a label keep
-    those for z, scaled as their number asks for, and get zeros for the label: the pictures stay the same at first.
+    A source that has only the averaged generator gives it twice. A layer that takes z and a label keeps the weights
+    of z, rescaled to the new number of inputs, and gets zeros for the label: the images stay the same at first.
 
     Raises:
         ConfigError: no layer of the generator fits.
     """
-    copied: list[str] = []
-    widened: list[str] = []
-    drawn: list[str] = []
-    dropped: list[str] = []
+    done: dict[str, list[str]] = {"copied": [], "widened": [], "initialized": [], "dropped": []}
     for name, network, given in _pairs(source, target):
         old = {} if given is None else given.state_dict()
         for key, value in network.state_dict().items():
             full = f"{name}.{key}"
             if key in old and old[key].shape == value.shape:
                 value.copy_(old[key])
-                copied.append(full)
+                done["copied"].append(full)
             elif key in old and key == "mapping.fc0.weight" and len(old[key]) == len(value):
                 _fit_columns(value, old[key], source.config.z_dim)
-                widened.append(full)
+                done["widened"].append(full)
             else:
-                drawn.append(full)
-        dropped += [f"{name}.{key}" for key in old if key not in network.state_dict()]
-    if not any(name.startswith("generator.synthesis.") for name in copied):
-        raise ConfigError("No layer of the model's generator fits these networks, so nothing would be learned from it.")
-    return Transfer(copied=tuple(copied), widened=tuple(widened), drawn=tuple(drawn), dropped=tuple(dropped))
+                done["initialized"].append(full)
+        done["dropped"] += [f"{name}.{key}" for key in old if key not in network.state_dict()]
+    if not any(name.startswith("generator.synthesis.") for name in done["copied"]):
+        raise ConfigError("No layer of the model's generator fits these networks, so there is nothing to start from.")
+    return Transfer(**{what: tuple(names) for what, names in done.items()})
 
 
 def _pairs(source: Model, target: Model) -> Iterator[tuple[str, nn.Module, nn.Module | None]]:
@@ -117,7 +115,7 @@ def _no_channels(config: ModelConfig) -> dict[str, Any]:
 
 
 def _channels(channels: tuple[int, ...] | None, levels: int) -> tuple[int, ...] | None:
-    """Channels of so many levels: cut, or halved from level to level."""
+    """Channels of ``levels`` levels: cut, or halved from level to level."""
     if channels is None:
         return None
     longer = list(channels[:levels])

@@ -80,7 +80,7 @@ def test_a_lost_process_ends_the_run_and_its_restart_resumes_by_itself(
         [*launch, *tiny, "--kimg", "0.032"], env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "Another process of this run is gone" in done.stderr
+    assert "Another process of this run was lost" in done.stderr
     assert cli.new(tmp_path / "one", "--kimg", "0.032") == 0
     expected, got = cli.tensors(tmp_path / "one"), cli.tensors(tmp_path / "two")
     assert [key for key in expected if not torch.allclose(got[key], expected[key], rtol=1e-2, atol=1e-3)] == []

@@ -133,6 +133,6 @@ def test_networks_that_no_machine_holds_are_refused_without_being_built(tmp_path
     large = ("--set", "model.synthesis.channel_max=65536", "--set", "model.synthesis.channel_base=16777216")
     assert cli.new(tmp_path / "run", *large) == 2
     said = cli.said()
-    assert "billion parameters. To train them takes " in said
+    assert "billion parameters. Training them needs " in said
     assert "Use a smaller preset" in said
     assert not (tmp_path / "run").exists()

@@ -46,7 +46,7 @@ def test_going_back_lowers_the_rates_for_the_rest_of_the_run(tmp_path: Path, cli
     poison(24, 1)
     assert cli.new(run, "--kimg", "0.040") == 0
     said = cli.said()
-    assert "Warning: At 0.016 kimg: Went back from 0.024 to 0.016 kimg, with learning rates 0.5 times" in said
+    assert "Warning: At 0.016 kimg: Rolled back from 0.024 to 0.016 kimg, with learning rates 0.5 times" in said
     assert "is not finite" in said
     lines = cli.log(run)
     [event] = [line for line in lines if "event" in line]
@@ -68,10 +68,10 @@ def test_a_run_goes_back_only_so_often(tmp_path: Path, cli: Cli, poison: Poison)
     poison(8, 99)
     assert cli.new(tmp_path / "run", "--kimg", "0.040", "--set", "health.max_rollbacks=2") == 1
     said = cli.said()
-    assert said.count("Went back from 0.008 to 0 kimg") == 2
+    assert said.count("Rolled back from 0.008 to 0 kimg") == 2
     assert "with learning rates 0.25 times" in said
     assert "Error: At 0.008 kimg" in said
-    assert "has gone back to a snapshot 2 times already (health.max_rollbacks), so it stops here." in said
+    assert "has already been rolled back 2 times (health.max_rollbacks), so it stops." in said
 
 
 def test_stopping_leaves_the_last_snapshot(tmp_path: Path, cli: Cli, poison: Poison) -> None:
@@ -119,7 +119,7 @@ def test_signs_of_collapse_are_dealt_with_as_configured(
     options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     assert cli.new(run, "--kimg", "0.040", *options) == code
     said = cli.said()
-    assert "discriminator saturated: D tells real from generated images without fail (mean signs 1.000" in said
+    assert "discriminator saturated: D tells real from generated images every time (mean signs 1.000" in said
     found = [line["event"] for line in cli.log(run) if "event" in line]
     assert found[: len(events)] == events
     if policy == "stop":

@@ -55,7 +55,7 @@ def test_files_are_for_everyone_that_the_umask_lets_read(start: Start, tmp_path:
         (lambda path: path.write_bytes(path.read_bytes()[:-10]), r"cannot be read .*Remove its snapshot folder"),
         (lambda path: path.write_bytes(b"nonsense"), r"cannot be read"),
         (lambda path: path.unlink(), r"cannot be read"),
-        (lambda path: save_file({"x": torch.zeros(1)}, path), r"is no training state of sgkit"),
+        (lambda path: save_file({"x": torch.zeros(1)}, path), r"is not a training state of sgkit"),
         (
             lambda path: save_file({}, path, metadata={"sgkit": '{"format": "sgkit-training-state", "version": 9}'}),
             r"version 9; this sgkit reads version 2\. Use the sgkit that wrote it",

@@ -70,7 +70,7 @@ def test_a_generator_that_draws_one_picture_has_collapsed_only_if_it_did_better_
     assert watch.add_samples(0.6) == []
     [event] = watch.add_samples(0.05)
     assert event.name == "generator collapsed"
-    assert "5.0% of what training images do; 60.0% once" in event.text
+    assert "5.0% of that of training images; it has been 60.0%" in event.text
     assert watch.add_samples(0.04) == []
     assert watch.add_samples(0.5) == []
     assert [event.name for event in watch.add_samples(0.01)] == ["generator collapsed"]

@@ -186,7 +186,7 @@ def test_a_batch_of_another_size_is_refused(
     def supply(stage: Stage, mine: range) -> Any:
         return reals()(replace(stage, size=size), range(count))
 
-    message = rf"A batch of {count} images of {size[1]}x{size[0]} \(WxH\) came; .* trains on 8 at once, of 16x8\."
+    message = rf"Got a batch of {count} images of {size[1]}x{size[0]} \(WxH\); this process needs 8 images of 16x8\."
     with pytest.raises(TrainingError, match=message):
         list(train(start(train_config), supply, train_config))
 

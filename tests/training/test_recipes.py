@@ -242,7 +242,7 @@ def test_fp16_scales_losses_and_leaves_out_what_overflows(start: Any, reals: Any
     state.loss_scales["d"] = LossScale(value=2.0**120)  # overflows in fp16, whatever the gradient
     plain = run(start(train_config), replace(train_config, total_kimg=0.008), reals)[0].values
     reports = run(state, config, reals, precision="fp16")
-    assert any("this update is left out, and losses are scaled by" in event for event in reports[0].skipped)
+    assert any("this update was skipped, and losses are scaled by" in event for event in reports[0].skipped)
     assert state.loss_scales["d"].value < 2.0**120
     assert state.loss_scales["g"] == LossScale(value=LossScale.START, good_steps=4 + 2)
     assert reports[0].values["loss_g"] == pytest.approx(plain["loss_g"], rel=0.02)
@@ -265,7 +265,7 @@ def test_updates_that_are_not_finite_are_left_out_by_name(start: Any, reals: Any
         next(state.discriminator.parameters()).fill_(float("nan"))
     before = weights(state)
     [report] = run(state, config, reals, skip_nonfinite=True)
-    assert report.skipped[0].startswith("At 0.000 kimg (step 0) loss_g is not finite (nan): this update is left out")
+    assert report.skipped[0].startswith("At 0.000 kimg (step 0) loss_g is not finite (nan): this update was skipped")
     assert len(report.skipped) == 3  # G's loss, D's loss, D's penalties; path lengths do not hang on D
     assert "loss_g" not in report.values
     assert "loss_pl" in report.values

@@ -32,7 +32,7 @@ def test_the_same_networks_are_copied_whole(tiny_config: Any, name: str) -> None
         source.generator.mapping.w_avg.fill_(0.25)
     target, done = moved(source)
     assert set(done.copied) == every_tensor(target)
-    assert (done.widened, done.drawn, done.dropped) == ((), (), ())
+    assert (done.widened, done.initialized, done.dropped) == ((), (), ())
     z = source.sample_z([3])
     assert torch.equal(target.generator(z), source.generator(z))
     assert target.discriminator is not None
@@ -52,8 +52,8 @@ def test_averaged_and_trained_weights_stay_apart_where_both_are_given(tiny_confi
     target, done = moved(alone)
     assert target.raw_generator is not None
     assert torch.equal(target.raw_generator.synthesis.b4_input.const, source.generator.synthesis.b4_input.const)
-    assert all(name.startswith("discriminator.") for name in done.drawn)
-    assert done.drawn
+    assert all(name.startswith("discriminator.") for name in done.initialized)
+    assert done.initialized
 
 
 @pytest.mark.parametrize("size", [(32, 32), (8, 8), (16, 32)])
@@ -61,11 +61,11 @@ def test_resolutions_are_added_and_dropped(tiny_config: Any, size: tuple[int, in
     source = build(tiny_config(), seed=1)
     target, done = moved(source, image_size=size)
     assert target.generator(target.sample_z([0])).shape[2:] == size
-    assert set(done.copied) | set(done.drawn) | set(done.widened) == every_tensor(target)
+    assert set(done.copied) | set(done.initialized) | set(done.widened) == every_tensor(target)
     assert set(done.dropped) == every_tensor(source) - every_tensor(target)
     shared = "raw_generator.synthesis.b8_conv1.weight"
     assert shared in done.copied
-    assert ("raw_generator.synthesis.b32_conv1.weight" in done.drawn) == (size == (32, 32))
+    assert ("raw_generator.synthesis.b32_conv1.weight" in done.initialized) == (size == (32, 32))
     assert ("generator.synthesis.b16_conv1.weight" in done.dropped) == (size == (8, 8))
     assert ("b32_conv1" in done.summary()) == (size == (32, 32))
 

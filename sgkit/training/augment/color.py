@@ -24,8 +24,8 @@ def recolor(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: A
     channels = images.shape[1]
     if channels not in (1, 3, 4):
         raise ValueError(
-            f"Images have {channels} channels; colour transforms know 1 (grey), 3 (RGB) and 4 (RGB and alpha). "
-            "Take a pipe without colour, such as 'bg'."
+            f"Images have {channels} channels; colour transforms support 1 (grey), 3 (RGB) and 4 (RGB and alpha). "
+            "Use a pipe without colour, such as 'bg'."
         )
     transform = color_transform(random, p=p, pipe=pipe, grey=channels == 1)
     changed = (transform != torch.eye(4, device=transform.device)).flatten(1).any(dim=1)[:, None, None, None]

@@ -13,12 +13,12 @@ def add_noise(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe:
     """``images`` [N, C, H, W] with white noise, each of its own strength, a half-normal number; alpha stays.
 
     Raises:
-        ValueError: ``random`` were made for a pipeline without noise.
+        ValueError: ``random`` was made for a pipeline without noise.
     """
     if not pipe.noise:
         return images
     if random.pixels is None:
-        raise ValueError("The pipeline adds noise, but its random numbers hold none; draw them with this pipe.")
+        raise ValueError("The pipeline adds noise, but its random numbers contain none; sample them with this pipe.")
     strength = where(random.happens("noise", pipe.noise * p), random.normal("noise").abs() * pipe.noise_std, 0.0)
     noise = random.pixels.to(images.dtype) * strength.to(images.dtype)[:, None, None, None]
     noisy = torch.where((strength > 0)[:, None, None, None], images + noise, images)

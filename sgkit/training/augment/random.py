@@ -1,4 +1,4 @@
-"""The random numbers that one pass of the pipeline needs, drawn before it."""
+"""The random numbers that one pass of the pipeline needs."""
 
 from __future__ import annotations
 
