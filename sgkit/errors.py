@@ -38,7 +38,7 @@ class InputError(SgkitError):
 
 
 class StoreError(SgkitError):
-    """An image store is missing, unfinished, damaged or of another kind than asked for."""
+    """An image store is missing, unfinished, damaged or of the wrong kind."""
 
 
 class CheckpointError(SgkitError):
@@ -46,11 +46,11 @@ class CheckpointError(SgkitError):
 
 
 class CheckpointWarning(UserWarning):
-    """What was left out of a foreign model file or stands in for something that it lacks; no image is wrong for it."""
+    """A part of a foreign model file was ignored or replaced, without effect on images."""
 
 
 class EditError(UsageError):
-    """A feature edit does not fit the layers it was given to, or fired nowhere."""
+    """A feature edit does not fit the layers it was applied to, or matched no layer."""
 
 
 class SceneError(SgkitError):
@@ -58,23 +58,23 @@ class SceneError(SgkitError):
 
 
 class TrainingError(SgkitError):
-    """A training run cannot start or cannot go on."""
+    """A training run cannot start or continue."""
 
 
 class NonFiniteError(TrainingError):
-    """A loss or gradient of a training step is infinite or no number; the network it belongs to was not moved."""
+    """A loss or gradient of a training step is infinite or NaN; the network was not updated."""
 
 
 class NonFiniteImageError(SgkitError):
-    """A generated image holds NaN or infinity: the model's weights, the latents or the number format are at fault."""
+    """A generated image contains NaN or infinity, because of the model's weights, the latents or the number format."""
 
 
 class MissingDependencyError(SgkitError):
-    """An optional package or program is needed for what was asked."""
+    """An optional package or program is required and missing."""
 
 
 class ResourceError(SgkitError, OSError):
-    """The disk is full, or the operating system refused something; ``errno`` is its number where it is known."""
+    """The disk is full, or the operating system refused a request; ``errno`` is its error number, if known."""
 
     def __init__(self, text: str, *, number: int | None = None) -> None:
         super().__init__(text)
@@ -85,11 +85,11 @@ class ResourceError(SgkitError, OSError):
 
 
 class WeightsError(SgkitError):
-    """The weights of a third-party network cannot be had, or are not what they should be."""
+    """The weights of a third-party network are unavailable or damaged."""
 
 
 MOST_LISTED = 12
-"""How many allowed words are always listed."""
+"""Up to this many allowed words are always listed."""
 
 
 def did_you_mean(given: object, allowed: Iterable[object]) -> str:

@@ -1,6 +1,6 @@
-"""What the operating system, the memory and the devices say when they fail, in words: the one place for it.
+"""Explains failures of the operating system, the memory and the devices in words.
 
-Nothing is imported to find out: the errors of torch, safetensors and LMDB are known by their names and texts.
+Errors of torch, safetensors and LMDB are recognised by name and text, so none of them is imported.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """A failure of the machine in words."""
+    """A failure of the machine, in words."""
 
     text: str
-    """What went wrong, with the file where one is known."""
+    """What went wrong, and the file, if known."""
     hint: str | None
     """What to do."""
 
@@ -51,17 +51,12 @@ _SYSTEM: dict[int, tuple[str, str | None]] = {
     errno.ESTALE: ("The network drive no longer has this file", "Check the connection, and try again."),
     errno.ENXIO: ("The device of this file does not exist", None),
 }
-_BY_TEXT = (
-    (errno.ENOSPC, r"No space left on device|os error 28|MDB_MAP_FULL|There is not enough space on the disk"),
-    (errno.EDQUOT, r"Disk quota exceeded|os error 122"),
-    (errno.EROFS, r"Read-only file system|os error 30"),
-    (errno.EACCES, r"Permission denied|os error 13"),
-    (errno.EMFILE, r"Too many open files|os error 24"),
-    (errno.EFBIG, r"File too large|os error 27"),
-    (errno.EIO, r"Input/output error"),
-    (errno.EAGAIN, r"can't start new thread|pthread_create failed|Resource temporarily unavailable"),
-)
-"""How libraries that hide the error's number word it."""
+_MORE_TEXTS = {
+    errno.ENOSPC: "MDB_MAP_FULL|There is not enough space on the disk",
+    errno.EAGAIN: "can't start new thread|pthread_create failed",
+}
+_HIDDEN = ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EMFILE", "EFBIG", "EIO", "EAGAIN")
+"""Errors whose numbers libraries hide, so that only their texts are known."""
 _LIBRARY_ERRORS = ("SafetensorError", "RuntimeError", "DiskError", "MapFullError", "lmdb.Error")
 _MEMORY = re.compile(
     r"out of memory|can't allocate memory|Cannot allocate memory|could not create a (memory|primitive)|bad_?alloc"
@@ -77,7 +72,7 @@ _MISSING_DEVICE = re.compile(
 
 
 def explain(error: BaseException) -> Fault | None:
-    """What failed on the machine, if ``error`` is such a failure; ``None`` if it is not.
+    """What failed on the machine; ``None`` if ``error`` is not such a failure.
 
     A library that runs out of memory while it is imported raises its own import error, so the causes of those count.
     """
@@ -94,15 +89,16 @@ def explain(error: BaseException) -> Fault | None:
         )
     name = f"{type(error).__module__}.{type(error).__name__}"
     if name.endswith(_LIBRARY_ERRORS):
-        for number, pattern in _BY_TEXT:
-            if re.search(pattern, text):
+        for number in (getattr(errno, name) for name in _HIDDEN):
+            texts = rf"{os.strerror(number)}|os error {number}\b|{_MORE_TEXTS.get(number, '$^')}"
+            if re.search(texts, text):
                 words, hint = _SYSTEM[number]
                 return Fault(f"{words}.", hint)
     return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out: of Python, numpy, torch on any device, oneDNN, or the system."""
+    """Whether memory ran out: in Python, numpy, torch on any device, oneDNN or the system."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -111,7 +107,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _wanted(error: BaseException) -> str:
-    """How much was asked for, where the error says it."""
+    """How much memory was requested, if the error says so."""
     found = re.search(r"allocate (\d[\d.]*) ?(bytes|[KMGTPE]i?B)", str(error))
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""Text that comes from files, names and other programs, made safe to show.
+"""Make text from files, names and other programs safe to show.
 
 Names of files, classes, tensors and archive members, metadata, and error texts of libraries may contain escape
 sequences that move the cursor or change the terminal's title, direction overrides that make ``gpj.exe`` read
@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable
 
 MOST_CHARACTERS = 4000
-"""Longest text that is shown whole; about the longest path that Linux allows."""
+"""Longest text shown in full; about the longest path that Linux allows."""
 
 MAX_NAMED = 12
 

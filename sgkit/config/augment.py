@@ -1,4 +1,4 @@
-"""Configuration of the augmentation that the discriminator sees images through."""
+"""Configuration of the augmentation of the discriminator's images."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _PRESETS = {"bg": _BG, "bgc": _BGC, "bgcf": _BGCF, "bgcfn": _BGCFN, "bgcfnc": _B
 _SINGLE = {name: (name,) for names in _FAMILIES.values() for name in names}
 
 AUGMENT_PARTS: dict[str, tuple[str, ...]] = _FAMILIES | _PRESETS | _SINGLE
-"""What :attr:`AugmentConfig.pipe` may name, and the transforms that each name stands for."""
+"""Name in :attr:`AugmentConfig.pipe` -> the transforms that it stands for."""
 
 DIFFAUGMENT_PARTS = ("color", "translation", "cutout")
 
 
 class AugmentConfig(Config):
-    """Augmentation of everything that D sees, real or generated."""
+    """Augmentation of the images that D sees, real and generated."""
 
     kind: AugmentKind = "none"
     """``ada``: transforms of ``pipe``, each with a probability p that follows D's overfitting; ``fixed``: the same with
-    a p that stays; ``diffaugment``: the transforms of ``policy`` on every image."""
+    a constant p; ``diffaugment``: the transforms of ``policy`` on every image."""
     pipe: str = "bgc"
-    """Transforms of ``ada`` and ``fixed``: names from :data:`AUGMENT_PARTS` joined by ``+``, such as ``bgc`` or
+    """Transforms of ``ada`` and ``fixed``: names from :data:`AUGMENT_PARTS` joined by ``+``, for example ``bgc`` or
     ``blit+color+cutout``."""
     p: Share | None = None
-    """Probability of each transform: the one of ``fixed`` (``None``: 0.2), or the one that ``ada`` starts from
-    (``None``: 0, or what the model of ``--init`` was trained with last)."""
+    """Probability of each transform: constant for ``fixed`` (``None``: 0.2), the initial one for ``ada`` (``None``: 0,
+    or the last one of the model given by ``--init``)."""
     target: Annotated[float, Field(gt=-1, lt=1)] = 0.6
-    """Mean sign of D's logits on real images that ``ada`` steers to."""
+    """Mean sign of D's logits on real images that ``ada`` aims for."""
     interval: Annotated[int, Field(ge=1, le=10**9)] = 4
-    """Steps between two movements of p."""
+    """Steps between adjustments of p."""
     kimg: Kimg = 500.0
-    """Thousands of images in which p may go from 0 to 1."""
+    """Thousands of images in which p can rise from 0 to 1."""
     policy: str = "color,translation,cutout"
     """Transforms of ``diffaugment``, separated by commas, in the order of application."""
 

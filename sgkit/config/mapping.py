@@ -1,4 +1,4 @@
-"""Configuration of the mapping networks, and what they get from z and the label."""
+"""Configuration of the mapping networks and their inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sgkit.config.base import Config, Positive, Share
 from sgkit.config.words import Activation
 
 MOST_CHANNELS = 1 << 16
-"""No network of the field has as many; a larger number is a slip."""
+"""No published network has as many; a larger number is a mistake."""
 
 Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
 
@@ -22,21 +22,21 @@ class MappingConfig(Config):
     """Fully connected layers. 0: w is the normalised z."""
     activation: Activation = "lrelu"
     layer_features: Channels | None = None
-    """Width of the layers between; ``None``: as wide as w."""
+    """Width of the hidden layers; ``None``: the width of w."""
     lr_multiplier: Positive = 0.01
     """Learning-rate multiplier of the layers."""
     w_avg_beta: Share = 0.998
     """Decay of the running mean of w, used for truncation."""
     normalize: bool = True
-    """Scale z (and what the label became) to unit second moment."""
+    """Scale z (and the embedded label) to unit second moment."""
     gain_in_weight: bool = False
-    """The activation's gain scales weights and not biases (StyleGAN1), rather than both (StyleGAN2)."""
+    """Apply the activation's gain to the weights only (StyleGAN1) instead of weights and biases (StyleGAN2)."""
     label_mode: Literal["embed", "matrix", "direct", "shift_scale"] = "embed"
-    """How a label y joins z. ``embed``: through a layer, normalised apart (ADA). ``matrix``: through a bare matrix,
-    normalised together (TensorFlow StyleGAN). ``direct``: as it is, normalised together (ProGAN). ``shift_scale``:
+    """How a label y is combined with z. ``embed``: by a layer, normalised separately (ADA). ``matrix``: by a matrix,
+    normalised together (TensorFlow StyleGAN). ``direct``: unchanged, normalised together (ProGAN). ``shift_scale``:
     z + E y + z * E' y (self-modulation)."""
     label_features: Channels | None = None
-    """Width of what ``embed`` and ``matrix`` make of the label; ``None``: as wide as w, or as z."""
+    """Width of the label embedding; ``None``: the width of w (``embed``) or z (``matrix``)."""
 
 
 def joined_features(mapping: MappingConfig, *, z_dim: int, label_dim: int, w_dim: int) -> int:

@@ -1,4 +1,4 @@
-"""Configuration of the networks: an architecture is a row of these values."""
+"""Configuration of the networks: each architecture is one set of these values."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _Clamp = Positive | None
 
 
 class AliasFreeConfig(Config):
-    """What StyleGAN3's layers add (StyleGAN3, section 3 and appendix F)."""
+    """Settings of StyleGAN3's layers (StyleGAN3, section 3 and appendix F)."""
 
     num_layers: Annotated[int, Field(ge=1, le=256)] = 14
-    """Layers between the input and the one that writes the image."""
+    """Layers between the input and the image output."""
     num_critical: Annotated[int, Field(ge=0, le=256)] = 2
-    """Last layers that are sampled critically, without headroom."""
+    """Number of last layers with critical sampling."""
     first_cutoff: Annotated[float, Field(gt=0, le=1024)] = 2.0
     """Cutoff frequency of the first layer, in cycles per canvas of 4 pixels' resolution."""
     first_stopband: _Above1 = 2.0**2.1
     last_stopband_rel: _Above1 = 2.0**0.3
     margin: Annotated[int, Field(ge=0, le=1024)] = 10
-    """Pixels of canvas beyond the image on each side."""
+    """Pixels of extra canvas on each side of the image."""
     kernel: int = 3
     """Side of the convolutions: 3 (config T) or 1 (config R)."""
     filter_size: Annotated[int, Field(ge=1, le=64)] = 6
-    """Taps of the resampling filters for each pixel of the lower rate."""
+    """Taps of the resampling filters per pixel of the lower rate."""
     lrelu_upsampling: Annotated[int, Field(ge=1, le=16)] = 2
-    """Factor by which a layer is oversampled around its nonlinearity."""
+    """Oversampling factor around the nonlinearities."""
     radial_filters: bool = False
     """Rotation-invariant downsampling filters (config R)."""
     output_scale: float = 0.25
@@ -66,36 +66,36 @@ class SynthesisConfig(Config):
     """The synthesis network g: w -> image."""
 
     layer: Literal["modulated", "adain", "pixel_norm", "self_modulated", "alias_free"] = "modulated"
-    """How w acts on a convolution: by its weights (StyleGAN2), on normalised features (StyleGAN1), not at all (ProGAN),
-    in batch normalisation (self-modulation), by its weights between alias-free filters (StyleGAN3)."""
+    """How w controls a convolution: by its weights (StyleGAN2), by normalised features (StyleGAN1), not at all
+    (ProGAN), by batch normalisation (self-modulation), by its weights between alias-free filters (StyleGAN3)."""
     input: Literal["constant", "dense", "fourier"] = "constant"
     """Where the first features come from."""
     growing: bool = False
-    """Every resolution writes its own image, faded in as ``lod`` falls to 0 (ProGAN, section 2)."""
+    """Each resolution has an image output, faded in as ``lod`` falls to 0 (ProGAN, section 2)."""
     architecture: Architecture = "skip"
     channel_base: _ChannelBase = 32768
     """Channels at resolution r are ``min(channel_base // r, channel_max)`` (config F 32768, config E 16384)."""
     channel_max: Channels = 512
     channels: tuple[Channels, ...] | None = None
-    """Channels at 4x4, 8x8 ... where that rule does not hold; ``None``: it does."""
+    """Channels at 4x4, 8x8 ..., instead of this rule."""
     resample_filter: _Filter = (1.0, 3.0, 3.0, 1.0)
-    """Low-pass FIR filter of up- and downsampling, before normalisation. All layers but ``modulated`` repeat pixels
-    and use it as a blur after the convolution; ``(1,)``: no blur."""
+    """Low-pass FIR filter of up- and downsampling, before normalisation. All layers except ``modulated`` repeat pixels
+    and apply it as a blur after the convolution; ``(1,)``: no blur."""
     activation: Activation = "lrelu"
     use_noise: bool = True
     """Noise inputs after each convolution."""
     conv_clamp: _Clamp = None
-    """Clamp layer outputs to this magnitude; 256 keeps fp16 finite."""
+    """Clamp layer outputs to this magnitude; 256 avoids overflow in fp16."""
     norm_eps: Positive = 1e-8
     """Added to the variance in instance and batch normalisation."""
     one_w_per_block: bool = False
-    """Both layers of a resolution share a w (rosinality's StyleGAN1)."""
+    """Use one w for both layers of a resolution (rosinality's StyleGAN1)."""
     bias_before_blur: bool = False
-    """Upsampling layers add their bias before the blur (rosinality's StyleGAN1)."""
+    """Add the bias of upsampling layers before the blur (rosinality's StyleGAN1)."""
     style_hidden_features: Channels = 32
-    """Width of the two-layer networks that make a style (self-modulation)."""
+    """Width of the two-layer networks that compute a style (self-modulation)."""
     alias_free: AliasFreeConfig | None = None
-    """Given exactly when ``layer`` is ``alias_free``."""
+    """Required when ``layer`` is ``alias_free``; otherwise ``None``."""
 
     def __post_init__(self) -> None:
         alias_free, inputs = self.layer == "alias_free", _INPUTS[self.layer]
@@ -110,35 +110,35 @@ class DiscriminatorConfig(Config):
     """The discriminator D: image -> logit."""
 
     layer: Literal["filtered", "pooled"] = "filtered"
-    """How a convolution halves: behind ``resample_filter`` (StyleGAN2), or by the mean of 2x2 with the filter as a blur
-    before it and gains in the weights only (ProGAN, StyleGAN1)."""
+    """How a layer downsamples: by a strided convolution after ``resample_filter`` (StyleGAN2), or by the mean of 2x2
+    pixels, with the filter as a blur before the convolution and gains in the weights only (ProGAN, StyleGAN1)."""
     growing: bool = False
-    """Every resolution reads the image itself, faded in as ``lod`` falls to 0 (ProGAN, section 2)."""
+    """Each resolution has an image input, faded in as ``lod`` falls to 0 (ProGAN, section 2)."""
     architecture: Architecture = "resnet"
     channel_base: _ChannelBase = 32768
     channel_max: Channels = 512
     channels: tuple[Channels, ...] | None = None
     widens_first: bool = False
-    """A block's first convolution changes the number of channels, not its second (rosinality's StyleGAN1)."""
+    """Change the number of channels in a block's first convolution, not its second (rosinality's StyleGAN1)."""
     resample_filter: _Filter = (1.0, 3.0, 3.0, 1.0)
     activation: Activation = "lrelu"
     conv_clamp: _Clamp = None
     mbstd_group_size: Channels | None = 4
     """Group size of the minibatch standard deviation layer; ``None``: the whole batch."""
     mbstd_num_channels: _Features = 1
-    """Feature channels it adds; 0 switches it off."""
+    """Feature channels that it adds; 0 turns it off."""
     head_features: Channels | None = None
     """Width between the two dense layers at the end; ``None``: the channels of the last block."""
     activation_before_pool: bool = False
-    """Layers ``pooled`` activate at the higher resolution (ProGAN without fused scaling)."""
+    """Apply the activation of ``pooled`` layers before downsampling (ProGAN without fused scaling)."""
     from_rgb_activation: bool = True
     label_mode: Literal["project", "classes", "auxiliary"] = "project"
-    """``project``: output times a mapped label (ADA). ``classes``: one output for each class, summed by the label
-    (TensorFlow StyleGAN). ``auxiliary``: a score, and class logits after it (ProGAN)."""
+    """``project``: the output times a mapped label (ADA). ``classes``: one output per class, weighted by the label
+    (TensorFlow StyleGAN). ``auxiliary``: a score and class logits (ProGAN)."""
     mapping: MappingConfig = MappingConfig()
-    """The network that maps a label to the vector the features are projected on (conditional models only)."""
+    """Maps a label to the vector that features are projected on (conditional models only)."""
     label_projection_dim: Channels | None = None
-    """Length of that vector; ``None``: the channels of the last block."""
+    """Length of this vector; ``None``: the channels of the last block."""
 
     def __post_init__(self) -> None:
         spans_both = "false with architecture 'resnet', whose shortcut spans both convolutions"
@@ -152,12 +152,12 @@ def _check_layers(part: SynthesisConfig | DiscriminatorConfig) -> None:
 
 
 class ModelConfig(Config):
-    """Everything that fixes shape and arithmetic of a generator and its discriminator: one row per architecture."""
+    """Everything that defines the shape and arithmetic of a generator and its discriminator."""
 
     image_size: tuple[_Side, _Side] = (256, 256)
-    """Height and width in pixels: ``base_size`` doubled some number of times."""
+    """Height and width in pixels: ``base_size`` doubled a whole number of times."""
     base_size: tuple[_BaseSide, _BaseSide] | None = None
-    """Height and width of the first layers; ``None``: found by :func:`base_size_of` (4x4 for powers of two)."""
+    """Height and width of the first layers; ``None``: chosen by :func:`base_size_of` (4x4 for powers of two)."""
     image_channels: int = 3
     """1 grey, 3 RGB, 4 RGBA."""
     z_dim: _Features = 512
@@ -208,7 +208,7 @@ class ModelConfig(Config):
 
     @property
     def base(self) -> tuple[int, int]:
-        """``base_size``, or the one found."""
+        """``base_size``, or the one chosen for the image size."""
         return base_size_of(self.image_size) if self.base_size is None else self.base_size
 
     @property
@@ -216,7 +216,7 @@ class ModelConfig(Config):
         """How many times the base doubles to reach the image.
 
         Raises:
-            ConfigError: the image is no such multiple of the base.
+            ConfigError: the image size is not such a multiple.
         """
         (height, width), (base_height, base_width) = self.image_size, self.base
         doublings = max(height // max(base_height, 1), 1).bit_length() - 1

@@ -1,4 +1,4 @@
-"""Configuration of what goes on around the training loop: snapshots kept, metrics, what to do when a run falls ill."""
+"""Configuration of what surrounds the training loop: snapshots to keep, metrics, and the response to a failing run."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ _Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class KeepConfig(Config):
-    """Which snapshots stay on the disk."""
+    """Which snapshots stay on disk."""
 
     last: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
-    """The newest so many; ``none``: all."""
+    """Number of newest snapshots to keep; ``none`` keeps all."""
     best: bool = True
-    """The one that is best by the first metric stays, too, however old it is."""
+    """Also keep the best snapshot by the first metric, however old it is."""
 
 
 class MetricsConfig(Config):
     """Metrics measured during training, on the averaged generator."""
 
     names: tuple[str, ...] = ()
-    """Metrics as ``sgkit metrics`` knows them; the first one decides which snapshot is best."""
+    """Names as in ``sgkit metrics``; the first metric selects the best snapshot."""
     every_kimg: Kimg | None = None
-    """Thousands of images between measurements, each of which is of a snapshot; ``none``: at every snapshot."""
+    """Thousands of images between measurements, each made on a snapshot; ``none``: at every snapshot."""
     num_images: Annotated[int, Field(ge=2, le=1 << 30)] | None = None
-    """Images generated for a measurement; ``none``: the metric's own number."""
+    """Images generated for a measurement; ``none``: the metric's standard number."""
 
 
 class HealthConfig(Config):
-    """What counts as ill, and what is done about it. Averages are over windows of ``window_kimg``."""
+    """Signs of a failing run, and the response to them. Averages are over windows of ``window_kimg``."""
 
     nonfinite: NonFinitePolicy = "rollback"
-    """A loss or gradient is infinite or no number: go back to the last snapshot with lower learning rates, leave the
-    update out, or stop."""
+    """When a loss or gradient is infinite or NaN: return to the last snapshot with lower learning rates, skip the
+    update, or stop."""
     collapse: CollapsePolicy = "warn"
-    """One of the signs below: say so and go on, go back to the last snapshot with lower learning rates, or stop."""
+    """On one of the signs below: warn and continue, return to the last snapshot with lower learning rates, or stop."""
     rollback_lr_factor: _Share = 0.5
-    """Going back multiplies both learning rates by this, for the rest of the run."""
+    """Factor on both learning rates after a rollback, for the rest of the run."""
     max_rollbacks: Count = 3
-    """A run that has gone back so often stops the next time."""
+    """Maximum number of rollbacks; one more stops the run."""
     window_kimg: Kimg = 4.0
     saturated_sign: _Share = 0.98
-    """D is saturated where the mean signs of its logits are beyond this on real images, and beyond its negative on
-    generated ones; G is where D takes its images for real as surely. Only of losses whose logits have such a sign."""
+    """D is saturated when the mean sign of its logits is above this on real images and below its negative on generated
+    ones; G is saturated when D is as sure that its images are real. Only for losses whose logits have such a sign."""
     min_diversity: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """G has collapsed where its samples differ from each other less than this fraction of what training images do, and
-    half of what they did once."""
+    """G has collapsed when its samples differ from each other by less than this fraction of the difference between
+    training images, and by less than half of their own earlier difference."""
     path_length_growth: Annotated[float, Field(gt=1)] = 10.0
-    """Path lengths explode where a window's mean is so many times that of the window before."""
+    """Path lengths explode when the mean of a window exceeds that of the window before by this factor."""
