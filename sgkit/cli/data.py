@@ -121,14 +121,14 @@ def _show_info(result: StoreInfo) -> None:
             "parts": len(header.parts),
             "disk": f"{result.bytes_on_disk / 2**20:,.1f} MiB (images: {result.bytes_of_images / 2**20:,.1f} MiB)",
             "mean colour": " ".join(f"{value:.1f}" for value in result.mean_colour),
-            "left out": counted(header.skipped),
+            "skipped": counted(header.skipped),
             "other files": counted(header.unused),
             "content": header.content_hash,
             **result.pictures,
         }
     )
     report.table(
-        ("source", "kind", "files", "images", "left out"),
+        ("source", "kind", "files", "images", "skipped"),
         [(s.given, s.kind, s.num_items, s.num_images, s.num_skipped) for s in header.sources],
         title="Sources",
     )

@@ -235,7 +235,7 @@ def _show(result: PrepareResult) -> None:
             "adjusted": counted(header.changed),
             "duplicates": f"{header.repeated:,}",
             "labels": label_facts(header.labels, header.label_counts),
-            "left out": f"{counted(header.skipped)}{listed}",
+            "skipped": f"{counted(header.skipped)}{listed}",
             "other files": counted(header.unused),
             "time": report.duration(result.seconds),
         }

@@ -1,7 +1,7 @@
 """The header of an image store: one versioned JSON file, written last, that says all about the images.
 
 A store is one folder: ``header.json``, one or more LMDB files with the records, and ``report.jsonl`` with the
-files that were left out. A folder without ``header.json`` is unfinished.
+files that were skipped. A folder without ``header.json`` is unfinished.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ class PartInfo(Config):
     file: Text
     num_images: Count
     num_items: Count
-    """Files looked at, the ones left out included."""
+    """Files looked at, skipped ones included."""
     num_bytes: Count
     """Bytes of all records, before LMDB's pages."""
     skipped: dict[str, Count] = field(default_factory=dict)
-    """Reason -> number of files left out."""
+    """Reason -> number of files skipped."""
     per_source: tuple[tuple[Count, Count], ...] = ()
-    """(images, files left out) of each source."""
+    """(images, files skipped) of each source."""
     changed: dict[str, Count] = field(default_factory=dict)
     """A key of :data:`sgkit.store.images.process.CHANGES` -> number of images it was done to."""
 
@@ -146,7 +146,7 @@ class Header(Config):
 
     @property
     def num_skipped(self) -> int:
-        """Files that were left out."""
+        """Files that were skipped."""
         return sum(self.skipped.values())
 
     def to_json(self) -> str:

@@ -38,7 +38,7 @@ PAGE_SIZES = [1 << bits for bits in range(9, 17)]
 MAX_DEPTH = 32
 MAX_KEY = 511
 KEY_SIZE_AT = 6
-"""Where the size of its key lies in an entry; the key follows."""
+"""Where an entry holds the size of its key; the key follows."""
 SMALLEST_ENTRY = 11
 """Bytes of an entry with a key of one byte and no value."""
 CACHED_BRANCHES = 1024
@@ -128,7 +128,7 @@ class LmdbFile:
         return None if index is None else self._value(page, index, number)
 
     def _leaf(self, number: int) -> tuple[bytes, tuple[int, ...]]:
-        """A page of entries, and where they begin; the last one is kept, as a label lies beside its image."""
+        """A page of entries, and where they begin; the last one is kept, as a label is next to its image."""
         known, page, places = self._last_leaf
         if known != number:
             page, count = self._tree_page(number, LEAF)
@@ -182,7 +182,7 @@ class LmdbFile:
             raise self._damaged_page(number, "the list of free pages is wrong")
 
     def _read_metas(self) -> _Snapshot:
-        """The newer of the two meta pages; the second lies one page after the first."""
+        """The newer of the two meta pages; the second is one page after the first."""
         first = self._read_meta(0)
         second = self._read_meta(first.free.page_size)
         if first.free.page_size != second.free.page_size:

@@ -43,7 +43,7 @@ class StoreInfo:
     mean_colour: tuple[float, ...]
     """Mean of each channel, 0 to 255, over the images looked at."""
     pictures: dict[str, Path]
-    """Pictures that were written: ``sheet`` and ``mean``."""
+    """Images that were written: ``sheet`` and ``mean``."""
 
 
 def info(

@@ -1,4 +1,4 @@
-"""Turn piles of images into a store: plan, write the parts, join them under one header."""
+"""Turn images into a store: plan, write the parts, join them under one header."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def prepare(
     Args:
         sources: folders, archives, data sets, other stores, or ``sample:landscapes?count=1000``.
         out: the store's folder, new or left unfinished by the same call.
-        options: how pictures become images, which of them, and their labels.
+        options: how images are processed, which of them are used, and their labels.
         workers: processes that decode and encode; ``None`` takes every core. More than one are spawned: in a script,
             call this below ``if __name__ == "__main__":``.
         part: ``3/64``: make the third of 64 parts; whichever process finishes last writes the header. ``None``: taken
@@ -71,7 +71,7 @@ def prepare(
         on_error: ``skip`` leaves bad files out and lists them in ``report.jsonl``; ``stop`` raises at the first one.
         max_bad: raise when more files than this (or, below 1, than this fraction) are bad.
         on_progress: called a few times a second.
-        known: finished stores whose images count as seen when duplicates are left out.
+        known: finished stores whose images count as seen when duplicates are skipped.
 
     Raises:
         InputError: a source is missing, empty or fails.
@@ -102,7 +102,7 @@ def prepare(
         if time.monotonic() >= next_report or state.num_items == len(builder.candidates):
             next_report = time.monotonic() + PROGRESS_SECONDS
             num_skipped = sum(state.skipped.values())
-            fields = {"left out": str(num_skipped)} if num_skipped else {}
+            fields = {"skipped": str(num_skipped)} if num_skipped else {}
             on_progress(Progress(done=state.num_items, total=len(builder.candidates), unit="files", fields=fields))
 
     with files.locked(number):
@@ -138,7 +138,7 @@ def prepare_split(
 ) -> dict[str, PrepareResult]:
     """A finished store for every name of ``options.split``, in folders of these names below ``out``.
 
-    Subsets that are finished already stay as they are. With ``dedupe``, an image of one subset is left out of the next.
+    Subsets that are finished already stay as they are. With ``dedupe``, an image of one subset is skipped in the next.
 
     Raises:
         UsageError: the options have no split.

@@ -89,7 +89,7 @@ def test_progress_ends_at_the_total(pictures: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     prepare(pictures, tmp_path / "store", options=OPTIONS, on_progress=seen.append)
     assert (seen[-1].done, seen[-1].total, seen[-1].unit) == (COUNT + 2, COUNT + 2, "files")
-    assert seen[-1].fields == {"left out": "2"}
+    assert seen[-1].fields == {"skipped": "2"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Which parts of a picture become images, and how they are resampled to the size asked for.
+"""Which parts of a source image are stored, and how they are resampled to the size asked for.
 
 A crop is written ``center``, ``wide``, ``none``, ``random:N``, ``tiles`` or ``tiles:PIXELS``, ``celeba``,
 ``face`` or ``face:N`` (the N largest).
-Boxes are (left, top, right, bottom) in pixels of the upright picture and may be fractional.
+Boxes are (left, top, right, bottom) in pixels of the upright image and may be fractional.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CROPS = ("center", "wide", "none", "random:N", "tiles", "tiles:PIXELS", "celeba"
 Box = tuple[float, float, float, float]
 
 CELEBA_CENTER = (89, 121)
-"""Centre (x, y) of the faces in the aligned CelebA pictures of 178x218, as the ProGAN paper cuts them..."""
+"""Centre (x, y) of the faces in the aligned CelebA images of 178x218, as the ProGAN paper cuts them..."""
 CELEBA_HALF = 64
 """...and half the side of the square around it."""
 
@@ -41,7 +41,7 @@ class Crop:
 
     kind: str
     number: int = 0
-    """Crops per picture for ``random``, faces for ``face`` (0: one); side of a tile for ``tiles`` (0: the size)."""
+    """Crops per image for ``random``, faces for ``face`` (0: one); side of a tile for ``tiles`` (0: the size)."""
 
 
 @lru_cache
@@ -52,7 +52,7 @@ def parse_crop(text: str) -> Crop:
     if kind not in {name.partition(":")[0] for name in CROPS}:
         raise ConfigError(f"Unknown crop {text!r}. {did_you_mean(text, CROPS)}")
     if kind == "random" and number < 1:
-        raise ConfigError(f"Crop {text!r} needs the number of crops per picture, such as random:4.")
+        raise ConfigError(f"Crop {text!r} needs the number of crops per image, such as random:4.")
     if (number and kind not in ("random", "tiles", "face")) or (match and match[2] == "0"):
         raise ConfigError(f"Crop {text!r} takes no such number. Allowed: {', '.join(CROPS)}.")
     return Crop(kind, number)
@@ -70,12 +70,12 @@ def output_size(crop: Crop, size: tuple[int, int]) -> tuple[int, int]:
 def crop_boxes(
     crop: Crop, picture: tuple[int, int], size: tuple[int, int], *, key: str = "", seed: int = 0
 ) -> list[Box]:
-    """The boxes of a picture of (width, height) pixels that become images of (height, width) ``size``.
+    """The boxes of a source image of (width, height) pixels that become images of (height, width) ``size``.
 
-    Random boxes depend on ``seed`` and ``key`` (the picture's name) only.
+    Random boxes depend on ``seed`` and ``key`` (the image's name) only.
 
     Raises:
-        BadImageError: no tile fits, or the picture does not hold CelebA's box.
+        BadImageError: no tile fits, or the image does not contain CelebA's box.
     """
     width, height = picture
     if crop.kind == "none":
@@ -102,7 +102,9 @@ def _center_box(picture: tuple[int, int], size: tuple[int, int]) -> Box:
 def _celeba_box(picture: tuple[int, int]) -> Box:
     (x, y), half = CELEBA_CENTER, CELEBA_HALF
     if picture[0] < x + half or picture[1] < y + half:
-        raise BadImageError("too small", f"CelebA's crop needs 178x218 pictures, this one is {picture[0]}x{picture[1]}")
+        raise BadImageError(
+            "too small", f"CelebA's crop needs images of 178x218, this one is {picture[0]}x{picture[1]}"
+        )
     return (x - half, y - half, x + half, y + half)
 
 
@@ -143,13 +145,13 @@ def _random_boxes(picture: tuple[int, int], size: tuple[int, int], number: int, 
 
 
 def shrink_fraction(boxes: list[Box], size: tuple[int, int], *, margin: float) -> float:
-    """Fraction of its sides to which a picture may be scaled, leaving ``margin`` pixels for each one of ``size``."""
+    """Fraction of its sides to which an image may be scaled, leaving ``margin`` pixels for each one of ``size``."""
     steps = min(min((b[2] - b[0]) / size[1], (b[3] - b[1]) / size[0]) for b in boxes)
     return min(margin / steps, 1.0) if steps > 0 and math.isfinite(steps) else 1.0
 
 
 def cut(image: Image.Image, box: Box, size: tuple[int, int], *, filter_name: str) -> Image.Image:
-    """The box of the picture, antialiased to (height, width) ``size``; alpha weighs the colours."""
+    """The box of the image, antialiased to (height, width) ``size``; alpha weighs the colours."""
     width, height = image.size
     inside = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height))
     return image.resize((size[1], size[0]), FILTERS[filter_name], box=inside)

@@ -1,7 +1,7 @@
 """One image file to an upright image of 8 bits and known channels: decoding, orientation, colour, alpha.
 
 Pure: bytes in, a Pillow image out. What cannot be used raises :class:`BadImageError`, counted by reason. Only the
-formats in :data:`FORMATS` are decoded: none of their decoders starts a program. Memory is bounded by design: beside the
+formats in :data:`FORMATS` are decoded: none of their decoders starts a program. Memory is bounded: in addition to the
 file's own bytes, no more than :data:`BYTES_PER_PIXEL` for each pixel that ``max_pixels`` allows.
 """
 
@@ -107,7 +107,7 @@ def _formats() -> list[str]:
 
 
 _ORIGIN = "sgkit origin"
-"""Key of an opened picture's ``info``: the bytes it comes from, and the limit it was opened with."""
+"""Key of an opened image's ``info``: the bytes it comes from, and the limit it was opened with."""
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def decode_image(
     shrink: Callable[[tuple[int, int]], float] | None = None,
     bits: int = FULL_BITS,
 ) -> Image.Image:
-    """The upright picture in mode ``L``, ``RGB`` or ``RGBA``, of the first frame: sRGB, alpha kept or composited.
+    """The upright image in mode ``L``, ``RGB`` or ``RGBA``, of the first frame: sRGB, alpha kept or composited.
 
     ``shrink`` gets the (width, height) of an upright JPEG and says down to what fraction its decoder may scale it
     (by 1/2, 1/4 or 1/8, in the frequency domain); ``None`` decodes every pixel. Of images with more than 8 bits a
@@ -212,7 +212,7 @@ def decode_image(
 _FLATTENED = "sgkit flattened"
 """Key of a decoded image's ``info``: whether transparency was replaced by the background."""
 _FRAMED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
-"""Formats whose further frames are images of their own; in others they are previews, masks or smaller sizes."""
+"""Formats whose further frames are separate images; in others they are previews, masks or smaller sizes."""
 
 
 def has_frames(image: Image.Image) -> bool:
@@ -283,7 +283,7 @@ def _undecodable(error: Exception) -> BadImageError:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """The picture with its embedded colour profile applied; unchanged without one, or where the profile is unusable."""
+    """The image with its embedded colour profile applied; unchanged without one, or where the profile is unusable."""
     data = image.info.get("icc_profile")
     if not data:
         return image

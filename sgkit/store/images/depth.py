@@ -26,9 +26,9 @@ BAND_PIXELS = 1 << 20
 
 
 def bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes (left, top, right, bottom) that cover a picture of (width, height) from top to bottom.
+    """Boxes (left, top, right, bottom) that cover an image of (width, height) from top to bottom.
 
-    What is computed from large pictures band by band takes little memory beside them.
+    What is computed from large images band by band takes little extra memory.
     """
     width, height = size
     rows = max(BAND_PIXELS // max(width, 1), 1)

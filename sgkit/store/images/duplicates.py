@@ -1,4 +1,4 @@
-"""Finding pictures that came before: the same pixels, or nearly the same by a perceptual hash."""
+"""Finding duplicates: images with the same pixels as an earlier one, or nearly the same by a perceptual hash."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Faces cut out as in FFHQ: a square turned with the eyes and the mouth, mirrored and blurred where it sticks out.
+"""Faces cut out as in FFHQ: a square turned with the eyes and the mouth, mirrored and blurred outside the image.
 
 The geometry is that of Karras et al., "Progressive Growing of GANs" (appendix C, CelebA-HQ), which FFHQ kept: with e
 the vector from eye to eye and m that from the middle of the eyes to the middle of the mouth, the square's half side
-lies along e - rot90(m) and is max(2 |e|, 1.8 |m|) long; its centre is 0.1 m below the middle of the eyes.
+points along e - rot90(m) and is max(2 |e|, 1.8 |m|) long; its centre is 0.1 m below the middle of the eyes.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ OVERSAMPLING = 4
 FARTHEST = 1_000_000
 """Largest coordinate of a landmark."""
 DETECTION_SIDE = 1280
-"""Pictures with a longer side are searched for faces at this one."""
+"""Images with a longer side are searched for faces at this one."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """Where a face is, in pixels (x, y) of the upright picture; left is the picture's left."""
+    """Where a face is, in pixels (x, y) of the upright image; left is the image's left."""
 
     left_eye: tuple[float, float]
     right_eye: tuple[float, float]
@@ -55,10 +55,10 @@ class Face:
 
 
 class Landmarker(Protocol):
-    """Finds the faces of a picture. Picklable: every worker process gets a copy."""
+    """Finds the faces of an image. Picklable: every worker process gets a copy."""
 
     def find(self, name: str, picture: Image.Image) -> list[Face]:
-        """The faces of the upright picture called ``name``, the largest first; none if there are none."""
+        """The faces of the upright image called ``name``, the largest first; none if there are none."""
         ...
 
 
@@ -70,7 +70,7 @@ def make_landmarker(choice: str) -> Landmarker:
 class FileLandmarker:
     """Landmarks from a file: CSV rows ``name, x0, y0, x1, y1 ...``, or JSON ``{"name": [[x, y], ...]}``.
 
-    JSON may hold a list of such lists for a picture with several faces.
+    JSON may hold a list of such lists for an image with several faces.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +166,7 @@ def face_quad(face: Face) -> np.ndarray:
 
 
 def face_side(face: Face) -> float:
-    """Side of the square around a face, in pixels of the picture."""
+    """Side of the square around a face, in pixels of the image."""
     return _side(face_quad(face))
 
 
@@ -175,10 +175,10 @@ def _side(quad: np.ndarray) -> float:
 
 
 def cut_face(picture: Image.Image, face: Face, size: int, *, resample: Image.Resampling) -> Image.Image:
-    """The square around a face as a picture of ``size`` x ``size`` pixels.
+    """The square around a face as an image of ``size`` x ``size`` pixels.
 
     Raises:
-        BadImageError: all landmarks are the same point, or they are outside the picture.
+        BadImageError: all landmarks are the same point, or they are outside the image.
     """
     quad = face_quad(face)
     side = _side(quad)
@@ -195,7 +195,7 @@ def cut_face(picture: Image.Image, face: Face, size: int, *, resample: Image.Res
 
 
 def _shrink(picture: Image.Image, quad: np.ndarray, factor: int) -> tuple[Image.Image, np.ndarray]:
-    """A picture much larger than needed, at a whole fraction of its size."""
+    """An image much larger than needed, at a whole fraction of its size."""
     if factor <= 1:
         return picture, quad
     size = (max(round(picture.width / factor), 1), max(round(picture.height / factor), 1))
@@ -212,7 +212,7 @@ def _crop(picture: Image.Image, quad: np.ndarray, *, border: int) -> tuple[Image
 
 
 def _pad(picture: Image.Image, quad: np.ndarray, side: float) -> tuple[Image.Image, np.ndarray]:
-    """The picture mirrored beyond its edges where the square sticks out, ever more blurred, fading to its median."""
+    """The image mirrored beyond its edges where the square extends outside, increasingly blurred towards its median."""
     border = max(round(side * 0.1), 3)
     over_low = np.maximum(-np.floor(quad.min(axis=0)).astype(int) + border, 0)
     over_high = np.maximum(np.ceil(quad.max(axis=0)).astype(int) - np.array(picture.size) + border, 0)
@@ -224,7 +224,7 @@ def _pad(picture: Image.Image, quad: np.ndarray, side: float) -> tuple[Image.Ima
     pixels = np.pad(pixels, ((low[1], high[1]), (low[0], high[0]), (0, 0)), mode="reflect")
     depth = _depth(pixels.shape[0], low[1], high[1])[:, None], _depth(pixels.shape[1], low[0], high[0])[None, :]
     outside = np.maximum(*depth)[..., None]
-    from scipy import ndimage  # half a second in each process, and only pictures with faces need it
+    from scipy import ndimage  # half a second in each process, and only images with faces need it
 
     blurred = ndimage.gaussian_filter(pixels, [side * 0.02, side * 0.02, 0])
     pixels += (blurred - pixels) * np.clip(outside * 3 + 1, 0, 1)
@@ -234,6 +234,6 @@ def _pad(picture: Image.Image, quad: np.ndarray, side: float) -> tuple[Image.Ima
 
 
 def _depth(length: int, low: int, high: int) -> np.ndarray:
-    """1 at the outer edges of the padding, 0 where the picture begins, below inside."""
+    """1 at the outer edges of the padding, 0 where the image begins, below inside."""
     place = np.arange(length, dtype=np.float32)
     return np.asarray(np.maximum(1 - place / low, 1 - place[::-1] / high))

@@ -36,7 +36,7 @@ _Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class ImageOptions(Config):
-    """How pictures become images. Everything here changes pixels and is written to the store's header."""
+    """How source images become stored images. Everything here changes pixels and is written to the header."""
 
     size: tuple[int, int]
     """Height and width in pixels."""
@@ -52,15 +52,15 @@ class ImageOptions(Config):
     exact_decoding: bool = False
     """Decode large JPEGs in full, instead of at a fraction that leaves three pixels for each one kept."""
     max_pixels: Annotated[int, Field(ge=1, le=1 << 40)] = 178_956_970
-    """Pictures with more pixels are left out as decompression bombs."""
+    """Images with more pixels are skipped as decompression bombs."""
     min_size: Count = 0
-    """Pictures with a shorter short side are left out."""
+    """Images with a shorter short side are skipped."""
     max_aspect: Weight = 0.0
-    """Pictures whose sides differ by more than this factor are left out; 0: any."""
+    """Images whose sides differ by more than this factor are skipped; 0: any."""
     bits: Annotated[int, Field(ge=0, le=FULL_BITS)] = 0
     """White of images with 16 bits a channel is ``2**bits - 1``; 0: as the largest values of all of them suggest."""
     enlarge: bool = True
-    """Enlarge pictures with fewer pixels than the size; otherwise they are left out."""
+    """Enlarge images with fewer pixels than the size; otherwise they are skipped."""
     animated: Literal["first", "refuse"] = "first"
     landmarks: Text = "dlib"
     """Where ``face`` crops find eyes and mouths: ``dlib``, or a CSV or JSON file."""
@@ -98,7 +98,7 @@ class ProcessedImage:
     """An image ready to be stored."""
 
     suffix: str
-    """Tells the several images of one picture apart: ``""``, or ``#0``, ``#1`` ..."""
+    """Tells several images from one source image apart: ``""``, or ``#0``, ``#1`` ..."""
     images: dict[str, bytes]
     """``WxH`` -> record."""
     pixel_hash: str
@@ -110,7 +110,7 @@ class ProcessedImage:
 def process(
     name: str, payload: Payload, options: ImageOptions, landmarker: Landmarker | None = None
 ) -> list[ProcessedImage]:
-    """The images that a picture gives: one, or several for tiles, random crops and faces.
+    """The images made from a source image: one, or several for tiles, random crops and faces.
 
     Faces need a ``landmarker``.
 
@@ -183,7 +183,7 @@ def _check_shape(size: tuple[int, int], options: ImageOptions) -> None:
 
 
 def pixels_of(name: str, payload: Payload, options: ImageOptions, *, resize: bool) -> np.ndarray:
-    """A picture as uint8 [C, H, W]: cropped in the middle and resampled, or as large as it is.
+    """An image as uint8 [C, H, W]: cropped in the middle and resampled, or as large as it is.
 
     Raises:
         BadImageError: it cannot be used.

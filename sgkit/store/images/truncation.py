@@ -15,7 +15,7 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 
 
 def missing_rows(image: Image.Image, payload: bytes) -> str:
-    """What is missing of a picture that was decoded from ``payload``; empty when it is complete, or not a PNG file.
+    """What is missing of an image that was decoded from ``payload``; empty when it is complete, or not a PNG file.
 
     The data are unpacked once more only where the last two rows are black.
     """

@@ -69,7 +69,7 @@ class PartBuilder:
     file: Path
     report: Path
     known: Sequence[Path] = ()
-    """Parts of other stores whose images count as seen when duplicates are left out."""
+    """Parts of other stores whose images count as seen when duplicates are skipped."""
     workers: int = 1
     stop_on_error: bool = False
     max_bad: float | None = None
@@ -139,7 +139,7 @@ class PartBuilder:
     # ------------------------------------------------------------------------------- one candidate at a time
 
     def _admit(self, outcome: _Outcome) -> list[Record]:
-        """The records of a candidate, counted; none when it is left out, which goes to the report."""
+        """The records of a candidate, counted; none when it is skipped, which goes to the report."""
         state, item = self._state, outcome.item
         if outcome.failed_source is not None:
             raise InputError(
@@ -176,7 +176,7 @@ class PartBuilder:
         return records
 
     def _is_new(self, outcome: _Outcome, name: str, image: ProcessedImage) -> bool:
-        """Whether no earlier image is the same; one that repeats is left out."""
+        """Whether no earlier image is the same; one that repeats is skipped."""
         if self._finder is None:
             return True
         found = self._finder.find(image.pixel_hash, image.perceptual_hash)
@@ -201,7 +201,7 @@ class PartBuilder:
         if limit is not None and num_bad > (limit if limit >= 1 else max(limit * state.num_items, 100 * limit)):
             allowed = f"{limit:g} files" if limit >= 1 else f"{limit:.3g} of all"
             raise StoreError(
-                f"{num_bad} of {state.num_items} files were left out, more than --max-bad allows ({allowed}). "
+                f"{num_bad} of {state.num_items} files were skipped, more than --max-bad allows ({allowed}). "
                 f"The last one: {name}: {reason}. See the reasons in {self.report}, or raise --max-bad and run again "
                 "to continue."
             )

@@ -194,7 +194,7 @@ def _common_schema(schemas: list[LabelSchema], sources: Sequence[Source]) -> Lab
 
 
 def _folder_labels(sources: Sequence[Source]) -> Labeller:
-    """A class for each folder; a source without two folders or more is a class of its own among several sources."""
+    """A class for each folder; of several sources, one without two folders is one class."""
     found = [list(source.folders()) for source in sources]
     notes: list[str] = []
     for position, source in enumerate(sources):

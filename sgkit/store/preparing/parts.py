@@ -41,7 +41,7 @@ class StoreFiles:
         return self.folder / f"part-{part:05d}.mdb"
 
     def report(self, part: int) -> Path:
-        """The list of files that a part left out."""
+        """The list of files that a part skipped."""
         return self.folder / f"part-{part:05d}.jsonl"
 
     def done(self, part: int) -> Path:

@@ -216,7 +216,7 @@ def _mark_labels(sources: Sequence[Source], labels: str) -> None:
 
 
 def _first_reported(folder: Path) -> str:
-    """The first file that was left out, with its reason in full."""
+    """The first file that was skipped, with its reason in full."""
     for file in sorted(folder.glob("part-*.jsonl")):
         for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             entry = json.loads(line)

@@ -121,7 +121,7 @@ def _source_of(given: str, size: tuple[int, int]) -> Source:
 
 
 def _data_set(given: str, path: Path) -> Source | None:
-    """The source for a data set in a format of its own, if it is one."""
+    """The source for a data set in a special format, if it is one."""
     if (path / HEADER_NAME).is_file() or (path / PLAN_NAME).is_file():
         return StoreSource(given)
     database = path / "data.mdb"

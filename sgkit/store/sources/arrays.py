@@ -1,4 +1,4 @@
-"""CIFAR-10 and MNIST: thousands of tiny images in a few files of their own formats.
+"""CIFAR-10 and MNIST: thousands of tiny images in a few files of special formats.
 
 CIFAR's Python version is a pickle. It is read by :mod:`sgkit.unpickle`: nothing in it is executed.
 """

@@ -102,7 +102,7 @@ def _at(data: bytes, form: str, place: int) -> int:
 
 
 def _slot(data: bytes, table: int, number: int) -> int | None:
-    """Where field ``number`` of a table begins; ``None`` where it is left out."""
+    """Where field ``number`` of a table begins; ``None`` where it is absent."""
     entries = table - _at(data, "<i", table)
     offset = _at(data, "<H", entries + 4 + 2 * number) if 4 + 2 * number < _at(data, "<H", entries) else 0
     return table + offset if offset else None

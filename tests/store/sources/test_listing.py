@@ -197,7 +197,7 @@ def test_the_summary_counts_classes_and_files(tmp_path: Path, capsys: pytest.Cap
     words = " ".join(shown.out.split())
     assert "images 3 (16x16, 3 channels) adjusted 1 (1 enlarged) duplicates 0" in words
     assert "labels class (3); 1 without images" in words
-    assert "left out 1 (1 empty)" in words
+    assert "skipped 1 (1 empty)" in words
     assert "other files 2 (1 label file, 1 system file)" in words
     assert "0 2 1 0 2 1" in words
     assert "--no-enlarge" in shown.err
