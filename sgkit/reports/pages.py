@@ -171,7 +171,7 @@ def _preview(path: Path, max_side: int, modified: int, size: int) -> tuple[bytes
             return path.read_bytes(), KINDS[path.suffix], *image.size
         image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=88)
+        image.save(buffer, "WEBP", quality=88, method=2)
         return buffer.getvalue(), KINDS[".webp"], *image.size
 
 

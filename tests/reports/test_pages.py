@@ -97,7 +97,7 @@ def test_previews_are_small(tmp_path: Path) -> None:
     large = preview(save(tmp_path / "large.png", noise), "", max_side=200)
     assert (large.kind, large.width, large.height) == ("image/webp", 200, 100)
     save(tmp_path / "large.png", noise[:, :300])
-    assert preview(tmp_path / "large.png", "", max_side=200).width == 200  # of the file as it is now
+    assert preview(tmp_path / "large.png", "", max_side=200).height == 200  # of the file as it is now
     (tmp_path / "large.png").write_bytes(b"no image")
     with pytest.raises(OSError, match="cannot identify"):
         preview(tmp_path / "large.png", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ def test_the_report_shows_samples_curves_health_data_and_configuration(tmp_path:
     run = tmp_path / "run"
     options = ["--metrics", "fd_effnet", "--set", "metrics.num_images=6", "--kimg", "0.040"]
     assert cli.new(run, *options) == 0
-    (run / "images" / "fakes_000000.900.png").write_bytes(b"after the end of the run")
+    shutil.copy(run / "images" / "reals.png", run / "images" / "fakes_000000.900.png")  # after the end of the run
     (run / "images" / "fakes_000000.024.png").write_bytes(b"damaged")
     assert cli.new(run, *options, "--resume") == 0  # complete: written again, nothing else
     text = (run / "report.html").read_text(encoding="utf-8")
