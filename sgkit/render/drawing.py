@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from sgkit.config import Precision
 from sgkit.config.base import Config
+from sgkit.config.words import Precision
 from sgkit.latents.files import LatentSpace
 from sgkit.latents.sources import Origin, Source, read_origins
 from sgkit.model import Model
