@@ -9,21 +9,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgkit.checkpoint import load as load
+    from sgkit.api import Images as Images
+    from sgkit.api import Model as Model
+    from sgkit.api import load as load
     from sgkit.checkpoint import save as save
-    from sgkit.model import Model as Model
+    from sgkit.latents.spaces import save_latents as save_latents
     from sgkit.render.pictures import save_image as save_image
+    from sgkit.render.scene import Scene as Scene
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "load": "sgkit.checkpoint",
+    "Images": "sgkit.api",
+    "Model": "sgkit.api",
+    "Scene": "sgkit.render.scene",
+    "load": "sgkit.api",
     "save": "sgkit.checkpoint",
     "save_image": "sgkit.render.pictures",
-    "Model": "sgkit.model",
+    "save_latents": "sgkit.latents.spaces",
 }
 
-__all__ = ["Model", "__version__", "load", "save", "save_image"]
+__all__ = ["Images", "Model", "Scene", "__version__", "load", "save", "save_image", "save_latents"]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sgkit.errors import InputError, MissingDependencyError, SceneError
 from sgkit.render.parsing import parse_sheet
-from sgkit.render.pictures import Pixels, write_png
+from sgkit.render.pictures import Pixels, to_picture, write_png
 from sgkit.render.scene import LARGEST_SCENE, Sheet
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.limits import parse_json, read_file
@@ -35,6 +36,13 @@ def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
         write_png(pixels, temporary, text=scene_text(sheet))
     if KEY not in scene_text(sheet):
         write_sheet(sheet, sidecar(path))
+
+
+def png_bytes(pixels: Pixels) -> bytes:
+    """``pixels`` [H, W, C] as a PNG file."""
+    buffer = io.BytesIO()
+    to_picture(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def write_sheet(sheet: Sheet, path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,9 +19,10 @@ from sgkit.latents.spaces import join, to_styles
 from sgkit.model import Branch, Model, NoiseSource, finite, walk
 from sgkit.model.precision import drawing_precision
 from sgkit.render.compile import Compiler, Styled, Styles, noise_of, smoothed, stacked
+from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, to_pixels
-from sgkit.render.scene import Line, Scene
+from sgkit.render.scene import Line, Scene, Sheet
 from sgkit.render.strips import Strip
 from sgkit.render.weaving import layout, weave_styles
 from sgkit.runtime.precision import ResolvedPrecision, autocast
@@ -39,6 +41,14 @@ class Rendered:
         """uint8 [H, W, C]."""
         pixels: Pixels = to_pixels(self.image[None])[0]
         return pixels
+
+    def save(self, path: str | Path) -> Path:
+        """Write a PNG that carries the scene."""
+        write_picture(self.pixels, Path(path), Sheet(scenes=(self.scene,)))
+        return Path(path)
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self.pixels)
 
 
 def render(scenes: Scene | Iterable[Scene], inputs: Inputs | Model, *, batch: int = 8) -> Iterator[Rendered]:

@@ -1,0 +1,147 @@
+"""The Python interface for everyday use: ``model = sgkit.load(path)``, then ``model.generate(seeds=range(4))``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgkit import checkpoint
+from sgkit.config.words import Precision
+from sgkit.latents.sources import Source
+from sgkit.model import Model as Networks
+from sgkit.model.labels import LabelChoice
+from sgkit.render.drawing import DrawSettings
+from sgkit.render.files import png_bytes, write_picture
+from sgkit.render.generate import generate
+from sgkit.render.inputs import Inputs
+from sgkit.render.interpolate import Interpolation, interpolate
+from sgkit.render.mix import mix
+from sgkit.render.panorama import LineSettings, panorama
+from sgkit.render.pictures import Pixels, arrange, grid_shape
+from sgkit.render.render import Rendered, render
+from sgkit.render.scene import Layers, NoiseKind, Scene, Sheet
+
+if TYPE_CHECKING:
+    from sgkit.latents.spaces import Latents
+
+
+class Images(list[Rendered]):
+    """Images with the scenes that make them again. Shows itself in a notebook as a grid."""
+
+    def numpy(self) -> Pixels:
+        """uint8 [N, H, W, C]."""
+        return np.stack([one.pixels for one in self])
+
+    def tensor(self) -> Tensor:
+        """[N, C, H, W], about -1 to 1."""
+        return torch.stack([one.image for one in self])
+
+    def save(self, path: str | Path, *, columns: int | None = None, gap: int = 0) -> Path:
+        """Write a PNG: the image, or a grid of all; it carries the scenes for ``sgkit replay``."""
+        shape = grid_shape(len(self), (columns, -(-len(self) // columns)) if columns else None)
+        sheet = Sheet(scenes=tuple(one.scene for one in self), columns=shape[0], rows=shape[1], gap=gap)
+        write_picture(arrange((one.pixels for one in self), shape, gap=gap), Path(path), sheet)
+        return Path(path)
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(arrange((one.pixels for one in self), grid_shape(len(self)), gap=2))
+
+
+class Model(Networks):
+    """A model as :func:`load` gives it: the networks, and what is done with them."""
+
+    path: Path | None = None
+    """Where it was loaded from."""
+
+    def render(self, scenes: Scene | Iterable[Scene], *, batch: int = 8) -> Images:
+        """Images of scenes; see :func:`sgkit.render.render.render`."""
+        return Images(render(scenes, self._inputs(), batch=batch))
+
+    def generate(
+        self,
+        seeds: Source | Iterable[Source],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        cutoff: int | None = None,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        precision: Precision = "fp32",
+        batch: int = 8,
+    ) -> Images:
+        """Images from seeds, latent files or latents; see :func:`sgkit.render.generate.generate`."""
+        settings = _settings(psi, label, noise, precision, cutoff)
+        return Images(generate(self._inputs(), seeds, settings, batch=batch))
+
+    def mix(
+        self,
+        rows: Iterable[Source],
+        cols: Iterable[Source],
+        *,
+        layers: Layers = "coarse",
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        batch: int = 8,
+    ) -> Images:
+        """Every row's image with every column's styles at ``layers``, row by row; see :func:`sgkit.render.mix.mix`."""
+        found = mix(self._inputs(), rows, cols, _settings(psi, label), layers=layers, batch=batch)
+        return Images(one for row in found.cells for one in row)
+
+    def interpolate(
+        self,
+        seeds: Iterable[Source],
+        *,
+        frames: int = 120,
+        curve: Interpolation | None = None,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        batch: int = 8,
+    ) -> Iterable[Pixels]:
+        """Frames uint8 [H, W, C], drawn as they are asked for; see :func:`sgkit.render.interpolate.interpolate`."""
+        return interpolate(self._inputs(), seeds, _settings(psi, label), curve=curve, frames=frames, batch=batch)
+
+    def panorama(
+        self,
+        seeds: Iterable[Source],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        **line: Any,
+    ) -> Rendered:
+        """Images side by side that blend into each other; ``line``: see :class:`sgkit.render.panorama.LineSettings`."""
+        return panorama(self._inputs(), seeds, _settings(psi, label), LineSettings(**line)).rendered
+
+    def project(self, images: str | Path | Iterable[str | Path], **settings: Any) -> Latents:
+        """Latents of image files, with noise maps; ``settings``: see :class:`sgkit.inversion.ProjectSettings`."""
+        from sgkit.inversion import ProjectSettings, project
+
+        return project(self, images, ProjectSettings(**settings))[0]
+
+    def _inputs(self) -> Inputs:
+        return Inputs(self, path=self.path)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return f"<sgkit.Model {self.config.synthesis.layer} {width}x{height}, {self.info.kimg:g} kimg, {self.device}>"
+
+
+def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: int | None = None) -> Model:
+    """The model in a file, a run folder or a checkpoint of another project; see :func:`sgkit.checkpoint.load`."""
+    found = checkpoint.load(path, device=device, image_size=image_size)
+    model = Model(found.config, found.generator, found.discriminator, found.raw_generator, found.info)
+    model.path = Path(path)
+    return model
+
+
+def _settings(
+    psi: float | Sequence[float],
+    label: LabelChoice | None,
+    noise: NoiseKind = "const",
+    precision: Precision = "fp32",
+    cutoff: int | None = None,
+) -> DrawSettings:
+    return DrawSettings(truncation_psi=psi, truncation_cutoff=cutoff, label=label, noise=noise, precision=precision)
