@@ -37,6 +37,7 @@ TRAINED = FIXTURES / "rosi_sg2_train64" / "010000.pt"
 CONVERTED = FIXTURES / "rosi_sg2_converted32" / "stylegan2-example.pt"
 NVIDIA = FIXTURES / "ada_cond32" / "network-snapshot-000123.pkl"
 State = dict[str, Any]
+Maker = Callable[[Path], Path]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def ema() -> State:
     return dict(trained()["g_ema"])
 
 
-def saved(name: str, build: Callable[[], Any], **options: Any) -> Callable[[Path], Path]:
+def saved(name: str, build: Callable[[], Any], **options: Any) -> Maker:
     """Writes what ``build`` gives by ``torch.save``."""
 
     def make(folder: Path) -> Path:
@@ -77,12 +78,21 @@ def saved(name: str, build: Callable[[], Any], **options: Any) -> Callable[[Path
     return make
 
 
-def copied(source: Path, name: str) -> Callable[[Path], Path]:
+def g_ema(change: Callable[[str, Any], Any] = lambda _, value: value, drop: str = "", **others: Any) -> Maker:
+    """Writes rosinality's averaged generator as ``g_ema``: tensors changed, or dropped by name; with other entries."""
+
+    def build() -> State:
+        return {"g_ema": {key: change(key, value) for key, value in without(ema(), drop).items()}} | others
+
+    return saved("a.pt", build)
+
+
+def copied(source: Path, name: str) -> Maker:
     """A copy under another name."""
     return lambda folder: Path(shutil.copy(source, folder / name))
 
 
-def written(name: str, data: Callable[[], bytes]) -> Callable[[Path], Path]:
+def written(name: str, data: Callable[[], bytes]) -> Maker:
     """A file of these bytes."""
 
     def make(folder: Path) -> Path:
@@ -99,7 +109,7 @@ def under(prefix: str, state: State) -> State:
 
 def without(state: State, pattern: str) -> State:
     """A state dict without the tensors whose names match."""
-    return {name: value for name, value in state.items() if not re.search(pattern, name)}
+    return {name: value for name, value in state.items() if not pattern or not re.search(pattern, name)}
 
 
 def encoder_file() -> State:
@@ -228,7 +238,7 @@ def nvidia_modules() -> Iterator[None]:
             del sys.modules[name]
 
 
-def repickled(name: str, change: Callable[[State], Any], *, as_torch: bool = False) -> Callable[[Path], Path]:
+def repickled(name: str, change: Callable[[State], Any], *, as_torch: bool = False) -> Maker:
     """NVIDIA's fixture, changed, pickled again; or saved by ``torch.save``, as PTI does."""
 
     def make(folder: Path) -> Path:
@@ -262,7 +272,7 @@ def broken_d(file: State) -> State:
 # ------------------------------------------------------------------------------------------ other files
 
 
-def zipped(*names: str) -> Callable[[Path], Path]:
+def zipped(*names: str) -> Maker:
     """A zip archive with NVIDIA's pickle under each of these names, compressed."""
 
     def make(folder: Path) -> Path:
@@ -274,7 +284,7 @@ def zipped(*names: str) -> Callable[[Path], Path]:
     return make
 
 
-def exported(name: str, form: str | None = None) -> Callable[[Path], Path]:
+def exported(name: str, form: str | None = None) -> Maker:
     """The fixture as sgkit writes it."""
 
     def make(folder: Path) -> Path:
@@ -291,7 +301,7 @@ def picture() -> bytes:
     return stream.getvalue()
 
 
-def folder_of(*names: str) -> Callable[[Path], Path]:
+def folder_of(*names: str) -> Maker:
     """A folder with these files."""
 
     def make(folder: Path) -> Path:
@@ -310,7 +320,7 @@ ROWS: dict[str, Row] = {
     # rosinality's StyleGAN2 and what is made of it
     "training": Row("rosinality's training file (`g`, `d`, `g_ema`, optimisers, `args`)", copied(TRAINED, "a.pt"), ALL),
     "converted": Row("converted from TensorFlow (`g_ema`, `latent_avg`)", copied(CONVERTED, "a.pt"), ALL),
-    "g_ema": Row("`g_ema` alone", saved("a.pt", lambda: {"g_ema": ema()}), "generator at g_ema", warns=MEAN),
+    "g_ema": Row("`g_ema` alone", g_ema(), "generator at g_ema", warns=MEAN),
     "bare": Row("a bare state dict", saved("a.pth", ema), "generator at the file itself"),
     "module": Row(
         "`module.` before every name (DataParallel)",
@@ -360,38 +370,19 @@ ROWS: dict[str, Row] = {
         "generator at g_ema",
         warns=r"ignored.*ema_0\.999 \(generator\)",
     ),
-    "no noises": Row(
-        "without noise maps",
-        saved("a.pt", lambda: {"g_ema": without(ema(), r"^noises\.")}),
-        "generator at g_ema",
-        warns="noise seed 0",
-    ),
-    "no kernels": Row(
-        "without filters", saved("a.pt", lambda: {"g_ema": without(ema(), r"\.kernel$")}), "generator at g_ema"
-    ),
-    "half": Row(
-        "in half precision",
-        saved("a.pt", lambda: {"g_ema": {k: v.half() for k, v in ema().items()}}),
-        "generator at g_ema",
-    ),
-    "bfloat16": Row(
-        "in bfloat16",
-        saved("a.pt", lambda: {"g_ema": {k: v.bfloat16() for k, v in ema().items()}}),
-        "generator at g_ema",
-    ),
+    "no noises": Row("without noise maps", g_ema(drop=r"^noises\."), "generator at g_ema", warns="noise seed 0"),
+    "no kernels": Row("without filters", g_ema(drop=r"\.kernel$"), "generator at g_ema"),
+    "half": Row("in half precision", g_ema(lambda _, value: value.half()), "generator at g_ema"),
+    "bfloat16": Row("in bfloat16", g_ema(lambda _, value: value.bfloat16()), "generator at g_ema"),
     "parameters": Row(
-        "tensors as `nn.Parameter`",
-        saved("a.pt", lambda: {"g_ema": {k: torch.nn.Parameter(v) for k, v in ema().items()}}),
-        "generator at g_ema",
+        "tensors as `nn.Parameter`", g_ema(lambda _, value: torch.nn.Parameter(value)), "generator at g_ema"
     ),
     "legacy": Row(
         "the format before torch 1.6",
         saved("a.pt", lambda: {"g_ema": ema()}, _use_new_zipfile_serialization=False),
         "generator at g_ema",
     ),
-    "no args": Row(
-        "`args` None, `iter`", saved("a.pt", lambda: {"g_ema": ema(), "args": None, "iter": 9}), "generator at g_ema"
-    ),
+    "no args": Row("`args` None, `iter`", g_ema(args=None, iter=9), "generator at g_ema"),
     "extra": Row(
         "with one unknown tensor",
         saved("a.pt", lambda: {"g_ema": {**ema(), "foo.bar": torch.zeros(3)}}),
@@ -412,13 +403,13 @@ ROWS: dict[str, Row] = {
     ),
     "other mean": Row(
         "`latent_avg` of another model",
-        saved("a.pt", lambda: {"g_ema": ema(), "latent_avg": torch.zeros(512)}),
+        g_ema(latent_avg=torch.zeros(512)),
         "generator at g_ema",
         warns=r"ignored.*latent_avg of shape \[512\]",
     ),
     "nan": Row(
         "with NaN weights (`sgkit info` warns; generating is an error)",
-        saved("a.pt", lambda: {"g_ema": {**ema(), "input.input": ema()["input.input"] * torch.nan}}),
+        g_ema(lambda name, value: value * torch.nan if name == "input.input" else value),
         "generator at g_ema",
     ),
     "safetensors": Row(
@@ -462,15 +453,11 @@ ROWS: dict[str, Row] = {
         ),
         "generator at g_ema",
     ),
-    "rectangular": Row(
-        "images that are not square (StyleGAN-Human's 1:2)",
-        saved("a.pt", lambda: {"g_ema": {k: halved(k, v) for k, v in ema().items()}}),
-        "generator at g_ema",
-    ),
+    "rectangular": Row("images that are not square (StyleGAN-Human's 1:2)", g_ema(halved), "generator at g_ema"),
     "renamed": Row("any of these, renamed or without extension", copied(TRAINED, "weights"), ALL),
     "missing": Row(
         "with a tensor of the generator missing",
-        saved("a.pt", lambda: {"g_ema": without(ema(), r"^convs\.1\.conv\.weight")}),
+        g_ema(drop=r"^convs\.1\.conv\.weight"),
         refused=r"convs\.1\.conv\.weight is missing",
         because="names the tensor",
     ),
@@ -561,9 +548,7 @@ ROWS: dict[str, Row] = {
         warns="weights only",
     ),
     "tf2": Row(
-        "TensorFlow StyleGAN2 `.pkl`",
-        copied(FIXTURES / "tf_sg2_Gskip_Dresnet32" / "network-final.pkl", "a.pkl"),
-        ALL,
+        "TensorFlow StyleGAN2 `.pkl`", copied(FIXTURES / "tf_sg2_Gskip_Dresnet32" / "network-final.pkl", "a.pkl"), ALL
     ),
     "tf1": Row("TensorFlow StyleGAN `.pkl`", copied(FIXTURES / "tf_sg1_32" / "network-final.pkl", "a.pkl"), ALL),
     "progan": Row("TensorFlow ProGAN `.pkl`", copied(FIXTURES / "tf_pg32" / "network-final.pkl", "a.pkl"), ALL),
