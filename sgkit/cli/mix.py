@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +35,9 @@ from sgkit.cli.options import (
     parse_layers,
 )
 from sgkit.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from sgkit.render.mix import MixResult
 
 _GROUPS = ("coarse", "middle", "fine")
 
@@ -125,18 +127,11 @@ def mix(
         mixture = run(
             Inputs(opened, path=model), rows, cols, settings, layers=layers, batch=batch, on_progress=on_progress
         )
-        mix_picture(mixture, out, gap=gap, overwrite=force)
-    facts = {
-        "path": out,
-        "rows": mixture.row_names,
-        "cols": mixture.col_names,
-        "layers": mixture.layers,
-        "seconds": mixture.seconds,
-    }
-    report.emit(facts, json=json, show=_show)
+        result = mix_picture(mixture, out, gap=gap, overwrite=force)
+    report.emit(result, json=json, show=_show)
 
 
-def _show(facts: Mapping[str, Any]) -> None:
-    layers = ", ".join(map(str, facts["layers"]))
-    count = f"{len(facts['rows'])} x {len(facts['cols'])} mixtures"
-    report.out(f"{count} in {facts['path']}: layers {layers} from the columns ({report.duration(facts['seconds'])})")
+def _show(result: MixResult) -> None:
+    layers = ", ".join(map(str, result.layers))
+    count = f"{len(result.rows)} x {len(result.cols)} mixtures"
+    report.out(f"{count} in {result.path}: layers {layers} from the columns ({report.duration(result.seconds)})")

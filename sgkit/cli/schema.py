@@ -49,6 +49,7 @@ RESULTS = {
     "train-dry-run": Row("sgkit train --dry-run", ("sgkit.runs.estimate:TrainPlan",)),
     "train-list-presets": Row("sgkit train --list-presets", ("sgkit.runs.presets:PresetRow",), list),
     "generate": Row("images written", ("sgkit.render.generate:GenerateResult",)),
+    "mix": Row("a table of mixtures", ("sgkit.render.mix:MixResult",)),
     "interpolate": Row("an animation", ("sgkit.render.interpolate:InterpolateResult",)),
     "project": Row("latents found", ("sgkit.inversion.task:ProjectResult",)),
     "panorama": Row("a panorama", ("sgkit.render.panorama:PanoramaResult",)),

@@ -37,9 +37,10 @@ __all__ = [
 ]
 _MODULES = ("sizes", "base", "augment", "mapping", "model", "train", "watch")
 
+if not TYPE_CHECKING:  # so that type checkers know the names
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        modules = (vars(importlib.import_module(f"sgkit.config.{module}")) for module in _MODULES)
-        return next(module[name] for module in modules if name in module)
-    raise AttributeError(f"module 'sgkit.config' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            modules = (vars(importlib.import_module(f"sgkit.config.{module}")) for module in _MODULES)
+            return next(module[name] for module in modules if name in module)
+        raise AttributeError(f"module 'sgkit.config' has no attribute {name!r}")

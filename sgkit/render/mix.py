@@ -53,6 +53,19 @@ class Mixture:
         return Sheet(scenes=scenes, columns=len(self.cols) + 1, rows=len(self.rows) + 1, gap=gap)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MixResult:
+    """A table written to a file."""
+
+    path: Path
+    rows: tuple[str, ...]
+    """What the images of the rows are made from."""
+    cols: tuple[str, ...]
+    layers: tuple[int, ...]
+    """The layers of w+ that came from the columns."""
+    seconds: float
+
+
 def mix(
     model: Model | Inputs,
     rows: Iterable[Source],
@@ -108,7 +121,7 @@ def mix(
     )
 
 
-def mix_picture(mixture: Mixture, path: str | Path, *, gap: int = 0, overwrite: bool = False) -> None:
+def mix_picture(mixture: Mixture, path: str | Path, *, gap: int = 0, overwrite: bool = False) -> MixResult:
     """Write the mixture's table as PNG.
 
     Raises:
@@ -116,3 +129,5 @@ def mix_picture(mixture: Mixture, path: str | Path, *, gap: int = 0, overwrite: 
     """
     check_new(path, overwrite=overwrite)
     write_picture(mixture.picture(gap=gap), Path(path), mixture.sheet(gap=gap))
+    names = {"rows": mixture.row_names, "cols": mixture.col_names}
+    return MixResult(path=Path(path), **names, layers=mixture.layers, seconds=mixture.seconds)

@@ -3,7 +3,6 @@ every command takes them, shows them safely, and names in ``--json``, which fits
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,7 +149,7 @@ def test_names_are_shown_safely_and_json_names_what_exists(
     check_safe(shown.err)
     check_safe(shown.out)
     if as_json:
-        result = json.loads(shown.out) if line[0] == "mix" else checked_result(line, shown.out)
+        result = checked_result(line, shown.out)
         named = [text for text in texts(result) if N in text and ": " not in text]
         ours = [text for text in named if text.startswith(tuple(line[-1:] + [word for word in line if N in word]))]
         assert all(os.path.lexists(text) for text in ours), ours
