@@ -60,7 +60,7 @@ class Synthesis(PlannedNetwork):
 
     def reach(self, spec: LayerSpec) -> float:
         """How far the layer ``spec`` reads beyond the place that it writes, in cells (pixels at resolution 4)."""
-        return self.layer(spec.name).reach() * BASE_RESOLUTION * spec.scale / spec.resolution
+        return self.layer(spec.name).reach * BASE_RESOLUTION * spec.scale / spec.resolution
 
     def halo(self, start: int = 0) -> int:
         """How far all layers from ``start`` on read together, in cells: what a window needs around it to be exact."""

@@ -32,6 +32,9 @@ from sgkit.model.canvas import DIMENSION
 from sgkit.model.layers import FourierInput, repeated
 from sgkit.render.strips import Strip
 
+_MEASURED = 4
+"""Plain pictures that are computed at a time."""
+
 
 def layout(
     model: Model,
@@ -89,7 +92,12 @@ def plain_pictures(network: Synthesis, styles: Mapping[str, Tensor], noise: Nois
     it was trained for: two constants side by side are like nothing it has seen, and it paints bright spots where they
     meet. So "StyleGAN of All Trades" joins canvases after it, too.
     """
-    styles = network.measured(styles, noise)
+    count = len(next(iter(styles.values())))
+    parts = [
+        network.measured({name: style[i : i + _MEASURED] for name, style in styles.items()}, noise)
+        for i in range(0, count, _MEASURED)
+    ]
+    styles = {name: torch.cat([part[name] for part in parts]) for name in styles}
     if network.config.synthesis.input == "fourier":
         return PlainPictures(styles=styles, start=0, features=None)
     start = next(spec.index for spec in network.plan if spec.kind == "conv") + 1

@@ -76,7 +76,7 @@ def test_a_layer_reads_no_further_than_its_reach(each_model: Model) -> None:
         states = walk([branch], states=before, start=spec.index, stop=spec.index + 1)
         if spec.kind != "conv":
             continue
-        place, reach = before[0].place, network.layer(spec.name).reach()
+        place, reach = before[0].place, network.layer(spec.name).reach
         row = column = place.size[0] // 2
         changed = before[0].map(torch.clone)
         changed.features[:, :, row, column] += 1

@@ -211,3 +211,14 @@ def test_other_padding_is_that_of_the_convolution() -> None:
     assert wider.shape == (2, 5, 6, 8)
     torch.testing.assert_close(wider[:, :, 1:-1, 1:-1], modulated_conv2d(x, weight, styles, demodulate=False))
     torch.testing.assert_close(wider, conv2d(x * styles[:, :, None, None] / math.sqrt(27), weight, padding=2))
+
+
+def test_a_map_of_styles_stays_in_place_where_the_output_is_larger() -> None:
+    """Each output pixel is demodulated by the style of the input pixel that it lies on."""
+    x, weight, styles = operands(size=(4, 8))
+    weight = F.pad(weight[..., 1:2, 1:2], (1, 1, 1, 1))  # sees one pixel
+    chosen = torch.tensor([0, 0, 1, 1, 1, 0, 1, 0])
+    mapped = modulated_conv2d(x[:1], weight, styles[chosen].t()[None, :, None, :], padding=2)
+    for column, style in enumerate(chosen, start=1):
+        alone = modulated_conv2d(x[:1], weight, styles[style : style + 1], padding=2)
+        torch.testing.assert_close(mapped[..., column], alone[..., column])

@@ -130,7 +130,7 @@ class AliasFreeConv(StyledLayer):
         self.register_buffer("down_taps", down_filter, persistent=False)
         self.padding = _padding(spec, config, up=self.up, down=self.down, taps=up_taps + down_taps)
         in_margin = 0 if self.is_rgb else settings.margin
-        self.furthest = _reach(spec, in_margin, self.padding, up=self.up, down=self.down, taps=up_taps + down_taps)
+        self.reach = _reach(spec, in_margin, self.padding, up=self.up, down=self.down, taps=up_taps + down_taps)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, H', W'], or the image."""
@@ -147,10 +147,6 @@ class AliasFreeConv(StyledLayer):
             image = x.to(torch.promote_types(x.dtype, torch.float32)) * self.output_scale
             return state.wrote(state.x, rgb=image)
         return state.wrote(x)
-
-    def reach(self) -> int:
-        """Pixels of the input: convolution and both filters."""
-        return self.furthest
 
     def follow(self, observed: Tensor) -> None:
         """Move the running magnitude of the input towards ``observed``, a scalar."""

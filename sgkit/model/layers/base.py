@@ -56,6 +56,8 @@ class Layer(nn.Module):
     """Whether a forward pass notes what the layer's running statistics are made of: in one pass of a training step."""
     keeps_statistics: bool = False
     """Whether the layer has running statistics."""
+    reach: int = 0
+    """How many pixels of its input the layer reads beyond the one at the place that it writes."""
     observed: Tensor
     """What the last noted pass found, as means over its images: of layers that keep statistics."""
 
@@ -66,10 +68,6 @@ class Layer(nn.Module):
     def style(self, w: Tensor) -> Tensor:
         """The layer's style [N, S] for ``w`` [N, w_dim]: only layers with a ``style_index`` have one."""
         raise NotImplementedError
-
-    def reach(self) -> int:
-        """How many pixels of its input the layer reads beyond the one at the place that it writes."""
-        return 0
 
     def measured(self, spec: LayerSpec, state: State, style: Tensor, noise: NoiseSource) -> Tensor:
         """``style`` with what the layer would otherwise compute from the whole canvas, as it is on this one."""
@@ -116,9 +114,9 @@ def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
     return nn.Parameter(torch.randn(shape))
 
 
-def conv_reach(kernel: int, taps: int, up: int) -> int:
+def conv_reach(spec: LayerSpec, taps: int) -> int:
     """The reach of a convolution, after zeros between the pixels and a filter of ``taps`` where it enlarges."""
-    return kernel // 2 if up == 1 else ((kernel + taps - 2) // 2 + 1) // 2
+    return spec.kernel // 2 if spec.up == 1 else ((spec.kernel + taps - 2) // 2 + 1) // 2
 
 
 def add_noise(

@@ -81,11 +81,7 @@ class ModulatedConv(StyledLayer):
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
         self._rest: _AtRest | None = None
-        self.up = spec.up
-
-    def reach(self) -> int:
-        """Pixels of the input."""
-        return conv_reach(self.weight.shape[-1], len(self.taps), self.up)
+        self.reach = conv_reach(spec, len(self.taps))
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""

@@ -127,11 +127,7 @@ class SelfModulatedConv(SelfModulated):
         super().__init__(spec, config)
         self.weight = conv_weight(spec)
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
-        self.up = spec.up
-
-    def reach(self) -> int:
-        """Pixels of the input."""
-        return conv_reach(self.weight.shape[-1], len(self.box), self.up)
+        self.reach = conv_reach(spec, len(self.box))
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""

@@ -157,14 +157,11 @@ class StyledConv(_Epilogue):
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__(spec, config)
-        self.bias_before_blur, self.up = config.synthesis.bias_before_blur, spec.up
+        self.bias_before_blur = config.synthesis.bias_before_blur
         self.weight = conv_weight(spec)
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
         self.register_buffer("taps", fir_filter(config.synthesis.resample_filter), persistent=False)
-
-    def reach(self) -> int:
-        """Pixels of the input."""
-        return conv_reach(self.weight.shape[-1], len(self.taps) + 1, self.up)
+        self.reach = conv_reach(spec, len(self.taps) + 1)
 
     def activated(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> Tensor:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W], before normalisation."""
