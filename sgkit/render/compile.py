@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgkit.edits.select import LAYER_GROUPS as EVERY_GROUP
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.latents.spaces import Latents, join, to_styles, to_ws
 from sgkit.model import Canvas, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source
@@ -18,8 +19,8 @@ from sgkit.render.curves import points
 from sgkit.render.inputs import Inputs
 from sgkit.render.scene import Curve, LatentRef, Layers, Line, Scene, Seed
 
-LAYER_GROUPS: dict[str, tuple[int, int | None]] = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
-"""Name -> layers of w+, from and up to: styles of 4 to 8, 16 to 32, and 64 pixels and more (StyleGAN, figure 3)."""
+LAYER_GROUPS = {name: EVERY_GROUP[name] for name in ("coarse", "middle", "fine")}
+"""Those that are exchanged in mixing."""
 MOST_STYLES = 512
 """Subjects whose styles are kept."""
 
@@ -212,8 +213,8 @@ def noise_of(scenes: Sequence[Scene], compiler: Compiler) -> NoiseSource:
 
 
 def _own_maps(scene: Scene, compiler: Compiler) -> dict[str, Tensor]:
-    """Noise maps that come with the latent of a picture's only subject, as a projection finds them."""
-    (name,) = scene.main()
+    """Noise maps that come with the latent of a picture's first subject, as a projection finds them."""
+    name = scene.main()[0]
     subject = scene.subjects[name]
     if not isinstance(subject.source, LatentRef):
         return {}

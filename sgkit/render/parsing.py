@@ -12,22 +12,34 @@ from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.render.scene import (
     VERSION,
     Alone,
+    Crop,
     Curve,
     LatentRef,
     Line,
+    Masked,
+    Masks,
     Mix,
     ModelRef,
     Noise,
+    Pad,
     Record,
+    Resize,
     Scene,
     Seed,
     Sheet,
+    Shift,
     Subject,
+    Tile,
 )
 from sgkit.text import printable
 
 R = TypeVar("R", bound=Record)
-RECORDS: tuple[type[Record], ...] = (Scene, Sheet, Subject, Seed, LatentRef, Curve, Mix, Alone, Line, Noise, ModelRef)
+RECORDS: tuple[type[Record], ...] = (
+    *(Scene, Sheet, ModelRef, Noise),
+    *(Subject, Seed, LatentRef, Curve, Mix),
+    *(Alone, Line, Masks, Masked),
+    *(Pad, Crop, Shift, Tile, Resize),
+)
 
 
 def parse_sheet(values: Any, *, name: str) -> Sheet:

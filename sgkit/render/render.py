@@ -14,17 +14,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sgkit.edits import compose
 from sgkit.errors import UsageError
 from sgkit.latents.spaces import join, to_styles
-from sgkit.model import Branch, Model, NoiseSource, finite, walk
+from sgkit.model import Axis, Branch, Canvas, Edit, Model, finite, keep, noise_source, walk
 from sgkit.model.precision import drawing_precision
 from sgkit.render.compile import Compiler, Styled, Styles, noise_of, smoothed, stacked
+from sgkit.render.edits import edit_of
 from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, to_pixels
-from sgkit.render.scene import Line, Scene, Sheet
+from sgkit.render.scene import Line, Masks, Scene, Sheet
 from sgkit.render.strips import Strip
-from sgkit.render.weaving import layout, weave_styles
+from sgkit.render.weaving import layout, plain_pictures, strip_canvas, strip_walk
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 
 
@@ -51,7 +53,9 @@ class Rendered:
         return png_bytes(self.pixels)
 
 
-def render(scenes: Scene | Iterable[Scene], inputs: Inputs | Model, *, batch: int = 8) -> Iterator[Rendered]:
+def render(
+    scenes: Scene | Iterable[Scene], inputs: Inputs | Model, *, batch: int = 8, tiles: int | None = None
+) -> Iterator[Rendered]:
     """Pictures of ``scenes``, in order, drawn as they are asked for.
 
     A scene is drawn with up to ``batch - 1`` neighbours of equal shape, or as often at once as it says itself
@@ -62,6 +66,8 @@ def render(scenes: Scene | Iterable[Scene], inputs: Inputs | Model, *, batch: in
         scenes: one, or many; may be endless.
         inputs: the models and latents that they name, or the one model.
         batch: most pictures drawn at a time.
+        tiles: draw lines in parts of about this many pixels, with what the layers read around them: less memory for
+            more time, and the same picture but for rounding.
 
     Raises:
         UsageError: a scene does not fit its model.
@@ -76,7 +82,7 @@ def render(scenes: Scene | Iterable[Scene], inputs: Inputs | Model, *, batch: in
     while chunk := [*waiting, *islice(rest, max(batch - len(waiting), 0))]:
         together = _alike(chunk, batch)
         waiting = chunk[together:]
-        yield from _drawn(chunk[:together], compiler)
+        yield from _drawn(chunk[:together], compiler, tiles)
 
 
 def _alike(scenes: Sequence[Scene], batch: int) -> int:
@@ -88,44 +94,55 @@ def _alike(scenes: Sequence[Scene], batch: int) -> int:
 
 
 def _shape(scene: Scene) -> object:
-    model = scene.subjects[scene.main()[0]].model
-    return (scene.arrangement.kind, scene.batch, scene.models.get(model), model, scene.noise.kind, scene.precision)
+    """What scenes that are drawn together have in common."""
+    models = tuple((scene.subjects[name].model, scene.models.get(scene.subjects[name].model)) for name in scene.main())
+    arrangement = scene.arrangement if isinstance(scene.arrangement, Masks) else scene.arrangement.kind
+    return (arrangement, scene.batch, models, scene.noise.kind, scene.precision, scene.edits)
 
 
-def _drawn(scenes: Sequence[Scene], compiler: Compiler) -> list[Rendered]:
+def _drawn(scenes: Sequence[Scene], compiler: Compiler, tiles: int | None) -> list[Rendered]:
     first = scenes[0]
-    model = compiler.inputs.model(first, first.subjects[first.main()[0]].model)
+    models = [compiler.inputs.model(first, first.subjects[name].model) for name in first.main()]
+    model = models[0]
     precision = drawing_precision(first.precision, model.config, model.device)
     if isinstance(first.arrangement, Line):
         (scene,) = scenes
-        return [Rendered(scene.changed(precision=precision), _line(scene, first.arrangement, compiler, precision)[0])]
+        image = _line(scene, first.arrangement, compiler, precision, tiles)[0]
+        return [Rendered(scene.changed(precision=precision), image)]
     copies = first.batch or len(scenes)
     drawn = [*scenes, *[scenes[-1]] * (copies - len(scenes))]
     with torch.inference_mode():
-        styled = compiler.styled([(scene, scene.main()[0]) for scene in drawn])
-        images = draw(model, stacked(styled), noise_of(drawn, compiler), precision)
+        # One branch for each subject of a picture; a picture's place in the batch is the same in all of them.
+        styled = [compiler.styled([(scene, scene.main()[part]) for scene in drawn]) for part in range(len(models))]
+        noise = noise_of(drawn, compiler)
+        branches = [
+            Branch(one.generator.synthesis, stacked(found), noise) for one, found in zip(models, styled, strict=True)
+        ]
+        images = draw(branches, precision, model.device, edit_of(first, model.generator.synthesis.plan))
     return [
-        Rendered(_recorded(scene, one, copies, precision), image)
-        for scene, one, image in zip(scenes, styled, images, strict=False)
+        Rendered(_recorded(scene, [found[place] for found in styled], copies, precision), images[place])
+        for place, scene in enumerate(scenes)
     ]
 
 
-def _recorded(scene: Scene, main: Styled, copies: int, precision: ResolvedPrecision) -> Scene:
+def _recorded(scene: Scene, styled: Sequence[Styled], copies: int, precision: ResolvedPrecision) -> Scene:
     """The scene with how it was drawn."""
-    (name,) = scene.main()
-    subject = scene.subjects[name].changed(batch=main.batch)
-    return scene.changed(subjects={**scene.subjects, name: subject}, batch=copies, precision=precision)
+    mapped = {
+        name: scene.subjects[name].changed(batch=found.batch) for name, found in zip(scene.main(), styled, strict=True)
+    }
+    return scene.changed(subjects={**scene.subjects, **mapped}, batch=copies, precision=precision)
 
 
-def draw(model: Model, styles: Styles, noise: NoiseSource, precision: ResolvedPrecision) -> Tensor:
-    """Images [N, C, H, W], about -1 to 1, for styles of the s space.
+def draw(
+    branches: list[Branch], precision: ResolvedPrecision, device: torch.device, edit: Edit | None = None
+) -> Tensor:
+    """Images [N, C, H, W], about -1 to 1, of the first of ``branches``.
 
     Raises:
         NonFiniteImageError: an image holds NaN or infinity; the first layer that does is named.
     """
-    with torch.inference_mode(), autocast(precision, model.device):
-        branches = [Branch(model.generator.synthesis, styles, noise)]
-        return finite(walk(branches)[0].image, branches)
+    with torch.inference_mode(), autocast(precision, device):
+        return finite(walk(branches, edit=keep if edit is None else edit)[0].image, branches)
 
 
 # ------------------------------------------------------------------------------------------------ lines
@@ -153,24 +170,45 @@ def strip_of(scene: Scene, line: Line, model: Model) -> Strip:
     )
 
 
-def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision) -> Tensor:
+def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision, tiles: int | None) -> Tensor:
     model = compiler.inputs.model(scene, scene.subjects[line.of[0]].model)
-    strip = strip_of(scene, line, model)
-    with torch.inference_mode():
-        if line.smoothing:
-            latents = smoothed([compiler.latents(scene, name) for name in line.of], line, is_ring=strip.is_ring)
-            subject = scene.subjects[line.of[0]]
-            styles = to_styles(join(latents), model, psi=subject.psi, cutoff=subject.cutoff)
-        else:
-            styles = stacked(compiler.styled([(scene, name) for name in line.of]))
-        with autocast(precision, model.device):
-            return weave_styles(
-                model,
-                styles,
-                pixels=None if scene.size is None else scene.size[1 if line.axis == "x" else 0],
-                overlap=line.overlap,
-                is_ring=strip.is_ring,
-                axis=line.axis,
-                noise=scene.noise.kind,
-                noise_seed=scene.noise.seed,
-            )
+    strip, network = strip_of(scene, line, model), model.generator.synthesis
+    noise = noise_source(scene.noise.kind, scene.noise.seed)
+    with torch.inference_mode(), autocast(precision, model.device):
+        with torch.autocast(model.device.type, enabled=False):
+            styles = _line_styles(scene, line, compiler, strip)
+        plain = plain_pictures(network, styles, noise)
+        edit = edit_of(scene, network.plan)
+        if edit is not None and tiles:
+            raise UsageError("A scene with edits is drawn whole: leave tiles out.")
+        whole = strip_canvas(network, strip)
+        parts = []
+        for window in _windows(whole, line.axis, model, tiles):
+            grown = None if tiles is None else window.grown(network.halo(plain.start))
+            found = strip_walk(network, plain, strip, noise, canvas=grown)
+            edits = found.edit if edit is None else compose(found.edit, edit)
+            [last, *_] = walk(found.branches, edit=edits, states=found.states, start=found.start)
+            image = finite(last.image, [Branch(network, styles)])
+            shown = window.scaled(model.image_size[0] // model.config.base[0])
+            parts.append(image if edit is not None else last.place.of(image).cut(image, shown))
+    dimension = 3 if line.axis == "x" else 2
+    joined = torch.cat(parts, dimension) if len(parts) > 1 else parts[0]
+    asked = None if scene.size is None else scene.size[dimension - 2]
+    return joined if asked is None or edit is not None else joined.narrow(dimension, 0, asked)
+
+
+def _line_styles(scene: Scene, line: Line, compiler: Compiler, strip: Strip) -> Styles:
+    if not line.smoothing:
+        return stacked(compiler.styled([(scene, name) for name in line.of]))
+    subject = scene.subjects[line.of[0]]
+    model = compiler.inputs.model(scene, subject.model)
+    latents = smoothed([compiler.latents(scene, name) for name in line.of], line, is_ring=strip.is_ring)
+    return to_styles(join(latents), model, psi=subject.psi, cutoff=subject.cutoff)
+
+
+def _windows(whole: Canvas, axis: Axis, model: Model, tiles: int | None) -> Iterator[Canvas]:
+    """The parts, in cells, that a line is drawn in."""
+    side, cell = whole.side(axis), model.image_size[0] // model.config.base[0]
+    step = side.length if tiles is None else max(tiles // cell, 1)
+    for start in range(0, side.length, step):
+        yield whole.with_side(axis, side.part(start, min(step, side.length - start)))

@@ -161,14 +161,88 @@ class Line(Record):
     """Neighbouring z are averaged with a Gaussian of this many places; 0 turns it off."""
 
 
+class Masked(Record):
+    """A subject where a shape is: ``box:left,top,right,bottom[,softness]``, ``ramp:x[,start,stop]``, ``all:weight``."""
+
+    subject: Text
+    shape: Text
+    """Positions and widths are fractions of the picture."""
+
+
+class Masks(Record):
+    """One subject, and others over it by shapes: feature interpolation at every picked layer."""
+
+    kind: Literal["masks"]
+    of: Text
+    """The subject under all shapes."""
+    over: Annotated[tuple[Masked, ...], Field(min_length=1)]
+    layers: Text = "all"
+    """``all``, ``coarse``, ``middle``, ``fine``, ``4-7``, ``to 32px`` or ``from 64px``."""
+
+
 Arrangement = Annotated[
-    Annotated[Alone, Tag("alone")] | Annotated[Line, Tag("line")],
+    Annotated[Alone, Tag("alone")] | Annotated[Line, Tag("line")] | Annotated[Masks, Tag("masks")],
     Discriminator(
         lambda value: value.get("kind", "alone") if isinstance(value, Mapping) else getattr(value, "kind", None),
         custom_error_type="arrangement",
-        custom_error_message="an arrangement of the kind 'alone' or 'line'",
+        custom_error_message="an arrangement of the kind 'alone', 'line' or 'masks'",
     ),
 ]
+
+
+class _Edit(Record):
+    at: Text
+    """Where: ``8px``, after the last layer of the first resolution with at least 8 pixels per picture side."""
+
+
+class Pad(_Edit):
+    """The picture made larger at its edges; lengths are pixels of the layer."""
+
+    kind: Literal["pad"]
+    left: Annotated[int, Field(ge=0)] = 0
+    right: Annotated[int, Field(ge=0)] = 0
+    top: Annotated[int, Field(ge=0)] = 0
+    bottom: Annotated[int, Field(ge=0)] = 0
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "reflect"
+
+
+class Crop(_Edit):
+    """The picture made smaller at its edges."""
+
+    kind: Literal["crop"]
+    left: Annotated[int, Field(ge=0)] = 0
+    right: Annotated[int, Field(ge=0)] = 0
+    top: Annotated[int, Field(ge=0)] = 0
+    bottom: Annotated[int, Field(ge=0)] = 0
+
+
+class Shift(_Edit):
+    """The content moved right by ``x`` and down by ``y``."""
+
+    kind: Literal["shift"]
+    x: int = 0
+    y: int = 0
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "circular"
+
+
+class Tile(_Edit):
+    """The picture repeated along an axis until it is ``length`` pixels long."""
+
+    kind: Literal["tile"]
+    length: Annotated[int, Field(ge=1)]
+    axis: Axis = "x"
+
+
+class Resize(_Edit):
+    """The picture stretched."""
+
+    kind: Literal["resize"]
+    height_factor: Annotated[float, Field(gt=0)] = 1.0
+    width_factor: Annotated[float, Field(gt=0)] = 1.0
+    mode: Literal["nearest-exact", "bilinear", "bicubic"] = "nearest-exact"
+
+
+EditRecord = Annotated[Pad | Crop | Shift | Tile | Resize, Field(discriminator="kind")]
 
 
 class Noise(Record):
@@ -192,6 +266,8 @@ class Scene(Record):
     """Height and width in pixels; ``None``: the model's own, times the number of subjects in a line."""
     periodic: tuple[Axis, ...] = ()
     """Axes along which the ends of the picture join."""
+    edits: tuple[EditRecord, ...] = ()
+    """Changes of the canvas, in order."""
     noise: Noise = Noise()
     precision: ResolvedPrecision | Literal["auto"] = "fp32"
     batch: Annotated[int | None, Field(ge=1)] = None
@@ -200,8 +276,7 @@ class Scene(Record):
     @model_validator(mode="after")
     def _names_exist(self) -> Scene:
         named = [(key, name) for key, subject in self.subjects.items() for name in _named(subject)]
-        of = self.arrangement.of
-        named += [("arrangement", name) for name in ((of,) if isinstance(of, str) else of)]
+        named += [("arrangement", name) for name in self.main()]
         for where, name in named:
             if name not in self.subjects:
                 hint = did_you_mean(name, self.subjects)
@@ -214,6 +289,8 @@ class Scene(Record):
 
     def main(self) -> tuple[str, ...]:
         """The subjects that the arrangement shows, in order."""
+        if isinstance(self.arrangement, Masks):
+            return (self.arrangement.of, *(one.subject for one in self.arrangement.over))
         of = self.arrangement.of
         return (of,) if isinstance(of, str) else of
 
