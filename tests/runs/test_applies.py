@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +20,9 @@ from sgkit.model import build
 from sgkit.runs.applies import NEEDS, OPTIONS, check_effect
 from sgkit.runs.config import RunConfig
 from sgkit.training.batches import check_batch
-from sgkit.training.loop import train
 from sgkit.training.state import TrainState
 from tests.runs.driver import Cli
+from tests.training.driver import steps
 
 SMALL = {
     "model.synthesis.channel_base": 64,
@@ -134,27 +133,12 @@ def changed(config: RunConfig, key: str, value: Any) -> Any:
     return 0.25 if value is None else value * 0.5 if value else 0.5
 
 
-@dataclass(frozen=True)
-class Images:
-    images: torch.Tensor
-    labels: torch.Tensor
-
-
-def trained(config: RunConfig, steps: int) -> dict[str, torch.Tensor]:
+def trained(config: RunConfig, count: int) -> dict[str, torch.Tensor]:
     """All that so many steps leave."""
     state = TrainState.start(build(config.model, seed=config.train.seed), config.train)
 
-    def supply(stage: Any, mine: range) -> Iterator[Images]:
-        random = torch.Generator().manual_seed(0)
-        while True:
-            shape = (len(mine), config.model.image_channels, *stage.size)
-            images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
-            yield Images(
-                images, torch.eye(max(config.model.label_dim, 1))[[0] * len(mine)][:, : config.model.label_dim]
-            )
-
-    reports = train(state, supply, config.train, precision="bf16" if config.train.precision == "bf16" else "fp32")
-    for _, report in zip(range(steps), reports, strict=False):
+    reports = steps(state, config.train, precision="bf16" if config.train.precision == "bf16" else "fp32")
+    for _, report in zip(range(count), reports, strict=False):
         values = report.values
     found = {
         f"{name}.{key}": value

@@ -1,29 +1,14 @@
-"""A tiny model, its recipe, and images that need no store."""
+"""A tiny model and its recipe."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import pytest
-import torch
-from torch import Tensor
 
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, TrainConfig
 from sgkit.model import build
-from sgkit.training.batches import Supply
-from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
-
-
-@dataclass(frozen=True)
-class FakeBatch:
-    images: Tensor
-    labels: Tensor
-
-
-SupplyMaker = Callable[..., Supply]
 
 
 @pytest.fixture
@@ -47,27 +32,4 @@ def train_config() -> TrainConfig:
 
 @pytest.fixture
 def start(model_config: ModelConfig) -> Callable[[TrainConfig], TrainState]:
-    def state(config: TrainConfig) -> TrainState:
-        return TrainState.start(build(model_config, seed=1), config)
-
-    return state
-
-
-@pytest.fixture
-def reals(model_config: ModelConfig) -> SupplyMaker:
-    """Makes a supply of images from image ``start`` on, each a function of its position; it ends after ``steps``."""
-
-    def maker(*, start: int = 0, steps: int | None = None) -> Supply:
-        def supply(stage: Stage, mine: range) -> Iterator[FakeBatch]:
-            first, shape = start, (model_config.image_channels, *stage.size)
-            for _ in itertools.count() if steps is None else range(steps):
-                images = [
-                    torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(position))
-                    for position in range(first + mine.start, first + mine.stop)
-                ]
-                yield FakeBatch(torch.stack(images), torch.zeros(len(mine), model_config.label_dim))
-                first += stage.batch
-
-        return supply
-
-    return maker
+    return lambda config: TrainState.start(build(model_config, seed=1), config)

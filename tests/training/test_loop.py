@@ -12,39 +12,15 @@ import torch
 
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, TrainingError
-from sgkit.model import build
-from sgkit.runs.state import load_state, save_state
 from sgkit.training.batches import check_batch, share
-from sgkit.training.loop import TrainReport, train
+from sgkit.training.loop import train
 from sgkit.training.rng import Rng
 from sgkit.training.schedules import Stage, ema_beta
-from sgkit.training.state import TrainState
+from tests.training.driver import changed, resumed, run, supply_for, tensors
 
 
-def run(state: TrainState, config: TrainConfig, reals: Any, **options: Any) -> list[TrainReport]:
-    return list(train(state, reals(start=state.images), config, **options))
-
-
-def tensors(state: TrainState) -> dict[str, torch.Tensor]:
-    """Everything that a run carries, by name."""
-    found = {"pl_mean": state.pl_mean}
-    for name, network in state.model.networks().items():
-        found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
-    for name, optimizer in state.optimizers.items():
-        for index, moments in optimizer.state_dict()["state"].items():
-            found |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
-    return {name: value.clone() for name, value in found.items()}
-
-
-def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
-
-
-def test_reports_count_images_and_name_regularizers_when_applied(
-    start: Any, reals: Any, train_config: TrainConfig
-) -> None:
-    reports = run(start(train_config), train_config, reals)
+def test_reports_count_images_and_name_regularizers_when_applied(start: Any, train_config: TrainConfig) -> None:
+    reports = run(start(train_config), train_config)
     assert [(report.step, report.images) for report in reports] == [(n, 8 * n) for n in range(1, 7)]
     assert ["loss_pl" in report.values for report in reports] == [True, False, True, False, True, False]
     assert ["loss_r1" in report.values for report in reports] == [True, False, False, True, False, False]
@@ -52,51 +28,41 @@ def test_reports_count_images_and_name_regularizers_when_applied(
     assert all(abs(report.values["sign_real"]) <= 1 for report in reports)
 
 
-def test_a_killed_run_resumes_bit_for_bit(start: Any, reals: Any, train_config: TrainConfig, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_bit_for_bit(start: Any, train_config: TrainConfig, tmp_path: Path) -> None:
     straight = start(train_config)
-    expected_reports = run(straight, train_config, reals)
+    expected_reports = run(straight, train_config)
 
     first = start(train_config)
-    run(first, replace(train_config, total_kimg=0.024), reals)
-    save_state(first, tmp_path / "state.safetensors")
-    weights = {name: network.state_dict() for name, network in first.model.networks().items()}
-
-    torch.manual_seed(99)  # global random state must not matter
-    model = build(first.model.config, seed=7)
-    for name, network in model.networks().items():
-        network.load_state_dict(weights[name])
-    second = TrainState.start(model, train_config)
-    load_state(second, tmp_path / "state.safetensors")
+    run(first, replace(train_config, total_kimg=0.024))
+    second = resumed(first, train_config, tmp_path / "state.safetensors")
     assert (second.images, second.step) == (24, 3)
-    reports = run(second, train_config, reals)
+    reports = run(second, train_config)
 
     assert [report.values for report in reports] == [report.values for report in expected_reports[3:]]
-    assert_equal(tensors(second), tensors(straight))
+    assert changed(tensors(second), tensors(straight)) == set()
 
 
 @pytest.mark.parametrize("micro_batch", [2, 4])
-def test_accumulated_batches_train_as_whole_ones(
-    start: Any, reals: Any, train_config: TrainConfig, micro_batch: int
-) -> None:
+def test_accumulated_batches_train_as_whole_ones(start: Any, train_config: TrainConfig, micro_batch: int) -> None:
     whole, parts = start(train_config), start(train_config)
-    expected = run(whole, train_config, reals)
-    got = run(parts, replace(train_config, micro_batch=micro_batch), reals)
+    expected = run(whole, train_config)
+    got = run(parts, replace(train_config, micro_batch=micro_batch))
     for one, other in zip(got, expected, strict=True):
         assert one.values == pytest.approx(other.values, rel=2e-4, abs=1e-5)
 
 
-def test_a_micro_batch_that_is_no_divisor_is_fine(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_a_micro_batch_that_is_no_divisor_is_fine(start: Any, train_config: TrainConfig) -> None:
     whole, parts = start(train_config), start(train_config)
-    expected = run(whole, replace(train_config, total_kimg=0.008), reals)
-    got = run(parts, replace(train_config, total_kimg=0.008, micro_batch=6), reals)
+    expected = run(whole, replace(train_config, total_kimg=0.008))
+    got = run(parts, replace(train_config, total_kimg=0.008, micro_batch=6))
     assert got[0].values == pytest.approx(expected[0].values, rel=1e-4, abs=1e-6)
 
 
-def test_networks_move_only_in_their_own_phases(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_networks_move_only_in_their_own_phases(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, d_lr=1e-30, total_kimg=0.008)
     state = start(config)
     before = tensors(state)
-    run(state, config, reals)
+    run(state, config)
     after = tensors(state)
     moved = {name.split(".")[0] for name, value in before.items() if not torch.allclose(after[name], value, atol=1e-20)}
     assert moved == {"generator", "raw_generator", "pl_mean"}
@@ -105,10 +71,10 @@ def test_networks_move_only_in_their_own_phases(start: Any, reals: Any, train_co
     )
 
 
-def test_every_parameter_is_trained(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_every_parameter_is_trained(start: Any, train_config: TrainConfig) -> None:
     state = start(train_config)
     before = tensors(state)
-    run(state, train_config, reals)
+    run(state, train_config)
     still = [
         f"{name}.{key}"
         for name, network in state.model.networks().items()
@@ -118,9 +84,9 @@ def test_every_parameter_is_trained(start: Any, reals: Any, train_config: TrainC
     assert still == []
 
 
-def test_average_follows_the_formula(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_average_follows_the_formula(start: Any, train_config: TrainConfig) -> None:
     state = start(train_config)
-    supply = train(state, reals(), train_config)
+    supply = train(state, supply_for(state.model.config), train_config)
     average = state.model.generator.mapping.fc0.weight.double()
     for report in supply:
         beta = ema_beta(batch=8, images=report.images, ema_kimg=0.02, ema_rampup=0.5)
@@ -128,24 +94,22 @@ def test_average_follows_the_formula(start: Any, reals: Any, train_config: Train
         torch.testing.assert_close(state.model.generator.mapping.fc0.weight.double(), average, rtol=1e-5, atol=1e-6)
 
 
-def test_mean_w_follows_the_mapped_latents(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_mean_w_follows_the_mapped_latents(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, total_kimg=0.008, g_lr=1e-30, style_mixing_prob=0.0)
     state = start(config)
     before = state.generator.mapping.w_avg.clone()
     z = Rng(seed=config.seed, device=torch.device("cpu")).normal("g.z", range(8), [6])
     w = state.generator.mapping(z)[:, 0].mean(dim=0)
-    run(state, config, reals)
+    run(state, config)
     beta = state.model.config.mapping.w_avg_beta
     torch.testing.assert_close(state.generator.mapping.w_avg, beta * before + (1 - beta) * w)
     assert torch.equal(state.model.generator.mapping.w_avg, state.generator.mapping.w_avg)
 
 
-def test_bf16_computes_main_phases_in_bf16_and_regularizers_in_fp32(
-    start: Any, reals: Any, train_config: TrainConfig
-) -> None:
+def test_bf16_computes_main_phases_in_bf16_and_regularizers_in_fp32(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, total_kimg=0.008, g_lr=1e-30, d_lr=1e-30)
-    expected = run(start(config), config, reals)[0].values
-    got = run(start(config), config, reals, precision="bf16")[0].values
+    expected = run(start(config), config)[0].values
+    got = run(start(config), config, precision="bf16")[0].values
     for name in ("loss_g", "loss_d", "grad_g", "grad_d"):
         assert got[name] == pytest.approx(expected[name], rel=0.05)
         assert got[name] != expected[name]
@@ -153,16 +117,16 @@ def test_bf16_computes_main_phases_in_bf16_and_regularizers_in_fp32(
         assert got[name] == pytest.approx(expected[name], rel=1e-5)
 
 
-def test_bf16_keeps_weights_and_moments_in_fp32(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_bf16_keeps_weights_and_moments_in_fp32(start: Any, train_config: TrainConfig) -> None:
     state = start(train_config)
-    reports = run(state, train_config, reals, precision="bf16")
+    reports = run(state, train_config, precision="bf16")
     assert {value.dtype for value in tensors(state).values()} == {torch.float32}
     assert all(math.isfinite(value) for report in reports for value in report.values.values())
 
 
 @pytest.mark.parametrize(("where", "name"), [("discriminator", "loss_g"), ("generator", "loss_g")])
 def test_a_loss_that_is_not_finite_stops_the_run_by_name(
-    start: Any, reals: Any, train_config: TrainConfig, where: str, name: str
+    start: Any, train_config: TrainConfig, where: str, name: str
 ) -> None:
     state = start(train_config)
     network = getattr(state, where)
@@ -170,21 +134,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_name(
         next(network.parameters()).fill_(float("nan"))
     before = tensors(state)
     with pytest.raises(TrainingError, match=rf"At 0\.000 kimg \(step 0\) {name} is not finite .*--resume"):
-        run(state, train_config, reals)
+        run(state, train_config)
     other = "discriminator" if where == "generator" else "raw_generator"
     assert all(torch.equal(value, before[key]) for key, value in tensors(state).items() if key.startswith(other))
 
 
-def test_batches_that_end_end_the_run(start: Any, reals: Any, train_config: TrainConfig) -> None:
-    assert len(list(train(start(train_config), reals(steps=2), train_config))) == 2
+def test_batches_that_end_end_the_run(start: Any, model_config: ModelConfig, train_config: TrainConfig) -> None:
+    assert len(list(train(start(train_config), supply_for(model_config, steps=2), train_config))) == 2
 
 
 @pytest.mark.parametrize(("count", "size"), [(6, (8, 16)), (8, (4, 8))])
 def test_a_batch_of_another_size_is_refused(
-    start: Any, reals: Any, train_config: TrainConfig, count: int, size: tuple[int, int]
+    start: Any, model_config: ModelConfig, train_config: TrainConfig, count: int, size: tuple[int, int]
 ) -> None:
     def supply(stage: Stage, mine: range) -> Any:
-        return reals()(replace(stage, size=size), range(count))
+        return supply_for(model_config)(replace(stage, size=size), range(count))
 
     message = rf"Got a batch of {count} images of {size[1]}x{size[0]} \(WxH\); this process needs 8 images of 16x8\."
     with pytest.raises(TrainingError, match=message):

@@ -15,27 +15,11 @@ from sgkit.errors import ConfigError, NonFiniteError
 from sgkit.model import build
 from sgkit.ops import filter2d
 from sgkit.training.augment import blurred
-from sgkit.training.loop import TrainReport, train
+from sgkit.training.loop import train
 from sgkit.training.optimizers import LossScale
 from sgkit.training.schedules import blur_sigma
 from sgkit.training.state import TrainState
-
-
-def run(state: TrainState, config: TrainConfig, reals: Any, **options: Any) -> list[TrainReport]:
-    return list(train(state, reals(start=state.images), config, **options))
-
-
-def weights(state: TrainState) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}.{key}": value.clone()
-        for name, network in state.model.networks().items()
-        for key, value in network.state_dict().items()
-    }
-
-
-def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    return {name for name, value in before.items() if not torch.allclose(value, after[name], 0, 0, equal_nan=True)}
-
+from tests.training.driver import Batch, changed, run, weights
 
 GAMES = [
     {"loss": "nonsaturating"},
@@ -49,12 +33,12 @@ GAMES = [
 @pytest.mark.parametrize("interval", [1, 2])
 @pytest.mark.parametrize("game", GAMES, ids=lambda game: game["loss"])
 def test_every_game_trains_alike_in_any_micro_batches(
-    start: Any, reals: Any, train_config: TrainConfig, game: dict[str, Any], interval: int
+    start: Any, train_config: TrainConfig, game: dict[str, Any], interval: int
 ) -> None:
     config = replace(train_config, total_kimg=0.016, d_reg_interval=interval, pl_interval=interval, **game)
     whole, parts = start(config), start(config)
-    expected = run(whole, config, reals)
-    got = run(parts, replace(config, micro_batch=2), reals)
+    expected = run(whole, config)
+    got = run(parts, replace(config, micro_batch=2))
     for one, other in zip(got, expected, strict=True):
         assert one.values == pytest.approx(other.values, rel=2e-3, abs=1e-4)
         assert all(math.isfinite(value) for value in one.values.values())
@@ -65,17 +49,17 @@ def test_every_game_trains_alike_in_any_micro_batches(
         assert ("grad_d_reg" in report.values) == (due and interval > 1 and any(penalties.values()))
 
 
-def test_a_penalty_in_each_step_is_a_part_of_its_loss(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_a_penalty_in_each_step_is_a_part_of_its_loss(start: Any, train_config: TrainConfig) -> None:
     """One movement by the sum: the gradient is that of loss and penalty together, the learning rate the plain one."""
     config = replace(train_config, total_kimg=0.008, d_reg_interval=1, pl_weight=0.0)
     state = start(config)
     assert state.optimizers["d"].param_groups[0]["lr"] == config.d_lr
-    run(state, config, reals)
+    run(state, config)
     steps = {int(value["step"]) for value in state.optimizers["d"].state.values()}
     assert steps == {1}
     lazy = replace(config, d_reg_interval=2)
     state = start(lazy)
-    run(state, lazy, reals)
+    run(state, lazy)
     assert {int(value["step"]) for value in state.optimizers["d"].state.values()} == {2}
 
 
@@ -124,21 +108,19 @@ def test_classes_of_an_auxiliary_discriminator_are_learned(tiny_config: Any) -> 
         discriminator=replace(model.discriminator, growing=False),
     )
 
-    class Batch:
-        labels = torch.eye(2).repeat(2, 1)
-        images = (torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None]).expand(4, 3, 16, 16)
-
-    reports = list(train(TrainState.start(build(model, seed=1), config), lambda *_: [Batch()] * 30, config))
+    images = torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None].expand(4, 3, 16, 16)
+    batch = Batch(images, torch.eye(2).repeat(2, 1))
+    reports = list(train(TrainState.start(build(model, seed=1), config), lambda *_: [batch] * 30, config))
     assert reports[-1].values["class_d"] < reports[0].values["class_d"]
     assert "class_g" in reports[0].values
 
 
-def test_frozen_parts_keep_their_weights(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_frozen_parts_keep_their_weights(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, freeze_d=2, freeze_mapping=True, freeze_affine=True)
     state = start(config)
     before = weights(state)
-    run(state, config, reals)
-    changed = moved(before, weights(state))
+    run(state, config)
+    moved = changed(before, weights(state))
     names = {name for name in before if not name.endswith(("taps", "noise_const"))}
     layers = [spec.name for spec in state.discriminator.plan][:2]
     frozen = {
@@ -149,7 +131,7 @@ def test_frozen_parts_keep_their_weights(start: Any, reals: Any, train_config: T
         or any(name.startswith(f"discriminator.{layer}.") for layer in layers)
     }
     assert frozen
-    assert changed == names - frozen
+    assert moved == names - frozen
     assert not any(parameter.requires_grad for parameter in state.generator.parameters())
 
 
@@ -158,23 +140,23 @@ def test_freezing_all_of_d_is_refused(start: Any, train_config: TrainConfig) -> 
         start(replace(train_config, freeze_d=9))
 
 
-def test_augmentation_is_steered_and_shown(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_augmentation_is_steered_and_shown(start: Any, train_config: TrainConfig) -> None:
     augment = AugmentConfig(kind="ada", target=-0.99, interval=2, kimg=0.08)
     config = replace(train_config, augment=augment)
     state = start(config)
-    reports = run(state, config, reals)
+    reports = run(state, config)
     # D's signs are above that target, so p rises by 16 / 80 each second step.
     assert [report.values["augment_p"] for report in reports] == pytest.approx([0, 0.2, 0.2, 0.4, 0.4, 0.6])
-    split = run(start(config), replace(config, micro_batch=4), reals)
+    split = run(start(config), replace(config, micro_batch=4))
     for one, other in zip(split, reports, strict=True):
         assert one.values == pytest.approx(other.values, rel=1e-3, abs=1e-4)
 
 
-def test_the_rate_follows_the_states_factor(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_the_rate_follows_the_states_factor(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, total_kimg=0.008, pl_weight=0.0)
     state = start(config)
     state.lr_factor = 0.25
-    report = run(state, config, reals)[0]
+    report = run(state, config)[0]
     assert state.optimizers["g"].param_groups[0]["lr"] == config.g_lr / 4
     assert report.values["lr_factor"] == 0.25
 
@@ -188,18 +170,16 @@ def test_the_blur_before_d_is_the_papers_and_fades() -> None:
     assert [blur_sigma(n, sigma=10, kimg=200) for n in (0, 100_000, 200_000, 300_000)] == [10, 5, 0, 0]
 
 
-def test_recomputed_activations_change_nothing(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_recomputed_activations_change_nothing(start: Any, train_config: TrainConfig) -> None:
     kept, recomputed = start(train_config), start(train_config)
-    expected = run(kept, train_config, reals)
-    got = run(recomputed, replace(train_config, recompute=True), reals)
+    expected = run(kept, train_config)
+    got = run(recomputed, replace(train_config, recompute=True))
     assert [report.values for report in got] == [report.values for report in expected]
-    assert moved(weights(kept), weights(recomputed)) == set()
+    assert changed(weights(kept), weights(recomputed)) == set()
 
 
 @pytest.mark.filterwarnings("ignore")  # of what dynamo looks at while tracing
-def test_compiled_networks_train_alike(
-    start: Any, reals: Any, train_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_networks_train_alike(start: Any, train_config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as for a compiler, but run as traced: what needs second derivatives stays out of it."""
     traced = []
 
@@ -211,14 +191,14 @@ def test_compiled_networks_train_alike(
     monkeypatch.setattr(torch, "compile", trace)
     config = replace(train_config, total_kimg=0.016, d_reg_interval=1, pl_interval=1)
     plain, compiled = start(config), start(config)
-    expected = run(plain, config, reals)
-    got = run(compiled, replace(config, compile=True), reals)
+    expected = run(plain, config)
+    got = run(compiled, replace(config, compile=True))
     assert traced == ["Synthesis", "Discriminator"]
     for one, other in zip(got, expected, strict=True):
         assert one.values == pytest.approx(other.values, rel=1e-4, abs=1e-6)
 
 
-def test_low_resolutions_may_stay_in_full_precision(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_low_resolutions_may_stay_in_full_precision(start: Any, train_config: TrainConfig) -> None:
     """A network of 4 and 8 px with one reduced resolution: 8 px computes in bf16, the rest as fp32 does."""
     config = replace(train_config, total_kimg=0.008, reduced_resolutions=1)
     state = start(config)
@@ -231,17 +211,17 @@ def test_low_resolutions_may_stay_in_full_precision(start: Any, reals: Any, trai
         state.generator.synthesis.layer(spec.name).register_forward_hook(
             lambda _, args, out, name=f"g.{spec.name}": dtypes.__setitem__(name, out.features.dtype)
         )
-    run(state, replace(config, r1_gamma=0.0, pl_weight=0.0), reals, precision="bf16")
+    run(state, replace(config, r1_gamma=0.0, pl_weight=0.0), precision="bf16")
     low = {name for name, dtype in dtypes.items() if dtype == torch.bfloat16}
     assert low == {name for name in dtypes if "b8_" in name}
 
 
-def test_fp16_scales_losses_and_leaves_out_what_overflows(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_fp16_scales_losses_and_leaves_out_what_overflows(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, precision="fp16", total_kimg=0.032)
     state = start(config)
     state.loss_scales["d"] = LossScale(value=2.0**120)  # overflows in fp16, whatever the gradient
-    plain = run(start(train_config), replace(train_config, total_kimg=0.008), reals)[0].values
-    reports = run(state, config, reals, precision="fp16")
+    plain = run(start(train_config), replace(train_config, total_kimg=0.008))[0].values
+    reports = run(state, config, precision="fp16")
     assert any("this update was skipped, and losses are scaled by" in event for event in reports[0].skipped)
     assert state.loss_scales["d"].value < 2.0**120
     assert state.loss_scales["g"] == LossScale(value=LossScale.START, good_steps=4 + 2)
@@ -258,22 +238,18 @@ def test_the_loss_scale_doubles_after_a_while_and_halves_on_overflow() -> None:
     assert LossScale().after(overflow=True).value == 1.0
 
 
-def test_updates_that_are_not_finite_are_left_out_by_name(start: Any, reals: Any, train_config: TrainConfig) -> None:
+def test_updates_that_are_not_finite_are_left_out_by_name(start: Any, train_config: TrainConfig) -> None:
     config = replace(train_config, total_kimg=0.008)
     state = start(config)
     with torch.no_grad():
         next(state.discriminator.parameters()).fill_(float("nan"))
     before = weights(state)
-    [report] = run(state, config, reals, skip_nonfinite=True)
+    [report] = run(state, config, skip_nonfinite=True)
     assert report.skipped[0].startswith("At 0.000 kimg (step 0) loss_g is not finite (nan): this update was skipped")
     assert len(report.skipped) == 3  # G's loss, D's loss, D's penalties; path lengths do not hang on D
     assert "loss_g" not in report.values
     assert "loss_pl" in report.values
     assert all(math.isfinite(value) for value in report.values.values())
-    assert not any(name.startswith("discriminator") for name in moved(before, weights(state)))
+    assert not any(name.startswith("discriminator") for name in changed(before, weights(state)))
     with pytest.raises(NonFiniteError, match=r"loss_g is not finite"):
-        run(start_from(state, config), config, reals)
-
-
-def start_from(state: TrainState, config: TrainConfig) -> TrainState:
-    return TrainState.start(state.model, config)
+        run(TrainState.start(state.model, config), config)

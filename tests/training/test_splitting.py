@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from sgkit.model import Model, build
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.training.batches import check_batch
 from sgkit.training.loop import train
-from sgkit.training.schedules import Stage
 from sgkit.training.state import TrainState
+from tests.training.driver import supply_for
 
 BATCH, GROUP, STEPS = 10, 2, 2
 GROWTH = GrowthConfig(start_resolution=8, stable_kimg=0.005, fade_kimg=0.02)
@@ -43,27 +42,6 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
 
 Values = dict[str, list[float]]
 Case = Callable[[str], tuple[ModelConfig, TrainConfig]]
-
-
-@dataclass(frozen=True)
-class Batch:
-    images: torch.Tensor
-    labels: torch.Tensor
-
-
-def supply_for(config: ModelConfig) -> Callable[[Stage, range], Iterator[Batch]]:
-    def supply(stage: Stage, mine: range) -> Iterator[Batch]:
-        for first in itertools.count(0, stage.batch):
-            images, labels = [], []
-            for number in range(first + mine.start, first + mine.stop):
-                generator = torch.Generator().manual_seed(number)
-                images.append(torch.randint(0, 256, (3, *stage.size), dtype=torch.uint8, generator=generator))
-                labels.append(
-                    torch.eye(max(config.label_dim, 1))[number % max(config.label_dim, 1), : config.label_dim]
-                )
-            yield Batch(torch.stack(images), torch.stack(labels))
-
-    return supply
 
 
 def started(config: ModelConfig) -> Model:
