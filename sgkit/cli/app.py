@@ -50,7 +50,7 @@ COMMANDS: tuple[CommandRow, ...] = (
         "Turn folders and archives of images into a store for training; run it again to resume after an interruption.",
         _DATA,
     ),
-    CommandRow("data", "sgkit.cli.data:app", "Look into stores, check, export, merge and compare them.", _DATA),
+    CommandRow("data", "sgkit.cli.data:app", "Inspect stores: check, export, merge and compare them.", _DATA),
     CommandRow(
         "train",
         "sgkit.cli.train:train",
@@ -230,10 +230,10 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error. May stand anywhere on the line.")
+        bool, typer.Option("--debug", help="Show the traceback of an error. Can be anywhere on the line.")
     ] = False,
 ) -> None:
-    """One toolkit for the whole StyleGAN family: prepare, train, generate, mix, project, weave and measure."""
+    """One toolkit for the whole StyleGAN family: prepare data, train, generate, mix, project, blend and measure."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

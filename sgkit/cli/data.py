@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sgkit.tasks.data import Diff, StoreInfo, VerifyResult
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Look into stores, check, export, merge and compare them."
+    no_args_is_help=True, add_completion=False, help="Inspect stores: check, export, merge and compare them."
 )
 
 _Store = Annotated[Path, typer.Argument(metavar="STORE", parser=parse_store, help="A store made by 'sgkit prepare'.")]
