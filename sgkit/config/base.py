@@ -6,6 +6,7 @@ A configuration is a pydantic dataclass: ``dataclasses.replace``, ``fields`` and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_origin
 
@@ -84,7 +85,8 @@ class Config(metaclass=_ConfigType):
         if not isinstance(values, dict):
             return given
         fields = cls.__pydantic_fields__
-        read = {key: _read(fields[key], value, key) if key in fields else value for key, value in values.items()}
+        read = {key: _read(fields[key], value, key) for key, value in values.items() if key in fields}
+        read |= dict(islice((item for item in values.items() if item[0] not in fields), messages.MOST_ERRORS))
         return ArgsKwargs(given.args, read) if isinstance(given, ArgsKwargs) else read
 
     def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MOST_ERRORS = 3
 def explain(cls: type, error: ValidationError) -> str:
     """The first few errors of ``cls``'s values, each with the key's whole name, the value, and what is allowed."""
     found: dict[str, str] = {}
-    for one in error.errors(include_url=False):
+    for one in error.errors(include_url=False)[:100]:  # of a list there may be as many as it has items
         name, text = _explain_one(cls, one)
         found.setdefault(name.partition("[")[0], text)
         if len(found) == MOST_ERRORS:

@@ -112,6 +112,13 @@ def test_what_does_not_fit_is_named_with_its_place(values: dict[str, Any], messa
     assert str(caught.value).startswith(message)
 
 
+def test_of_many_mistakes_the_first_three_are_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Picture.from_dict({f"k{index}": 1 for index in range(1000)} | {"edits": [{"kind": "x"}] * 1000})
+    assert str(caught.value).count("Unknown configuration key") == 2
+    assert str(caught.value).count("edits[0].kind is 'x'") == 1
+
+
 def test_values_nested_without_end_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
