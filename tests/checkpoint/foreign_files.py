@@ -541,6 +541,12 @@ ROWS: dict[str, Row] = {
         ALL + " at G_ema",
         warns="weights only",
     ),
+    "nvidia no mean": Row(
+        "the same with labels, without `w_avg`",
+        saved("a.pt", lambda: {"G_ema": without(nvidia_state_dicts("ada_cond32")["G_ema"], r"w_avg$")}),
+        refused="no mean w, which a conditional generator needs",
+        because="truncation needs it, and it depends on the classes",
+    ),
     "stylegan3 encoder": Row(
         "pSp and ReStyle for StyleGAN3 (`state_dict` with `decoder.*`)",
         saved("a.pt", lambda: {"state_dict": under("decoder.", nvidia_state_dicts("sg3_t64")["G_ema"])}),

@@ -130,6 +130,7 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(file: Path) -> None
         ({"config": {"z_dimm": 3}}, "Unknown configuration key 'z_dimm'. Did you mean 'z_dim'"),
         ({"config": {"mapping": {"num_layers": 10**9}}}, "mapping.num_layers is 1000000000"),
         ({"config": {"image_size": [2**20, 2**20]}}, r"image_size\[0\] is 1048576"),
+        ({"config": {"mapping": {"num_layers": 100}}}, r"has 100 layers in a network.*at most 64"),
         ({"config": {"w_dim": 2**60}}, "w_dim is 1152921504606846976"),
         ({"config": {"synthesis": {"resample_filter": [1] * 999}}}, "resample_filter is .* 999"),
     ],
