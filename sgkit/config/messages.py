@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -27,37 +28,36 @@ MOST_ERRORS = 3
 
 def explain(cls: type, error: ValidationError) -> str:
     """The first few errors of ``cls``'s values, each with the key's whole name, the value, and what is allowed."""
-    found: dict[str, str] = {}
-    for one in error.errors(include_url=False)[:100]:  # of a list there may be as many as it has items
-        name, text = _explain_one(cls, one)
-        found.setdefault(name.partition("[")[0], text)
-        if len(found) == MOST_ERRORS:
-            break
+    found: dict[tuple[int | str, ...], str] = {}
+    for one in error.errors(include_url=False):
+        place = tuple(takewhile(lambda part: isinstance(part, str), one["loc"]))
+        if len(found) < MOST_ERRORS and place not in found:
+            found[place] = _explain_one(cls, one)
     return " ".join(found.values())
 
 
-def _explain_one(cls: type, error: ErrorDetails) -> tuple[str, str]:
+def _explain_one(cls: type, error: ErrorDetails) -> str:
     name, kind = _locate(cls, error["loc"])
     problem, given, context = error["type"], error["input"], error.get("ctx", {})
     if problem == "config":
         name = f"{name}.{context['name']}".lstrip(".")
-        return name, f"{name} is {shown(context['given'])}{context['rest']}"
+        return f"{name} is {shown(context['given'])}{context['rest']}"
     if problem in ("unexpected_keyword_argument", "invalid_key"):
         group = _locate(cls, error["loc"][:-1])[1]
-        return name, unknown_key(cls, name, _names_of(group))
+        return unknown_key(cls, name, _names_of(group))
     if problem == "missing":
-        return name, f"{name} is missing."
+        return f"{name} is missing."
     if problem.startswith("union_tag"):
         tag, given = f"{name}.{context['discriminator']}".replace("'", ""), context.get("tag", "")
         what = f"is {shown(given)}" if given else "is missing"
-        return name, f"{tag} {what}. {did_you_mean(given[:100], _tags_of(kind))}"
+        return f"{tag} {what}. {did_you_mean(given[:100], _tags_of(kind))}"
     if problem == "literal_error":
-        return name, f"{name} is {shown(given)}. {did_you_mean(str(given)[:100], _words(kind))}"
+        return f"{name} is {shown(given)}. {did_you_mean(str(given)[:100], _words(kind))}"
     if problem == "string_too_long":
         given = Told(f"a text of {len(given):,} characters")
     if problem in ("too_long", "too_short"):
         given = Told(f"a list of {context['actual_length']:,} values")
-    return name, f"{name} is {shown(given)}; it must be {_allowed(problem, kind, context)}."
+    return f"{name} is {shown(given)}; it must be {_allowed(problem, kind, context)}."
 
 
 def _allowed(problem: str, kind: Any, context: Mapping[str, Any]) -> str:
