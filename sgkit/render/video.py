@@ -138,12 +138,15 @@ def _write_folder(frames: Iterator[Pixels], path: Path) -> int:
 
 
 def _write_at_once(frames: Iterator[Pixels], path: Path, fps: float, text: str) -> int:
-    is_gif = path.suffix.lower() == ".gif"
-    first, *rest = (to_picture(opaque(frame) if is_gif else frame) for frame in frames)
-    durations = _durations(1 + len(rest), fps, unit=10 if is_gif else 1)
-    options: dict[str, Any] = {} if is_gif else {"quality": WEBP_QUALITY, "method": 4}
-    options |= {"comment" if is_gif else "xmp": text.encode()} if text else {}
-    name = "GIF" if is_gif else "WEBP"
+    options: dict[str, Any]
+    if path.suffix.lower() == ".gif":
+        name, unit, options = "GIF", 10, {"comment": text.encode()} if text else {}
+        first, *rest = (to_picture(opaque(frame)).quantize(256) for frame in frames)
+    else:
+        name, unit, options = "WEBP", 1, {"xmp": text.encode()} if text else {}
+        options |= {"quality": WEBP_QUALITY, "method": 4, "kmin": 0, "kmax": 0}  # keyframes would take a third longer
+        first, *rest = (to_picture(frame) for frame in frames)
+    durations = _durations(1 + len(rest), fps, unit=unit)
     first.save(path, name, save_all=True, append_images=rest, duration=durations, loop=0, **options)
     return 1 + len(rest)
 

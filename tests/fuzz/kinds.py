@@ -23,7 +23,6 @@ from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, Synthe
 from sgkit.config.presets import preset
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
-from sgkit.metrics.networks import load_state
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import ModelInfo, build
 from sgkit.runs.config import RunConfig
@@ -34,7 +33,7 @@ from sgkit.tasks.data import info as store_info
 from sgkit.tasks.data import verify
 from sgkit.tasks.info import info
 from sgkit.tasks.prepare import PrepareOptions, prepare
-from sgkit.unpickle import load
+from sgkit.unpickle import load, load_tensors
 from tests.fuzz.mutate import Mutator, mutate, mutate_header, mutate_tar, mutate_text, mutate_zip, opcode_places
 
 __all__ = ["Kind", "kinds"]
@@ -111,7 +110,7 @@ def _models(scratch: Path) -> Iterator[Kind]:
     torch.save(torch.load(scratch / "model.pt"), scratch / "old.pt", _use_new_zipfile_serialization=False)
     yield Kind("old torch .pt", *_pickled(scratch / "old.pt", _model), 2)
     torch.save({"a.weight": torch.zeros(3), "n": torch.tensor(1)}, scratch / "weights.pth")
-    yield Kind("weights .pth", {"weights.pth": (scratch / "weights.pth").read_bytes()}, load_state, mutate_zip())
+    yield Kind("weights .pth", {"weights.pth": (scratch / "weights.pth").read_bytes()}, load_tensors, mutate_zip())
 
 
 def _pickled(path: Path, opener: Opener) -> tuple[dict[str, bytes], Opener, Mutator]:
