@@ -172,4 +172,6 @@ def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> Non
 @needs_av
 def test_what_cannot_be_encoded_is_an_error_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Cannot write .*a\.webp: "):
-        video._write_frame_by_frame(iter([np.zeros((1, 20_000, 3), np.uint8)]), tmp_path / "a.webp", 30, video._WEBP)
+        video._write_frame_by_frame(
+            iter([np.zeros((1, 20_000, 3), np.uint8)]), tmp_path / "a.webp", 30, video._WEBP, ""
+        )
