@@ -1,5 +1,6 @@
 # make demo   run every step on sample images and show the results in demo/index.html
 # make test   everything that has to hold: lint, types, tests, documentation
+# make bench  measure speed: the walk, training, loading, preparing, reading (BENCH="walk reader" for some of them)
 # make fuzz   open mutated files of every kind until stopped; files that fail are kept in fuzz-failures/
 # All set up .venv first, once. Choose another interpreter with PYTHON=python3.12, another folder with VENV=...
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help demo test lint types check docs docs-serve fuzz clean
+.PHONY: help demo test lint types check docs docs-serve bench fuzz clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -18,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info[:2] < (3, 14); \
 	  sys.exit(0 if ok else f"sgkit needs Python 3.10 to 3.13, and {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,offline,faces,tables,heic,video]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,all]'
 	@touch $@
 
 demo: $(STAMP)
@@ -38,6 +39,9 @@ docs: $(STAMP)
 
 docs-serve: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run --count 0

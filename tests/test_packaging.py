@@ -38,6 +38,8 @@ def test_every_requirement_is_pinned_within_its_range(python: str) -> None:
     pinned = pins(python)
     declared = chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for requirement in map(Requirement, declared):
+        if requirement.name == PROJECT["name"]:
+            continue  # the extra "all" names other extras
         if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
             version = pinned[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(version), f"{requirement} and its pin {version}"
@@ -47,7 +49,11 @@ def test_version_is_one() -> None:
     assert PROJECT["version"] == sgkit.__version__
 
 
-def test_make_installs_every_extra() -> None:
+def test_all_is_every_extra_for_users_and_make_installs_it_with_the_tools() -> None:
+    extras = set(PROJECT["optional-dependencies"])
+    (everything,) = map(Requirement, PROJECT["optional-dependencies"]["all"])
+    assert everything.name == PROJECT["name"]
+    assert everything.extras == extras - {"all", "dev", "docs"}
     installed = re.search(r"-e '\.\[([^\]]+)\]'", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert installed is not None
-    assert set(installed[1].split(",")) == set(PROJECT["optional-dependencies"])
+    assert set(installed[1].split(",")) == {"all", "dev", "docs"}

@@ -49,7 +49,7 @@ def test_the_papers_rows_are_there() -> None:
     rows |= {f"stylegan1-{letter}" for letter in "abcdef"} | {f"stylegan2-{letter}" for letter in "abcdef"}
     rows |= {f"stylegan2-e-g{g}-d{d}" for g in ("orig", "skip", "resnet") for d in ("orig", "skip", "resnet")}
     rows |= {f"ada-{name}" for name in ("auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar")}
-    assert set(PRESETS) == rows
+    assert rows <= set(PRESETS)
 
 
 @pytest.mark.parametrize(
