@@ -68,11 +68,15 @@ def match_names(entries: Sequence[str], files: Sequence[str]) -> Matches:
             break
         index: dict[str, list[int]] = {}
         for number, key in enumerate(file_keys):
-            for form in forms_of_file(key) if number not in found else ():
-                index.setdefault(form, []).append(number)
+            if number not in found:
+                for form in forms_of_file(key):
+                    index.setdefault(form, []).append(number)
         claims: dict[int, list[int]] = {}
         for number in left:
-            meant = next((index[form] for form in forms_of_entry(entry_keys[number]) if form in index), [])
+            meant: list[int] = []
+            for form in forms_of_entry(entry_keys[number]):
+                if meant := index.get(form, []):
+                    break
             if len(meant) == 1:
                 claims.setdefault(meant[0], []).append(number)
             elif meant:
