@@ -238,6 +238,7 @@ WRONG: dict[str, tuple[bytes, dict[str, Any], type[SgkitError], str]] = {
     "json, three in a pair": (b'[["a.png", 0, 1]]', {}, InputError, "Entry 1 of the labels"),
     "json, object as label": (b'{"a.png": {"y": 1}}', {}, InputError, "A label is a number, a word"),
     "json, lists of unlike length": (b'[["a.png", [1, 2]], ["b.png", [1]]]', {}, InputError, "different lengths"),
+    "json, not one-hot": (b'[["a.png", [1, 1]]]', {"kind": "class"}, ConfigError, "vectors that are not one-hot"),
     "json, lists and numbers": (b'[["a.png", [1, 2]], ["b.png", 1]]', {}, InputError, "entry 2 of .* but entry 1"),
 }
 

@@ -18,6 +18,7 @@ from sgkit.store.header import LabelSchema
 from sgkit.store.landscapes.sample import hour_name
 from sgkit.store.preparing.labelling import Labeller, make_labeller
 from sgkit.store.sources import Item, Label, Source, open_source
+from sgkit.store.sources.zips import open_zip
 from tests.store.containers import container, flat
 from tests.unpickle import pickles as p
 
@@ -74,6 +75,14 @@ def test_a_zip_is_read_in_sorted_order(tmp_path: Path) -> None:
     source = open_source(str(container(tmp_path, {f"top/{n}": data for n, data in FILES.items()}, "zip")), size=SIZE)
     check_three(source, [f"top/{name}" for name in SORTED], [1, 2, 0])
     assert list(source.folders()) == ["a", "a", "b"]
+
+
+def test_a_forked_process_opens_the_archive_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = open_source(str(container(tmp_path, FILES, "zip")), size=SIZE).reader()
+    opened = reader.opened(open_zip)
+    assert reader.opened(open_zip) is opened
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert reader.opened(open_zip) is not opened
 
 
 @pytest.mark.parametrize("first", [{}, {"BZh.txt": b"not bzip2"}])
