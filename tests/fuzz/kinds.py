@@ -36,8 +36,6 @@ from sgkit.tasks.prepare import PrepareOptions, prepare
 from sgkit.unpickle import load, load_tensors
 from tests.fuzz.mutate import Mutator, mutate, mutate_header, mutate_tar, mutate_text, mutate_zip, opcode_places
 
-__all__ = ["Kind", "kinds"]
-
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 SIZE = (16, 16)
 Opener = Callable[[Path], object]

@@ -13,8 +13,6 @@ import numpy as np
 
 from sgkit.unpickle import unpickler
 
-__all__ = ["mutate", "mutate_header", "mutate_tar", "mutate_text", "mutate_zip", "opcode_places"]
-
 Mutator = Callable[[bytes, Random], bytes]
 HOT = 4096
 """Bytes at the start of a file, where headers and opcodes are."""

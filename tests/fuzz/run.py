@@ -31,8 +31,6 @@ from sgkit.cli.app import _explain
 from sgkit.errors import SgkitError
 from tests.fuzz.kinds import Kind, kinds
 
-__all__ = ["Outcome", "Tally", "fuzz"]
-
 SECONDS, MEMORY = 20, 2 << 30
 GRACE = 10
 """Seconds after which a process that does not notice its own time limit is killed."""
