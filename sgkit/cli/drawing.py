@@ -15,10 +15,12 @@ from sgkit.cli.options import parse_seeds, parse_size
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from sgkit.cli.options import Given
     from sgkit.config.words import Precision
     from sgkit.model import Model
-    from sgkit.render.drawing import DrawSettings
+    from sgkit.render.drawing import Drawing, DrawSettings
 
 
 class Psi(tuple[float, ...]):
@@ -173,8 +175,9 @@ GapOption = Annotated[int, typer.Option("--gap", min=0, metavar="PIXELS", help="
 BatchOption = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images generated at a time.")]
 
 
-def draw_settings(
-    model: Model,
+def open_drawing(
+    path: Path,
+    device: str | torch.device,
     sources: Iterable[int | Path],
     given: Given,
     *,
@@ -184,17 +187,22 @@ def draw_settings(
     noise: Literal["const", "random", "none"],
     precision: Precision,
     latent_space: Literal["auto", "z", "w", "w+"] = "auto",
-) -> DrawSettings:
-    """The settings that options stand for, checked against the model and what is drawn.
+) -> Drawing:
+    """The model at ``path`` and the settings that options stand for, checked against it and what is drawn.
 
     Raises:
         UsageError: an option would change nothing: the model has no noise inputs or no average w, or all latents are
             of w, w+ or s.
     """
+    import sgkit
     from sgkit.latents.sources import read_origins
-    from sgkit.render.drawing import DrawSettings
+    from sgkit.render.drawing import Drawing, DrawSettings
+    from sgkit.render.inputs import Inputs
+    from sgkit.runtime.device import resolve_device
 
     sources = list(sources)
+    model = sgkit.load(path, device=resolve_device(device) if isinstance(device, str) else device)
+    _check_model_hashes(model, sources)
     is_read = any(isinstance(source, Path) for source in sources)
     given.refuse("latent_space", when=not is_read, because="no latent file is given")
     settings = DrawSettings(
@@ -224,7 +232,7 @@ def draw_settings(
     has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
     given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
     _warn_of_psi(settings)
-    return settings
+    return Drawing(inputs=Inputs(model, path=path), model=model, settings=settings)
 
 
 def _warn_of_psi(settings: DrawSettings) -> None:
@@ -236,7 +244,7 @@ def _warn_of_psi(settings: DrawSettings) -> None:
         )
 
 
-def check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
+def _check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
     """Warn of latent files that were written for a different model."""
     files = [source for source in sources if isinstance(source, Path)]
     if not files:

@@ -18,8 +18,7 @@ from sgkit.cli.drawing import (
     LatentSpaceOption,
     NoiseOption,
     PsiOption,
-    check_model_hashes,
-    draw_settings,
+    open_drawing,
 )
 from sgkit.cli.options import (
     DeviceOption,
@@ -90,19 +89,16 @@ def generate(
     seeded = (out / f"seed{source:04d}.png" for source in sources if isinstance(source, int))
     for path in [out, *([out.with_suffix(".npz")] if latents else [])] if single else seeded:
         check_new(path, overwrite=force)
-    import sgkit
     from sgkit.latents.sources import read_origins
     from sgkit.render.generate import generate_files, generate_grid
-    from sgkit.render.inputs import Inputs
     from sgkit.runtime.distributed import distributed
 
     with distributed(device) as processes, report.progress_bar("Generating") as on_progress:
         if single and processes.world_size > 1:
             raise UsageError("A grid is made by one process. Run it without torchrun, or give a folder as --out.")
-        opened = sgkit.load(model, device=processes.device)
-        check_model_hashes(opened, sources)
-        settings = draw_settings(
-            opened,
+        on = open_drawing(
+            model,
+            processes.device,
             sources,
             given,
             psi=psi,
@@ -114,13 +110,13 @@ def generate(
         )
         kept = space if latents else None
         if single:
-            cells = grid or (len(list(read_origins(sources, opened, space=latent_space))), 1)
+            cells = grid or (len(list(read_origins(sources, on.model, space=latent_space))), 1)
             given.refuse("gap", when=cells == (1, 1), because="it is the space between images, and there is one only")
             result = generate_grid(
-                Inputs(opened, path=model),
+                on.inputs,
                 sources,
                 out,
-                settings,
+                on.settings,
                 shape=grid,
                 gap=gap,
                 latents=kept,
@@ -130,10 +126,10 @@ def generate(
             )
         else:
             result = generate_files(
-                Inputs(opened, path=model),
+                on.inputs,
                 sources,
                 out,
-                settings,
+                on.settings,
                 latents=kept,
                 batch=batch,
                 overwrite=force,

@@ -18,8 +18,7 @@ from sgkit.cli.drawing import (
     NoiseOption,
     PsiOption,
     Sources,
-    check_model_hashes,
-    draw_settings,
+    open_drawing,
     parse_grid,
     parse_sources,
 )
@@ -102,19 +101,15 @@ def interpolate(
     )
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
     check_new(out, overwrite=force)
-    import sgkit
     from sgkit.latents.sources import read_origins
-    from sgkit.render.inputs import Inputs
     from sgkit.render.interpolate import Interpolation, interpolate_file
     from sgkit.render.video import check_animation
-    from sgkit.runtime.device import resolve_device
 
     check_animation(out, fps=fps)
     with report.progress_bar("Interpolating") as on_progress:
-        opened = sgkit.load(model, device=resolve_device(device))
-        check_model_hashes(opened, seeds)
-        settings = draw_settings(
-            opened,
+        on = open_drawing(
+            model,
+            device,
             seeds,
             given,
             psi=psi,
@@ -124,14 +119,14 @@ def interpolate(
             precision=precision,
             latent_space=latent_space,
         )
-        few = not loop and len(list(read_origins(seeds, opened, space=latent_space))) == 2 * grid[0] * grid[1]
+        few = not loop and len(list(read_origins(seeds, on.model, space=latent_space))) == 2 * grid[0] * grid[1]
         straight = "between 2 keyframes there is only a straight line"
         given.refuse("smooth", when=few and smooth == "cubic", because=straight)
         result = interpolate_file(
-            Inputs(opened, path=model),
+            on.inputs,
             seeds,
             out,
-            settings,
+            on.settings,
             curve=Interpolation(space=space, path=path, smooth=smooth, loop=loop),
             frames=frames,
             fps=fps,

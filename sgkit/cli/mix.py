@@ -18,8 +18,7 @@ from sgkit.cli.drawing import (
     NoiseOption,
     PsiOption,
     Sources,
-    check_model_hashes,
-    draw_settings,
+    open_drawing,
     parse_png,
     parse_sources,
 )
@@ -103,18 +102,14 @@ def mix(
     from sgkit.runtime.files import check_new
 
     check_new(out, overwrite=force)
-    import sgkit
-    from sgkit.render.inputs import Inputs
     from sgkit.render.mix import mix as run
     from sgkit.render.mix import mix_picture
-    from sgkit.runtime.device import resolve_device
 
     sources = [*rows, *cols]
     with report.progress_bar("Mixing") as on_progress:
-        opened = sgkit.load(model, device=resolve_device(device))
-        check_model_hashes(opened, sources)
-        settings = draw_settings(
-            opened,
+        on = open_drawing(
+            model,
+            device,
             sources,
             Given(context),
             psi=psi,
@@ -124,9 +119,7 @@ def mix(
             precision=precision,
             latent_space=latent_space,
         )
-        mixture = run(
-            Inputs(opened, path=model), rows, cols, settings, layers=layers, batch=batch, on_progress=on_progress
-        )
+        mixture = run(on.inputs, rows, cols, on.settings, layers=layers, batch=batch, on_progress=on_progress)
         result = mix_picture(mixture, out, gap=gap, overwrite=force)
     report.emit(result, json=json, show=_show)
 

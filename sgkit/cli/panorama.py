@@ -15,8 +15,7 @@ from sgkit.cli.drawing import (
     LatentSpaceOption,
     NoiseOption,
     PsiOption,
-    check_model_hashes,
-    draw_settings,
+    open_drawing,
     parse_png,
 )
 from sgkit.cli.options import (
@@ -113,16 +112,12 @@ def panorama(
     from sgkit.runtime.files import check_new
 
     check_new(out, overwrite=force)
-    import sgkit
     from sgkit.latents.sources import read_origins
-    from sgkit.render.inputs import Inputs
     from sgkit.render.panorama import LineSettings, panorama_file
-    from sgkit.runtime.device import resolve_device
 
-    opened = sgkit.load(model, device=resolve_device(device))
-    check_model_hashes(opened, sources)
-    settings = draw_settings(
-        opened,
+    on = open_drawing(
+        model,
+        device,
         sources,
         given,
         psi=psi,
@@ -132,7 +127,7 @@ def panorama(
         precision=precision,
         latent_space=latent_space,
     )
-    alone = sum(1 for _ in read_origins(sources, opened, space=latent_space)) == 1
+    alone = sum(1 for _ in read_origins(sources, on.model, space=latent_space)) == 1
     for name in ("overlap", "smooth"):
         given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
     line = LineSettings(
@@ -143,7 +138,7 @@ def panorama(
         smoothing=smooth,
         noise_seed=seed,
     )
-    result = panorama_file(Inputs(opened, path=model), sources, out, settings, line, overwrite=force)
+    result = panorama_file(on.inputs, sources, out, on.settings, line, overwrite=force)
     report.emit(result, json=json, show=_show)
 
 

@@ -66,7 +66,7 @@ def read_sheet(path: str | Path) -> Sheet:
     path = Path(path)
     if path.suffix.lower() == ".json":
         return parse_sheet(_json(read_file(path, kind="configuration"), path), name=str(path))
-    text = _embedded(path)
+    text = embedded(path)
     if text is not None:
         return parse_sheet(_json(text.encode(), path), name=str(path))
     if sidecar(path).is_file():
@@ -84,7 +84,7 @@ def _json(data: bytes, path: Path) -> Any:
         raise SceneError(str(error)) from None
 
 
-def _embedded(path: Path) -> str | None:
+def embedded(path: Path) -> str | None:
     """The text that a file's metadata holds; no pixel is decoded."""
     if path.suffix.lower() == ".mp4":
         return _video_comment(path)

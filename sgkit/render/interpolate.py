@@ -14,7 +14,7 @@ from sgkit.latents.sources import Origin, Source
 from sgkit.model import Model
 from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing, DrawSettings, drawing, unlike
-from sgkit.render.files import write_picture
+from sgkit.render.files import embedded, sidecar, write_picture, write_sheet
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels
 from sgkit.render.scene import Curve, Scene, Sheet, Subject
@@ -170,6 +170,8 @@ def write_frames(
     text = sheet.to_json()
     with atomic_path(path) as temporary:
         write_animation((frame.pixels for frame in frames()), temporary, count=sheet.frames, fps=fps, text=text)
+    if embedded(path) is None:  # a long WebP has no room for it
+        write_sheet(sheet, sidecar(path))
 
 
 def _check(keys: int, walks: int, frames: int, batch: int) -> None:

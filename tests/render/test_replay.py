@@ -178,6 +178,13 @@ def test_a_sheet_beside_its_file_is_found(made: Path) -> None:
     assert read_sheet("plain.png") == sheet
 
 
+def test_a_long_animation_keeps_its_scene_beside_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    monkeypatch.setattr("sgkit.render.video.MAX_IN_MEMORY", 0)
+    run("interpolate m.safetensors --seeds 0,1 --frames 3 --out a.webp")
+    assert read_sheet("a.webp").frames == 3
+
+
 def test_sheets_survive_json() -> None:
     scene = {"scene": 1, "subjects": {"a": {"from": {"seed": 3}}}, "arrangement": {"of": "a"}}
     lone = parse_sheet(scene, name="x")
