@@ -41,11 +41,6 @@ class RunFolder:
         return self.path / "config.toml"
 
     @property
-    def log_file(self) -> Path:
-        """The log, a JSON object a line."""
-        return self.path / "log.jsonl"
-
-    @property
     def reals_file(self) -> Path:
         """A grid of training images."""
         return self.path / "images" / "reals.png"

@@ -173,10 +173,7 @@ class TrainingStep:
         needs_fakes = adversarial or config.r2_gamma > 0 or config.gp_weight > 0
         synthesis = state.generator.synthesis
         with tracking(synthesis) if adversarial else nullcontext(), gradients(state.optimizers["d"]):
-            pairs = (
-                self.generate("d", shards) if needs_fakes else ((s, s.images, s.images) for s in shards if s.numbers)
-            )
-            for shard, fakes, _ in pairs:
+            for shard, fakes, _ in self.generate("d", shards) if needs_fakes else _without_fakes(shards):
                 loss.backward(*self._d_loss(shard, fakes, adversarial=adversarial, penalties=penalties))
         norm = self._optimize("d", [loss])
         if norm is None:

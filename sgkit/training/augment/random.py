@@ -71,11 +71,6 @@ class AugmentRandom:
         """Standard normal values [N]."""
         return self.normals[:, NORMALS.index(column)]
 
-    def rows(self, keep: Tensor) -> AugmentRandom:
-        """The numbers of some of the images."""
-        pixels = None if self.pixels is None else self.pixels[keep]
-        return AugmentRandom(uniforms=self.uniforms[keep], normals=self.normals[keep], pixels=pixels)
-
 
 def where(mask: Tensor, values: Tensor, neutral: float) -> Tensor:
     """``values`` [N] where ``mask`` [N], elsewhere ``neutral``."""

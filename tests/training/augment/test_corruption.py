@@ -24,7 +24,7 @@ def test_noise_has_a_half_normal_deviation(draw: Maker, pictures: Maker) -> None
 
 
 def test_noise_must_have_been_drawn(draw: Maker, pictures: Maker) -> None:
-    with pytest.raises(ValueError, match="draw them with this pipe"):
+    with pytest.raises(ValueError, match="sample them with this pipe"):
         add_noise(pictures(2), replace(draw(2), pixels=None), p=1.0, pipe=AugmentPipe(noise=1.0))
 
 
