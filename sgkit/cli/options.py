@@ -1,6 +1,6 @@
 """Options that mean the same everywhere, and the parsers that read them.
 
-A command writes ``seeds: SeedsOption = Seeds((0,))``; the value that arrives is parsed and checked.
+A command writes ``size: SizeOption = None``; the value that arrives is parsed and checked.
 """
 
 from __future__ import annotations
@@ -306,12 +306,6 @@ PrecisionOption = Annotated[
     typer.Option("--precision", help="Number format; auto selects the faster of bf16 and fp32 for this model."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed.")]
-SeedsOption = Annotated[
-    Seeds,
-    typer.Option(
-        "--seeds", parser=parse_seeds, metavar="LIST", help="Seeds, for example 0,3,7-12 (both ends included)."
-    ),
-]
 SizeOption = Annotated[
     Size | None,
     typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square (64) or WIDTHxHEIGHT (448x256)."),
@@ -324,12 +318,6 @@ LabelOption = Annotated[
         metavar="LABEL",
         help="For conditional models: class number (3), class name, label vector (0.2,0.8), or random.",
         show_default=False,
-    ),
-]
-LayersOption = Annotated[
-    Layers | None,
-    typer.Option(
-        "--layers", parser=parse_layers, metavar="LIST", help="Layers of w+, for example 0-3,6 (both ends included)."
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing output.")]

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from sgkit.unpickle.npz import read_npy, read_npz
 
 LatentSpace = Literal["auto", "z", "w", "w+"]
 """How latents are meant whose file does not say it: by their shape, or as named."""
-LATENT_SPACES: tuple[LatentSpace, ...] = get_args(LatentSpace)
 Array = np.ndarray[Any, Any]
 Z_NAMES = ("z", "zs")
 W_NAMES = (

@@ -266,12 +266,6 @@ class _Pen:
         pixels = max(round(width * self._scale), 1)
         self._draw.line([self._place(*start), self._place(*end)], fill=self._ink(paint), width=pixels)
 
-    def shadow(self, width: float) -> None:
-        """The shade on the ground, away from the sun."""
-        left, top = self._place(-width - 0.25 * max(self.side, 0), 0.035)
-        right, bottom = self._place(width + 0.25 * max(-self.side, 0), -0.035)
-        self._draw.ellipse((left, top, right, bottom), fill=self._ink(colour("3b4a38") * np.float32(0.8)))
-
 
 def _draw_conifer(pen: _Pen, season: str, random: np.random.RandomState) -> None:
     green = colour(_CONIFER[season]) * np.float32(0.85 + 0.3 * random.random_sample())
