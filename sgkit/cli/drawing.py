@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import parse_seeds, parse_size
+from sgkit.cli.options import Psi, parse_psi, parse_seeds, parse_size
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
     from sgkit.render.drawing import Drawing, DrawSettings
 
 
-class Psi(tuple[float, ...]):
-    """Truncation psi: one number, or one for each w of w+."""
-
-    __slots__ = ()
-
-
-DEFAULT_PSI = Psi((1.0,))
 MOST_PSI = 1.5
 """Truncation further out than this mostly gives garbage, which is warned of."""
 
@@ -44,25 +36,6 @@ class Sources(tuple["int | Path", ...]):
     """Seeds and latent files in the order given."""
 
     __slots__ = ()
-
-
-def parse_psi(text: str | Psi) -> Psi:
-    """Truncation psi from ``0.7``, or one for each layer from ``1,1,0.7,0.5``.
-
-    Raises:
-        typer.BadParameter: the text is no such list.
-    """
-    if isinstance(text, Psi):
-        return text
-    try:
-        psi = Psi(float(word) for word in text.split(","))
-    except ValueError:
-        psi = Psi((math.nan,))
-    if not all(map(math.isfinite, psi)):
-        raise typer.BadParameter(
-            f"Not a truncation psi: {text!r}. Use one number (0.7), or one for each layer of w+ (1,1,0.7,0.5)."
-        )
-    return psi
 
 
 def parse_grid(text: str | Grid) -> Grid:

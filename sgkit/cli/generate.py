@@ -9,7 +9,6 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.drawing import (
-    DEFAULT_PSI,
     BatchOption,
     CutoffOption,
     GapOption,
@@ -21,6 +20,7 @@ from sgkit.cli.drawing import (
     open_drawing,
 )
 from sgkit.cli.options import (
+    DEFAULT_PSI,
     DeviceOption,
     ForceOption,
     Given,

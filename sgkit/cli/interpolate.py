@@ -9,7 +9,6 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.drawing import (
-    DEFAULT_PSI,
     BatchOption,
     CutoffOption,
     GapOption,
@@ -23,6 +22,7 @@ from sgkit.cli.drawing import (
     parse_sources,
 )
 from sgkit.cli.options import (
+    DEFAULT_PSI,
     DeviceOption,
     ForceOption,
     Given,

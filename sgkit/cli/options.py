@@ -38,6 +38,12 @@ class Layers(tuple[int, ...]):
     __slots__ = ()
 
 
+class Psi(tuple[float, ...]):
+    """Truncation psi: one number, or one for each w of w+."""
+
+    __slots__ = ()
+
+
 class Size(NamedTuple):
     """Height and width in pixels, as the library counts; written ``WIDTHxHEIGHT``."""
 
@@ -46,6 +52,9 @@ class Size(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+
+DEFAULT_PSI = Psi((1.0,))
 
 
 # ----------------------------------------------------------------------------------------------- parsers
@@ -90,6 +99,25 @@ def parse_size(text: str | Size) -> Size:
     if width < 1 or height < 1:
         raise typer.BadParameter(f"Not a size: {text!r}. Use the side of a square (64) or WIDTHxHEIGHT (448x256).")
     return Size(height, width)
+
+
+def parse_psi(text: str | Psi) -> Psi:
+    """Truncation psi from ``0.7``, or one for each layer from ``1,1,0.7,0.5``.
+
+    Raises:
+        typer.BadParameter: the text is no such list.
+    """
+    if isinstance(text, Psi):
+        return text
+    try:
+        psi = Psi(float(word) for word in text.split(","))
+    except ValueError:
+        psi = Psi((math.nan,))
+    if not all(map(math.isfinite, psi)):
+        raise typer.BadParameter(
+            f"Not a truncation psi: {text!r}. Use one number (0.7), or one for each layer of w+ (1,1,0.7,0.5)."
+        )
+    return psi
 
 
 def parse_duration(text: str | float) -> float:

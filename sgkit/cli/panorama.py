@@ -9,7 +9,6 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.drawing import (
-    DEFAULT_PSI,
     CutoffOption,
     LatentOption,
     LatentSpaceOption,
@@ -19,6 +18,7 @@ from sgkit.cli.drawing import (
     parse_png,
 )
 from sgkit.cli.options import (
+    DEFAULT_PSI,
     MAX_SEED,
     DeviceOption,
     ForceOption,
