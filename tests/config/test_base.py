@@ -102,6 +102,7 @@ def test_override_reaches_into_tables_by_name_and_lists() -> None:
         ({"name": [3]}, "name is [3]; it must be text."),
         ({"name": "a" * 5000}, "name is a text of 5,000 characters; it must be at most 4,096 characters long."),
         ({"file": 3}, "file is 3; it must be a path, or none."),
+        ({"edits": [{}] * 100_001}, "edits is a list of 100,001 values; it must be at most 100,000 long."),
         ({"size": [[[[1]]]]}, "size is [[[[1]]]]; it must be a list of 2 values."),
         ({"psi": 2, "size": 3}, "size is 3; it must be a list such as [1, 3], or none. psi is 2; it must be"),
     ],

@@ -175,7 +175,7 @@ def test_every_choice_lists_its_words(cls: type[Config]) -> None:
         ("synthesis.resample_filter", "1,2,1", (1.0, 2.0, 1.0)),
         ("synthesis.resample_filter", "[1, 2, 1]", (1.0, 2.0, 1.0)),
         ("synthesis.resample_filter", [1, 2, 1], (1.0, 2.0, 1.0)),
-        ("synthesis.architecture", "orig", "orig"),
+        ("synthesis.architecture", "OriG", "orig"),
         ("image_size", "256,448", (256, 448)),
         ("discriminator.mapping.num_layers", "2", 2),
     ],
