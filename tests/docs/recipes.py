@@ -97,8 +97,8 @@ def _letters(name: str, letters: str) -> list[str]:
 
 TABLE2 = [name for name in PRESETS if name.startswith("stylegan2-e-")]
 NO_RAMP = (
-    "sgkit's own: bounds the half-life by 5% of the images since the newest layers came, so that samples of short "
-    "schedules show them; none is the official average"
+    "sgkit's own: bounds the half-life by 5% of the images since the newest layers were added, so that samples of "
+    "short schedules show them; none is the official behaviour"
 )
 
 SECTIONS = (
@@ -588,15 +588,15 @@ COMMON = """## Differences of every preset
   probabilities are equal.
 - The path length is compared with its running mean before this step, and the mean of w and StyleGAN3's running
   magnitudes move once per step from the whole batch, after it. The official code moves them in each pass of each GPU.
-  So a batch can be split in any way.
-- Random numbers are functions of the seed and of the image's number, so they are not those of the official code.
+  So the result does not depend on how a batch is split.
+- Random numbers are functions of the seed and the image's number, so they differ from those of the official code.
 - The ramp of the average counts the images of the step itself; the official code does not.
 - Mirrored images are an option (`--mirror`), as in the official code from StyleGAN2 on.
 
 ## Presets without official code
 
 `self-modulated` has the layers of Chen et al. 2019 (batch normalisation, hidden layers of 32, epsilon 1e-5) in a
-generator of 128 px, with StyleGAN2's discriminator and loss: R1 10 in every 16th step, rate 0.002, no style mixing and
+generator of 128 px, with StyleGAN2's discriminator and loss: R1 10 every 16 steps, rate 0.002, no style mixing and
 no path lengths. The paper trains other networks, with spectral normalisation or a gradient penalty instead.
 `stylegan2-64`, `stylegan2-32` and `stylegan2-mini` are StyleGAN2 with fewer channels, weaker R1, rates of 0.0025 and an
 average with a half-life of 5 kimg and a ramp of 0.05, chosen for CPUs.
@@ -604,10 +604,11 @@ average with a half-life of 5 kimg and a ramp of 0.05, chosen for CPUs.
 
 INTRO = """# Recipes
 
-What each preset trains with, beside its paper and the official code. A test reads the column *sgkit* off the presets,
-so it cannot drift. A dash means that the paper states no number of its own; *why* explains a difference. Files are
-named as of these commits, without their folder `training/`: {commits}. Rates are those that Adam gets, after the
-scaling of lazy regularization (`lr * k / (k + 1)`, StyleGAN2, appendix B), which scales the betas likewise.
+Training constants of each preset, compared with its paper and the official code. A test takes the column *sgkit* from
+the presets, so it is always up to date. A dash means that the paper states no number; *why* explains a difference.
+Files are those of these commits, named without their folder `training/`: {commits}. Rates are those given to Adam,
+after the scaling for lazy regularization (`lr * k / (k + 1)`, StyleGAN2, appendix B), which scales the betas
+in the same way.
 
 """
 
