@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sgkit.api import load as load
     from sgkit.checkpoint import save as save
     from sgkit.latents.spaces import save_latents as save_latents
+    from sgkit.packaged import list_models as list_models
     from sgkit.render.pictures import save_image as save_image
     from sgkit.render.scene import Scene as Scene
 
@@ -23,13 +24,14 @@ _LAZY = {
     "Images": "sgkit.api",
     "Model": "sgkit.api",
     "Scene": "sgkit.render.scene",
+    "list_models": "sgkit.packaged",
     "load": "sgkit.api",
     "save": "sgkit.checkpoint",
     "save_image": "sgkit.render.pictures",
     "save_latents": "sgkit.latents.spaces",
 }
 
-__all__ = ["Images", "Model", "Scene", "__version__", "load", "save", "save_image", "save_latents"]
+__all__ = ["Images", "Model", "Scene", "__version__", "list_models", "load", "save", "save_image", "save_latents"]
 
 
 def __dir__() -> list[str]:

@@ -130,7 +130,10 @@ class Model(Networks):
 
 
 def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: int | None = None) -> Model:
-    """The model in a file, a run folder or a checkpoint of another project; see :func:`sgkit.checkpoint.load`."""
+    """The model in a file, a run folder or a foreign checkpoint, or the packaged one of that name (``"landscapes"``).
+
+    See :func:`sgkit.checkpoint.load`.
+    """
     found = checkpoint.load(path, device=device, image_size=image_size)
     model = Model(found.config, found.generator, found.discriminator, found.raw_generator, found.info)
     model.path = Path(path)

@@ -59,6 +59,8 @@ def build_empty(build: Callable[[], N], *, what: str) -> N:
 def build_around(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what: str) -> N:
     """The network that ``build`` makes, with ``tensors`` as its parameters and buffers; they are not copied.
 
+    Numbers of 16 bits become fp32, in which networks compute unless a precision is asked for.
+
     Args:
         build: makes the network, such as ``lambda: Generator(config)``.
         tensors: state dict name -> tensor.
@@ -66,7 +68,8 @@ def build_around(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what:
     """
     network = build_empty(build, what=what)
     _check_tensors(network, tensors, what)
-    network.load_state_dict(dict(tensors), assign=True)
+    wide = {name: one.float() if one.dtype in (torch.float16, torch.bfloat16) else one for name, one in tensors.items()}
+    network.load_state_dict(wide, assign=True)
     return network
 
 

@@ -50,6 +50,7 @@ def export(
     *,
     form: str | None = None,
     label: LabelChoice | None = None,
+    half: bool = False,
     overwrite: bool = False,
 ) -> Exported:
     """Write ``model`` to ``path``, in the form that its extension or ``form`` names.
@@ -60,6 +61,7 @@ def export(
         form: ``native`` (.safetensors), ``nvidia`` (a state dict with NVIDIA's names: .npz or .safetensors) or
             ``rosinality`` (.pt).
         label: the class of a conditional model to keep, for the form without labels (``rosinality``).
+        half: round every number to 16 bits, which halves a ``native`` file.
         overwrite: replace the file if it exists.
 
     Raises:
@@ -71,10 +73,13 @@ def export(
     form = check_target(path, form, overwrite=overwrite)
     if label is not None and form != "rosinality":
         raise UsageError("This format keeps all classes, so --class has no effect here. Remove --class.")
+    if half and form != "native":
+        raise UsageError("Only sgkit's own format has 16 bits, so --half has no effect here. Remove --half.")
     vector = None if label is None else label_vector(model, label)
     notes: dict[str, str] = {}
     if form == "native":
-        save(model, path)
+        save(model, path, half=half)
+        notes = {"precision": "every number was rounded to 16 bits"} if half else {}
     elif form == "nvidia":
         _write_nvidia(model, path)
     else:

@@ -28,10 +28,12 @@ SNAPSHOTS, BEST = "snapshots", "best.json"
 def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: int | None = None) -> Model:
     """The model at ``path``: a ``.safetensors`` of sgkit, a run directory, or a checkpoint of another project.
 
+    Or the packaged model of that name (:func:`sgkit.list_models`), if there is no such file or folder.
+
     Nothing in a file is ever executed. Networks come in evaluation mode, on ``device``.
 
     Args:
-        path: file or run directory.
+        path: file, run directory, or name of a packaged model.
         device: where to put the networks.
         image_size: side of the images, for the one kind of file that does not say it (rosinality's StyleGAN1).
 

@@ -5,6 +5,7 @@ Tensors are named ``generator.*`` (the moving average), ``raw_generator.*`` (as 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -54,18 +55,25 @@ class Header:
         return {name: counts[name] for name in NETWORKS if name in counts}
 
 
-def save(model: Model, path: str | Path) -> Path:
+def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
     """The path of the model file written: all of the model's networks, its configuration and its provenance.
 
     Written to a temporary file, then renamed, so that ``path`` is complete or not there.
 
+    Args:
+        model: what to write.
+        path: the file.
+        half: round every number to 16 bits (fp16): half the size. Loading gives the rounded numbers in fp32.
+
     Raises:
         InputError: ``path`` cannot be written.
-        UsageError: it does not end in ``.safetensors``.
+        UsageError: it does not end in ``.safetensors``, or a number is too large for 16 bits.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise UsageError(f"A model file must be named .safetensors; {path.name!r} was given. See also: sgkit convert.")
+    if half:
+        model = _rounded(model)
     header = {
         "format_version": FORMAT_VERSION,
         "sgkit_version": sgkit.__version__,
@@ -76,13 +84,30 @@ def save(model: Model, path: str | Path) -> Path:
         "content_hash": model.content_hash(),
     }
     tensors = {
-        f"{network}.{name}": tensor.detach().contiguous()
+        f"{network}.{name}": (tensor.half() if half else tensor).detach().contiguous()
         for network, module in model.networks().items()
         for name, tensor in module.state_dict().items()
     }
     with atomic_path(path) as temporary, utf8_name(temporary) as name:
         save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
     return path
+
+
+@torch.no_grad()
+def _rounded(model: Model) -> Model:
+    """A copy of ``model`` whose numbers fit 16 bits, so that its content hash is that of the file when loaded."""
+    model = copy.deepcopy(model)
+    for network, module in model.networks().items():
+        for name, tensor in module.state_dict().items():
+            short = tensor.half()
+            if not torch.equal(short.isfinite(), tensor.isfinite()):
+                raise UsageError(
+                    f"Cannot store this model in 16 bits: {network}.{name} has values up to "
+                    f"{float(tensor.abs().max()):.3g}; at most {torch.finfo(torch.half).max:g} is possible. Store it "
+                    "in 32 bits, without --half."
+                )
+            tensor.copy_(short)
+    return model
 
 
 def read_header(path: str | Path) -> Header:

@@ -102,6 +102,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "weights", "sgkit.cli.weights:app", "Weights of third-party networks: list, get, path, verify.", _MEASURING
     ),
+    CommandRow("models", "sgkit.cli.models:models", "List the trained models that come with the package.", _OTHER),
     CommandRow(
         "demo",
         "sgkit.cli.demo:demo",

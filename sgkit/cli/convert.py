@@ -42,6 +42,9 @@ def convert(
         ),
     ] = None,
     label: LabelOption = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Round every number to 16 bits: half the size. For .safetensors of sgkit.")
+    ] = False,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -56,7 +59,16 @@ def convert(
     with report.progress_bar("Converting") as on_progress:
         from sgkit.tasks.convert import convert as task
 
-        result = task(source, out, form=form, image_size=size, label=label, overwrite=force, on_progress=on_progress)
+        result = task(
+            source,
+            out,
+            form=form,
+            image_size=size,
+            label=label,
+            half=half,
+            overwrite=force,
+            on_progress=on_progress,
+        )
     report.emit(result, json=json, show=_show)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import Given, JsonOption, parse_existing
+from sgkit.cli.options import Given, JsonOption, parse_any
 
 if TYPE_CHECKING:
     from sgkit.tasks.info import FileSummary, LayerSummary, ModelSummary
@@ -24,8 +24,8 @@ def info(
         Path,
         typer.Argument(
             metavar="FILE",
-            parser=parse_existing,
-            help="A model file, run folder, checkpoint of another tool, store, latent file, image, or any other file.",
+            parser=parse_any,
+            help="A model (or its name), run folder, foreign checkpoint, store, latent file, image, or any other file.",
         ),
     ],
     layers: Annotated[bool, typer.Option("--layers/--no-layers", help="List the layers of every network.")] = True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image
+from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
 
 if TYPE_CHECKING:
     from sgkit.measure.inputs import ImageSetInfo
@@ -19,8 +19,8 @@ def metrics(
         str,
         typer.Argument(
             metavar="MODEL|IMAGES|STORE",
-            parser=parse_image,
-            help="Images to measure: a model, store, folder, zip file or list.",
+            parser=parse_measured,
+            help="Images to measure: a model (or its name), store, folder, zip file or list.",
         ),
     ],
     data: Annotated[

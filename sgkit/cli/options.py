@@ -217,10 +217,11 @@ def parse_existing(text: str | Path) -> Path:
 
 
 def parse_model(text: str | Path) -> Path:
-    """A path where a model may be."""
+    """A path where a model may be, or the name of a packaged model, which stays a name."""
     from sgkit.runtime.path_checks import check_model
 
-    return check_model(text).path
+    check_model(text)
+    return Path(text)
 
 
 def parse_store(text: str | Path) -> Path:
@@ -228,6 +229,21 @@ def parse_store(text: str | Path) -> Path:
     from sgkit.runtime.path_checks import check_store
 
     return check_store(text)
+
+
+def parse_any(text: str | Path) -> Path:
+    """A path where something is, or the name of a packaged model."""
+    from sgkit.runtime.path_checks import check_any
+
+    check_any(text)
+    return Path(text)
+
+
+def parse_measured(text: str | Path) -> str:
+    """A source of images, a model, or the name of a packaged model."""
+    from sgkit.runtime.path_checks import check_measured
+
+    return check_measured(text)
 
 
 def parse_image(text: str | Path) -> str:
@@ -325,7 +341,7 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="MODEL",
         parser=parse_model,
-        help="A model file, a run folder (its best snapshot), or a checkpoint of another tool.",
+        help="A model file, a run folder (its best snapshot), a foreign checkpoint, or a name from: sgkit models",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]

@@ -20,6 +20,7 @@ from sgkit.cli.options import (
     parse_model,
 )
 from sgkit.errors import SceneError
+from sgkit.packaged import packaged_path
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _last_seen(model: ModelRef, file: Path) -> Path:
     """
     places = [Path(model.path), file.parent / model.path] if model.path else []
     for place in places:
-        if place.exists():
+        if packaged_path(place).exists():
             return place
     known = f" with the hash {model.hash[:12]}" if model.hash else ""
     seen = f", last seen at {model.path}" if model.path else ""

@@ -55,6 +55,7 @@ RESULTS = {
     "panorama": Row("a panorama", ("sgkit.render.panorama:PanoramaResult",)),
     "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
+    "models": Row("the packaged models", ("sgkit.cli.models:ModelRow",), list),
     "weights": Row("sgkit weights list and verify", ("sgkit.weights:WeightsStatus",), list),
     "weights-get": Row("sgkit weights get", ("sgkit.weights:WeightsStatus",)),
     "demo": Row("the demo's page", ("sgkit.tasks.demo:DemoResult",)),

@@ -19,6 +19,7 @@ from sgkit.checkpoint import load
 from sgkit.errors import InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
+from sgkit.packaged import packaged_path
 from sgkit.render.inputs import Inputs
 from sgkit.render.render import render
 from sgkit.render.scene import Alone, Noise, Scene, Seed, Subject
@@ -314,7 +315,7 @@ def open_image_set(
         InputError: there is nothing at ``path``, or fewer images than ``num``.
         UsageError: labels and model do not fit.
     """
-    folder = Path(path)
+    folder = packaged_path(path)
     if (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file():
         return StoreImages(path, num=num, num_workers=num_workers)
     if not _is_model(folder):

@@ -11,13 +11,15 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sgkit.errors import InputError
+from sgkit.packaged import MODELS as PACKAGED_MODELS
+from sgkit.packaged import packaged_path
 from sgkit.runtime.detect import FileType, detect
 from sgkit.runtime.file_kinds import (
     BROKEN,
@@ -37,8 +39,9 @@ LATENT = "latent.npz"
 
 
 def check_model(path: str | Path) -> FileType:
-    """What is at ``path``, a file or folder that may hold a model."""
-    found = check_exists(path, "model", "Give a model file (.safetensors, .pkl, .pt), or the folder of a training run.")
+    """What is at ``path``: a file or folder that may hold a model, or the name of a packaged one."""
+    allowed = "Give a model file (.safetensors, .pkl, .pt), the folder of a training run, or a name from: sgkit models"
+    found = check_exists(packaged_path(path), "model", allowed, names=PACKAGED_MODELS)
     return _allowed(found, "a model", MODELS | PACKED | MODEL_FOLDERS | {"unknown"})
 
 
@@ -78,14 +81,27 @@ def check_images(path: str | Path) -> str:
     return str(path)
 
 
+def check_measured(path: str | Path) -> str:
+    """``path``, where images or a model may be; or the name of a packaged model."""
+    return str(path) if packaged_path(path) != Path(path) else check_images(path)
+
+
+def check_any(path: str | Path) -> FileType:
+    """What is at ``path``, whatever it is; or the packaged model of that name."""
+    return check_exists(packaged_path(path), "file or folder", "Check the spelling.", names=PACKAGED_MODELS)
+
+
 def is_url(text: str | Path) -> bool:
     """Whether a path is really a web address; ``pathlib`` makes one slash of two, so one is enough."""
     scheme, colon, rest = str(text).partition(":/")
     return bool(colon and rest) and scheme.lower() in ("http", "https", "ftp", "s3", "gs", "hf")
 
 
-def check_exists(path: str | Path, what: str, allowed: str) -> FileType:
-    """What is at ``path``; in messages, ``what`` names what was expected and ``allowed`` what to give."""
+def check_exists(path: str | Path, what: str, allowed: str, *, names: Collection[str] = ()) -> FileType:
+    """What is at ``path``; in messages, ``what`` names what was expected and ``allowed`` what to give.
+
+    ``names``: what may be given besides paths.
+    """
     if is_url(path):
         scheme, _, rest = str(path).partition(":")
         url = f"{scheme}://{rest.lstrip('/')}"
@@ -95,12 +111,15 @@ def check_exists(path: str | Path, what: str, allowed: str) -> FileType:
         )
     found = detect(path)
     if found.kind == "missing":
-        raise InputError(f"There is no {what} {path}.{_similar(Path(path))} {allowed}")
+        raise InputError(f"There is no {what} {path}.{_similar(Path(path), names)} {allowed}")
     return found
 
 
-def _similar(path: Path) -> str:
-    """A sentence about what is at or beside ``path`` instead; empty where there is nothing to say."""
+def _similar(path: Path, names: Collection[str]) -> str:
+    """A sentence about what is at or beside ``path`` instead, or which of ``names``; empty if there is nothing."""
+    meant = difflib.get_close_matches(str(path).lower(), names, n=1, cutoff=0.75)
+    if meant:
+        return f" Did you mean '{meant[0]}'?"
     with suppress(OSError, ValueError):
         if path.is_symlink():
             return f" It is a link to {path.readlink()}, which does not exist."

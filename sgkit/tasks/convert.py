@@ -37,6 +37,7 @@ def convert(
     form: str | None = None,
     image_size: int | None = None,
     label: LabelChoice | None = None,
+    half: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> ConvertResult:
@@ -48,6 +49,7 @@ def convert(
         form: ``native``, ``nvidia`` or ``rosinality``.
         image_size: for foreign files that do not say it.
         label: the class of a conditional model to keep, for a form without labels.
+        half: round every number to 16 bits; for ``native``.
         overwrite: replace ``out`` if it exists.
         on_progress: called at every stage.
 
@@ -62,7 +64,7 @@ def convert(
     on_progress(Progress(done=0, total=2, unit="steps", stage="reading"))
     model = load(file, image_size=image_size)
     on_progress(Progress(done=1, total=2, unit="steps", stage="writing"))
-    exported = export(model, out, form=form, label=label, overwrite=overwrite)
+    exported = export(model, out, form=form, label=label, half=half, overwrite=overwrite)
     on_progress(Progress(done=2, total=2, unit="steps", stage="writing"))
     lacked = {key: str(model.info.provenance[key]) for key in MADE_UP if key in model.info.provenance}
     return ConvertResult(

@@ -22,7 +22,7 @@ from sgkit.render.files import read_sheet, sheet_text
 from sgkit.render.scene import Sheet
 from sgkit.runtime.detect import FileType
 from sgkit.runtime.file_kinds import BROKEN, IMAGES, MODELS, PACKED
-from sgkit.runtime.path_checks import check_exists, latent_files
+from sgkit.runtime.path_checks import check_any, latent_files
 from sgkit.store.header import read_header as read_store_header
 from sgkit.store.header import size_text
 from sgkit.text import name_list, shell_word
@@ -103,7 +103,7 @@ def info(path: str | Path, *, image_size: int | None = None) -> ModelSummary | F
         CheckpointError: the file is damaged, hostile or unsupported.
         InputError: there is nothing at ``path``.
     """
-    found = check_exists(path, "file or folder", "Check the spelling.")
+    found = check_any(path)
     if found.kind in BROKEN:
         raise InputError(f"{found.path} is {found.phrase}. {found.advice}")
     if found.kind not in MODELS | PACKED | {"run", "snapshots", "unknown"}:

@@ -71,6 +71,46 @@ def test_saving_twice_writes_the_same_bytes(model: Model, file: Path, tmp_path: 
     assert save(sgkit.load(file), tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_file_of_16_bits_is_widened_and_projects_like_its_twin(
+    dtype: torch.dtype, tiny_model: Callable[..., Model], tmp_path: Path
+) -> None:
+    full = tiny_model()
+    file = save(full, tmp_path / "model.safetensors")
+    with file.open("rb") as stream:
+        raw = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))["__metadata__"]
+    save_file({name: tensor.to(dtype) for name, tensor in load_file(file).items()}, tmp_path / "short.safetensors", raw)
+    short = sgkit.load(tmp_path / "short.safetensors")
+    for network in short.networks().values():
+        assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.float32}
+    twin = sgkit.load(file)
+    largest = 0.02 if dtype == torch.float16 else 0.15
+    images, wanted = (model.generate(seeds=range(4)).tensor() for model in (short, twin))
+    assert 0 < (images - wanted).abs().max() < largest * wanted.abs().max()
+    twin.generate(seeds=[7]).save(tmp_path / "photo.png")
+    found, expected = (model.project(tmp_path / "photo.png", steps=3).only for model in (short, twin))
+    assert (found - expected).abs().max() < largest * expected.abs().max()
+
+
+def test_half_writes_16_bits_whose_hash_is_that_of_what_is_loaded(model: Model, file: Path, tmp_path: Path) -> None:
+    before = model.content_hash()
+    short = save(model, tmp_path / "short.safetensors", half=True)
+    assert short.stat().st_size < 0.7 * file.stat().st_size
+    header = read_header(short)
+    assert {dtype for dtype, _ in header.tensors.values()} == {"F16"}
+    assert sgkit.load(short).content_hash() == header.content_hash != before
+    assert model.content_hash() == before, "the model itself was changed"
+    again = save(sgkit.load(short), tmp_path / "again.safetensors", half=True)
+    assert load_file(again)["generator.mapping.w_avg"].equal(load_file(short)["generator.mapping.w_avg"])
+
+
+def test_half_refuses_numbers_that_16_bits_cannot_hold(model: Model, tmp_path: Path) -> None:
+    model.generator.mapping.w_avg[0] = 70000.0
+    with pytest.raises(UsageError, match=r"generator\.mapping\.w_avg has values up to 7e\+04; at most 65504"):
+        save(model, tmp_path / "short.safetensors", half=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_training_a_loaded_model_leaves_the_file_as_it_was(file: Path) -> None:
     before = file.read_bytes()
     loaded = sgkit.load(file)

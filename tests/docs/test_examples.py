@@ -78,7 +78,7 @@ def test_python_examples_run_and_print_what_the_page_shows(page: Path, capsys: p
 @pytest.mark.parametrize("page", [page for page in PAGES if command_lines(page)], ids=page_name)
 def test_command_examples_are_understood(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The examples' files are not here.
-    monkeypatch.setattr(path_checks, "check_exists", lambda path, *_: FileType(Path(path), "unknown"))
+    monkeypatch.setattr(path_checks, "check_exists", lambda path, *_, **__: FileType(Path(path), "unknown"))
     for line in command_lines(page):
         words = shlex.split(line)
         words = words[words.index("sgkit") + 1 :]
