@@ -458,10 +458,11 @@ def test_a_split_parts_the_files_for_good(pictures: Path, tmp_path: Path) -> Non
         prepare(pictures, tmp_path / "x", options=options)
 
 
-def test_no_subset_of_a_split_repeats_an_image_of_another(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "tar.gz"])
+def test_no_subset_of_a_split_repeats_an_image_of_another(pictures: Path, tmp_path: Path, kind: str) -> None:
     files = {f"{n}{p.name}": p.read_bytes() for n in "xyz" for p in pictures.rglob("??.png")}
     options = PrepareOptions(size=(8, 8), split="train=0.5,val=0.5", dedupe="exact")
-    results = prepare_split(container(tmp_path, files), tmp_path / "all", options=options)
+    results = prepare_split(container(tmp_path, files, kind), tmp_path / "all", options=options)
     assert sum(header_of(result).num_images for result in results.values()) == COUNT
     assert all(header_of(result).num_images for result in results.values())
 
