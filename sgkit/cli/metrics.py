@@ -8,10 +8,14 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
+from sgkit.config.metrics import METRIC_ROWS
 
 if TYPE_CHECKING:
     from sgkit.measure.inputs import ImageSetInfo
     from sgkit.measure.task import MeasureResult
+
+
+_NAMES = ", ".join(row.name for row in METRIC_ROWS)
 
 
 def metrics(
@@ -32,7 +36,9 @@ def metrics(
     names: Annotated[
         str,
         typer.Option(
-            "--metrics", metavar="NAMES", help="One or more of fd_effnet, kd_effnet, fid, kid, separated by commas."
+            "--metrics",
+            metavar="NAMES",
+            help=f"One or more of {', '.join(row.name for row in METRIC_ROWS)}, separated by commas.",
         ),
     ] = "fd_effnet,kd_effnet",
     num_images: Annotated[

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgkit.config.metrics import Statistic
 from sgkit.errors import CheckpointError
-from sgkit.metrics.statistics import FeatureStatistics, Statistic
+from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.runtime.files import atomic_path
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.npz import read_npz

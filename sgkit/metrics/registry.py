@@ -1,13 +1,14 @@
-"""The metrics by name: which features, which statistic of them, and how many images."""
+"""The metrics by name, and their values. The table is in :mod:`sgkit.config.metrics`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sgkit.config.metrics import METRIC_ROWS, MetricRow, Statistic
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.metrics.distances import frechet_distance, kernel_distance
-from sgkit.metrics.statistics import FeatureStatistics, Statistic
+from sgkit.metrics.statistics import FeatureStatistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +25,8 @@ class MetricValue:
     """Number of reference images."""
 
 
-@dataclass(frozen=True)
-class MetricRecipe:
-    """One row of :data:`METRICS`."""
-
-    name: str
-    extractor: str
-    """A key of :data:`sgkit.metrics.features.EXTRACTORS`."""
-    statistic: Statistic
-    """``gaussian``: the Fréchet distance; ``bank``: the kernel distance."""
-    num_images: int
-    """Images that a model generates for it by default."""
+class MetricRecipe(MetricRow):
+    """One row of :data:`METRICS`, which knows how to compute its value."""
 
     def value(self, measured: FeatureStatistics, data: FeatureStatistics, *, seed: int = 0) -> MetricValue:
         """The metric between two sets of images; ``seed`` draws the subsets of kernel distances."""
@@ -46,13 +38,7 @@ class MetricRecipe:
         return MetricValue(name=self.name, value=value, std=std, num_images=measured.num, num_data=data.num)
 
 
-_ROWS = (
-    MetricRecipe("fd_effnet", "effnet", "gaussian", 10_000),
-    MetricRecipe("kd_effnet", "effnet", "bank", 10_000),
-    MetricRecipe("fid", "inception", "gaussian", 50_000),  # Heusel et al., 2017
-    MetricRecipe("kid", "inception", "bank", 50_000),  # Bińkowski et al., 2018
-)
-METRICS: dict[str, MetricRecipe] = {recipe.name: recipe for recipe in _ROWS}
+METRICS: dict[str, MetricRecipe] = {row.name: MetricRecipe(*row) for row in METRIC_ROWS}
 
 
 def metric_recipes(names: Iterable[str]) -> tuple[MetricRecipe, ...]:

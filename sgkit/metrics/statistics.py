@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sgkit.config.metrics import Statistic
 from sgkit.errors import InputError
 from sgkit.metrics.features import FeatureExtractor
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 Floats = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.generic]]
-Statistic = Literal["gaussian", "bank"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

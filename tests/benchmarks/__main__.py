@@ -19,9 +19,9 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "walk": ("bench_synthesis.py", "--rounds", "5", "--threads", "1"),
     "training": ("bench_training.py", "--sizes", "64", "--rounds", "1"),
     "loading": ("bench_loading.py", "--size", "256", "--rounds", "1"),
-    "prepare": ("bench_prepare.py", "prepare", "--large", "8", "--rounds", "1"),
-    "reader": ("bench_prepare.py", "reader"),
-    "decoding": ("bench_prepare.py", "decoding"),
+    "prepare": ("bench_prepare.py", "prepare", "--large", "4", "--rounds", "1"),
+    "reader": ("bench_prepare.py", "reader", "--count", "200", "--rounds", "1"),
+    "decoding": ("bench_prepare.py", "decoding", "--large", "2"),
     "convolutions": (
         "scan_convolutions.py",
         "--presets",

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sgkit.config.metrics import Statistic
 from sgkit.errors import InputError
 from sgkit.metrics.statistics import (
     FeatureBank,
     FeatureRequest,
     FeatureStatistics,
-    Statistic,
     StreamingGaussian,
     compute_statistics,
 )
