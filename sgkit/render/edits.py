@@ -1,8 +1,7 @@
-"""Records of a scene as edits of a walk: geometry, and shapes as masks."""
+"""What a scene does between layers: shapes as masks, then changes of the canvas."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from sgkit import edits
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.model import Canvas, Edit, Plan
-from sgkit.render.scene import Crop, EditRecord, Masks, Pad, Scene, Shift, Tile
+from sgkit.render.scene import Masks, Scene
 
 SHAPES = {"box": (4, 5), "ramp": (1, 3), "all": (1, 1)}
 """Shape -> how many values it has, at least and at most."""
@@ -26,29 +25,8 @@ def edit_of(scene: Scene, plan: Plan) -> Edit | None:
     if isinstance(scene.arrangement, Masks):
         where = edits.parse_layers(scene.arrangement.layers, plan)
         found.append(edits.weave(_weights(scene.arrangement), where=where))
-    found += [geometry(record) for record in scene.edits]
+    found += [record.edit() for record in scene.edits]
     return edits.compose(*found) if found else None
-
-
-def geometry(record: EditRecord) -> Edit:
-    """The edit that a record of a scene describes."""
-    where = _where(record.at)
-    if isinstance(record, Pad):
-        return edits.pad(record.left, record.right, record.top, record.bottom, where=where, mode=record.mode)
-    if isinstance(record, Crop):
-        return edits.crop(record.left, record.right, record.top, record.bottom, where=where)
-    if isinstance(record, Shift):
-        return edits.shift(record.x, record.y, where=where, mode=record.mode)
-    if isinstance(record, Tile):
-        return edits.tile(record.length, where=where, axis=record.axis)
-    return edits.resize(record.height_factor, record.width_factor, where=where, mode=record.mode)
-
-
-def _where(at: str) -> edits.Selection:
-    match = re.fullmatch(r"\s*(\d{1,6})\s*px\s*", at)
-    if not match:
-        raise UsageError(f"Not a place for an edit: {at!r}. Use a resolution such as 8px.")
-    return edits.closing(int(match[1]))
 
 
 def _weights(masks: Masks) -> edits.Weights:

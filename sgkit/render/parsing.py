@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from sgkit.errors import SceneError, UsageError, did_you_mean
+from sgkit.render.geometry import Crop, Pad, Resize, Shift, Tile
+from sgkit.render.records import Record
 from sgkit.render.scene import (
     VERSION,
     Alone,
-    Crop,
     Curve,
     LatentRef,
     Line,
@@ -21,15 +22,10 @@ from sgkit.render.scene import (
     Mix,
     ModelRef,
     Noise,
-    Pad,
-    Record,
-    Resize,
     Scene,
     Seed,
     Sheet,
-    Shift,
     Subject,
-    Tile,
 )
 from sgkit.text import printable
 

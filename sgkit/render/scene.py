@@ -8,60 +8,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
-    PlainValidator,
     Tag,
-    WithJsonSchema,
     model_validator,
 )
 
 from sgkit.errors import did_you_mean
 from sgkit.model import Axis
+from sgkit.render.geometry import EditRecord
+from sgkit.render.records import Record, Text
 from sgkit.runtime.precision import ResolvedPrecision
 
 VERSION: Literal[1] = 1
 MODEL = "model"
 """Key of the model in a scene that has one only."""
-LONGEST_TEXT = 4096
 LARGEST_SCENE = 1 << 20
 """Bytes of JSON that are written into an image or read from one."""
 
-R = TypeVar("R", bound="Record")
 NoiseKind = Literal["const", "random", "none"]
 """``const``: the maps stored in the model, or a latent's own; ``random``: by seed and position; ``none``: no noise."""
 
 
-def _text(value: object) -> str:
-    """Names of files need not be valid UTF-8, which pydantic's own text has to be."""
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise ValueError(f"it must be a text of at most {LONGEST_TEXT:,} characters.")
-    return value
-
-
-Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "maxLength": LONGEST_TEXT})]
-
 Layers = Text | tuple[int, ...]
 """Layers of w+: a name (``coarse``, ``middle``, ``fine``), or numbers."""
-
-
-class Record(BaseModel):
-    """Base of everything in a scene: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; what has its default is left out."""
-        return self.model_dump(by_alias=True, exclude_defaults=True)
-
-    def changed(self: R, **values: Any) -> R:
-        """A copy with other values, which are not validated again."""
-        return self.model_copy(update=values)
 
 
 class ModelRef(Record):
@@ -190,61 +163,6 @@ Arrangement = Annotated[
 ]
 
 
-class _Edit(Record):
-    at: Text
-    """Where: ``8px``, after the last layer of the first resolution with at least 8 pixels per picture side."""
-
-
-class Pad(_Edit):
-    """The picture made larger at its edges; lengths are pixels of the layer."""
-
-    kind: Literal["pad"]
-    left: Annotated[int, Field(ge=0)] = 0
-    right: Annotated[int, Field(ge=0)] = 0
-    top: Annotated[int, Field(ge=0)] = 0
-    bottom: Annotated[int, Field(ge=0)] = 0
-    mode: Literal["constant", "reflect", "replicate", "circular"] = "reflect"
-
-
-class Crop(_Edit):
-    """The picture made smaller at its edges."""
-
-    kind: Literal["crop"]
-    left: Annotated[int, Field(ge=0)] = 0
-    right: Annotated[int, Field(ge=0)] = 0
-    top: Annotated[int, Field(ge=0)] = 0
-    bottom: Annotated[int, Field(ge=0)] = 0
-
-
-class Shift(_Edit):
-    """The content moved right by ``x`` and down by ``y``."""
-
-    kind: Literal["shift"]
-    x: int = 0
-    y: int = 0
-    mode: Literal["constant", "reflect", "replicate", "circular"] = "circular"
-
-
-class Tile(_Edit):
-    """The picture repeated along an axis until it is ``length`` pixels long."""
-
-    kind: Literal["tile"]
-    length: Annotated[int, Field(ge=1)]
-    axis: Axis = "x"
-
-
-class Resize(_Edit):
-    """The picture stretched."""
-
-    kind: Literal["resize"]
-    height_factor: Annotated[float, Field(gt=0)] = 1.0
-    width_factor: Annotated[float, Field(gt=0)] = 1.0
-    mode: Literal["nearest-exact", "bilinear", "bicubic"] = "nearest-exact"
-
-
-EditRecord = Annotated[Pad | Crop | Shift | Tile | Resize, Field(discriminator="kind")]
-
-
 class Noise(Record):
     """The noise inputs of a picture."""
 
@@ -258,7 +176,7 @@ class Scene(Record):
 
     scene: Literal[1] = VERSION
     """Version of this schema."""
-    models: dict[Text, ModelRef] = {}
+    models: dict[Text, ModelRef] = Field(default_factory=dict)
     """Models by the keys under which subjects name them."""
     subjects: Annotated[dict[Text, Subject], Field(min_length=1)]
     arrangement: Arrangement
