@@ -46,8 +46,8 @@ class DemoScale:
     leg_seconds: float = 25.0
     """Training stops to look at the clock about this often, and resumes."""
     frames: int = 96
-    project_steps: int = 250
-    panorama_width: int = 320
+    project_steps: int = 100
+    panorama_width: int = 1536
     metric_images: int = 256
 
 
@@ -225,8 +225,8 @@ def demo_page(out: Path, planned: Sequence[Step], records: Mapping[str, Record],
     device = next(one for one in machine.devices if one.name.startswith(machine.auto_device))
     total, kimg = sum(record.seconds for record in records.values()), records["train"].result["kimg"]
     lead = (
-        "Every step on sample images, from painting them to measuring the result. The model is small and was trained "
-        "for minutes, not days: expect sky, horizon and colours; fine detail needs longer training."
+        "Every step on sample images, from painting them to measuring the result. The model trained here "
+        "is small and saw few images: expect sky, horizon and colours. The packaged model was trained for longer."
     )
     longer = ["--resume", "--kimg", f"{max(scale.kimg, 200):g}"]
     is_short = kimg < 0.9 * scale.kimg
