@@ -17,7 +17,10 @@ class ModelRow(PackagedModel):
 
 
 def models(json: JsonOption = False) -> None:
-    """List the trained models that come with the package. Give a name wherever a command takes a MODEL."""
+    """List the trained models that come with the package.
+
+    Their names can be given wherever a command takes a MODEL.
+    """
     found = [ModelRow(**asdict(model), bytes=model.path.stat().st_size) for model in list_models()]
     report.emit(found, json=json, show=_show)
 

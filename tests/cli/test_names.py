@@ -128,7 +128,13 @@ def texts(value: Any) -> Iterator[str]:
 
 def test_every_command_is_tried() -> None:
     tried = {line[0] for line in LINES}
-    assert {row.name for row in COMMANDS} - tried == {"weights", "schema", "doctor", "demo"}  # these read no names
+    assert {row.name for row in COMMANDS} - tried == {
+        "weights",
+        "schema",
+        "doctor",
+        "demo",
+        "models",
+    }  # these read no names
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: "-".join(word for word in line[:2] if word.isascii()))
