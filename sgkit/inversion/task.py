@@ -21,7 +21,7 @@ from sgkit.inversion.targets import Target, read_targets, target_images
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
-from sgkit.render.files import write_picture
+from sgkit.render.files import scene_text
 from sgkit.render.inputs import Inputs, latents_hash
 from sgkit.render.pictures import arrange, to_pixels, write_png
 from sgkit.render.scene import MODEL, Alone, LatentRef, ModelRef, Photo, Scene, Sheet, Subject
@@ -239,13 +239,13 @@ class _Job:
         write_png(target.pixels, folder / "target.png")
         scene = self._scene(latents, len(found.images))
         projection = to_pixels(found.images[index : index + 1])[0]
-        write_picture(projection, folder / "projection.png", Sheet(scenes=(scene,)))
+        write_png(projection, folder / "projection.png", text=scene_text(Sheet(scenes=(scene,))))
         digest = hashlib.sha256((folder / "target.png").read_bytes()).hexdigest()
         scale = max(round(SHOWN_SIDE / target.pixels.shape[0]), 1)
         photo = Photo(photo="target.png", hash=digest)
         sheet = Sheet(scenes=(photo, scene), columns=2, gap=4 * scale, scale=scale)
         sides = [shown(pixels, sheet) for pixels in (target.pixels, projection)]
-        write_picture(arrange(sides, (2, 1), gap=sheet.gap), folder / "comparison.png", sheet)
+        write_png(arrange(sides, (2, 1), gap=sheet.gap), folder / "comparison.png", text=scene_text(sheet))
         title = f"{target.name}: distance by {self.settings.loss}"
         curve = draw_curve(found.history[:, index].tolist(), title=title, mark=outcome.best_step)
         write_png(curve, folder / "loss.png")

@@ -72,8 +72,7 @@ class Compiler:
     def _batch(self, scene: Scene, name: str) -> tuple[int | None, Key]:
         """What subjects that are mapped together have in common."""
         subject = scene.subjects[name]
-        space = "curve" if isinstance(subject.source, Curve) else self.latents(scene, name).space
-        return subject.batch, (space, subject.model, subject.psi, subject.cutoff)
+        return subject.batch, (self.space(scene, name), subject.model, subject.psi, subject.cutoff)
 
     def _map(self, members: Sequence[tuple[Scene, str]], size: int) -> list[Styled]:
         """Styles of subjects that are mapped as a batch of ``size``; what is missing in it is filled with copies."""
@@ -89,14 +88,28 @@ class Compiler:
         source = scene.subjects[name].source
         return self._on_curve(scene, name, source, model) if isinstance(source, Curve) else self.latents(scene, name)
 
+    def space(self, scene: Scene, name: str) -> str:
+        """The latent space that a subject is given in; ``curve``: a curve's own."""
+        source = scene.subjects[name].source
+        if isinstance(source, LatentRef):
+            return self.inputs.latents(source, self.inputs.model(scene, scene.subjects[name].model)).space
+        return "curve" if isinstance(source, Curve) else "z"
+
+    def label(self, scene: Scene, name: str) -> Tensor | None:
+        """The label [1, label_dim] that goes with a subject's z into the mapping."""
+        subject = scene.subjects[name]
+        if isinstance(subject.source, Seed):
+            return seed_label(self.inputs.model(scene, subject.model), subject.label, subject.source.seed)
+        latents = self.latents(scene, name)
+        return latents.label if latents.space == "z" else None
+
     def latents(self, scene: Scene, name: str) -> Latents:
         """The latent of a subject that is no curve: z and label for a seed, a file's own otherwise."""
         subject = scene.subjects[name]
         model = self.inputs.model(scene, subject.model)
         if isinstance(subject.source, Seed):
-            label = seed_label(model, subject.label, subject.source.seed)
             z = model.sample_z([subject.source.seed])
-            return Latents(space="z", values={"z": z}, label=label, names=(name,))
+            return Latents(space="z", values={"z": z}, label=self.label(scene, name), names=(name,))
         assert isinstance(subject.source, LatentRef)
         found = self.inputs.latents(subject.source, model)
         if found.space == "z" and found.label is None:

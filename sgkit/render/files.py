@@ -32,9 +32,10 @@ def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
 
     A sheet that is too long for the image goes into ``FILE.json`` beside it.
     """
+    text = scene_text(sheet)
     with atomic_path(path) as temporary:
-        write_png(pixels, temporary, text=scene_text(sheet))
-    if KEY not in scene_text(sheet):
+        write_png(pixels, temporary, text=text)
+    if KEY not in text:
         write_sheet(sheet, sidecar(path))
 
 

@@ -192,12 +192,11 @@ def _file_name(origin: Origin) -> str:
 def _facts(compiler: Compiler, scene: Scene) -> dict[str, Any]:
     """How an image was made, in plain values: a row of the manifest."""
     (name,) = scene.main()
-    subject, latents = scene.subjects[name], compiler.latents(scene, name)
-    label = latents.label if latents.space == "z" else None
+    subject, label = scene.subjects[name], compiler.label(scene, name)
     return {
         "source": name,
         "seed": getattr(subject.source, "seed", None),
-        "space": latents.space,
+        "space": compiler.space(scene, name),
         "truncation_psi": subject.psi,
         "truncation_cutoff": subject.cutoff,
         "label": None if label is None else label[0].tolist(),

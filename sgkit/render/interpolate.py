@@ -14,9 +14,9 @@ from sgkit.latents.sources import Origin, Source
 from sgkit.model import Model
 from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing, DrawSettings, drawing, unlike
-from sgkit.render.files import embedded, sidecar, write_picture, write_sheet
+from sgkit.render.files import embedded, scene_text, sidecar, write_sheet
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import Pixels
+from sgkit.render.pictures import Pixels, write_png
 from sgkit.render.scene import Curve, Scene, Sheet, Subject
 from sgkit.render.sheets import Frame, frames_of
 from sgkit.render.video import FRAMES, check_animation, is_frame_folder, write_animation
@@ -165,7 +165,7 @@ def write_frames(
     if is_frame_folder(path):
         with atomic_directory(path, overwrite=overwrite, own=FRAMES) as folder:
             for index, frame in enumerate(frames()):
-                write_picture(frame.pixels, folder / f"frame{index:05d}.png", frame.sheet)
+                write_png(frame.pixels, folder / f"frame{index:05d}.png", text=scene_text(frame.sheet))
         return
     text = sheet.to_json()
     with atomic_path(path) as temporary:

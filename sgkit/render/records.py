@@ -23,7 +23,7 @@ Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string", "
 class Record(BaseModel):
     """Base of everything in a scene: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, defer_build=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; what has its default is left out."""
