@@ -12,6 +12,8 @@ from sgkit.errors import UsageError
 from sgkit.model import Axis, Edit
 from sgkit.render.records import Record, Text
 
+Pixels = Annotated[int, Field(ge=0, le=1 << 16)]
+
 
 class _Edit(Record):
     at: Text
@@ -33,10 +35,10 @@ class Pad(_Edit):
     """The picture made larger at its edges; lengths are pixels of the layer."""
 
     kind: Literal["pad"]
-    left: Annotated[int, Field(ge=0)] = 0
-    right: Annotated[int, Field(ge=0)] = 0
-    top: Annotated[int, Field(ge=0)] = 0
-    bottom: Annotated[int, Field(ge=0)] = 0
+    left: Pixels = 0
+    right: Pixels = 0
+    top: Pixels = 0
+    bottom: Pixels = 0
     mode: Literal["constant", "reflect", "replicate", "circular"] = "reflect"
 
     def edit(self) -> Edit:
@@ -49,10 +51,10 @@ class Crop(_Edit):
     """The picture made smaller at its edges."""
 
     kind: Literal["crop"]
-    left: Annotated[int, Field(ge=0)] = 0
-    right: Annotated[int, Field(ge=0)] = 0
-    top: Annotated[int, Field(ge=0)] = 0
-    bottom: Annotated[int, Field(ge=0)] = 0
+    left: Pixels = 0
+    right: Pixels = 0
+    top: Pixels = 0
+    bottom: Pixels = 0
 
     def edit(self) -> Edit:
         """The edit of a walk that this describes."""
@@ -63,8 +65,8 @@ class Shift(_Edit):
     """The content moved right by ``x`` and down by ``y``."""
 
     kind: Literal["shift"]
-    x: int = 0
-    y: int = 0
+    x: Annotated[int, Field(ge=-(1 << 16), le=1 << 16)] = 0
+    y: Annotated[int, Field(ge=-(1 << 16), le=1 << 16)] = 0
     mode: Literal["constant", "reflect", "replicate", "circular"] = "circular"
 
     def edit(self) -> Edit:
@@ -76,7 +78,7 @@ class Tile(_Edit):
     """The picture repeated along an axis until it is ``length`` pixels long."""
 
     kind: Literal["tile"]
-    length: Annotated[int, Field(ge=1)]
+    length: Annotated[int, Field(ge=1, le=1 << 16)]
     axis: Axis = "x"
 
     def edit(self) -> Edit:
@@ -88,8 +90,8 @@ class Resize(_Edit):
     """The picture stretched."""
 
     kind: Literal["resize"]
-    height_factor: Annotated[float, Field(gt=0)] = 1.0
-    width_factor: Annotated[float, Field(gt=0)] = 1.0
+    height_factor: Annotated[float, Field(gt=0, le=64)] = 1.0
+    width_factor: Annotated[float, Field(gt=0, le=64)] = 1.0
     mode: Literal["nearest-exact", "bilinear", "bicubic"] = "nearest-exact"
 
     def edit(self) -> Edit:

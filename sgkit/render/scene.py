@@ -24,6 +24,8 @@ from sgkit.render.records import Record, Text
 from sgkit.runtime.precision import ResolvedPrecision
 
 VERSION: Literal[1] = 1
+Side = Annotated[int, Field(ge=1, le=1 << 24)]
+Batch = Annotated[int, Field(ge=1, le=4096)]
 MODEL = "model"
 """Key of the model in a scene that has one only."""
 LARGEST_SCENE = 1 << 20
@@ -110,7 +112,7 @@ class Subject(Record):
     label: int | Text | tuple[float, ...] | None = None
     """Class number or name, or label vector; latents of z may bring their own. ``random``: by the seed."""
     mix: tuple[Mix, ...] = ()
-    batch: Annotated[int | None, Field(ge=1)] = None
+    batch: Batch | None = None
     """How many latents were mapped together: the last digits of w depend on it. ``None``: all drawn together."""
 
 
@@ -167,7 +169,7 @@ class Noise(Record):
     """The noise inputs of a picture."""
 
     kind: NoiseKind = "const"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     """Of ``random``: noise is a function of (seed, layer, position)."""
 
 
@@ -180,7 +182,7 @@ class Scene(Record):
     """Models by the keys under which subjects name them."""
     subjects: Annotated[dict[Text, Subject], Field(min_length=1)]
     arrangement: Arrangement
-    size: tuple[int, int] | None = None
+    size: tuple[Side, Side] | None = None
     """Height and width in pixels; ``None``: the model's own, times the number of subjects in a line."""
     periodic: tuple[Axis, ...] = ()
     """Axes along which the ends of the picture join."""
@@ -188,7 +190,7 @@ class Scene(Record):
     """Changes of the canvas, in order."""
     noise: Noise = Noise()
     precision: ResolvedPrecision | Literal["auto"] = "fp32"
-    batch: Annotated[int | None, Field(ge=1)] = None
+    batch: Batch | None = None
     """How many pictures were drawn together: the last digits of a network's output depend on it. ``None``: any."""
 
     @model_validator(mode="after")
@@ -199,6 +201,14 @@ class Scene(Record):
             if name not in self.subjects:
                 hint = did_you_mean(name, self.subjects)
                 raise ValueError(f"{where} names the subject {name!r}, which is not in the scene. {hint}")
+        for key, subject in self.subjects.items():
+            through = subject.source.through if isinstance(subject.source, Curve) else ()
+            if any(isinstance(self.subjects[name].source, Curve) for name in through):
+                raise ValueError(f"the curve of {key!r} goes through a curve; it must go through seeds or latents.")
+            if any(self.subjects[one.subject].mix for one in subject.mix):
+                raise ValueError(f"{key!r} takes styles from a subject that is mixed itself; it must be a plain one.")
+        if isinstance(self.arrangement, Line) and len({self.subjects[name].model for name in self.main()}) > 1:
+            raise ValueError("a line needs one model for all of its subjects.")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -250,16 +260,16 @@ class Sheet(Record):
     sheet: Literal[1] = VERSION
     scenes: Annotated[tuple[Place, ...], Field(min_length=1)]
     """Row by row; ``None``: an empty place."""
-    columns: Annotated[int, Field(ge=1)] = 1
-    rows: Annotated[int, Field(ge=1)] = 1
-    gap: Annotated[int, Field(ge=0)] = 0
+    columns: Annotated[int, Field(ge=1, le=10_000)] = 1
+    rows: Annotated[int, Field(ge=1, le=10_000)] = 1
+    gap: Annotated[int, Field(ge=0, le=4096)] = 0
     """Pixels between neighbours."""
-    scale: Annotated[int, Field(ge=1)] = 1
+    scale: Annotated[int, Field(ge=1, le=64)] = 1
     """Every pixel of a place is shown as a square of this side."""
-    frames: Annotated[int, Field(ge=0)] = 0
+    frames: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Of an animation, at even times along the scenes' curves; 0: a still picture."""
-    fps: Annotated[float | None, Field(gt=0)] = None
-    batch: Annotated[int | None, Field(ge=1)] = None
+    fps: Annotated[float | None, Field(gt=0, le=100)] = None
+    batch: Batch | None = None
     """Animations: how many pictures were drawn at a time."""
 
     @model_validator(mode="after")

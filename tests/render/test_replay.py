@@ -136,6 +136,15 @@ def test_missing_and_changed_latents_are_named(made: Path, capsys: pytest.Captur
             "it must be an arrangement of the kind",
         ),
         ({"arrangement": {"of": "seed0004"}}, "names the subject 'seed0004', which is not in the scene. Did you mean"),
+        ({"batch": 10**9}, "batch is 1000000000; it must be less than or equal to 4096."),
+        (
+            {"subjects": {"seed0003": {"from": {"seed": 1}, "mix": [{"with": "seed0003"}]}}},
+            "'seed0003' takes styles from a subject that is mixed itself; it must be a plain one.",
+        ),
+        (
+            {"subjects": {"seed0003": {"from": {"through": ["seed0003", "seed0003"]}}}},
+            "the curve of 'seed0003' goes through a curve; it must go through seeds or latents.",
+        ),
         ({"batch": 0}, "batch is 0; it must be greater than or equal to 1."),
         ({"noise": {"kind": "loud"}}, "noise.kind is 'loud'; it must be 'const', 'random' or 'none'."),
         ({"subjects": {}}, "subjects is {}; it must be"),
