@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import sgkit
 from sgkit.checkpoint import export, save
@@ -25,6 +26,8 @@ from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import ModelInfo, build
+from sgkit.render.files import read_sheet
+from sgkit.render.render import render
 from sgkit.runs.config import RunConfig
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import read_log
@@ -73,6 +76,7 @@ def kinds(scratch: Path) -> list[Kind]:
         *_tables(),
         *_stores(scratch),
         *_runs(scratch),
+        *_scenes(),
     ]
 
 
@@ -303,3 +307,61 @@ def _runs(scratch: Path) -> Iterator[Kind]:
         opener = partial(_statistics, name=path.name, key=key)
         name = "gaussian" if "covariance.npy" in zipfile.ZipFile(path).namelist() else "bank"
         yield Kind(f"statistics {name}", {"x.npz": path.read_bytes()}, opener, mutate_zip())
+
+
+# ------------------------------------------------------------------------------------------------ scenes
+
+SCENES = [
+    {
+        "scene": 1,
+        "subjects": {
+            "a": {"from": {"seed": 1}, "psi": [0.5] * 4, "mix": [{"with": "b", "layers": [0, 1]}]},
+            "b": {"from": {"seed": 2}, "cutoff": 2},
+        },
+        "arrangement": {"kind": "masks", "of": "a", "over": [{"subject": "b", "shape": "box:0.1,0.2,0.6,0.9,0.1"}]},
+        "edits": [{"kind": "pad", "at": "4px", "left": 1}, {"kind": "resize", "at": "8px", "width_factor": 2}],
+        "noise": {"kind": "random", "seed": 3},
+        "batch": 2,
+    },
+    {
+        "sheet": 1,
+        "scenes": [
+            {
+                "scene": 1,
+                "subjects": {
+                    "a": {"from": {"seed": 1}},
+                    "b": {"from": {"seed": 2}},
+                    "c": {"from": {"through": ["a", "b"], "at": 0.5, "path": "spherical"}},
+                },
+                "arrangement": {"of": "c"},
+            },
+            {
+                "scene": 1,
+                "subjects": {"a": {"from": {"seed": 1}}, "b": {"from": {"seed": 2}}},
+                "arrangement": {"kind": "line", "of": ["a", "b"], "overlap": 0.5, "smoothing": 0.7},
+                "size": [8, 24],
+                "periodic": ["x"],
+            },
+        ],
+        "columns": 2,
+        "gap": 1,
+    },
+]
+
+
+def _draw(path: Path) -> None:
+    sheet = read_sheet(path)
+    for scene in sheet.filled:
+        if scene.size is None or max(scene.size) < 4096:  # larger ones are allowed, and take their time
+            list(render(scene, build(CONFIG)))
+
+
+def _scenes() -> Iterator[Kind]:
+    for name, values in zip(("scene", "sheet"), SCENES, strict=True):
+        data = json.dumps(values).encode()
+        yield Kind(f"{name} .json", {f"{name}.json": data}, _draw, mutate_text, 3)
+    text = PngInfo()
+    text.add_text("sgkit.scene", json.dumps(SCENES[0]))
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG", pnginfo=text)
+    yield Kind("image with a scene", {"a.png": file.getvalue()}, lambda path: (info(path), _draw(path)), mutate_text, 2)
