@@ -170,7 +170,8 @@ class Compiler:
 
 def _key(scene: Scene, name: str) -> Key:
     """What the unmixed styles of a subject depend on."""
-    subject = scene.subjects[name].changed(mix=())
+    subject = scene.subjects[name]
+    subject = subject.changed(mix=()) if subject.mix else subject
     through = subject.source.through if isinstance(subject.source, Curve) else ()
     return (subject, scene.models.get(subject.model), *(_key(scene, one) for one in through))
 

@@ -45,6 +45,7 @@ class Inputs:
         self._models = models
         self._path, self._folder, self._any_model = path, folder, any_model
         self._hashes: dict[int, str] = {}
+        self._reference: tuple[Model, ModelRef] | None = None
         self._given: dict[str, Latents] = {}
         self._read: dict[str, Latents] = {}
         self._last: tuple[Latents, str] | None = None
@@ -57,7 +58,10 @@ class Inputs:
 
     def reference(self, model: Model) -> ModelRef:
         """How a scene names ``model``."""
-        return ModelRef(hash=self.model_hash(model), path=None if self._path is None else str(self._path))
+        if self._reference is None or self._reference[0] is not model:
+            path = None if self._path is None else str(self._path)
+            self._reference = (model, ModelRef(hash=self.model_hash(model), path=path))
+        return self._reference[1]
 
     def model_hash(self, model: Model) -> str:
         """The model's content hash, computed once."""
