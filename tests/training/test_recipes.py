@@ -49,6 +49,17 @@ def test_every_game_trains_alike_in_any_micro_batches(
         assert ("grad_d_reg" in report.values) == (due and interval > 1 and any(penalties.values()))
 
 
+def test_lazy_penalties_weigh_as_much_as_the_steps_that_they_stand_for(start: Any, train_config: TrainConfig) -> None:
+    """StyleGAN2, appendix B: a penalty of every k-th step is multiplied by k, R1 and path lengths alike."""
+    lazy = replace(train_config, total_kimg=0.004, batch=4, pl_weight=2.0)
+    first = {}
+    for interval in (4, 8):
+        config = replace(lazy, d_reg_interval=interval, pl_interval=interval)
+        first[interval] = run(start(config), config)[0].values
+    for name in ("grad_d_reg", "grad_pl"):
+        assert first[8][name] / first[4][name] == pytest.approx(2.0, rel=0.05), name
+
+
 def test_a_penalty_in_each_step_is_a_part_of_its_loss(start: Any, train_config: TrainConfig) -> None:
     """One movement by the sum: the gradient is that of loss and penalty together, the learning rate the plain one."""
     config = replace(train_config, total_kimg=0.008, d_reg_interval=1, pl_weight=0.0)
