@@ -42,7 +42,7 @@ def parse_grid(text: str | Grid) -> Grid:
     """Columns and rows from ``4x3``.
 
     Raises:
-        typer.BadParameter: the text is no such shape.
+        typer.BadParameter: the text is not such a shape.
     """
     if isinstance(text, Grid):
         return text
@@ -57,7 +57,7 @@ def parse_sources(text: str | Sources) -> Sources:
     """Seeds and latent files from ``0,3,7-12,face.npz``, in that order; a projection's folder stands for its latents.
 
     Raises:
-        InputError: a file is not there, or is no latent file.
+        InputError: a file is not there, or is not a latent file.
         typer.BadParameter: a word is neither a list of seeds nor the name of a file.
     """
     if isinstance(text, Sources):
@@ -84,7 +84,7 @@ def parse_latent(text: str | Path) -> Sources:
     """A latent file, or the latent files in a folder of projections.
 
     Raises:
-        InputError: it is not there, or is no latent file.
+        InputError: it is not there, or is not a latent file.
     """
     from sgkit.runtime.path_checks import latent_files
 

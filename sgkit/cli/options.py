@@ -64,7 +64,7 @@ def parse_seeds(text: str | Seeds) -> Seeds:
     """Seeds from ``0,3,7-12`` (ranges with both ends), in that order; repeats stay.
 
     Raises:
-        typer.BadParameter: the text is no such list, or a seed is above 4294967295.
+        typer.BadParameter: the text is not such a list, or a seed is above 4294967295.
     """
     if isinstance(text, Seeds):
         return text
@@ -78,7 +78,7 @@ def parse_layers(text: str | Layers, *, groups: Sequence[str] = ()) -> Layers:
     """Layer numbers from ``0-3,6``, sorted, each once; ``groups`` are words that the option takes as well.
 
     Raises:
-        typer.BadParameter: the text is no such list.
+        typer.BadParameter: the text is not such a list.
     """
     if isinstance(text, Layers):
         return text
@@ -90,7 +90,7 @@ def parse_size(text: str | Size) -> Size:
     """Height and width from ``64`` (a square) or ``448x256`` (width x height).
 
     Raises:
-        typer.BadParameter: the text is no such size.
+        typer.BadParameter: the text is not such a size.
     """
     if isinstance(text, Size):
         return text
@@ -105,7 +105,7 @@ def parse_psi(text: str | Psi) -> Psi:
     """Truncation psi from ``0.7``, or one for each layer from ``1,1,0.7,0.5``.
 
     Raises:
-        typer.BadParameter: the text is no such list.
+        typer.BadParameter: the text is not such a list.
     """
     if isinstance(text, Psi):
         return text
@@ -124,7 +124,7 @@ def parse_duration(text: str | float) -> float:
     """Seconds from ``11.5h``, ``30m``, ``90s``, ``2d`` or a plain number.
 
     Raises:
-        typer.BadParameter: the text is no such time, or none at all.
+        typer.BadParameter: the text is not a time above 0.
     """
     units = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
     return _quantity(text, units, "a time", "11.5h, 30m or 90s")
@@ -134,7 +134,7 @@ def parse_kimg(text: str | float) -> float:
     """Thousands of images from ``50`` or ``50kimg``.
 
     Raises:
-        typer.BadParameter: the text is no such number.
+        typer.BadParameter: the text is not such a number.
     """
     return _quantity(text, {"": 1.0, "kimg": 1.0}, "a number of thousand images", "50 or 50kimg")
 
@@ -143,7 +143,7 @@ def parse_gib(text: str | float) -> float:
     """GiB from ``8GiB``, ``8G``, ``8`` or ``512MiB``.
 
     Raises:
-        typer.BadParameter: the text is no such amount.
+        typer.BadParameter: the text is not such an amount.
     """
     units = {"": 1.0, "gib": 1.0, "g": 1.0, "gb": 1e9 / 2**30, "mib": 2**-10, "m": 2**-10, "mb": 1e6 / 2**30}
     return _quantity(text, units, "an amount of memory", "8GiB or 512MiB")

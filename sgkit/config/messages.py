@@ -165,7 +165,7 @@ def is_config(kind: object) -> bool:
 
 
 def members(kind: Any) -> list[Any]:
-    """The types that a declared one is a union of, without their limits; the type itself when it is no union."""
+    """The types that a declared one is a union of, without their limits; the type itself when it is not a union."""
     if isinstance(kind, FieldInfo):
         return members(kind.annotation)
     if get_origin(kind) is Annotated:

@@ -1,7 +1,7 @@
 """Where a tensor's pixels are in the picture: all that masks, noise, rings, tiles and geometry edits read.
 
 Coordinates are absolute: the model's own picture starts at (0, 0) at every layer, so stored noise is at [0, h) x
-[0, w). They count pixels of the layer at hand; a layer that enlarges multiplies them, so what is whole stays whole.
+[0, w). They count pixels of the current layer; a layer that enlarges multiplies them, so what is whole stays whole.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def steps(
         stop: index of the layer to stop before; ``None``: run to the end.
 
     Raises:
-        EditError: there is no branch, the branches' plans differ (the first differing layer is named), a branch lacks
+        EditError: no branch was given, the branches' plans differ (the first differing layer is named), a branch lacks
             styles, the states do not match the branches, or the edit acts at no layer of the plan.
     """
     if not branches:

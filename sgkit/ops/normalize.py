@@ -31,7 +31,7 @@ def minibatch_stddev(x: Tensor, *, group_size: int | None, num_channels: int = 1
     Samples j, j + N/G, j + 2N/G ... form a group of G = min(``group_size``, N) (``None``: the whole batch).
 
     Raises:
-        ValueError: N is no multiple of the group size, or C none of ``num_channels``.
+        ValueError: N is not a multiple of the group size, or C not one of ``num_channels``.
     """
     batch, channels, height, width = x.shape
     group = batch if group_size is None else min(group_size, batch)

@@ -104,7 +104,7 @@ class Compiler:
         return latents.label if latents.space == "z" else None
 
     def latents(self, scene: Scene, name: str) -> Latents:
-        """The latent of a subject that is no curve: z and label for a seed, a file's own otherwise."""
+        """The latent of a subject that is not a curve: z and label for a seed, a file's own otherwise."""
         subject = scene.subjects[name]
         model = self.inputs.model(scene, subject.model)
         if isinstance(subject.source, Seed):

@@ -50,7 +50,7 @@ def shape_of(text: str) -> edits.Mask:
     """The mask that ``box:0.2,0.3,0.8,0.6``, ``box:...,softness``, ``ramp:x``, ``ramp:y,0.2,0.8`` or ``all:0.5`` means.
 
     Raises:
-        UsageError: it is no shape.
+        UsageError: the text is not a shape.
     """
     kind, _, rest = text.partition(":")
     if kind not in SHAPES:

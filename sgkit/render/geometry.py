@@ -23,7 +23,7 @@ class _Edit(Record):
         """The layers at which it acts.
 
         Raises:
-            UsageError: ``at`` is no resolution.
+            UsageError: ``at`` is not a resolution.
         """
         match = re.fullmatch(r"\s*(\d{1,6})\s*px\s*", self.at)
         if not match:

@@ -14,10 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sgkit.edits import compose
 from sgkit.errors import UsageError
 from sgkit.latents.spaces import join, to_styles
-from sgkit.model import Axis, Branch, Canvas, Edit, Model, finite, keep, noise_source, walk
+from sgkit.model import Branch, Edit, Model, finite, keep, noise_source, walk
 from sgkit.model.precision import drawing_precision
 from sgkit.render.compile import Compiler, Styled, Styles, noise_of, smoothed, stacked
 from sgkit.render.edits import edit_of
@@ -26,7 +25,7 @@ from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, to_pixels
 from sgkit.render.scene import Line, Masks, Scene, Sheet
 from sgkit.render.strips import Strip
-from sgkit.render.weaving import layout, plain_pictures, strip_canvas, strip_walk
+from sgkit.render.weaving import draw_strip, layout
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 
 
@@ -172,29 +171,13 @@ def strip_of(scene: Scene, line: Line, model: Model) -> Strip:
 
 def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision, tiles: int | None) -> Tensor:
     model = compiler.inputs.model(scene, scene.subjects[line.of[0]].model)
-    strip, network = strip_of(scene, line, model), model.generator.synthesis
+    strip, edit = strip_of(scene, line, model), edit_of(scene, model.generator.synthesis.plan)
     noise = noise_source(scene.noise.kind, scene.noise.seed)
-    with torch.inference_mode(), autocast(precision, model.device):
-        with torch.autocast(model.device.type, enabled=False):
-            styles = _line_styles(scene, line, compiler, strip)
-        plain = plain_pictures(network, styles, noise)
-        edit = edit_of(scene, network.plan)
-        if edit is not None and tiles:
-            raise UsageError("A scene with edits is drawn whole: leave tiles out.")
-        whole = strip_canvas(network, strip)
-        parts = []
-        for window in _windows(whole, line.axis, model, tiles):
-            grown = None if tiles is None else window.grown(network.halo(plain.start))
-            found = strip_walk(network, plain, strip, noise, canvas=grown)
-            edits = found.edit if edit is None else compose(found.edit, edit)
-            [last, *_] = walk(found.branches, edit=edits, states=found.states, start=found.start)
-            image = finite(last.image, [Branch(network, styles)])
-            shown = window.scaled(model.image_size[0] // model.config.base[0])
-            parts.append(image if edit is not None else last.place.of(image).cut(image, shown))
-    dimension = 3 if line.axis == "x" else 2
-    joined = torch.cat(parts, dimension) if len(parts) > 1 else parts[0]
-    asked = None if scene.size is None else scene.size[dimension - 2]
-    return joined if asked is None or edit is not None else joined.narrow(dimension, 0, asked)
+    pixels = None if scene.size is None else scene.size[1 if line.axis == "x" else 0]
+    with torch.inference_mode():
+        styles = _line_styles(scene, line, compiler, strip)
+        with autocast(precision, model.device):
+            return draw_strip(model, styles, strip, noise, pixels=pixels, edit=edit, tiles=tiles)
 
 
 def _line_styles(scene: Scene, line: Line, compiler: Compiler, strip: Strip) -> Styles:
@@ -204,11 +187,3 @@ def _line_styles(scene: Scene, line: Line, compiler: Compiler, strip: Strip) -> 
     model = compiler.inputs.model(scene, subject.model)
     latents = smoothed([compiler.latents(scene, name) for name in line.of], line, is_ring=strip.is_ring)
     return to_styles(join(latents), model, psi=subject.psi, cutoff=subject.cutoff)
-
-
-def _windows(whole: Canvas, axis: Axis, model: Model, tiles: int | None) -> Iterator[Canvas]:
-    """The parts, in cells, that a line is drawn in."""
-    side, cell = whole.side(axis), model.image_size[0] // model.config.base[0]
-    step = side.length if tiles is None else max(tiles // cell, 1)
-    for start in range(0, side.length, step):
-        yield whole.with_side(axis, side.part(start, min(step, side.length - start)))

@@ -25,7 +25,6 @@ from sgkit.model import (
     Synthesis,
     bound,
     finite,
-    noise_source,
     walk,
 )
 from sgkit.model.canvas import DIMENSION
@@ -148,47 +147,53 @@ def strip_walk(
     return StripWalk(branches, edit, states, plain.start, canvas)
 
 
-def weave_styles(
+def draw_strip(
     model: Model,
     styles: Mapping[str, Tensor],
+    strip: Strip,
+    noise: NoiseSource,
     *,
     pixels: int | None = None,
-    overlap: float = 0.5,
-    is_ring: bool = False,
-    axis: Axis = "x",
-    noise: str | NoiseSource = "const",
-    noise_seed: int = 0,
+    edit: Edit | None = None,
+    tiles: int | None = None,
 ) -> Tensor:
-    """One image [1, C, H, W], about -1 to 1, in which the N styles are side by side and melt into each other.
+    """One image [1, C, H, W], about -1 to 1, in which the N styles are side by side and blend into each other.
 
-    One walk over the whole canvas. At every layer the branches' features and images are mixed by weights that are
-    smooth along the strip (feature interpolation: "StyleGAN of All Trades", section 3.2), and every branch continues
-    with the mix, so there is nothing to join afterwards. Memory grows with the length of the strip, not with the number
-    of styles.
+    At every layer the branches' features and images are mixed by weights that are smooth along the strip (feature
+    interpolation: "StyleGAN of All Trades", section 3.2), and every branch continues with the mix, so there is nothing
+    to join afterwards. Memory grows with the length of the strip, or of a tile, not with the number of styles.
 
     Args:
         model: of any architecture.
         styles: layer name -> [N, C], from :meth:`sgkit.Model.styles`.
-        pixels: length of the strip; by default N times the model's side.
-        overlap: width of the ramps around the joins, as a fraction of a style's part: 0 to 1.
-        is_ring: let the far edge meet the near one: a panorama of 360 degrees.
-        axis: ``x``: styles are in order from left to right; ``y``: from top to bottom.
-        noise: a source, or ``const``, ``random`` or ``none``. All branches see the same noise.
-        noise_seed: seed of ``random`` noise.
+        strip: where they are.
+        noise: all branches see the same.
+        pixels: length of the image, where the last cell is not needed whole.
+        edit: what else is done between layers; it may change the canvas, so it needs the whole strip.
+        tiles: draw parts of about this many pixels, each with what the layers read around it.
 
     Raises:
-        UsageError: as :func:`layout`.
+        UsageError: there are both an edit and tiles.
         NonFiniteImageError: the image holds NaN or infinity.
     """
-    strip = layout(model, len(next(iter(styles.values()))), pixels=pixels, overlap=overlap, is_ring=is_ring, axis=axis)
-    network, source = model.generator.synthesis, noise_source(noise, noise_seed)
-    found = strip_walk(network, plain_pictures(network, styles, source), strip, source)
-    [last, *_] = walk(found.branches, edit=found.edit, states=found.states, start=found.start)
-    image = finite(last.image, [Branch(network, styles)])
-    cell = _cell(model)
-    whole = strip_canvas(network, strip).scaled(cell)
-    image = last.place.of(image).cut(image, whole)
-    return image.narrow(DIMENSION[axis], 0, strip.length * cell if pixels is None else pixels)
+    if edit is not None and tiles:
+        raise UsageError("A scene with edits is drawn whole: leave tiles out.")
+    network, cell = model.generator.synthesis, _cell(model)
+    plain, whole = plain_pictures(network, styles, noise), strip_canvas(network, strip)
+    side, dimension = whole.side(strip.axis), DIMENSION[strip.axis]
+    step, parts = side.length if tiles is None else max(tiles // cell, 1), []
+    for start in range(0, side.length, step):
+        window = whole.with_side(strip.axis, side.part(start, min(step, side.length - start)))
+        canvas = None if tiles is None else window.grown(network.halo(plain.start))
+        found = strip_walk(network, plain, strip, noise, canvas=canvas)
+        every = found.edit if edit is None else compose(found.edit, edit)
+        [last, *_] = walk(found.branches, edit=every, states=found.states, start=found.start)
+        image = finite(last.image, [Branch(network, styles)])
+        if edit is not None:
+            return image
+        parts.append(last.place.of(image).cut(image, window.scaled(cell)))
+    joined = torch.cat(parts, dimension) if len(parts) > 1 else parts[0]
+    return joined if pixels is None else joined.narrow(dimension, 0, pixels)
 
 
 @dataclass(frozen=True, kw_only=True)

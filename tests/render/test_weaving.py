@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,12 +9,12 @@ from sgkit.edits import at_kind, compose, joins, tile, weave
 from sgkit.errors import UsageError
 from sgkit.model import Branch, Canvas, Model, SeededNoise, StoredNoise, noise_source, walk
 from sgkit.render.weaving import (
+    draw_strip,
     layout,
     measure_seams,
     plain_pictures,
     strip_canvas,
     strip_walk,
-    weave_styles,
 )
 
 
@@ -23,6 +25,13 @@ def model(request: pytest.FixtureRequest, tiny_model) -> Model:
 
 def styles_of(model: Model, count: int) -> dict[str, torch.Tensor]:
     return model.styles(model.map(model.sample_z(range(count))))
+
+
+def weave_styles(
+    model: Model, styles: dict[str, torch.Tensor], *, pixels: int | None = None, noise: str = "const", **where: Any
+) -> torch.Tensor:
+    strip = layout(model, len(next(iter(styles.values()))), pixels=pixels, **where)
+    return draw_strip(model, styles, strip, noise_source(noise, 0), pixels=pixels)
 
 
 def one_branch_for_each_style(model: Model, count: int, cells: int, overlap: float) -> torch.Tensor:
