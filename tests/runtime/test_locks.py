@@ -19,9 +19,8 @@ import os, sys, time
 from pathlib import Path
 from sgkit.runtime.locks import exclusive
 with exclusive(Path(sys.argv[1])):
-    child = os.fork()  # as processes that decode images are made
-    if child:
-        print(child, flush=True)
+    if not os.fork():  # as processes that decode images are made
+        print(os.getpid(), flush=True)  # by the child: it runs, and has let go of the lock
     time.sleep(60)
 """
 
