@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,22 @@ def file(model: Model, tmp_path: Path) -> Path:
     return save(model, tmp_path / "model.safetensors")
 
 
-def rewritten(file: Path, *, header: dict[str, object] | None = None, drop: str = "", add: str = "") -> Path:
-    """``file`` with entries of its header replaced, a tensor dropped or one added."""
+def rewritten(
+    file: Path,
+    *,
+    header: dict[str, object] | None = None,
+    drop: str = "",
+    add: str = "",
+    added: tuple[int, ...] = (2,),
+) -> Path:
+    """``file`` with entries of its header replaced, a tensor dropped or one added, of the shape ``added``."""
     tensors = load_file(file)
     with file.open("rb") as stream:
         raw = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     values = {**json.loads(raw["__metadata__"]["sgkit"]), **(header or {})}
     tensors.pop(drop, None)
     if add:
-        tensors[add] = torch.zeros(2)
+        tensors[add] = torch.zeros(added)
     save_file(tensors, file, metadata={"sgkit": json.dumps(values)})
     return file
 
@@ -158,6 +166,15 @@ def test_a_missing_and_an_unknown_tensor_are_named(file: Path) -> None:
 def test_a_tensor_of_another_shape_is_named_with_both_shapes(file: Path) -> None:
     rewritten(file, drop="discriminator.b4_head.bias", add="discriminator.b4_head.bias")
     with pytest.raises(CheckpointError, match=r"b4_head.bias \(is \[2\], must be \[8\]\)"):
+        sgkit.load(file)
+
+
+def test_a_transposed_tensor_is_named_with_both_shapes(file: Path) -> None:
+    name = next(n for n, t in load_file(file).items() if t.ndim == 2 and t.shape[0] != t.shape[1])
+    height, width = load_file(file)[name].shape
+    rewritten(file, drop=name, add=name, added=(width, height))
+    key = re.escape(name.partition(".")[2])
+    with pytest.raises(CheckpointError, match=rf"{key} \(is \[{width}, {height}\], must be \[{height}, {width}\]\)"):
         sgkit.load(file)
 
 

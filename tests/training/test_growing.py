@@ -15,7 +15,7 @@ from sgkit.config import GrowthConfig, ModelConfig, TrainConfig
 from sgkit.config.presets import preset
 from sgkit.errors import ConfigError
 from sgkit.model import build, grown_size
-from sgkit.training.batches import check_batch, faded
+from sgkit.training.batches import check_batch, faded, group_order
 from sgkit.training.loop import train
 from sgkit.training.losses import r1_penalty
 from sgkit.training.schedules import growth_lod, stage_at, stages
@@ -105,6 +105,17 @@ def test_penalties_are_those_of_the_full_size(growing: ModelConfig) -> None:
         gamma = 1.0 if enlarged else 1.0 / 4**2
         penalties.append(r1_penalty(shown, model.discriminate(shown), gamma=gamma))
     torch.testing.assert_close(penalties[1], penalties[0], rtol=1e-4, atol=1e-8)
+
+
+def test_a_grown_step_reports_the_penalty_of_the_full_size(growing: ModelConfig, recipe: TrainConfig) -> None:
+    first = next(steps(TrainState.start(build(growing, seed=1), recipe), recipe))
+    model = build(growing, seed=1)
+    model.grow(2.0)
+    [batch] = supply_for(growing, steps=1)(stage_at(0, growing, recipe), range(first.batch))
+    images = batch.images[group_order(first.batch, growing.discriminator.mbstd_group_size)] / 127.5 - 1
+    full = F.interpolate(images, scale_factor=4).requires_grad_()
+    expected = r1_penalty(full, model.discriminate(full), gamma=recipe.r1_gamma).mean()
+    assert first.values["loss_r1"] == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_a_run_grows(growing: ModelConfig, recipe: TrainConfig) -> None:
