@@ -40,6 +40,29 @@ NOT_DONE = 75
 """Exit code of a run that saved itself at its time limit and wants to be called again (EX_TEMPFAIL)."""
 
 
+def parse_freeze(text: str | dict[str, Any]) -> dict[str, Any]:
+    """Keys of the recipe from ``affine,mapping,d:4``.
+
+    Raises:
+        typer.BadParameter: a part is unknown.
+    """
+    if isinstance(text, dict):
+        return text
+    keys: dict[str, Any] = {}
+    for word in text.split(","):
+        name, _, number = word.strip().partition(":")
+        if name == "d" and number.isdecimal() and int(number):
+            keys["train.freeze_d"] = int(number)
+        elif name in ("affine", "mapping") and not number:
+            keys[f"train.freeze_{name}"] = True
+        else:
+            raise typer.BadParameter(
+                f"Cannot freeze {word.strip()!r}. Use affine (layers from w to styles), mapping, d:N (the first N "
+                "layers of the discriminator), or several: affine,mapping."
+            )
+    return keys
+
+
 def train(
     context: typer.Context,
     store: Annotated[
@@ -62,6 +85,16 @@ def train(
             metavar="MODEL",
             parser=parse_model,
             help="Start from the weights of this model (any checkpoint that sgkit reads).",
+        ),
+    ] = None,
+    freeze: Annotated[
+        dict[str, Any] | None,
+        typer.Option(
+            "--freeze",
+            metavar="PARTS",
+            parser=parse_freeze,
+            help="With --init: keep these weights as they are: affine, mapping, d:N (N layers of D), or several: "
+            "affine,mapping.",
         ),
     ] = None,
     augment: Annotated[
@@ -167,8 +200,11 @@ def train(
         )
     if new_data and not resume:
         raise UsageError("--new-data has no effect here: it needs --resume. Remove it, or add that.")
+    if freeze is not None and init is None and not resume and config is None:
+        raise UsageError("--freeze keeps weights of the model of --init, and none is given. Add --init MODEL.")
     given = {
         "init": None if init is None else str(init),
+        **(freeze or {}),
         "train.augment.kind": augment,
         "train.total_kimg": kimg,
         "train.batch": batch,

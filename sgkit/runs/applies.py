@@ -13,6 +13,9 @@ from sgkit.training.health import logits_have_signs
 OPTIONS = {
     "preset": "--preset",
     "init": "--init",
+    "train.freeze_d": "--freeze d:N",
+    "train.freeze_mapping": "--freeze mapping",
+    "train.freeze_affine": "--freeze affine",
     "train.augment.kind": "--augment",
     "train.total_kimg": "--kimg",
     "train.batch": "--batch",

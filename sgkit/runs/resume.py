@@ -90,7 +90,7 @@ def state_at(
             # Copied into memory of our own: what is loaded may be mapped from the file.
             network.load_state_dict(saved[name].state_dict())
     elif config.init is not None:
-        done = transfer(checkpoint.load(config.init), networks)
+        done = transfer(checkpoint.load(config.init), networks, config=config.train)
     state = TrainState.start(networks.to(context.device), config.train)
     if point.snapshot is not None:
         load_state(state, point.snapshot.state)

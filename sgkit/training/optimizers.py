@@ -20,10 +20,15 @@ _STYLE_LAYERS = (".affine.", ".scale.", ".shift.")
 
 def generator_optimizer(generator: Generator, config: TrainConfig) -> torch.optim.Adam:
     """A new optimizer of all weights of ``generator`` that are not frozen."""
-    frozen = ("mapping.",) * config.freeze_mapping + _STYLE_LAYERS * config.freeze_affine
-    trained = [value for name, value in generator.named_parameters() if not any(part in name for part in frozen)]
+    trained = [value for name, value in generator.named_parameters() if not is_frozen(name, config)]
     lazy = is_lazy(config, applied=config.pl_weight > 0, interval=config.pl_interval)
     return _adam(trained, config, config.g_lr, config.pl_interval if lazy else None)
+
+
+def is_frozen(name: str, config: TrainConfig) -> bool:
+    """Whether the generator's tensor ``name`` stays as it is (``freeze_mapping``, ``freeze_affine``)."""
+    parts = ("mapping.",) * config.freeze_mapping + _STYLE_LAYERS * config.freeze_affine
+    return any(part in name for part in parts)
 
 
 def discriminator_optimizer(discriminator: Discriminator, config: TrainConfig) -> torch.optim.Adam:

@@ -134,7 +134,8 @@ class TrainingStep:
         values = {"grad_g" if adversarial else "grad_pl": norm}
         if adversarial:
             mapping, loss = state.generator.mapping, losses[0]
-            mapping.w_avg.copy_((loss.sums["w"] / batch).lerp(mapping.w_avg, mapping.config.w_avg_beta))
+            if not (config.freeze_mapping and next(mapping.parameters(), None) is not None):
+                mapping.w_avg.copy_((loss.sums["w"] / batch).lerp(mapping.w_avg, mapping.config.w_avg_beta))
             values |= loss.means(loss="loss_g", sign="sign_g", classes="class_g")
         if path_length:
             # The mean is moved after its use: penalties then do not depend on how the batch was split.

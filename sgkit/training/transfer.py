@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgkit.config import ModelConfig
+from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError
 from sgkit.model import Model
+from sgkit.training.optimizers import is_frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +65,13 @@ def fitted_config(
     return replace(source, **changes)
 
 
-def transfer(source: Model, target: Model) -> Transfer:
+def transfer(source: Model, target: Model, *, config: TrainConfig | None = None) -> Transfer:
     """Copy weights of ``source`` into ``target`` wherever a tensor of the same name and shape is; what was done.
 
-    A source that has only the averaged generator gives it twice. A layer that takes z and a label keeps the weights
-    of z, rescaled to the new number of inputs, and gets zeros for the label: the images stay the same at first.
+    A source that has only the averaged generator gives it twice. So do the tensors that the recipe ``config`` freezes:
+    otherwise the moving average would drift from them to those of the generator that is not averaged. A layer that
+    takes z and a label keeps the weights of z, rescaled to the new number of inputs, and gets zeros for the label: the
+    images stay the same at first.
 
     Raises:
         ConfigError: no layer of the generator fits.
@@ -76,6 +79,8 @@ def transfer(source: Model, target: Model) -> Transfer:
     done: dict[str, list[str]] = {"copied": [], "widened": [], "initialized": [], "dropped": []}
     for name, network, given in _pairs(source, target):
         old = {} if given is None else given.state_dict()
+        if name == "raw_generator" and config is not None:
+            old |= {key: value for key, value in source.generator.state_dict().items() if is_frozen(key, config)}
         for key, value in network.state_dict().items():
             full = f"{name}.{key}"
             if key in old and old[key].shape == value.shape:

@@ -83,3 +83,49 @@ def test_p_can_be_set_on_resume(tmp_path: Path, cli: Cli) -> None:
     assert [line["augment_p"] for line in cli.log(run) if "step" in line] == pytest.approx(
         [0.5, 0.5, 0.125, 0.125], abs=1e-4
     )
+
+
+@pytest.mark.parametrize("parts", ["affine", "affine,mapping", "mapping"])
+def test_frozen_weights_equal_those_of_the_model(
+    store: Path, source: Path, tmp_path: Path, cli: Cli, parts: str
+) -> None:
+    """Also in the averaged generator, and where the model's averaged and raw weights differ."""
+    run, given = tmp_path / "run", sgkit.load(source)
+    assert given.raw_generator is not None
+    with torch.no_grad():
+        for value in given.raw_generator.parameters():
+            value.mul_(1.5)
+        given.generator.mapping.w_avg.fill_(0.25)
+    sgkit.save(given, tmp_path / "base.safetensors")
+    options = ["--init", str(tmp_path / "base.safetensors"), "--preset", "stylegan2-mini", "--kimg", "0.032"]
+    assert cli.train(run, *options, "--freeze", parts, "--set", "train.num_workers=0", "--set", "train.batch=8") == 0
+    before, trained = given.generator.state_dict(), sgkit.load(run)
+    assert trained.raw_generator is not None
+    patterns = {"affine": ".affine.", "mapping": "mapping."}
+    frozen = [key for key in before if any(patterns[part] in key for part in parts.split(","))]
+    moved = [key for key in before if key not in frozen and not key.endswith(("taps", "noise_const"))]
+    assert len(frozen) > 3
+    for network in (trained.generator, trained.raw_generator):
+        after = network.state_dict()
+        assert [key for key in frozen if not torch.equal(before[key], after[key])] == []
+        assert [key for key in moved if torch.equal(before[key], after[key])] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--init", "landscapes", "--freeze", "style"],
+            "Cannot freeze 'style'. Use affine (layers from w to styles), mapping, d:N",
+        ),
+        (["--init", "landscapes", "--freeze", "d:0"], "Cannot freeze 'd:0'."),
+        (["--freeze", "affine"], "--freeze keeps weights of the model of --init, and none is given. Add --init"),
+        (
+            ["--init", "landscapes", "--freeze", "d:2", "--set", "train.freeze_d=1"],
+            "--set train.freeze_d=... is given together with the",
+        ),
+    ],
+)
+def test_what_cannot_be_frozen_is_said(tmp_path: Path, cli: Cli, options: list[str], message: str) -> None:
+    assert cli.train(tmp_path / "run", *options) == 2
+    assert message in " ".join(cli.said().split())

@@ -138,7 +138,7 @@ def test_frozen_parts_keep_their_weights(start: Any, train_config: TrainConfig) 
         name
         for name in names
         if ".affine." in name
-        or ".mapping.fc" in name
+        or "generator.mapping." in name
         or any(name.startswith(f"discriminator.{layer}.") for layer in layers)
     }
     assert frozen
