@@ -9,10 +9,15 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from sgkit.cli.app import COMMANDS, load_command
+from sgkit.cli.examples import EXAMPLES
+
+EVERYWHERE = {"--quiet", "--verbose"}
+"""Options of every command."""
 
 HEAD = """# Commands
 
-Every command takes `--help`. `--debug`, anywhere on the line, shows the traceback of an error.
+Every command takes `--help`, `-q` (results, warnings and errors only) and `-v` (also what is loaded, chosen and used).
+`--debug`, anywhere on the line, shows the traceback of an error.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 stopped by SIGTERM, 141 standard output was
 closed by its reader. Results go to standard output, progress and messages to standard error. `--json` writes the result
@@ -44,7 +49,7 @@ def page() -> str:
 
 
 def _sections(command: Any, path: str, *, level: int) -> list[str]:
-    parts = [f"{'#' * level} {path}\n", f"{_text(command.help)}\n"]
+    parts = [f"{'#' * level} {path}\n", f"{_text(command.help)}\n", *_examples(path)]
     children = getattr(command, "commands", None)
     if children:
         for name, child in children.items():
@@ -53,9 +58,14 @@ def _sections(command: Any, path: str, *, level: int) -> list[str]:
     context = command.context_class(command, info_name=path)
     usage = " ".join(command.collect_usage_pieces(context))
     parts.append(f"```sh\n{path} {usage}\n```\n")
-    rows = [_row(parameter, context) for parameter in command.params]
+    rows = [_row(parameter, context) for parameter in command.params if not EVERYWHERE & set(parameter.opts)]
     parts.append("| | | default |\n|---|---|---|\n" + "\n".join(rows) + "\n")
     return parts
+
+
+def _examples(path: str) -> list[str]:
+    found = EXAMPLES.get(path.removeprefix("sgkit "), ())
+    return ["```sh\n" + "\n".join(f"# {what}\n{line}" for what, line in found) + "\n```\n"] if found else []
 
 
 def _row(parameter: Any, context: Any) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +24,10 @@ from typer.core import TyperCommand, TyperGroup
 
 import sgkit
 from sgkit.cli import report, terminal
-from sgkit.cli.options import plain_help, refuse_infinite
-from sgkit.config.synonyms import known_as
-from sgkit.errors import SgkitError, did_you_mean
+from sgkit.cli.help import finished
+from sgkit.cli.hints import command_hint, option_message
+from sgkit.cli.options import refuse_infinite
+from sgkit.errors import SgkitError
 from sgkit.faults import explain
 
 
@@ -208,10 +211,10 @@ def load_command(name: str) -> Any:
     if isinstance(target, typer.Typer):
         group = typer.main.get_group(target)
         group.name = name
-        return plain_help(refuse_infinite(group))
+        return finished(refuse_infinite(group), name)
     single = typer.Typer(add_completion=False)
     single.command(name)(target)
-    return plain_help(refuse_infinite(typer.main.get_command(single)))
+    return finished(refuse_infinite(typer.main.get_command(single)), name)
 
 
 app = typer.Typer(
@@ -237,6 +240,11 @@ def _root(
     """One toolkit for the whole StyleGAN family: prepare data, train, generate, mix, project, blend and measure."""
 
 
+def root() -> Any:
+    """The command ``sgkit``."""
+    return finished(typer.main.get_command(app), "")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's own) and return its exit code.
 
@@ -244,15 +252,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     was closed. Errors become one message on standard error; ``--debug`` anywhere before a ``--`` shows the traceback.
     """
     args, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    began = time.monotonic()
     terminal.start()
+    report.set_loudness("normal")
     try:
         from sgkit.runtime.allocator import keep_freed_memory
 
         keep_freed_memory()
         with _ending_by_signals(), report.warnings_told():
-            code = plain_help(typer.main.get_command(app)).main(
-                args or ["--help"], prog_name="sgkit", standalone_mode=False
-            )
+            code = root().main(args or ["--help"], prog_name="sgkit", standalone_mode=False)
+            report.tell_use(began)
         terminal.finish()
     except terminal.OutputClosedError:
         return terminal.OUTPUT_CLOSED
@@ -262,7 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             report.traceback()
-        message, hint, code = _explain(error)
+        message, hint, code = _explain(error, args)
         report.error(message, hint=hint)
     return code if isinstance(code, int) else 0
 
@@ -273,7 +282,7 @@ def _without_debug(args: list[str]) -> tuple[list[str], bool]:
     return kept + args[end:], len(kept) < end
 
 
-def _explain(error: BaseException) -> tuple[str, str | None, int]:
+def _explain(error: BaseException, args: Sequence[str]) -> tuple[str, str | None, int]:
     """What to say about ``error``, what to try, and the exit code."""
     if isinstance(error, _CommandError) and error.__cause__ is not None:
         error = error.__cause__
@@ -283,7 +292,11 @@ def _explain(error: BaseException) -> tuple[str, str | None, int]:
         return str(error), None, error.exit_code
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        return _usage_message(error), f"Try '{context.command_path} --help'." if context else None, error.exit_code
+        return (
+            _usage_message(error, args),
+            f"Try '{context.command_path} --help'." if context else None,
+            error.exit_code,
+        )
     fault = explain(error)
     if fault is not None:
         return fault.text, fault.hint, 1
@@ -293,13 +306,13 @@ def _explain(error: BaseException) -> tuple[str, str | None, int]:
     return f"{type(error).__name__}: {text}", "This is a bug in sgkit. Add --debug to see where it happened.", 1
 
 
-def _usage_message(error: typer.TyperException) -> str:
-    """Typer's message, or ours where Typer lists all options."""
-    option, known = getattr(error, "option_name", None), getattr(error, "possibilities", None)
-    here = known_as(option) if option and getattr(getattr(error, "ctx", None), "info_name", "") == "train" else None
-    if here:
-        keys = " Set keys with --set KEY=VALUE." if here.startswith(("train.", "model.")) else ""
-        return f"No such option: {option}. Use {here}.{keys}"
-    if option and known:
-        return f"No such option: {option}. {did_you_mean(option, known)}"
-    return error.format_message().replace("Value error, ", "").replace("Input should be", "it must be")
+def _usage_message(error: typer.TyperException, args: Sequence[str]) -> str:
+    """Typer's message, or ours where other tools of the field have such an option or command."""
+    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if option and context is not None and hasattr(error, "possibilities"):
+        path = context.command_path.partition(" ")[2]
+        return option_message(option, context.command, path, args)
+    text = error.format_message().replace("Value error, ", "").replace("Input should be", "it must be")
+    unknown = re.match(r"No such command '([^']+)'", text)
+    here = command_hint(unknown[1], [row.name for row in COMMANDS]) if unknown else None
+    return f"No such command '{unknown[1]}'. Use: sgkit {here}" if unknown and here else text

@@ -25,7 +25,7 @@ MOST_ROWS = 30
 def info(
     store: _Store,
     pictures: Annotated[
-        Path | None, typer.Option("--pictures", metavar="DIR", help="Write a contact sheet and the mean image here.")
+        Path | None, typer.Option("--pictures", metavar="FOLDER", help="Write a contact sheet and the mean image here.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -52,7 +52,7 @@ def verify(store: _Store, json: JsonOption = False) -> None:
 @app.command()
 def export(
     store: _Store,
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="Folder or .zip file to make.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER|FILE.zip", help="Folder or .zip file to make.")],
     form: Annotated[
         str,
         typer.Option("--form", metavar="FORM", help="folder, nvidia (zip with dataset.json), or rosinality (LMDB)."),

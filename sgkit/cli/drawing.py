@@ -12,12 +12,14 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.options import Psi, parse_psi, parse_seeds, parse_size
 from sgkit.errors import UsageError
+from sgkit.text import name_list
 
 if TYPE_CHECKING:
     import torch
 
     from sgkit.cli.options import Given
     from sgkit.config.words import Precision
+    from sgkit.latents.sources import Origin
     from sgkit.model import Model
     from sgkit.render.drawing import Drawing, DrawSettings
 
@@ -205,7 +207,15 @@ def open_drawing(
     has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
     given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
     _warn_of_psi(settings)
+    _tell_details(path, model, origins)
     return Drawing(inputs=Inputs(model, path=path), model=model, settings=settings)
+
+
+def _tell_details(path: Path, model: Model, origins: Sequence[Origin]) -> None:
+    height, width = model.image_size
+    report.detail(f"Model {path}: {model.config.synthesis.layer}, {width}x{height}, {model.info.kimg:g} kimg")
+    report.detail(f"Device {model.device}; model hash {model.content_hash()}")
+    report.detail(f"Images of: {name_list(origin.name for origin in origins)}")
 
 
 def _warn_of_psi(settings: DrawSettings) -> None:

@@ -8,14 +8,33 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
-from sgkit.config.metrics import METRIC_ROWS
+from sgkit.config.metrics import METRIC_ROWS, check_metrics
 
 if TYPE_CHECKING:
     from sgkit.measure.inputs import ImageSetInfo
     from sgkit.measure.task import MeasureResult
 
 
-_NAMES = ", ".join(row.name for row in METRIC_ROWS)
+class Names(tuple[str, ...]):
+    """Names of metrics."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ",".join(self)
+
+
+def parse_metrics(text: str | Names) -> Names:
+    """Names of metrics, separated by commas.
+
+    Raises:
+        UsageError: there is no metric of such a name.
+    """
+    if isinstance(text, Names):
+        return text
+    names = Names(name.strip() for name in text.split(",") if name.strip())
+    check_metrics(names)
+    return names
 
 
 def metrics(
@@ -34,13 +53,14 @@ def metrics(
         ),
     ],
     names: Annotated[
-        str,
+        Names,
         typer.Option(
             "--metrics",
             metavar="NAMES",
+            parser=parse_metrics,
             help=f"One or more of {', '.join(row.name for row in METRIC_ROWS)}, separated by commas.",
         ),
-    ] = "fd_effnet,kd_effnet",
+    ] = Names(("fd_effnet", "kd_effnet")),  # noqa: B008
     num_images: Annotated[
         int | None,
         typer.Option(
@@ -80,7 +100,7 @@ def metrics(
     config = MeasureConfig(
         images=images,
         data=data,
-        metrics=tuple(name.strip() for name in names.split(",") if name.strip()),
+        metrics=tuple(names),
         num_images=num_images,
         num_data=num_data,
         truncation_psi=psi,

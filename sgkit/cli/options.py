@@ -289,29 +289,6 @@ def _written(parameter: Any, value: object) -> str:
     return str([*off, *parameter.opts][0])
 
 
-def plain_help(command: Any) -> Any:
-    """``command`` (and every command of a group), whose help shows no types of Python such as ``<bool>``."""
-    of_help = command.get_help_option
-    command.get_help_option = lambda context: _without_type(of_help(context))
-    for parameter in command.params:
-        _without_type(parameter)
-    for child in getattr(command, "commands", {}).values():
-        plain_help(child)
-    return command
-
-
-def _without_type(parameter: Any) -> Any:
-    if parameter is not None and not isinstance(parameter.display_type_rich, functools.partial):
-        shown = "" if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument" else None
-        parameter.display_type_rich = functools.partial(_type_in_help, parameter.display_type_rich, shown)
-    return parameter
-
-
-def _type_in_help(before: Callable[..., str | None], shown: str | None, ctx: Any) -> str | None:
-    text = before(ctx=ctx) if shown is None else shown
-    return text.strip("<>") if text else None
-
-
 def refuse_infinite(command: Any) -> Any:
     """``command`` (or every command of a group), made to refuse numbers that are NaN or infinite."""
     if command.callback is not None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import time
 import traceback as tracebacks
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from rich.table import Table
 from rich.text import Text
 
 from sgkit.cli import terminal
 from sgkit.cli.terminal import RANK, tell, write
-from sgkit.errors import CheckpointWarning
+from sgkit.errors import CheckpointWarning, UsageError
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.text import printable
 
@@ -102,10 +103,46 @@ def jsonable(value: Any) -> Any:
 # ---------------------------------------------------------------------------------------------- messages
 
 
+Loudness = Literal["quiet", "normal", "verbose"]
+_LOUDNESS: list[Loudness] = ["normal"]
+"""How much is told besides results, warnings and errors; one item, set by ``-q`` and ``-v``."""
+
+
+def set_loudness(level: Loudness) -> None:
+    """Tell less or more from now on.
+
+    Raises:
+        UsageError: both were asked for.
+    """
+    if {level, _LOUDNESS[0]} == {"quiet", "verbose"}:
+        raise UsageError("--quiet and --verbose contradict each other. Give one of them.")
+    _LOUDNESS[0] = level
+
+
 def note(text: str) -> None:
-    """Tell something by the way, such as where a file was written."""
-    if RANK == "0":
+    """Tell something by the way, such as where a file was written; not with ``-q``."""
+    if RANK == "0" and _LOUDNESS[0] != "quiet":
         tell(printable(text))
+
+
+def detail(text: str) -> None:
+    """Tell what is loaded, chosen or used; only with ``-v``."""
+    if RANK == "0" and _LOUDNESS[0] == "verbose":
+        tell(Text(printable(text), style="dim"))
+
+
+def tell_use(began: float) -> None:
+    """Tell, with ``-v``, what the command used since ``began`` on the monotonic clock: time, memory, versions."""
+    if _LOUDNESS[0] != "verbose":
+        return
+    from sgkit import __version__
+    from sgkit.runtime.use import peak_memory
+
+    torch = sys.modules.get("torch")
+    versions = f"sgkit {__version__}" + (f", PyTorch {torch.__version__}" if torch else "")
+    peak = peak_memory()
+    memory = f", {peak / 2**20:,.0f} MiB of memory at most" if peak else ""
+    detail(f"{duration(time.monotonic() - began)} in all{memory}; {versions}, Python {sys.version.split()[0]}")
 
 
 def warning(text: str) -> None:
@@ -154,7 +191,7 @@ def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
 
     Without a terminal it writes a plain line at most ``every`` seconds instead, and one at the end.
     """
-    if RANK != "0":
+    if RANK != "0" or _LOUDNESS[0] == "quiet":
         yield ignore_progress
     elif terminal.STDERR.is_terminal:
         with _bar(title) as on_progress:
@@ -167,7 +204,7 @@ def progress_bar(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
 @contextmanager
 def live_table(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
     """As :func:`progress_bar`, with the facts of :class:`Progress` in a table of their own under the bar."""
-    if RANK == "0" and terminal.STDERR.is_terminal:
+    if RANK == "0" and _LOUDNESS[0] != "quiet" and terminal.STDERR.is_terminal:
         with _table(title) as on_progress:
             yield on_progress
     else:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sgkit.config.metrics import METRIC_ROWS, MetricRow, Statistic
-from sgkit.errors import UsageError, did_you_mean
+from sgkit.config.metrics import METRIC_ROWS, MetricRow, Statistic, check_metrics
 from sgkit.metrics.distances import frechet_distance, kernel_distance
 from sgkit.metrics.statistics import FeatureStatistics
 
@@ -47,14 +46,9 @@ def metric_recipes(names: Iterable[str]) -> tuple[MetricRecipe, ...]:
     Raises:
         UsageError: a name is unknown, or there is none.
     """
-    recipes: dict[str, MetricRecipe] = {}
-    for name in names:
-        if name not in METRICS:
-            raise UsageError(f"Unknown metric {name!r}. {did_you_mean(name, METRICS)}")
-        recipes[name] = METRICS[name]
-    if not recipes:
-        raise UsageError(f"No metric was named. Allowed: {', '.join(METRICS)}.")
-    return tuple(recipes.values())
+    wanted = tuple(dict.fromkeys(names))
+    check_metrics(wanted)
+    return tuple(METRICS[name] for name in wanted)
 
 
 def statistics_needed(recipes: Iterable[MetricRecipe]) -> dict[str, frozenset[Statistic]]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -57,12 +56,6 @@ def test_every_command_is_listed_with_its_help(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("row", cli.COMMANDS, ids=lambda row: row.name)
 def test_every_row_leads_to_a_command_whose_help_begins_with_its_line(row: CommandRow) -> None:
     assert (load_command(row.name).help or "").partition("\n")[0].strip() == row.help
-
-
-@pytest.mark.parametrize("words", [[], *([row.name] for row in cli.COMMANDS), ["data", "info"], ["weights", "get"]])
-def test_help_shows_no_types_of_python(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*words, "--help"]) == 0
-    assert not re.search(r"<\w+>|<\w+\|", capsys.readouterr().out)
 
 
 def test_names_of_commands_are_unique() -> None:
@@ -217,19 +210,3 @@ def test_a_signal_ends_a_command_without_leaving_temporary_files(
         _, shown = process.communicate(timeout=30)
     assert (process.returncode, shown) == (code, text + "\n")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--gamma", "1"], "No such option: --gamma. Use train.r1_gamma. Set keys with --set KEY=VALUE."),
-        (["--cfg=auto"], "No such option: --cfg. Use --preset."),
-        (["--outdir", "x"], "No such option: --outdir. Use --out."),
-        (["--batch-size", "8"], "No such option: --batch-size. Use train.batch (--batch)."),
-        (["--aug", "ada"], "No such option: --aug. Use train.augment.kind (--augment)."),
-        (["--metric", "fid"], "No such option: --metric. Did you mean '--metrics'?"),
-    ],
-)
-def test_options_of_other_tools_are_known(capfd: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
-    assert main(["train", *options]) == 2
-    assert message in capfd.readouterr().err

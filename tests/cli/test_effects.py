@@ -153,6 +153,8 @@ SAME: dict[str, str] = {
     "replay any_model": "allows another --model; by tests/render/test_replay.py",
     "replay show": "prints and makes nothing; by tests/render/test_replay.py",
     "cache": "what is kept for later runs",
+    "quiet": "what is told beside the result; by tests/cli/test_help.py",
+    "verbose": "what is told beside the result; by tests/cli/test_help.py",
     "json": "how the result is written; by tests/cli/test_report.py",
     "out": "the name of the result",
     "force": "allows to overwrite; by the test below",

@@ -81,7 +81,7 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("generate model.st --out x --device gpu", 2, ("Unknown device 'gpu'", "auto, cpu, cuda")),
     ("generate model.st --out x --precision half", 2, ("'--precision'", "'half'")),
     ("generate model.st --out x --batch 0", 2, ("'--batch'", "greater than or equal to 1")),
-    ("generate model.st --out x --trunc 0.7", 2, ("No such option: --trunc",)),
+    ("generate model.st --out x --trunc 0.7", 2, ("No such option: --trunc. Use --psi.",)),
     ("generat model.st --out x", 2, ("No such command 'generat'", "Did you mean 'generate'?")),
     ("generate", 2, ("Missing", "'sgkit generate --help'")),
     ("project model.st photos/0.png --out x --space W", 2, ("'--space'", "'w', 'w+'")),

@@ -1,0 +1,94 @@
+"""The examples at the end of every ``--help``: (what it does, the line) by command. The tests parse every line."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "": (
+        (
+            "sixteen images of the packaged model, in one file",
+            "sgkit generate landscapes --class random --out grid.png",
+        ),
+        ("what a file or folder is", "sgkit info FILE"),
+        ("the options of a command, with examples", "sgkit train --help"),
+    ),
+    "prepare": (
+        ("photos of a folder, cut to squares of 128 pixels", "sgkit prepare photos --size 128 --out store"),
+        ("each subfolder becomes a class", "sgkit prepare photos --size 128 --labels folders --out store"),
+        ("faces, aligned by their landmarks", "sgkit prepare faces.zip --size 256 --crop face --out store"),
+        ("without photos: painted landscapes", "sgkit prepare sample:landscapes?count=2000 --size 64 --out store"),
+    ),
+    "data": (("counts, sizes and labels of a store", "sgkit data info store"),),
+    "data info": (("with a contact sheet to look at", "sgkit data info store --pictures sheets"),),
+    "data verify": (("after a crash or a copy", "sgkit data verify store"),),
+    "data export": (
+        ("PNG files in a folder", "sgkit data export store --out images"),
+        ("a data set for NVIDIA's tools", "sgkit data export store --form nvidia --out data.zip"),
+    ),
+    "data merge": (("two stores of one size", "sgkit data merge flowers birds --out both"),),
+    "data diff": (("whether two stores hold the same images", "sgkit data diff store copy"),),
+    "train": (
+        ("train, and look at run/report.html meanwhile", "sgkit train store --out run"),
+        ("continue after a stop", "sgkit train store --out run --resume"),
+        ("from the weights of another model", "sgkit train store --out run --init landscapes"),
+        ("how long it would take, without training", "sgkit train store --preset stylegan2-64 --dry-run"),
+        ("change one setting", "sgkit train store --out run --set train.r1_gamma=5"),
+    ),
+    "generate": (
+        ("sixteen images of random classes, in one file", "sgkit generate landscapes --class random --out grid.png"),
+        ("one file for each seed", "sgkit generate run --seeds 0-99 --psi 0.7 --out images"),
+        ("one class by name", "sgkit generate landscapes --class winter-night --out night.png"),
+        ("a projected photo", "sgkit generate run --latent projected/me --out me.png"),
+    ),
+    "mix": (
+        ("coarse styles of the columns' images", "sgkit mix run --rows 0-3 --cols 4-8 --psi 0.7 --out mix.png"),
+        (
+            "a projected photo with the colours of seeds",
+            "sgkit mix run --rows projected/me --cols 1-4 --layers fine --out me.png",
+        ),
+    ),
+    "interpolate": (
+        ("a loop through four images", "sgkit interpolate run --seeds 0-3 --loop --out walk.webp"),
+        ("four at once, as video", "sgkit interpolate run --seeds 0-11 --grid 2x2 --out walk.mp4"),
+    ),
+    "project": (
+        ("find a photo in the model's space", "sgkit project run me.jpg --out projected"),
+        ("then use it like a seed", "sgkit mix run --rows projected/me --cols 0-3 --out mix.png"),
+        ("all photos of a folder, closer to them", "sgkit project run photos --space w+ --out projected"),
+    ),
+    "panorama": (
+        ("twelve images side by side", "sgkit panorama landscapes --seeds 0-11 --class 5 --out wide.png"),
+        ("360 degrees", "sgkit panorama landscapes --seeds 0-7 --class 5 --wrap --out ring.png"),
+    ),
+    "replay": (
+        ("the same image again", "sgkit replay grid.png"),
+        ("with other settings", "sgkit replay grid.png --set psi=0.5 --out calm.png"),
+        ("what is recorded in it", "sgkit replay grid.png --show"),
+    ),
+    "metrics": (
+        ("a model against its training data", "sgkit metrics run --data store"),
+        ("FID of 50,000 images (downloads Inception)", "sgkit metrics run --data store --metrics fid"),
+        ("two folders of images", "sgkit metrics photos --data others --metrics kd_effnet"),
+    ),
+    "weights": (("what there is, and its licence", "sgkit weights list"),),
+    "weights list": (("what there is, and its licence", "sgkit weights list"),),
+    "weights get": (
+        ("download before going offline", "sgkit weights get inception-2015-12-05"),
+        ("from a file", "sgkit weights get inception-2015-12-05 --file inception.pkl"),
+    ),
+    "weights path": (("where the file is kept", "sgkit weights path inception-2015-12-05"),),
+    "weights verify": (("check the downloads", "sgkit weights verify"),),
+    "models": (("what there is", "sgkit models"),),
+    "demo": (("then open demo/index.html", "sgkit demo"), ("in another folder", "sgkit demo --out tour")),
+    "info": (
+        ("a model: its layers and where it is from", "sgkit info landscapes"),
+        ("an image: how it was made", "sgkit info grid.png"),
+    ),
+    "convert": (
+        ("a checkpoint of NVIDIA's tools", "sgkit convert ffhq.pkl ffhq.safetensors"),
+        ("for programs that read rosinality's format", "sgkit convert run model.pt"),
+        ("half the size", "sgkit convert run small.safetensors --half"),
+    ),
+    "schema": (("what info --json prints", "sgkit schema info"),),
+    "doctor": (("what this machine can do", "sgkit doctor"),),
+}
+"""Command, as it is called without ``sgkit`` (empty: ``sgkit`` itself) -> its examples."""
