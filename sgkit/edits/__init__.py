@@ -4,7 +4,7 @@ An edit is ``(spec, states) -> states``, or made of one by :func:`when`, which s
 from the canvas of a state, so one edit serves every architecture, size and window.
 """
 
-from sgkit.edits.combine import Weights, blend, interpolate, swap, transfer, weave
+from sgkit.edits.combine import Weights, blend, interpolate, swap, transfer, weave, weighted_sum
 from sgkit.edits.geometry import crop, move, pad, resize, ring, shift, tile
 from sgkit.edits.select import (
     Selection,
@@ -21,7 +21,20 @@ from sgkit.edits.select import (
     to_pixels,
     when,
 )
-from sgkit.edits.shapes import Joins, Mask, box, constant, joins, picture, ramp
+from sgkit.edits.shapes import (
+    Joins,
+    Mask,
+    box,
+    constant,
+    ellipse,
+    inverse,
+    joins,
+    picture,
+    polygon,
+    quarters,
+    radial,
+    ramp,
+)
 
 __all__ = [
     "Joins",
@@ -38,15 +51,20 @@ __all__ = [
     "compose",
     "constant",
     "crop",
+    "ellipse",
     "everywhere",
     "from_pixels",
     "interpolate",
+    "inverse",
     "joins",
     "matching",
     "move",
     "pad",
     "parse_layers",
     "picture",
+    "polygon",
+    "quarters",
+    "radial",
     "ramp",
     "resize",
     "ring",
@@ -56,5 +74,6 @@ __all__ = [
     "to_pixels",
     "transfer",
     "weave",
+    "weighted_sum",
     "when",
 ]

@@ -21,7 +21,7 @@ def weave(weights: Weights, *, where: Where = everywhere) -> Edit:
     Feature interpolation at every layer, f = (1 - a) f1 + a f2, as in "StyleGAN of All Trades" (Chong, Lee and Forsyth
     2021, section 3.2), for any number of branches.
     """
-    return when(where, lambda _, states: [_weighted_sum(states, weights)] * len(states))
+    return when(where, lambda _, states: [weighted_sum(states, weights)] * len(states))
 
 
 def blend(mask: Mask, *, where: Where = everywhere) -> Edit:
@@ -31,13 +31,13 @@ def blend(mask: Mask, *, where: Where = everywhere) -> Edit:
 
 def transfer(mask: Mask, *, where: Where = everywhere) -> Edit:
     """The first branch takes from the second where ``mask`` says so; the second goes on as it is."""
-    return when(where, lambda _, states: [_weighted_sum(states, _complements(mask)), states[1]])
+    return when(where, lambda _, states: [weighted_sum(states, _complements(mask)), states[1]])
 
 
 def swap(mask: Mask, *, where: Where) -> Edit:
     """Two branches exchange what lies under ``mask`` and stay apart; ``where``: mostly :func:`sgkit.edits.closing`."""
     weights = _complements(mask)
-    return when(where, lambda _, states: [_weighted_sum(states, weights), _weighted_sum(states[::-1], weights)])
+    return when(where, lambda _, states: [weighted_sum(states, weights), weighted_sum(states[::-1], weights)])
 
 
 def interpolate(weight: Callable[[LayerSpec], float]) -> Edit:
@@ -47,7 +47,7 @@ def interpolate(weight: Callable[[LayerSpec], float]) -> Edit:
     """
 
     def mixed(spec: LayerSpec, states: list[State]) -> list[State]:
-        return [_weighted_sum(states, _complements(constant(weight(spec))))] * 2
+        return [weighted_sum(states, _complements(constant(weight(spec))))] * 2
 
     return when(matching(lambda spec: weight(spec) != 0, "of a weight other than 0"), mixed)
 
@@ -62,8 +62,12 @@ def _complements(mask: Mask) -> Weights:
     return weights
 
 
-def _weighted_sum(states: Sequence[State], weights: Weights) -> State:
-    """One state: every tensor of the states summed by the weights of its canvas."""
+def weighted_sum(states: Sequence[State], weights: Weights) -> State:
+    """One state: every tensor of the states summed by the weights of its canvas.
+
+    Raises:
+        EditError: the states are on unlike canvases, or there are not as many weights as states.
+    """
     canvas = states[0].place
     if any(state.place != canvas for state in states):
         sizes = ", ".join(f"{state.place.x.length}x{state.place.y.length}" for state in states)

@@ -11,17 +11,9 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from sgkit.config.shapes import LAYER_GROUPS, NAMES, NUMBERS, PIXELS
 from sgkit.errors import EditError, UsageError, did_you_mean
 from sgkit.model import Edit, FeatureEdit, LayerSpec, Plan, State, bound
-
-LAYER_GROUPS: dict[str, tuple[int, int | None]] = {
-    "all": (0, None),
-    "coarse": (0, 4),
-    "middle": (4, 8),
-    "fine": (8, None),
-    "pose": (0, 4),
-}
-"""Name -> styles of w+, from and up to. StyleGAN's figure 3: those of 4 and 8, 16 and 32, and 64 pixels and more."""
 
 
 @dataclass(frozen=True)
@@ -126,22 +118,23 @@ def to_pixels(pixels: int) -> Selection:
 def parse_layers(text: str, plan: Plan) -> Selection:
     """The layers that a user names: ``all``, ``coarse``, ``middle``, ``fine``, ``pose``, ``4-7,9``, ``to 32px``.
 
-    Numbers and groups are styles of w+, as a plan's ``style_index`` counts them; ``from 64px`` and ``to 32px`` are
-    pixels along the shorter side.
+    Numbers and groups are styles of w+, as a plan's ``style_index`` counts them; ``from 64px``, ``to 32px`` and ``at
+    16px`` (where that resolution closes) are pixels along the shorter side. Names of layers are allowed, too.
 
     Raises:
         UsageError: ``text`` is none of these, or the plan has no such layers.
     """
     last = max((spec.style_index for spec in plan if spec.style_index is not None), default=0)
     groups = [name for name, (first, _) in LAYER_GROUPS.items() if first <= last]
-    allowed = f"Allowed: {', '.join(groups)}, numbers from 0 to {last} such as 0-3,5, 'to 32px', 'from 64px'."
+    allowed = f"Allowed: {', '.join(groups)}, numbers from 0 to {last} such as 0-3,5, 'to 32px', 'from 64px', "
+    allowed += f"'at 16px', and names from {plan[0].name} to {plan[-1].name}."
     word = text.strip().lower()
     if word in LAYER_GROUPS:
         first, stop = LAYER_GROUPS[word]
         found = everywhere if word == "all" else at_styles(first, None if stop is None else stop - 1)
-    elif match := re.fullmatch(r"(to|from)\s*(\d+)\s*px", word):
-        found = (to_pixels if match[1] == "to" else from_pixels)(int(match[2]))
-    elif re.fullmatch(r"\d+(-\d+)?(\s*,\s*\d+(-\d+)?)*", word):
+    elif match := re.fullmatch(PIXELS, word):
+        found = {"to": to_pixels, "from": from_pixels, "at": closing}[match[1]](int(match[2]))
+    elif re.fullmatch(NUMBERS, word):
         ends = [[int(end) for end in part.split("-")] for part in word.split(",")]
         numbers = {number for end in ends for number in range(end[0], end[-1] + 1)}
         wrong = sorted(number for number in numbers if number > last)
@@ -149,6 +142,14 @@ def parse_layers(text: str, plan: Plan) -> Selection:
             given = f"Layer {wrong[0]} is out of range" if wrong else f"{text!r} names no layers"
             raise UsageError(f"{given}; the model has {last + 1} layers of w+. {allowed}")
         found = matching(lambda spec: spec.style_index in numbers, f"with styles {word}")
+    elif re.fullmatch(NAMES, word):
+        names = [name.strip() for name in word.split(",")]
+        unknown = [name for name in names if all(name != spec.name for spec in plan)]
+        if unknown:
+            raise UsageError(
+                f"The model has no layer {unknown[0]!r}. {did_you_mean(unknown[0], [s.name for s in plan])}"
+            )
+        found = matching(lambda spec: spec.name in names, f"called {word}")
     else:
         raise UsageError(f"Unknown layers {text!r}. {did_you_mean(text, groups)} {allowed}")
     if not found.pick(plan):

@@ -5,7 +5,7 @@ Positions are fractions of the whole picture, 0 at its left or top edge and 1 at
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -80,8 +80,106 @@ def box(left: float, top: float, right: float, bottom: float, *, softness: float
     return mask
 
 
-def picture(weights: Tensor) -> Mask:
+def ellipse(left: float, top: float, right: float, bottom: float, *, softness: float = 0.0) -> Mask:
+    """1 inside the ellipse that touches the four sides of the box, 0 outside; ``softness``: width of the edge's ramp.
+
+    Raises:
+        UsageError: the box is empty, or the softness negative.
+    """
+    box(left, top, right, bottom, softness=softness)  # the same demands
+    half = softness / min(right - left, bottom - top)
+
+    def mask(canvas: Canvas) -> Tensor:
+        rows = (canvas.positions("y") - (top + bottom) / 2) / ((bottom - top) / 2)
+        columns = (canvas.positions("x") - (left + right) / 2) / ((right - left) / 2)
+        radius = (rows[:, None].square() + columns[None, :].square()).sqrt()
+        return (1 - _rise(radius, 1 - half, 1 + half, smooth=True)).float()
+
+    return mask
+
+
+def radial(x: float, y: float, inner: float, outer: float) -> Mask:
+    """1 up to the distance ``inner`` from (x, y), 0 from ``outer`` on; distances are fractions of the shorter side.
+
+    Raises:
+        UsageError: the distances are negative, or ``inner`` is the larger one.
+    """
+    if not 0 <= inner <= outer:
+        raise UsageError(f"The radii {inner} and {outer} must be 0 or more, the first one not larger than the second.")
+
+    def mask(canvas: Canvas) -> Tensor:
+        rows, columns = _in_shorter_sides(canvas)
+        high, wide = _lengths(canvas)
+        distance = ((rows - y * high)[:, None].square() + (columns - x * wide)[None, :].square()).sqrt()
+        return (1 - _rise(distance, inner, outer, smooth=True)).float()
+
+    return mask
+
+
+def polygon(corners: Sequence[tuple[float, float]], *, softness: float = 0.0) -> Mask:
+    """1 inside the polygon with these corners (x, y), 0 outside; where it crosses itself, by the even-odd rule.
+
+    Args:
+        corners: 3 or more, in fractions of the picture.
+        softness: width of the edge's ramp, a fraction of the shorter side; its middle is on the edge.
+
+    Raises:
+        UsageError: there are fewer corners, or the softness is negative.
+    """
+    if len(corners) < 3 or softness < 0:
+        raise UsageError(
+            f"A polygon of {len(corners)} corners and softness {softness} was given; it needs 3 corners or more, and a "
+            "softness of 0 or more."
+        )
+
+    def mask(canvas: Canvas) -> Tensor:
+        high, wide = _lengths(canvas)
+        rows, columns = _in_shorter_sides(canvas)
+        points = [(x * wide, y * high) for x, y in corners]
+        inside = torch.zeros(len(rows), len(columns), dtype=torch.bool)
+        distance = torch.full(inside.shape, torch.inf, dtype=torch.float64)
+        for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
+            if y0 != y1:
+                crossing = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0))
+                spans = (rows < y0) != (rows < y1)
+                inside ^= spans[:, None] & (columns[None, :] < crossing[:, None])
+            if softness:
+                distance = torch.minimum(distance, _to_segment(rows, columns, (x0, y0), (x1, y1)))
+        if not softness:
+            return inside.float()
+        return _rise(torch.where(inside, distance, -distance), -softness / 2, softness / 2, smooth=True).float()
+
+    return mask
+
+
+def quarters(axis: Axis = "x") -> Mask:
+    """The ramp of the code of "StyleGAN of All Trades": 0 on the first quarter of the pixels, 1 on the last.
+
+    Between them ``linspace(0, 1)`` over the pixels themselves, so that it depends on their number, as the code's does.
+    """
+
+    def mask(canvas: Canvas) -> Tensor:
+        side = canvas.side(axis)
+        quarter = max(side.frame_length // 4, 1)
+        between = max(side.frame_length - 2 * quarter - 1, 1)
+        places = (canvas.positions(axis) * side.frame_length - 0.5).round() - quarter
+        rising = (places / between).clamp(0, 1).float()
+        return rising[None, :] if axis == "x" else rising[:, None]
+
+    return mask
+
+
+def inverse(mask: Mask) -> Mask:
+    """1 where ``mask`` is 0, and 0 where it is 1."""
+    return lambda canvas: 1 - mask(canvas)
+
+
+def picture(weights: Tensor, *, softness: float = 0.0) -> Mask:
     """``weights`` [h, w] from 0 to 1 over the whole picture, resampled with an antialiasing bilinear filter.
+
+    Args:
+        weights: the picture.
+        softness: blur it by a Gaussian whose standard deviation is half of this, a fraction of the shorter side.
 
     Raises:
         UsageError: ``weights`` has another shape or other values.
@@ -91,6 +189,9 @@ def picture(weights: Tensor) -> Mask:
     low, high = weights.min().item(), weights.max().item()
     if low < 0 or high > 1:
         raise UsageError(f"A mask's values must lie between 0 and 1; these lie between {low:g} and {high:g}.")
+    if softness:
+        sigma = softness * min(weights.shape) / 2
+        weights = _gaussian(weights.shape[0], sigma) @ weights.double() @ _gaussian(weights.shape[1], sigma).t()
 
     def mask(canvas: Canvas) -> Tensor:
         height, width = weights.shape
@@ -135,6 +236,27 @@ def joins(positions: Tensor, count: int, *, overlap: float, is_ring: bool = Fals
     return Joins((right - 1).clamp(0, count - 1), right.clamp(0, count - 1), mix)
 
 
+def _lengths(canvas: Canvas) -> tuple[float, float]:
+    """Height and width of the picture in units of its shorter side."""
+    height, width = canvas.y.frame_length, canvas.x.frame_length
+    return height / min(height, width), width / min(height, width)
+
+
+def _in_shorter_sides(canvas: Canvas) -> tuple[Tensor, Tensor]:
+    """Positions of rows and columns in units of the picture's shorter side."""
+    high, wide = _lengths(canvas)
+    return canvas.positions("y") * high, canvas.positions("x") * wide
+
+
+def _to_segment(rows: Tensor, columns: Tensor, start: tuple[float, float], end: tuple[float, float]) -> Tensor:
+    """Distance [h, w] of every pixel from a straight edge."""
+    along = (end[0] - start[0], end[1] - start[1])
+    squared = along[0] ** 2 + along[1] ** 2
+    x, y = (columns - start[0])[None, :], (rows - start[1])[:, None]
+    t = ((x * along[0] + y * along[1]) / squared).clamp(0, 1) if squared else torch.zeros(len(rows), len(columns))
+    return ((x - t * along[0]).square() + (y - t * along[1]).square()).sqrt()
+
+
 def _rise(positions: Tensor, start: float | Tensor, stop: float | Tensor, *, smooth: bool) -> Tensor:
     """0 up to ``start``, 1 from ``stop`` on; a step where the two are one."""
     width = torch.as_tensor(stop, dtype=torch.float64) - start
@@ -143,6 +265,13 @@ def _rise(positions: Tensor, start: float | Tensor, stop: float | Tensor, *, smo
     )
     t = torch.where(width > 0, t.clamp(0, 1), (t >= 0).double())
     return smoothstep(t) if smooth else t
+
+
+def _gaussian(count: int, sigma: float) -> Tensor:
+    """Weights [count, count] that blur a row of ``count`` samples; each row sums to 1."""
+    places = torch.arange(count, dtype=torch.float64)
+    weights = (-0.5 * ((places[:, None] - places[None, :]) / sigma).square()).exp()
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def _resampling(positions: Tensor, count: int, pixels: int) -> Tensor:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from sgkit.config.shapes import ShapeText
 from sgkit.errors import SceneError
 from sgkit.latents.files import LatentSpace, load_latents
 from sgkit.latents.sources import Origin
@@ -15,11 +18,15 @@ from sgkit.latents.spaces import Latents
 from sgkit.model import Model
 from sgkit.render.pictures import Pixels
 from sgkit.render.scene import LatentRef, ModelRef, Photo, Scene, Seed
+from sgkit.render.shapes import MaskPicture, picture_of
 from sgkit.runtime.limits import read_file
-from sgkit.store.images.decoding import open_picture
+from sgkit.store.bad_images import BadImageError
+from sgkit.store.images.decoding import decode_image, open_picture
 
 MOST_PIXELS = 1 << 27
 """Of a photo."""
+LARGEST_MASK = 1024
+"""Pixels along the longer side of a mask; larger ones are reduced."""
 MOST_FILES = 64
 """Latent files that are kept in memory."""
 
@@ -49,6 +56,7 @@ class Inputs:
         self._given: dict[str, Latents] = {}
         self._read: dict[str, Latents] = {}
         self._last: tuple[Latents, str] | None = None
+        self._masks: dict[str | None, Tensor] = {}
 
     @property
     def only(self) -> Model:
@@ -120,20 +128,49 @@ class Inputs:
             raise SceneError(f"The scene names latent {source.index} of {source.latent}, which holds {len(found)}.")
         return found[source.index]
 
+    def mask_picture(self, parsed: ShapeText) -> MaskPicture:
+        """How a scene names the mask that an image file draws; the file is read once.
+
+        Raises:
+            SceneError: it is not there, or is not a mask.
+        """
+        named = picture_of(parsed)
+        place, data = self._image(named.picture, None)
+        found = named.changed(hash=hashlib.sha256(data).hexdigest())
+        self._masks[found.hash] = mask_weights(data, place)
+        return found
+
+    def mask(self, source: MaskPicture) -> Tensor:
+        """Weights [h, w] from 0 to 1 of the image file that ``source`` names.
+
+        Raises:
+            SceneError: it is not there, was changed, or is not a mask.
+        """
+        if source.hash is None or source.hash not in self._masks:
+            place, data = self._image(source.picture, source.hash)
+            self._masks[hashlib.sha256(data).hexdigest()] = weights = mask_weights(data, place)
+            return weights
+        return self._masks[source.hash]
+
     def photo(self, source: Photo) -> Pixels:
         """The image file that ``source`` names, uint8 [H, W, C].
 
         Raises:
             SceneError: it is not there, or was changed.
         """
-        place = next((one for one in self._places(source.photo) if one.is_file()), None)
-        if place is None:
-            raise SceneError(f"The image file {source.photo} is not there.")
-        data = read_file(place, kind="image")
-        if source.hash not in (None, hashlib.sha256(data).hexdigest()):
-            raise SceneError(f"The image file {place} has changed since the scene was made.")
+        _, data = self._image(source.photo, source.hash)
         pixels = np.asarray(open_picture(data, max_pixels=MOST_PIXELS))
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+    def _image(self, path: str, known: str | None) -> tuple[Path, bytes]:
+        """Where an image file is, and its bytes, of the hash that is ``known``."""
+        place = next((one for one in self._places(path) if one.is_file()), None)
+        if place is None:
+            raise SceneError(f"The image file {path} is not there.")
+        data = read_file(place, kind="image")
+        if known not in (None, hashlib.sha256(data).hexdigest()):
+            raise SceneError(f"The image file {place} has changed since the scene was made.")
+        return place, data
 
     def _places(self, path: str) -> list[Path]:
         return [*([self._folder / path] if self._folder else []), Path(path)]
@@ -164,6 +201,28 @@ def _described(model: ModelRef) -> str:
     known = [f"hash {model.hash[:12]}"] if model.hash else []
     known += [f"last seen at {model.path}"] if model.path else []
     return ", ".join(known) or "any"
+
+
+def mask_weights(data: bytes, path: Path) -> Tensor:
+    """Weights [h, w] from 0 to 1 in the bytes of an image file: its alpha where it has any, its brightness otherwise.
+
+    Raises:
+        SceneError: it cannot be read, or is black all over.
+    """
+    try:
+        image = decode_image(open_picture(data, max_pixels=MOST_PIXELS), channels=4)
+    except BadImageError as error:
+        raise SceneError(
+            f"The mask {path} cannot be read as an image ({error.reason}). Give a PNG that is white where the shape is."
+        ) from None
+    alpha = image.getchannel("A")
+    lowest, highest = alpha.getextrema()
+    channel = alpha if (lowest, highest) != (255, 255) else image.convert("L")
+    if channel.getextrema()[1] == 0:
+        raise SceneError(f"The mask {path} is black all over, so it covers nothing. Paint the shape in white.")
+    if max(channel.size) > LARGEST_MASK:
+        channel.thumbnail((LARGEST_MASK, LARGEST_MASK))
+    return torch.from_numpy(np.asarray(channel, dtype=np.float32) / 255)
 
 
 def latents_hash(latents: Latents) -> str:

@@ -27,13 +27,14 @@ from sgkit.render.scene import (
     Sheet,
     Subject,
 )
+from sgkit.render.shapes import MaskPicture
 from sgkit.text import printable
 
 R = TypeVar("R", bound=Record)
 RECORDS: tuple[type[Record], ...] = (
     *(Scene, Sheet, ModelRef, Noise),
     *(Subject, Seed, LatentRef, Curve, Mix),
-    *(Alone, Line, Masks, Masked),
+    *(Alone, Line, Masks, Masked, MaskPicture),
     *(Pad, Crop, Shift, Tile, Resize),
 )
 

@@ -117,7 +117,9 @@ def _drawn(scenes: Sequence[Scene], compiler: Compiler, tiles: int | None) -> li
         branches = [
             Branch(one.generator.synthesis, stacked(found), noise) for one, found in zip(models, styled, strict=True)
         ]
-        images = draw(branches, precision, model.device, edit_of(first, model.generator.synthesis.plan))
+        images = draw(
+            branches, precision, model.device, edit_of(first, model.generator.synthesis.plan, compiler.inputs.mask)
+        )
     return [
         Rendered(_recorded(scene, [found[place] for found in styled], copies, precision), images[place])
         for place, scene in enumerate(scenes)
@@ -171,7 +173,7 @@ def strip_of(scene: Scene, line: Line, model: Model) -> Strip:
 
 def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision, tiles: int | None) -> Tensor:
     model = compiler.inputs.model(scene, scene.subjects[line.of[0]].model)
-    strip, edit = strip_of(scene, line, model), edit_of(scene, model.generator.synthesis.plan)
+    strip, edit = strip_of(scene, line, model), edit_of(scene, model.generator.synthesis.plan, compiler.inputs.mask)
     noise = noise_source(scene.noise.kind, scene.noise.seed)
     pixels = None if scene.size is None else scene.size[1 if line.axis == "x" else 0]
     with torch.inference_mode():

@@ -21,6 +21,7 @@ from sgkit.errors import did_you_mean
 from sgkit.model import Axis
 from sgkit.render.geometry import EditRecord
 from sgkit.render.records import Record, Text
+from sgkit.render.shapes import Shape
 from sgkit.runtime.precision import ResolvedPrecision
 
 VERSION: Literal[1] = 1
@@ -137,11 +138,13 @@ class Line(Record):
 
 
 class Masked(Record):
-    """A subject where a shape is: ``box:left,top,right,bottom[,softness]``, ``ramp:x[,start,stop]``, ``all:weight``."""
+    """A subject where a shape is."""
 
     subject: Text
-    shape: Text
-    """Positions and widths are fractions of the picture."""
+    shape: Shape
+    """Text such as ``box:left,top,right,bottom[,softness]``, in fractions of the picture; or an image file."""
+    layers: Text | None = None
+    """At which layers; ``None``: those of the arrangement."""
 
 
 class Masks(Record):
@@ -150,9 +153,18 @@ class Masks(Record):
     kind: Literal["masks"]
     of: Text
     """The subject under all shapes."""
-    over: Annotated[tuple[Masked, ...], Field(min_length=1)]
+    over: Annotated[tuple[Masked, ...], Field(min_length=1, max_length=64)]
+    """A subject may have several shapes; later ones cover earlier ones."""
     layers: Text = "all"
-    """``all``, ``coarse``, ``middle``, ``fine``, ``4-7``, ``to 32px`` or ``from 64px``."""
+    """``all``, ``coarse``, ``middle``, ``fine``, ``4-7``, ``to 32px``, ``from 64px``, ``at 16px``, names of layers."""
+    mode: Literal["blend", "collage"] = "blend"
+    """``blend``: all subjects continue with the mix ("StyleGAN of All Trades", section 3.2); ``collage``: only the one
+    under all shapes does, and the others continue as they are (Suzuki et al. 2018, section 3.2)."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Each subject once: the one under all shapes, then the others."""
+        return tuple(dict.fromkeys([self.of, *(one.subject for one in self.over)]))
 
 
 Arrangement = Annotated[
@@ -218,7 +230,7 @@ class Scene(Record):
     def main(self) -> tuple[str, ...]:
         """The subjects that the arrangement shows, in order."""
         if isinstance(self.arrangement, Masks):
-            return (self.arrangement.of, *(one.subject for one in self.arrangement.over))
+            return self.arrangement.subjects
         of = self.arrangement.of
         return (of,) if isinstance(of, str) else of
 

@@ -81,6 +81,12 @@ def check_images(path: str | Path) -> str:
     return str(path)
 
 
+def check_mask(path: str | Path) -> Path:
+    """``path``, where an image file that draws a mask may be."""
+    found = check_exists(path, "mask", "Give an image that is white where the shape is, for example a PNG.")
+    return _allowed(found, "a mask", IMAGES | {"unknown"}).path
+
+
 def check_measured(path: str | Path) -> str:
     """``path``, where images or a model may be; or the name of a packaged model."""
     return str(path) if packaged_path(path) != Path(path) else check_images(path)

@@ -112,7 +112,8 @@ def test_layers_in_words(text: str, expected: object) -> None:
     ],
 )
 def test_wrong_layers_say_what_is_allowed(text: str, message: str) -> None:
-    allowed = "Allowed: all, coarse, middle, fine, pose, numbers from 0 to 13 such as 0-3,5, 'to 32px', 'from 64px'."
+    allowed = "Allowed: all, coarse, middle, fine, pose, numbers from 0 to 13 such as 0-3,5, 'to 32px', 'from 64px', "
+    allowed += "'at 16px', and names from b4_input to b256_rgb."
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
         parse_layers(text, plan_of("stylegan2-f"))
     assert allowed in str(caught.value)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgkit.edits import Joins, Mask, box, constant, joins, picture, ramp
+from sgkit.edits import Joins, Mask, box, constant, ellipse, joins, picture, polygon, quarters, radial, ramp
 from sgkit.edits.shapes import smoothstep
 from sgkit.errors import UsageError
 from sgkit.model import Canvas, Side
@@ -74,6 +76,67 @@ def test_a_box_is_1_deep_inside_and_0_far_outside(size: tuple[int, int], left: f
 def test_a_hard_box_counts_pixels_by_their_centres() -> None:
     weights = box(0.25, 0.0, 0.75, 0.5)(Canvas.of_size((4, 4)))
     assert weights.tolist() == [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+WIDE = Canvas.of_size((24, 40))
+ROWS, COLUMNS = WIDE.positions("y").tolist(), WIDE.positions("x").tolist()
+
+
+def test_an_ellipse_by_its_equation() -> None:
+    weights = ellipse(0.1, 0.2, 0.7, 0.8)(WIDE)
+    for i, y in enumerate(ROWS):
+        for j, x in enumerate(COLUMNS):
+            assert weights[i, j] == (((x - 0.4) / 0.3) ** 2 + ((y - 0.5) / 0.3) ** 2 <= 1)
+
+
+def test_a_radial_shape_is_round_on_a_wide_picture() -> None:
+    weights = radial(0.5, 0.5, 0.25, 0.5)(WIDE)
+    for i, y in enumerate(ROWS):
+        for j, x in enumerate(COLUMNS):
+            away = math.hypot((x - 0.5) * 40 / 24, y - 0.5)
+            t = min(max((away - 0.25) / 0.25, 0), 1)
+            assert weights[i, j].item() == pytest.approx(1 - t * t * (3 - 2 * t), abs=1e-6)
+
+
+@pytest.mark.parametrize("softness", [0.0, 0.2])
+def test_a_polygon_by_distances_and_crossings(softness: float) -> None:
+    """A bow tie, which crosses itself, in units of the shorter side, by naive loops."""
+    corners = [(0.1, 0.1), (0.9, 0.85), (0.9, 0.15), (0.1, 0.9)]
+    weights = polygon(corners, softness=softness)(WIDE)
+    points = [(x * 40 / 24, y) for x, y in corners]
+    for i, y in enumerate(ROWS):
+        for j, x in enumerate(column * 40 / 24 for column in COLUMNS):
+            inside, nearest = False, math.inf
+            for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
+                if (ay > y) != (by > y) and x < ax + (y - ay) * (bx - ax) / (by - ay):
+                    inside = not inside
+                share = ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2)
+                share = min(max(share, 0), 1)
+                nearest = min(nearest, math.hypot(x - ax - share * (bx - ax), y - ay - share * (by - ay)))
+            expected = float(inside)
+            if softness:
+                t = min(max(((nearest if inside else -nearest) + softness / 2) / softness, 0), 1)
+                expected = t * t * (3 - 2 * t)
+            assert weights[i, j].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 8, 64, 100])
+def test_quarters_are_a_linspace_between_two_quarters(count: int) -> None:
+    pad = count // 4
+    expected = torch.cat([torch.zeros(pad), torch.linspace(0, 1, count - 2 * pad), torch.ones(pad)])
+    torch.testing.assert_close(quarters()(Canvas.of_size((3, count)))[0], expected, rtol=0, atol=1e-6)
+
+
+def test_a_soft_picture_is_blurred_by_a_gaussian() -> None:
+    drawn = torch.rand(20, 30, generator=torch.Generator().manual_seed(1))
+    sigma = 0.2 * 20 / 2
+    rows, columns = (torch.arange(n, dtype=torch.float64) for n in drawn.shape)
+    i, j = 7, 11
+    near = torch.exp(-0.5 * ((rows - i) / sigma) ** 2)[:, None] * torch.exp(-0.5 * ((columns - j) / sigma) ** 2)
+    expected = (drawn * near).sum() / near.sum()
+    assert picture(drawn, softness=0.2)(Canvas.of_size((20, 30)))[i, j].item() == pytest.approx(
+        expected.item(), abs=1e-6
+    )
 
 
 @given(SIZES, SIZES)
@@ -144,6 +207,9 @@ def test_a_row_ends_with_its_first_and_last_and_a_ring_joins_them() -> None:
         (lambda: ramp(0.7, 0.2), "runs backwards"),
         (lambda: box(0.5, 0, 0.5, 1), "is empty"),
         (lambda: box(0, 0, 1, 1, softness=-1), "must be 0 or more"),
+        (lambda: polygon([(0, 0), (1, 1)]), "3 corners or more"),
+        (lambda: radial(0, 0, 2, 1), "the first one not larger"),
+        (lambda: ellipse(0, 0, 0, 1), "is empty"),
         (lambda: picture(torch.zeros(1, 2, 2)), r"float tensor \[h, w\]"),
         (lambda: picture(torch.full((2, 2), 3.0)), "between 3 and 3"),
         (lambda: joins(centers(3), 2, overlap=1.5), "between 0 .hard joins. and 1"),

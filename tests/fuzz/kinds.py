@@ -27,6 +27,7 @@ from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import ModelInfo, build
 from sgkit.render.files import read_sheet
+from sgkit.render.inputs import Inputs
 from sgkit.render.render import render
 from sgkit.runs.config import RunConfig
 from sgkit.runs.folder import RunFolder
@@ -324,6 +325,21 @@ SCENES = [
         "batch": 2,
     },
     {
+        "scene": 1,
+        "subjects": {"a": {"from": {"seed": 1}}, "b": {"from": {"seed": 2}}},
+        "arrangement": {
+            "kind": "masks",
+            "of": "a",
+            "over": [
+                {"subject": "b", "shape": "polygon:0.1,0.2,0.6,0.9,0.1,0.5,0.1", "layers": "b8_conv1"},
+                {"subject": "a", "shape": {"picture": "mask.png", "softness": 0.1, "inverse": True}},
+                {"subject": "b", "shape": "not:radial:0.5,0.5,0.1,0.4"},
+            ],
+            "layers": "to 8px",
+            "mode": "collage",
+        },
+    },
+    {
         "sheet": 1,
         "scenes": [
             {
@@ -353,13 +369,15 @@ def _draw(path: Path) -> None:
     sheet = read_sheet(path)
     for scene in sheet.filled:
         if scene.size is None or max(scene.size) < 4096:  # larger ones are allowed, and take their time
-            list(render(scene, build(CONFIG)))
+            list(render(scene, Inputs(build(CONFIG), folder=path.parent)))
 
 
 def _scenes() -> Iterator[Kind]:
-    for name, values in zip(("scene", "sheet"), SCENES, strict=True):
-        data = json.dumps(values).encode()
-        yield Kind(f"{name} .json", {f"{name}.json": data}, _draw, mutate_text, 3)
+    mask = io.BytesIO()
+    Image.new("L", (4, 4), 200).save(mask, "PNG")
+    for name, values in zip(("scene", "masks", "sheet"), SCENES, strict=True):
+        files = {f"{name}.json": json.dumps(values).encode(), "mask.png": mask.getvalue()}
+        yield Kind(f"{name} .json", files, _draw, mutate_text, 3)
     text = PngInfo()
     text.add_text("sgkit.scene", json.dumps(SCENES[0]))
     file = io.BytesIO()
