@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgkit.edits.select import LAYER_GROUPS as EVERY_GROUP
+from sgkit.config.shapes import LAYER_GROUPS as EVERY_GROUP
 from sgkit.errors import UsageError, did_you_mean
 from sgkit.latents.spaces import Latents, join, to_styles, to_ws
 from sgkit.model import Canvas, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source
