@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -19,13 +20,34 @@ from sgkit.cli.options import (
     parse_existing,
     parse_model,
 )
-from sgkit.errors import SceneError
+from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.packaged import packaged_path
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.render.replay import ReplayResult
     from sgkit.render.scene import ModelRef
+
+
+class Moved(NamedTuple):
+    """Where a model is, and the key under which a scene names it."""
+
+    key: str | None
+    path: Path
+
+
+def parse_moved(text: str | Moved) -> Moved:
+    """A model from ``MODEL`` or ``KEY=MODEL``.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    if isinstance(text, Moved):
+        return text
+    match = re.fullmatch(r"([A-Za-z_]\w*)=(.+)", text, re.DOTALL)
+    if match and not Path(text).exists():
+        return Moved(match[1], parse_model(match[2]))
+    return Moved(None, parse_model(text))
 
 
 def replay(
@@ -40,9 +62,13 @@ def replay(
         typer.Option("--out", metavar="FILE", help="Output file.", show_default="FILE-replay with its extension"),
     ] = None,
     model: Annotated[
-        Path | None,
+        list[Moved] | None,
         typer.Option(
-            "--model", parser=parse_model, metavar="MODEL", help="The model, if it is not where it was last seen."
+            "--model",
+            parser=parse_moved,
+            metavar="[KEY=]MODEL",
+            help="The model, if it is not where it was last seen. A scene with several models names each by its key, "
+            "for example --model target=toon.safetensors.",
         ),
     ] = None,
     any_model: Annotated[
@@ -62,7 +88,7 @@ def replay(
     that --show prints, for example --set noise.kind=none.
     """
     from sgkit.render.files import json_values, read_sheet
-    from sgkit.render.replay import edited, model_of
+    from sgkit.render.replay import edited, models_of
     from sgkit.runtime.files import check_new
 
     sheet = edited(read_sheet(file), overrides(None, settings or []), size=size)
@@ -71,15 +97,17 @@ def replay(
         return
     target = out or _beside(file, animated=sheet.frames > 0)
     check_new(target, overwrite=force)
-    source = model or _last_seen(model_of(sheet), file)
+    sources = _found(models_of(sheet), model or [], file)
     import sgkit
     from sgkit.render.inputs import Inputs
     from sgkit.render.replay import replay as run
     from sgkit.runtime.device import resolve_device
 
     with report.progress_bar("Rendering") as on_progress:
-        opened = sgkit.load(source, device=resolve_device(device))
-        inputs = Inputs(opened, path=source, folder=file.parent, any_model=any_model)
+        opened = {key: sgkit.load(path, device=resolve_device(device)) for key, path in sources.items()}
+        models = next(iter(opened.values())) if len(opened) == 1 else opened
+        paths = next(iter(sources.values())) if len(opened) == 1 else sources
+        inputs = Inputs(models, path=paths, folder=file.parent, any_model=any_model)
         result = run(sheet, inputs, target, batch=batch, overwrite=force, on_progress=on_progress)
     report.emit(result, json=json, show=_show)
 
@@ -89,8 +117,29 @@ def _beside(file: Path, *, animated: bool) -> Path:
     return file.with_name(f"{file.stem}-replay{suffix}")
 
 
-def _last_seen(model: ModelRef, file: Path) -> Path:
-    """Where the scene's model was last seen.
+def _found(wanted: dict[str, ModelRef], given: list[Moved], file: Path) -> dict[str, Path]:
+    """A path for every key: those given, and where the others were last seen.
+
+    Raises:
+        UsageError: a key is not in the scene, or several models were given without keys.
+        SceneError: a model is not there.
+    """
+    keys = list(wanted)
+    paths: dict[str, Path] = {}
+    for key, path in given:
+        if key is None and len(keys) > 1:
+            raise UsageError(
+                f"The scene has {len(keys)} models; say which one {path} is: "
+                f"{' or '.join(f'--model {one}={path}' for one in keys)}."
+            )
+        if key is not None and key not in keys:
+            raise UsageError(f"The scene has no model called {key!r}. {did_you_mean(key, keys)}")
+        paths[key or keys[0]] = path
+    return {key: paths[key] if key in paths else _last_seen(ref, key, file, len(keys)) for key, ref in wanted.items()}
+
+
+def _last_seen(model: ModelRef, key: str, file: Path, count: int) -> Path:
+    """Where a scene's model was last seen.
 
     Raises:
         SceneError: it is not there.
@@ -103,7 +152,7 @@ def _last_seen(model: ModelRef, file: Path) -> Path:
     seen = f", last seen at {model.path}" if model.path else ""
     raise SceneError(
         f"The image was made with a model{known}{seen}, which is not there. Name it: "
-        f"sgkit replay {shell_word(file)} --model MODEL"
+        f"sgkit replay {shell_word(file)} --model {f'{key}=' if count > 1 else ''}MODEL"
     )
 
 

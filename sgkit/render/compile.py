@@ -164,8 +164,30 @@ class Compiler:
         others = self.styled([(scene, one.subject) for one in subject.mix])
         for one, other in zip(subject.mix, others, strict=True):
             layers = layer_numbers(one.layers, model.num_ws)
-            styles |= {name: style for name, style in other.styles.items() if index[name] in layers}
+            taken = {name: style for name, style in other.styles.items() if index[name] in layers}
+            if one.channels is not None:
+                taken = _by_channel(styles, taken, self.inputs.latents(one.channels, model))
+            styles |= taken
         return Styled(styles, base.batch)
+
+
+def _by_channel(own: Styles, others: Styles, weights: Latents) -> Styles:
+    """Styles ``own + q (others - own)`` with one weight q for each channel (Collins et al. 2020, equation 5).
+
+    Raises:
+        UsageError: the weights are not of the space s, or belong to a model of another shape.
+    """
+    found = {}
+    for name, other in others.items():
+        q = weights.values.get(name)
+        if weights.space != "s" or q is None or q.shape != other.shape:
+            given = "none" if q is None else f"{q.shape[-1]}"
+            raise UsageError(
+                f"The weights of style channels do not fit this model: layer {name} has {other.shape[1]} channels, the "
+                f"file has {given}. Make them again with this model: sgkit transfer MODEL --mode collins"
+            )
+        found[name] = own[name] + q.to(other) * (other - own[name])
+    return found
 
 
 def _key(scene: Scene, name: str) -> Key:

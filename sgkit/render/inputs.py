@@ -36,7 +36,7 @@ class Inputs:
 
     Args:
         models: one model for every key, or models by key.
-        path: the file of the one model, to be recorded in scenes.
+        path: the file of the one model, to be recorded in scenes; of several, their files by key.
         folder: where files with relative paths are looked for, before the working directory.
         any_model: draw with models whose content differs from what a scene records.
     """
@@ -45,14 +45,14 @@ class Inputs:
         self,
         models: Model | Mapping[str, Model],
         *,
-        path: str | Path | None = None,
+        path: str | Path | Mapping[str, str | Path | None] | None = None,
         folder: Path | None = None,
         any_model: bool = False,
     ) -> None:
         self._models = models
         self._path, self._folder, self._any_model = path, folder, any_model
         self._hashes: dict[int, str] = {}
-        self._reference: tuple[Model, ModelRef] | None = None
+        self._references: dict[int, ModelRef] = {}
         self._given: dict[str, Latents] = {}
         self._read: dict[str, Latents] = {}
         self._last: tuple[Latents, str] | None = None
@@ -64,12 +64,18 @@ class Inputs:
         assert isinstance(self._models, Model), "there are several models"
         return self._models
 
-    def reference(self, model: Model) -> ModelRef:
-        """How a scene names ``model``."""
-        if self._reference is None or self._reference[0] is not model:
-            path = None if self._path is None else str(self._path)
-            self._reference = (model, ModelRef(hash=self.model_hash(model), path=path))
-        return self._reference[1]
+    @property
+    def first(self) -> Model:
+        """The one model, or the first of several."""
+        return self._models if isinstance(self._models, Model) else next(iter(self._models.values()))
+
+    def reference(self, model: Model, key: str | None = None) -> ModelRef:
+        """How a scene names ``model``; ``key``: under which it is one of several."""
+        if id(model) not in self._references:
+            path = self._path.get(key or "") if isinstance(self._path, Mapping) else self._path
+            ref = ModelRef(hash=self.model_hash(model), path=None if path is None else str(path))
+            self._references[id(model)] = ref
+        return self._references[id(model)]
 
     def model_hash(self, model: Model) -> str:
         """The model's content hash, computed once."""

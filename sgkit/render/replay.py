@@ -13,7 +13,7 @@ from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.interpolate import write_frames
 from sgkit.render.parsing import changed
-from sgkit.render.scene import Alone, Line, ModelRef, Scene, Sheet
+from sgkit.render.scene import MODEL, Alone, Line, ModelRef, Scene, Sheet
 from sgkit.render.sheets import still_of
 from sgkit.render.video import check_animation
 from sgkit.runtime.files import check_new
@@ -29,19 +29,27 @@ class ReplayResult:
     frames: int
     """0: a still image."""
     model_hash: str
+    """Of the first model."""
     seconds: float
 
 
-def model_of(sheet: Sheet) -> ModelRef:
-    """The one model that the scenes of ``sheet`` name.
+def models_of(sheet: Sheet) -> dict[str, ModelRef]:
+    """The models that the scenes of ``sheet`` name, by the keys that they use.
 
     Raises:
-        SceneError: they name several.
+        SceneError: two scenes give different models the same key.
     """
-    found = {ref for scene in sheet.filled for ref in scene.models.values()}
-    if len(found) > 1:
-        raise SceneError(f"The scene needs {len(found)} models; sgkit replay takes one.")
-    return next(iter(found), ModelRef())
+    found: dict[str, ModelRef] = {}
+    for scene in sheet.filled:
+        used = {subject.model for subject in scene.subjects.values()}
+        for key in [*(key for key in scene.models if key in used), *sorted(used - scene.models.keys())]:
+            ref = scene.models.get(key, ModelRef())
+            if found.setdefault(key, ref) != ref:
+                raise SceneError(
+                    f"Two scenes of the file call different models {key!r}; sgkit replay needs one model for each key. "
+                    "Rename one of them in the scene."
+                )
+    return found or {MODEL: ModelRef()}
 
 
 def edited(sheet: Sheet, settings: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> Sheet:
@@ -96,6 +104,6 @@ def replay(
         file=path,
         scenes=len(sheet.filled),
         frames=sheet.frames,
-        model_hash=inputs.model_hash(inputs.only),
+        model_hash=inputs.model_hash(inputs.first),
         seconds=time.perf_counter() - began,
     )

@@ -99,6 +99,8 @@ class Mix(Record):
 
     subject: Text = Field(validation_alias="with", serialization_alias="with")
     layers: Layers = "coarse"
+    channels: LatentRef | None = None
+    """How much of each style channel is taken, 0 to 1, as latents of the space s; ``None``: all of every channel."""
 
 
 class Subject(Record):

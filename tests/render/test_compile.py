@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sgkit.errors import UsageError
+from sgkit.latents.sources import Origin
 from sgkit.latents.spaces import Latents, join
 from sgkit.model import Model
 from sgkit.render.compile import Compiler, smoothed
 from sgkit.render.inputs import Inputs
-from sgkit.render.scene import Alone, Line, Scene, Seed, Subject
+from sgkit.render.scene import Alone, Line, Mix, Scene, Seed, Subject
 from tests.builders import drawn_model
 
 
@@ -57,3 +59,24 @@ def test_joined_latents_name_a_model_only_where_all_have_the_same() -> None:
     one, other = (Latents(space="w", values={"w": torch.zeros(1, 4)}, model_hash=name) for name in "ab")
     assert join([one, one]).model_hash == "a"
     assert join([one, other]).model_hash is None
+
+
+def test_styles_are_taken_channel_by_channel() -> None:
+    model = drawn_model()
+    own, other = (model.styles(model.map(model.sample_z([seed]))) for seed in (0, 1))
+    weights = {name: torch.linspace(0, 1, style.shape[1])[None] for name, style in own.items()}
+    inputs = Inputs(model)
+    layers = tuple(range(model.num_ws))
+
+    def mixed(channels: Latents) -> dict[str, torch.Tensor]:
+        ref = inputs.source(Origin(name="q", latents=channels))
+        mix = Mix(subject="b", layers=layers, channels=ref)  # type: ignore[arg-type]
+        subjects = {"a": Subject(source=Seed(seed=0), mix=(mix,)), "b": Subject(source=Seed(seed=1))}
+        scene = Scene(subjects=subjects, arrangement=Alone(of="a"))
+        return Compiler(inputs).styled([(scene, "a")])[0].styles
+
+    for name, style in mixed(Latents(space="s", values=weights)).items():
+        torch.testing.assert_close(style, own[name] + weights[name] * (other[name] - own[name]))
+    del weights["b8_conv0"]
+    with pytest.raises(UsageError, match="layer b8_conv0 has 8 channels, the file has none"):
+        mixed(Latents(space="s", values=weights))

@@ -12,7 +12,9 @@ from sgkit.cli.app import main
 from sgkit.errors import SceneError
 from sgkit.model import Model
 from sgkit.render.files import read_sheet, sidecar, write_sheet
+from sgkit.render.inputs import Inputs
 from sgkit.render.parsing import parse_sheet
+from sgkit.render.render import render
 from sgkit.render.scene import VERSION, Scene, Sheet
 from tests.builders import drawn_model
 
@@ -203,3 +205,53 @@ def test_sheets_survive_json() -> None:
     with pytest.raises(SceneError, match="frames must be 0, or 2 or more of scenes with a curve"):
         parse_sheet(json.loads(sheet.to_json()) | {"frames": 3}, name="x")
     assert isinstance(lone.filled[0], Scene)
+
+
+TWO_MODELS = {
+    "scene": 1,
+    "models": {"base": {"path": "m.safetensors"}, "target": {"path": "other.safetensors"}},
+    "subjects": {"a": {"from": {"seed": 1}, "model": "base"}, "b": {"from": {"seed": 1}, "model": "target"}},
+    "arrangement": {"kind": "masks", "of": "a", "over": [{"subject": "b", "shape": "ramp:x"}]},
+}
+
+
+@pytest.fixture
+def two(here: Path) -> Path:
+    """A scene of two models."""
+    sgkit.save(drawn_model(noise=0.3, seed=2), "other.safetensors")
+    Path("two.json").write_text(json.dumps(TWO_MODELS))
+    return here
+
+
+def test_a_scene_of_two_models_is_made_again_with_both(two: Path, model: Model) -> None:
+    run("replay two.json --out a.png")
+    run("replay a.png --out b.png")
+    (scene,) = read_sheet("a.png").filled
+    inputs = Inputs({"base": model, "target": sgkit.load("other.safetensors")})
+    (one,) = render(scene, inputs)
+    assert np.array_equal(pixels(Path("a.png")), one.pixels)
+    assert np.array_equal(pixels(Path("b.png")), one.pixels)
+    Path("other.safetensors").rename("moved.safetensors")
+    run("replay a.png --model target=moved.safetensors --out c.png")
+    assert np.array_equal(pixels(Path("c.png")), one.pixels)
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "code"),
+    [
+        ("m.safetensors", "The scene has 2 models; say which one m.safetensors is: --model base=m.safetensors or", 2),
+        ("aim=m.safetensors", "The scene has no model called 'aim'. Allowed: base, target", 2),
+        ("base=gone.safetensors", "gone.safetensors", 1),
+    ],
+)
+def test_models_that_the_scene_does_not_have_are_refused(
+    two: Path, given: str, message: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(capsys, "two.json", "--model", given, code=code)
+
+
+def test_two_scenes_with_one_key_for_two_models_are_refused(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = {**TWO_MODELS["models"], "target": {"path": "m.safetensors"}}  # type: ignore[dict-item]
+    sheet = {"sheet": 1, "scenes": [TWO_MODELS, {**TWO_MODELS, "models": models}], "columns": 2}
+    Path("sheet.json").write_text(json.dumps(sheet))
+    assert "Two scenes of the file call different models 'target'" in refused(capsys, "sheet.json")
