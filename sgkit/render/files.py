@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sgkit.errors import InputError, MissingDependencyError, SceneError
 from sgkit.render.parsing import parse_sheet
@@ -19,6 +19,8 @@ from sgkit.runtime.limits import parse_json, read_file
 
 KEY = "sgkit.scene"
 """PNG text under which a sheet is kept."""
+FOLDER_SCENE = "scene.json"
+"""The file that holds the sheet of a folder."""
 
 
 def scene_text(sheet: Sheet) -> dict[str, str]:
@@ -65,6 +67,8 @@ def read_sheet(path: str | Path) -> Sheet:
         SceneError: it holds no scene, or one that does not fit the schema.
     """
     path = Path(path)
+    if path.is_dir() and (path / FOLDER_SCENE).is_file():
+        path /= FOLDER_SCENE
     if path.suffix.lower() == ".json":
         return parse_sheet(_json(read_file(path, kind="configuration"), path), name=str(path))
     text = embedded(path)
@@ -92,12 +96,35 @@ def embedded(path: Path) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return sheet_text(image.info)
+            with open_header(path) as image:
+                return sheet_text(texts_of(image))
     except FileNotFoundError:
         raise InputError(f"There is no file {path}. Check the spelling.") from None
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return None
+
+
+def open_header(path: Path) -> Image.Image:
+    """The image at ``path`` as Pillow sees it, of any size: no pixel is decoded.
+
+    Raises:
+        OSError, SyntaxError, ValueError: it is not an image.
+    """
+    try:
+        return Image.open(path)
+    except Image.DecompressionBombError:  # large images of ours are in these two formats
+        kinds: dict[bytes, type[Image.Image]] = {b"\x89P": PngImagePlugin.PngImageFile}
+        with path.open("rb") as file:
+            kind = kinds.get(file.read(2), TiffImagePlugin.TiffImageFile)
+        return kind(path)  # type: ignore[call-arg]
+
+
+def texts_of(image: Image.Image) -> dict[Any, Any]:
+    """What an image's header says; of a TIFF, also its description."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = {name: image.tag_v2.get(number) for name, number in (("comment", 270), ("Software", 305))}
+        return {**image.info, **{name: value for name, value in tags.items() if value}}
+    return dict(image.info)
 
 
 def _video_comment(path: Path) -> str | None:

@@ -177,11 +177,12 @@ def _preview(path: Path, max_side: int, modified: int, size: int) -> tuple[bytes
 
 def render_page(page: Page) -> str:
     """``page`` as HTML. Every text in it is escaped and printable."""
-    return _environment().get_template("page.html").render(page=page)
+    return environment().get_template("page.html").render(page=page)
 
 
 @lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of all pages."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sgkit.reports"),
         autoescape=True,

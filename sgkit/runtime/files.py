@@ -73,9 +73,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with _worded(target):
             yield temporary
             temporary.chmod(mode)  # as the umask has it: some libraries write through private temporary files
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(target)
-            _flush(target.parent)
+            flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -104,11 +104,11 @@ def atomic_directory(
         with _worded(target):
             yield temporary
             for entry in temporary.rglob("*"):
-                _flush(entry)
+                flush(entry)
             if target.exists():
-                _make_way(target, temporary, own)
+                make_way(target, temporary, own)
             temporary.replace(target)
-            _flush(target.parent)
+            flush(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -134,7 +134,7 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _make_way(target: Path, new: Path, own: re.Pattern[str] | None) -> None:
+def make_way(target: Path, new: Path, own: re.Pattern[str] | None) -> None:
     """Remove ``target`` if nothing is lost by it; Windows does not rename onto a folder, even an empty one."""
     for file in target.rglob("*"):
         name = file.relative_to(target)
@@ -300,7 +300,8 @@ def _last_change(path: Path) -> float:
     return newest
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the list of names in a folder, is on disk."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)

@@ -73,6 +73,7 @@ _OPTIONAL_PACKAGES = (
     ),
     ("dlib-bin", "prepare --crop face", "Run: pip install 'stylegan-sgkit[faces]'; --landmarks FILE needs nothing."),
     ("av", "interpolate to MP4", "Run: pip install 'stylegan-sgkit[video]'"),
+    ("tifffile", "images larger than memory as BigTIFF", "Run: pip install 'stylegan-sgkit[large]'"),
     ("pillow_heif", "prepare from HEIC photos", "Run: pip install 'stylegan-sgkit[heic]'"),
     ("pyarrow", "prepare from Parquet and Arrow files", "Run: pip install 'stylegan-sgkit[tables]'"),
 )

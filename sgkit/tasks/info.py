@@ -18,7 +18,7 @@ from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SceneEr
 from sgkit.latents.files import load_latents
 from sgkit.model import Discriminator, Generator, discriminator_plan, not_finite, synthesis_plan
 from sgkit.model.plan import all_layers
-from sgkit.render.files import read_sheet, sheet_text
+from sgkit.render.files import open_header, read_sheet, sheet_text, texts_of
 from sgkit.render.scene import Sheet
 from sgkit.runtime.detect import FileType
 from sgkit.runtime.file_kinds import BROKEN, IMAGES, MODELS, PACKED
@@ -240,12 +240,12 @@ def _image(path: Path) -> tuple[Facts, bool]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with open_header(path) as image:
                 facts: Facts = {"size": f"{image.width}x{image.height}", "mode": image.mode, "format": image.format}
-                texts, carries_scene = dict(image.info), sheet_text(image.info) is not None
+                texts = texts_of(image)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         return {"header": f"cannot be read ({type(error).__name__})"}, False
-    if not carries_scene:
+    if sheet_text(texts) is None:
         if texts.pop("Software", "") != "sgkit":
             return facts, False
         old = {str(key): value[:300] for key, value in list(texts.items())[:32] if isinstance(value, str)}

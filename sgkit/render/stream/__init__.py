@@ -1,0 +1,7 @@
+"""Images larger than memory: drawn tile by tile into PNG, BigTIFF or a deep-zoom folder, and resumed."""
+
+from sgkit.render.stream.plane import Plane, PlaneOf, Tiling
+from sgkit.render.stream.run import Estimate, StreamResult, stream
+from sgkit.render.stream.writers import STREAMED, check_streamed
+
+__all__ = ["STREAMED", "Estimate", "Plane", "PlaneOf", "StreamResult", "Tiling", "check_streamed", "stream"]
