@@ -125,6 +125,15 @@ PsiOption = Annotated[
         "per layer of w+.",
     ),
 ]
+PsiStripOption = Annotated[
+    Psi | None,
+    typer.Option(
+        "--psi-strip",
+        parser=parse_psi,
+        metavar="LIST",
+        help="Each image once with each of these psi, side by side, for example 0,0.25,0.5,0.75,1.",
+    ),
+]
 CutoffOption = Annotated[
     int | None,
     typer.Option("--psi-cutoff", min=1, metavar="N", help="Apply --psi only to the first N layers of w+."),
@@ -162,6 +171,7 @@ def open_drawing(
     noise: Literal["const", "random", "none"],
     precision: Precision,
     latent_space: Literal["auto", "z", "w", "w+"] = "auto",
+    psi_strip: Psi | None = None,
 ) -> Drawing:
     """The model at ``path`` and the settings that options stand for, checked against it and what is drawn.
 
@@ -183,6 +193,7 @@ def open_drawing(
     settings = DrawSettings(
         label=label,
         truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
+        psi_strip=tuple(psi_strip or ()),
         truncation_cutoff=cutoff,
         noise=noise,
         precision=precision,
@@ -195,7 +206,8 @@ def open_drawing(
     if cutoff is not None and cutoff > model.num_ws:
         raise UsageError(f"--psi-cutoff {cutoff} is out of range: the model has {model.num_ws} layers of w+.")
     given.refuse("psi_cutoff", when=cutoff == model.num_ws, because=f"all {model.num_ws} layers are truncated anyway")
-    for name in ("psi", "psi_cutoff"):
+    given.refuse("psi", when=bool(psi_strip), because="--psi-strip gives the truncation of each image")
+    for name in ("psi", "psi_strip", "psi_cutoff"):
         given.refuse(name, when=settings.truncates and not mapped, because=unmapped)
         average = model.generator.mapping.tracks_average
         given.refuse(
@@ -219,11 +231,11 @@ def _tell_details(path: Path, model: Model, origins: Sequence[Origin]) -> None:
 
 
 def _warn_of_psi(settings: DrawSettings) -> None:
-    psi = settings.truncation_psi
+    psi = settings.psi_strip or settings.truncation_psi
     far = [value for value in (psi if isinstance(psi, Sequence) else [psi]) if not abs(value) <= MOST_PSI]
     if far:
         report.warning(
-            f"--psi {far[0]:g} is outside -{MOST_PSI} to {MOST_PSI}: expect distorted images. 0.5-1 is usual."
+            f"Truncation psi {far[0]:g} is outside -{MOST_PSI} to {MOST_PSI}: expect distorted images. 0.5-1 is usual."
         )
 
 

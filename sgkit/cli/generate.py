@@ -17,6 +17,7 @@ from sgkit.cli.drawing import (
     LatentSpaceOption,
     NoiseOption,
     PsiOption,
+    PsiStripOption,
     open_drawing,
 )
 from sgkit.cli.options import (
@@ -61,6 +62,7 @@ def generate(
     ] = Seeds(),  # noqa: B008
     latent: LatentOption = None,
     psi: PsiOption = DEFAULT_PSI,
+    psi_strip: PsiStripOption = None,
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
     noise: NoiseOption = "const",
@@ -86,10 +88,10 @@ def generate(
     _check(given, out, single=single, latents=latents)
     from sgkit.runtime.files import check_new
 
-    seeded = (out / f"seed{source:04d}.png" for source in sources if isinstance(source, int))
+    several = psi_strip or "," in (label or "")
+    seeded = (out / f"seed{source:04d}.png" for source in sources if isinstance(source, int) and not several)
     for path in [out, *([out.with_suffix(".npz")] if latents else [])] if single else seeded:
         check_new(path, overwrite=force)
-    from sgkit.latents.sources import read_origins
     from sgkit.render.generate import generate_files, generate_grid
     from sgkit.runtime.distributed import distributed
 
@@ -107,10 +109,11 @@ def generate(
             noise=noise,
             precision=precision,
             latent_space=latent_space,
+            psi_strip=psi_strip,
         )
         kept = space if latents else None
         if single:
-            cells = grid or (len(list(read_origins(sources, on.model, space=latent_space))), 1)
+            cells = grid or (len(list(on.origins(sources))), 1)
             given.refuse("gap", when=cells == (1, 1), because="it is the space between images, and there is one only")
             result = generate_grid(
                 on.inputs,

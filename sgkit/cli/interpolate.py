@@ -101,7 +101,6 @@ def interpolate(
     )
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
     check_new(out, overwrite=force)
-    from sgkit.latents.sources import read_origins
     from sgkit.render.interpolate import Interpolation, interpolate_file
     from sgkit.render.video import check_animation
 
@@ -119,7 +118,7 @@ def interpolate(
             precision=precision,
             latent_space=latent_space,
         )
-        few = not loop and len(list(read_origins(seeds, on.model, space=latent_space))) == 2 * grid[0] * grid[1]
+        few = not loop and len(list(on.origins(seeds))) == 2 * grid[0] * grid[1]
         straight = "between 2 keyframes there is only a straight line"
         given.refuse("smooth", when=few and smooth == "cubic", because=straight)
         result = interpolate_file(

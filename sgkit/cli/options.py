@@ -337,7 +337,8 @@ LabelOption = Annotated[
         "--class",
         "--label",
         metavar="LABEL",
-        help="For conditional models: class number (3), class name, label vector (0.2,0.8), or random.",
+        help="For conditional models: class number (3), class name, label vector (0.2,0.8), or random. Several names "
+        "(spring,autumn) or all: every image in each of these classes, in turn.",
         show_default=False,
     ),
 ]

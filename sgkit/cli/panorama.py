@@ -112,7 +112,6 @@ def panorama(
     from sgkit.runtime.files import check_new
 
     check_new(out, overwrite=force)
-    from sgkit.latents.sources import read_origins
     from sgkit.render.panorama import LineSettings, panorama_file
 
     on = open_drawing(
@@ -127,7 +126,7 @@ def panorama(
         precision=precision,
         latent_space=latent_space,
     )
-    alone = sum(1 for _ in read_origins(sources, on.model, space=latent_space)) == 1
+    alone = sum(1 for _ in on.origins(sources)) == 1
     for name in ("overlap", "smooth"):
         given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
     line = LineSettings(

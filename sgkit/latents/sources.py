@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from sgkit.errors import UsageError
 from sgkit.latents.files import LatentSpace, load_latents
 from sgkit.latents.spaces import Latents, Space
 from sgkit.model import Model
+from sgkit.model.labels import LabelChoice
 from sgkit.runtime.path_checks import latent_files, one_or_many
 
 Source = int | str | Path | Latents
@@ -31,6 +32,18 @@ class Origin:
     """Which of them."""
     file: Path | None = None
     """``None``: a seed, or latents that are not from a file."""
+    label: LabelChoice | None = None
+    """Of one image in several classes; ``None``: the label of the settings."""
+    psi: float | None = None
+    """Of one image at several truncations; ``None``: the truncation of the settings."""
+
+    def variants(self, labels: Sequence[LabelChoice], psis: Sequence[float]) -> Iterator[Origin]:
+        """The same image with each label and each truncation, if there are any and it takes them."""
+        mapped = self.space == "z"
+        for label in labels if mapped and not self.has_label and labels else (None,):
+            for psi in psis if mapped and psis else (None,):
+                suffix = ("" if label is None else f"-{label}") + ("" if psi is None else f"-psi{psi:g}")
+                yield replace(self, name=f"{self.name}{suffix}", label=label, psi=psi)
 
     @property
     def space(self) -> Space:

@@ -9,14 +9,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgkit.errors import UsageError
+from sgkit.errors import UsageError, did_you_mean
 from sgkit.model.model import Model
 from sgkit.text import name_list
 
 LabelChoice = int | str | Sequence[float]
-"""A class number; a label vector; either of them, or the name of a class, as text; for seeds also ``random``."""
+"""A class number; a label vector; either of them, or the name of a class, as text; for seeds also ``random``, and
+several classes: names with commas between them, or ``all``."""
 RANDOM_CLASS = "random"
 """Stands for a class that depends on the seed."""
+ALL_CLASSES = "all"
+"""Stands for every class."""
+
+
+def class_list(model: Model, label: LabelChoice | None) -> tuple[str, ...]:
+    """The classes of a list of names, or of ``all``; empty: ``label`` is one label.
+
+    Raises:
+        UsageError: some words of the list are names of classes, others are not.
+    """
+    names = model.class_names
+    if not isinstance(label, str) or label in names:
+        return ()
+    if label == ALL_CLASSES and model.config.label_dim > 0:
+        return tuple(names) or tuple(map(str, range(model.config.label_dim)))
+    words = tuple(word.strip() for word in label.split(","))
+    if len(words) == 1 or not any(word in names for word in words):
+        return ()
+    for word in words:
+        if word not in names:
+            raise UsageError(f"{word!r} is not a class of this model. {did_you_mean(word, names)}")
+    return words
 
 
 def seed_label(model: Model, label: LabelChoice | None, seed: int) -> Tensor | None:
@@ -75,4 +98,5 @@ def _allowed_labels(model: Model) -> str:
         return "Allowed: one number."
     named = f" ({name_list(names)})" if names else ""
     vector = f"a label vector of {length} numbers (0.2,0.8,...)"
-    return f"Allowed: a class number from 0 to {length - 1}{named}, {vector}, or for seeds: {RANDOM_CLASS}."
+    lists = f"{RANDOM_CLASS}, {ALL_CLASSES}{', or several names with commas' if names else ''}"
+    return f"Allowed: a class number from 0 to {length - 1}{named}, {vector}, or for seeds: {lists}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from sgkit.latents.files import LatentSpace
 from sgkit.latents.sources import Origin, Source, read_origins
 from sgkit.model import Model
 from sgkit.model.inputs import as_psi
-from sgkit.model.labels import LabelChoice
+from sgkit.model.labels import LabelChoice, class_list
 from sgkit.render.inputs import Inputs
 from sgkit.render.scene import MODEL, Alone, Noise, NoiseKind, Scene, Subject
 
@@ -23,9 +23,11 @@ class DrawSettings(Config):
     """What turns latents into images, besides the latents."""
 
     label: LabelChoice | None = None
-    """For seeds; latents of the space z may bring their own."""
+    """For seeds; latents of the space z may bring their own. A list of classes gives each image in each class."""
     truncation_psi: Annotated[float | Sequence[float], BeforeValidator(as_psi)] = 1.0
     """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""
+    psi_strip: tuple[float, ...] = ()
+    """Each image once with each of these truncations, in place of ``truncation_psi``."""
     truncation_cutoff: int | None = None
     """Truncate only the first so many w; ``None``: all."""
     noise: NoiseKind = "const"
@@ -36,7 +38,7 @@ class DrawSettings(Config):
     @property
     def truncates(self) -> bool:
         """Whether any psi differs from 1."""
-        psi = self.truncation_psi
+        psi = self.psi_strip or self.truncation_psi
         return any(value != 1 for value in (psi if isinstance(psi, Sequence) else [psi]))
 
 
@@ -48,14 +50,22 @@ class Drawing:
     model: Model
     settings: DrawSettings
 
-    def origins(self, sources: Source | Iterable[Source]) -> Iterable[Origin]:
+    def origins(self, sources: Source | Iterable[Source]) -> Iterator[Origin]:
         """The origins of images in ``sources``, in order; see :func:`sgkit.latents.sources.read_origins`."""
-        return read_origins(sources, self.model, space=self.settings.latent_space)
+        labels = class_list(self.model, self.settings.label)
+        for origin in read_origins(sources, self.model, space=self.settings.latent_space):
+            yield from origin.variants(labels, self.settings.psi_strip)
+
+    @property
+    def variants(self) -> int:
+        """How many images a seed stands for: classes times truncations."""
+        return max(len(class_list(self.model, self.settings.label)), 1) * max(len(self.settings.psi_strip), 1)
 
     def subject(self, origin: Origin, *, batch: int | None = None) -> Subject:
         """The subject that ``origin`` stands for; ``batch``: how many are mapped together."""
         settings, mapped = self.settings, origin.space == "z"
-        psi, label = settings.truncation_psi, settings.label
+        psi = settings.truncation_psi if origin.psi is None else origin.psi
+        label = settings.label if origin.label is None else origin.label
         if label is not None and not isinstance(label, (int, str)):
             label = tuple(label)
         return Subject(

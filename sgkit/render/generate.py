@@ -137,7 +137,7 @@ def generate_grid(
     """Write one PNG with all images in a grid, row by row.
 
     Args:
-        shape: (columns, rows); ``None``: about square.
+        shape: (columns, rows); ``None``: about square, or one row for each image in several classes or truncations.
         gap: pixels between neighbours.
         latents: also write all latents, of this space, to one file of the same name that ends in ``.npz``.
         overwrite: replace these files if they exist.
@@ -150,7 +150,8 @@ def generate_grid(
     for file in files:
         check_new(file, overwrite=overwrite)
     scenes = [_scene(on, origin) for origin in on.origins(sources)]
-    columns, rows = grid_shape(len(scenes), shape)
+    lines = (on.variants, -(-len(scenes) // on.variants)) if on.variants > 1 else None
+    columns, rows = grid_shape(len(scenes), shape or lines)
     drawn: list[Scene] = []
 
     def pictures() -> Iterator[Pixels]:

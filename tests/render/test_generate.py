@@ -241,6 +241,54 @@ def test_texts_that_are_no_label_are_told_what_is(text: str) -> None:
         label_vector(tiny(), text)
 
 
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("lily,rose", ["seed0005-lily", "seed0005-rose", "seed0006-lily", "seed0006-rose"]),
+        ("all", [f"seed000{seed}-{name}" for seed in (5, 6) for name in ("rose", "tulip", "lily")]),
+        ("rose", ["seed0005", "seed0006"]),
+        ("0,1,0", ["seed0005", "seed0006"]),
+    ],
+)
+def test_a_list_of_classes_gives_every_seed_in_each(label: str, names: list[str], tmp_path: Path) -> None:
+    model = named_classes("rose", "tulip", "lily")
+    found = list(generate(model, [5, 6], DrawSettings(label=label)))
+    assert [one.scene.main()[0] for one in found] == names
+    if len(names) > 2:
+        singly = [images(model, [5], DrawSettings(label=name.partition("-")[2]))[0] for name in names[:2]]
+        assert np.allclose([one.pixels for one in found[:2]], singly, atol=1)
+        generate_grid(model, [5, 6], tmp_path / "grid.png", DrawSettings(label=label))
+        sheet = read_sheet(tmp_path / "grid.png")
+        assert (sheet.columns, sheet.rows) == (len(names) // 2, 2)
+
+
+def test_all_classes_without_names_are_numbers_and_a_slip_in_a_list_is_named() -> None:
+    found = generate(tiny(label_dim=3), [5], DrawSettings(label="all"))
+    assert [one.scene.main()[0] for one in found] == ["seed0005-0", "seed0005-1", "seed0005-2"]
+    with pytest.raises(UsageError, match=r"'tulpi' is not a class of this model\. Did you mean 'tulip'"):
+        images(named_classes("rose", "tulip", "lily"), [5], DrawSettings(label="rose,tulpi"))
+    with pytest.raises(UsageError, match="unconditional"):
+        images(tiny(), [5], DrawSettings(label="all"))
+
+
+def test_a_strip_shows_each_seed_at_each_psi(model: Model, tmp_path: Path) -> None:
+    settings = DrawSettings(psi_strip=(0.0, 0.5, 1.0))
+    strip = images(model, [5, 6], settings)
+    assert np.array_equal(strip[0], strip[3])  # psi 0 is the average, whatever the seed
+    assert np.allclose(strip[1], images(model, [5], DrawSettings(truncation_psi=0.5))[0], atol=1)
+    generate_grid(model, [5, 6], tmp_path / "strip.png", settings)
+    sheet = read_sheet(tmp_path / "strip.png")
+    assert (sheet.columns, sheet.rows) == (3, 2)
+    saved = generate_files(model, [5], tmp_path, settings, latents="w")
+    assert [file.name for file in saved.files if file.suffix == ".png"] == [
+        "seed0005-psi0.png",
+        "seed0005-psi0.5.png",
+        "seed0005-psi1.png",
+    ]
+    latents = generate_files(model, [tmp_path / "seed0005-psi1.npz"], tmp_path / "again", settings)
+    assert latents.count == 1  # a w is taken as it is
+
+
 def test_a_missing_label_names_the_classes() -> None:
     with pytest.raises(UsageError, match=r"a class number from 0 to 2 \(rose, tulip, lily\)"):
         label_vector(named_classes("rose", "tulip", "lily"), None)
@@ -300,6 +348,7 @@ def test_the_command_draws_latent_files(
         (["--out", "a.png", "--grid", "2x2"], "A grid of 2x2 has room for 4 images, but 16 were given."),
         (["--out", "a.png", "--grid", "two"], "Not a grid: 'two'. Use COLUMNSxROWS, for example 4x3."),
         (["--out", "a.png", "--psi", "half"], "Not a truncation psi: 'half'."),
+        (["--out", "a.png", "--psi-strip", "0,half"], "Not a truncation psi: '0,half'."),
         (["--out", "a.png", "--psi", "1,0.5"], "2 values of truncation psi were given"),
         (["--out", "a.png", "--psi", "0.5", "--psi-cutoff", "99"], "--psi-cutoff 99 is out of range"),
         (["--out", "a.png", "--space", "x"], "'--space': 'x' is not one of"),

@@ -367,6 +367,13 @@ def test_samples_follow_their_options() -> None:
     assert open_source("sample:landscapes?labels=all", size=SIZE).labels.dim == 10
 
 
+def test_samples_with_swapped_channels_are_different_data() -> None:
+    plain, swapped = (open_source(f"sample:landscapes?count=2{end}", size=(8, 12)) for end in ("", "&channels=bgr"))
+    assert np.array_equal(swapped.reader().read(swapped[1]), plain.reader().read(plain[1])[..., ::-1])
+    assert plain.fingerprint() == "landscapes?count=2&seed=0&labels=none"
+    assert swapped.fingerprint() == f"{plain.fingerprint()}&channels=bgr"
+
+
 def test_samples_are_classed_by_season_and_part_of_the_day() -> None:
     source = open_source("sample:landscapes?count=40&labels=season-hour", size=SIZE)
     found = {(source.labels.names[item.label], hour_name(item.attributes["hour"])) for item in items(source)}
@@ -381,6 +388,7 @@ def test_samples_are_classed_by_season_and_part_of_the_day() -> None:
         ("sample:landscape", "Did you mean 'landscapes'"),
         ("sample:landscapes?cuont=3", "Did you mean 'count'"),
         ("sample:landscapes?count=0", "whole number, 1 or more"),
+        ("sample:landscapes?channels=grey", "channels is 'grey' in .* Allowed: rgb, bgr"),
         ("sample:landscapes?labels=hour", "Allowed: none, season, season-hour, all"),
     ],
 )
