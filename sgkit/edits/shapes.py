@@ -257,6 +257,22 @@ def _to_segment(rows: Tensor, columns: Tensor, start: tuple[float, float], end: 
     return ((x - t * along[0]).square() + (y - t * along[1]).square()).sqrt()
 
 
+def linear_mix(part: Tensor, *, overlap: float, pixels: float) -> Tensor:
+    """The mix of :func:`joins` at positions ``part``, rising linearly from 0 at a ramp's first pixel to 1 at its last.
+
+    As "StyleGAN of All Trades" blends: ``linspace(0, 1, n)`` over the ``n`` pixels of a ramp.
+
+    Args:
+        part: positions, in parts.
+        overlap: width of the ramps in parts.
+        pixels: how many pixels a part has.
+    """
+    nearest, ramp = part.round(), overlap * pixels
+    if ramp <= 1:  # a ramp of one pixel is a step
+        return (part >= nearest).double()
+    return (((part - nearest) * pixels + ramp / 2 - 0.5) / (ramp - 1)).clamp(0, 1)
+
+
 def _rise(positions: Tensor, start: float | Tensor, stop: float | Tensor, *, smooth: bool) -> Tensor:
     """0 up to ``start``, 1 from ``stop`` on; a step where the two are one."""
     width = torch.as_tensor(stop, dtype=torch.float64) - start

@@ -18,9 +18,11 @@ from sgkit.errors import UsageError
 from sgkit.latents.spaces import join, to_styles
 from sgkit.model import Branch, Edit, Model, finite, keep, noise_source, walk
 from sgkit.model.precision import drawing_precision
+from sgkit.render.arrange import plane_of
 from sgkit.render.compile import Compiler, Styled, Styles, noise_of, smoothed, stacked
 from sgkit.render.edits import edit_of
 from sgkit.render.files import png_bytes, write_picture
+from sgkit.render.grid import Grid
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, to_pixels
 from sgkit.render.scene import Line, Masks, Scene, Sheet
@@ -65,8 +67,8 @@ def render(
         scenes: one, or many; may be endless.
         inputs: the models and latents that they name, or the one model.
         batch: most pictures drawn at a time.
-        tiles: draw lines in parts of about this many pixels, with what the layers read around them: less memory for
-            more time, and the same picture but for rounding.
+        tiles: draw grids and lines in tiles of this many pixels a side; by default grids in those that the scene
+            records, and lines whole. Memory depends on the tile, and the picture is the same but for rounding.
 
     Raises:
         UsageError: a scene does not fit its model.
@@ -87,7 +89,7 @@ def render(
 def _alike(scenes: Sequence[Scene], batch: int) -> int:
     """How many scenes from the first on can be drawn together."""
     first = scenes[0]
-    most = 1 if isinstance(first.arrangement, Line) else min(first.batch or batch, len(scenes))
+    most = 1 if isinstance(first.arrangement, (Line, Grid)) else min(first.batch or batch, len(scenes))
     kind = _shape(first)
     return next((index for index in range(1, most) if _shape(scenes[index]) != kind), most)
 
@@ -101,12 +103,14 @@ def _shape(scene: Scene) -> object:
 
 def _drawn(scenes: Sequence[Scene], compiler: Compiler, tiles: int | None) -> list[Rendered]:
     first = scenes[0]
+    if isinstance(first.arrangement, Grid) or (isinstance(first.arrangement, Line) and tiles):
+        return [_plane(first, compiler, tiles)]
     models = [compiler.inputs.model(first, first.subjects[name].model) for name in first.main()]
     model = models[0]
     precision = drawing_precision(first.precision, model.config, model.device)
     if isinstance(first.arrangement, Line):
         (scene,) = scenes
-        image = _line(scene, first.arrangement, compiler, precision, tiles)[0]
+        image = _line(scene, first.arrangement, compiler, precision)[0]
         return [Rendered(scene.changed(precision=precision), image)]
     copies = first.batch or len(scenes)
     drawn = [*scenes, *[scenes[-1]] * (copies - len(scenes))]
@@ -171,7 +175,14 @@ def strip_of(scene: Scene, line: Line, model: Model) -> Strip:
     )
 
 
-def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision, tiles: int | None) -> Tensor:
+def _plane(scene: Scene, compiler: Compiler, tiles: int | None) -> Rendered:
+    plane = plane_of(scene, compiler, tile=tiles)
+    if isinstance(scene.arrangement, Grid):
+        scene = scene.changed(arrangement=scene.arrangement.changed(tile=plane.tile))
+    return Rendered(scene.changed(precision=plane.precision), plane.image()[0])
+
+
+def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision) -> Tensor:
     model = compiler.inputs.model(scene, scene.subjects[line.of[0]].model)
     strip, edit = strip_of(scene, line, model), edit_of(scene, model.generator.synthesis.plan, compiler.inputs.mask)
     noise = noise_source(scene.noise.kind, scene.noise.seed)
@@ -179,7 +190,7 @@ def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPreci
     with torch.inference_mode():
         styles = _line_styles(scene, line, compiler, strip)
         with autocast(precision, model.device):
-            return draw_strip(model, styles, strip, noise, pixels=pixels, edit=edit, tiles=tiles)
+            return draw_strip(model, styles, strip, noise, pixels=pixels, edit=edit)
 
 
 def _line_styles(scene: Scene, line: Line, compiler: Compiler, strip: Strip) -> Styles:

@@ -20,6 +20,7 @@ from pydantic import (
 from sgkit.errors import did_you_mean
 from sgkit.model import Axis
 from sgkit.render.geometry import EditRecord
+from sgkit.render.grid import Endless, Grid
 from sgkit.render.records import Record, Text
 from sgkit.render.shapes import Shape
 from sgkit.runtime.precision import ResolvedPrecision
@@ -81,15 +82,18 @@ class Curve(Record):
 
 def _kind_of_source(value: Any) -> str | None:
     keys = value if isinstance(value, Mapping) else type(value).model_fields if isinstance(value, Record) else ()
-    return next((key for key in ("seed", "latent", "through") if key in keys), None)
+    return next((key for key in ("seed", "latent", "through", "endless") if key in keys), None)
 
 
 Source = Annotated[
-    Annotated[Seed, Tag("seed")] | Annotated[LatentRef, Tag("latent")] | Annotated[Curve, Tag("through")],
+    Annotated[Seed, Tag("seed")]
+    | Annotated[LatentRef, Tag("latent")]
+    | Annotated[Curve, Tag("through")]
+    | Annotated[Endless, Tag("endless")],
     Discriminator(
         _kind_of_source,
         custom_error_type="source",
-        custom_error_message="an object with one of the keys 'seed', 'latent' or 'through'",
+        custom_error_message="an object with one of the keys 'seed', 'latent', 'through' or 'endless'",
     ),
 ]
 
@@ -170,11 +174,14 @@ class Masks(Record):
 
 
 Arrangement = Annotated[
-    Annotated[Alone, Tag("alone")] | Annotated[Line, Tag("line")] | Annotated[Masks, Tag("masks")],
+    Annotated[Alone, Tag("alone")]
+    | Annotated[Line, Tag("line")]
+    | Annotated[Grid, Tag("grid")]
+    | Annotated[Masks, Tag("masks")],
     Discriminator(
         lambda value: value.get("kind", "alone") if isinstance(value, Mapping) else getattr(value, "kind", None),
         custom_error_type="arrangement",
-        custom_error_message="an arrangement of the kind 'alone', 'line' or 'masks'",
+        custom_error_message="an arrangement of the kind 'alone', 'line', 'grid' or 'masks'",
     ),
 ]
 
@@ -221,8 +228,13 @@ class Scene(Record):
                 raise ValueError(f"the curve of {key!r} goes through a curve; it must go through seeds or latents.")
             if any(self.subjects[one.subject].mix for one in subject.mix):
                 raise ValueError(f"{key!r} takes styles from a subject that is mixed itself; it must be a plain one.")
-        if isinstance(self.arrangement, Line) and len({self.subjects[name].model for name in self.main()}) > 1:
-            raise ValueError("a line needs one model for all of its subjects.")
+        is_grid = isinstance(self.arrangement, (Line, Grid))
+        if is_grid and len({self.subjects[name].model for name in self.main()}) > 1:
+            raise ValueError(f"a {self.arrangement.kind} needs one model for all of its subjects.")
+        placed = set(self.main()) if isinstance(self.arrangement, Grid) else set()
+        for where, name in named:
+            if isinstance(self.subjects[name].source, Endless) and (where != "arrangement" or name not in placed):
+                raise ValueError(f"{name!r} has a seed for every place, so it can only stand in a grid.")
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,18 +8,40 @@ weight is 0 and no layer reaches over from where it is not.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sgkit.edits import joins
+from sgkit.edits.shapes import linear_mix, smoothstep
 from sgkit.errors import UsageError
 from sgkit.model import Axis, Canvas
 
 _ROUNDING = 1e-9
 """How far a position may be off by the rounding of a division."""
+
+
+Blend = Literal["smooth", "soat"]
+"""How weights rise over a ramp: smoothstep, or linear from the ramp's first pixel to its last."""
+
+
+class Share(NamedTuple):
+    """Where one of the styles of a strip counts on a canvas, along the strip's axis."""
+
+    place: int
+    """Which style; on a ring counted on and on, so that -1 is the last one, a turn before."""
+    first: int
+    """First pixel of the tensor, margin included, where its weight is above 0."""
+    weights: Tensor
+    """From there on: float64 [n]."""
+
+    @property
+    def stop(self) -> int:
+        """The pixel after the last one where its weight is above 0."""
+        return self.first + len(self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +58,7 @@ class Strip:
     """``x``: from left to right; ``y``: from top to bottom."""
     reach: int = 1
     """Cells that no layer reaches across."""
+    blend: Blend = "smooth"
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -102,6 +125,46 @@ class Strip:
         weights = torch.zeros(self.num_branches, len(positions), dtype=torch.float64)
         weights.scatter_add_(0, branch_of[left][None], (1 - mix)[None])
         return weights.scatter_add_(0, branch_of[right][None], mix[None])
+
+    def shares(self, canvas: Canvas, *, by_turn: bool = False) -> list[Share]:
+        """The styles that count anywhere on ``canvas``, in order. Their weights sum to 1 at every pixel.
+
+        ``by_turn``: a single style is told from itself a turn further around a ring.
+        """
+        side = canvas.side(self.axis)
+        first = side.start - canvas.margin - side.frame_start
+        pixels = torch.arange(first, first + side.length + 2 * canvas.margin)
+        if self.count == 1 and not (by_turn and self.is_ring):
+            return [Share(0, 0, torch.ones(len(pixels), dtype=torch.float64))]
+        if not self.is_ring:
+            pixels = pixels.clamp(0, side.frame_length - 1)
+        part = (pixels.double() + 0.5) * self.count / side.frame_length
+        nearest = part.round()
+        right, last = nearest.long(), self.count - 1
+        if self.blend == "soat":
+            mix = linear_mix(part, overlap=self.overlap, pixels=side.frame_length / self.count)
+        elif self.overlap > 0:
+            mix = smoothstep((part - nearest) / self.overlap + 0.5)
+        else:
+            mix = (part >= nearest).double()
+        left, right = (places if self.is_ring else places.clamp(0, last) for places in (right - 1, right))
+        found = []
+        for place in range(int(left.min()), int(right.max()) + 1):
+            weights = (1 - mix) * (left == place) + mix * (right == place)
+            counts = weights.nonzero()[:, 0]
+            if len(counts):
+                start, stop = int(counts[0]), int(counts[-1]) + 1
+                found.append(Share(place, start, weights[start:stop]))
+        return found
+
+    @property
+    def first_features(self) -> Strip:
+        """How styles share the features that the first layers give: cut hard where the paper's own code does so."""
+        return replace(self, overlap=0.0, blend="smooth") if self.blend == "soat" else self
+
+    def middle(self, place: int) -> float:
+        """The middle of a style's part, in cells."""
+        return (place + 0.5) * self.length / self.count
 
     def weight_maps(self, canvas: Canvas) -> list[Tensor]:
         """The weights as :func:`sgkit.edits.weave` takes them."""

@@ -155,13 +155,12 @@ def draw_strip(
     *,
     pixels: int | None = None,
     edit: Edit | None = None,
-    tiles: int | None = None,
 ) -> Tensor:
     """One image [1, C, H, W], about -1 to 1, in which the N styles are side by side and blend into each other.
 
     At every layer the branches' features and images are mixed by weights that are smooth along the strip (feature
     interpolation: "StyleGAN of All Trades", section 3.2), and every branch continues with the mix, so there is nothing
-    to join afterwards. Memory grows with the length of the strip, or of a tile, not with the number of styles.
+    to join afterwards. Memory grows with the length of the strip, not with the number of styles.
 
     Args:
         model: of any architecture.
@@ -169,31 +168,21 @@ def draw_strip(
         strip: where they are.
         noise: all branches see the same.
         pixels: length of the image, where the last cell is not needed whole.
-        edit: what else is done between layers; it may change the canvas, so it needs the whole strip.
-        tiles: draw parts of about this many pixels, each with what the layers read around it.
+        edit: what else is done between layers; it may change the canvas.
 
     Raises:
-        UsageError: there are both an edit and tiles.
         NonFiniteImageError: the image holds NaN or infinity.
     """
-    if edit is not None and tiles:
-        raise UsageError("A scene with edits is drawn whole: leave tiles out.")
-    network, cell = model.generator.synthesis, _cell(model)
+    network = model.generator.synthesis
     plain, whole = plain_pictures(network, styles, noise), strip_canvas(network, strip)
-    side, dimension = whole.side(strip.axis), DIMENSION[strip.axis]
-    step, parts = side.length if tiles is None else max(tiles // cell, 1), []
-    for start in range(0, side.length, step):
-        window = whole.with_side(strip.axis, side.part(start, min(step, side.length - start)))
-        canvas = None if tiles is None else window.grown(network.halo(plain.start))
-        found = strip_walk(network, plain, strip, noise, canvas=canvas)
-        every = found.edit if edit is None else compose(found.edit, edit)
-        [last, *_] = walk(found.branches, edit=every, states=found.states, start=found.start)
-        image = finite(last.image, [Branch(network, styles)])
-        if edit is not None:
-            return image
-        parts.append(last.place.of(image).cut(image, window.scaled(cell)))
-    joined = torch.cat(parts, dimension) if len(parts) > 1 else parts[0]
-    return joined if pixels is None else joined.narrow(dimension, 0, pixels)
+    found = strip_walk(network, plain, strip, noise)
+    every = found.edit if edit is None else compose(found.edit, edit)
+    [last, *_] = walk(found.branches, edit=every, states=found.states, start=found.start)
+    image = finite(last.image, [Branch(network, styles)])
+    if edit is not None:
+        return image
+    image = last.place.of(image).cut(image, whole.scaled(_cell(model)))
+    return image if pixels is None else image.narrow(DIMENSION[strip.axis], 0, pixels)
 
 
 @dataclass(frozen=True, kw_only=True)
