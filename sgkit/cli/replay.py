@@ -96,7 +96,7 @@ def replay(
         report.emit(json_values(sheet), json=True, show=lambda values: None)
         return
     target = out or _beside(file, animated=sheet.frames > 0)
-    check_new(target, overwrite=force)
+    check_new(target, overwrite=force, resumable=True)
     sources = _found(models_of(sheet), model or [], file)
     import sgkit
     from sgkit.render.inputs import Inputs

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.render.geometry import Crop, Pad, Resize, Shift, Tile
 from sgkit.render.grid import Endless, Grid, GridMap
+from sgkit.render.pan import Pan
 from sgkit.render.records import Record
 from sgkit.render.scene import (
     VERSION,
@@ -36,7 +37,7 @@ RECORDS: tuple[type[Record], ...] = (
     *(Scene, Sheet, ModelRef, Noise),
     *(Subject, Seed, LatentRef, Curve, Mix),
     *(Alone, Line, Masks, Masked, MaskPicture),
-    *(Grid, GridMap, Endless),
+    *(Grid, GridMap, Endless, Pan),
     *(Pad, Crop, Shift, Tile, Resize),
 )
 

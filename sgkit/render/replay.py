@@ -15,6 +15,8 @@ from sgkit.render.interpolate import write_frames
 from sgkit.render.parsing import changed
 from sgkit.render.scene import MODEL, Alone, Line, ModelRef, Scene, Sheet
 from sgkit.render.sheets import still_of
+from sgkit.render.stream.run import OnNote, ignore_note
+from sgkit.render.stream.scenes import MOST_PIXELS, is_large, pan_scene, stream_scene
 from sgkit.render.video import check_animation
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
@@ -79,21 +81,37 @@ def replay(
     path: Path,
     *,
     batch: int = 8,
+    max_pixels: int = MOST_PIXELS,
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
+    on_note: OnNote = ignore_note,
 ) -> ReplayResult:
     """Draw ``sheet`` into ``path``: the same to the last bit on the same device.
+
+    A large panorama is drawn tile by tile, up to ``max_pixels``; ``on_note`` is told how long that will take.
 
     Raises:
         UsageError: the file's extension does not fit what the sheet shows.
         SceneError: a model or latents are not there.
     """
     began = time.perf_counter()
-    if sheet.frames:
+    if sheet.pan is not None:
+        pan_scene(sheet, inputs, path, overwrite=overwrite, on_progress=on_progress)
+    elif sheet.frames:
         fps = sheet.fps or 30.0
         check_animation(path, fps=fps)
         check_new(path, overwrite=overwrite)
         write_frames(sheet, inputs, path, fps=fps, overwrite=overwrite, on_progress=on_progress)
+    elif is_large(path, sheet, inputs):
+        stream_scene(
+            sheet,
+            inputs,
+            path,
+            max_pixels=max_pixels,
+            overwrite=overwrite,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
     else:
         if path.suffix.lower() != ".png":
             raise UsageError(f"Images are written as PNG. Use --out {path.with_suffix('.png')}.")

@@ -21,6 +21,7 @@ from sgkit.errors import did_you_mean
 from sgkit.model import Axis
 from sgkit.render.geometry import EditRecord
 from sgkit.render.grid import Endless, Grid
+from sgkit.render.pan import Pan
 from sgkit.render.records import Record, Text
 from sgkit.render.shapes import Shape
 from sgkit.runtime.precision import ResolvedPrecision
@@ -297,12 +298,17 @@ class Sheet(Record):
     fps: Annotated[float | None, Field(gt=0, le=100)] = None
     batch: Batch | None = None
     """Animations: how many pictures were drawn at a time."""
+    pan: Pan | None = None
+    """Of an animation: the view that moves over the one scene, a panorama."""
 
     @model_validator(mode="after")
     def _frames_move(self) -> Sheet:
         sources = [subject.source for scene in self.filled for subject in scene.subjects.values()]
-        if self.frames == 1 or (self.frames and not any(isinstance(source, Curve) for source in sources)):
+        moves = self.pan is not None or any(isinstance(source, Curve) for source in sources)
+        if self.frames == 1 or (self.frames and not moves):
             raise ValueError("frames must be 0, or 2 or more of scenes with a curve.")
+        if self.pan is not None and not (self.frames and len(self.scenes) == len(self.filled) == 1):
+            raise ValueError("a pan needs 2 or more frames, and one scene.")
         return self
 
     @property

@@ -256,6 +256,10 @@ def _folder(path: Path) -> str:
         return "projection"
     if "saved_model.pb" in names:
         return "saved model"
+    if {"image.dzi", "image_files"} <= names:
+        return "deep zoom"
+    if "journal-00000.txt" in names:
+        return "partial image"
     if "data.mdb" in names:
         return "lmdb"
     return _contents(path, names)

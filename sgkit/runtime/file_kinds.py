@@ -73,6 +73,8 @@ PHRASES_BY_GROUP: dict[str, dict[str, str]] = {
         "store": "an image store made by 'sgkit prepare'",
         "unfinished store": "an unfinished image store ('sgkit prepare' was stopped)",
         "models": "a folder with model files",
+        "deep zoom": "a deep-zoom image (a folder of tiles, with a page to look at)",
+        "partial image": "an unfinished image, of which the finished tiles are kept",
         "empty folder": "an empty folder",
         "folder": "a folder",
         "unknown": "a file of unknown type",
@@ -128,6 +130,8 @@ ADVICE: dict[str, str] = {
     "gguf": "GGUF files hold language models; sgkit reads StyleGAN checkpoints.",
     "saved model": "TensorFlow SavedModels cannot be read; of TensorFlow, sgkit reads NVIDIA's .pkl files.",
     "models": "Give one of the model files in it.",
+    "deep zoom": "Look at it: open index.html of this folder in a browser.",
+    "partial image": "Finish it: give the command that was stopped again. To start over, remove this folder.",
 } | dict.fromkeys(IMAGES, "To find its latent in a model: sgkit project MODEL {path} --out FOLDER")
 """Kind -> what to do with it, in a sentence or two; ``{path}`` is replaced by its path."""
 

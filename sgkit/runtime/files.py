@@ -31,16 +31,22 @@ FULL = 1 << 20
 _TEMPORARY = re.compile(r"\.(.*)\.([0-9a-f]{6})-(\d+)-(\d+)-[0-9a-f]{6}\.tmp(\..*)?", re.DOTALL)
 
 
-def check_new(path: str | Path, *, overwrite: bool = False) -> None:
+def partial(path: Path) -> Path:
+    """The folder in which an image that is written to ``path`` tile by tile keeps what is finished."""
+    return path.with_name(path.name + ".partial")
+
+
+def check_new(path: str | Path, *, overwrite: bool = False, resumable: bool = False) -> None:
     """Refuse an output that exists, unless it may be overwritten: the one rule of all commands.
 
-    An empty folder is as good as none.
+    An empty folder is as good as none. ``resumable``: where an earlier call left something unfinished, it is for the
+    code that continues it to decide.
 
     Raises:
         InputError: there is something at ``path``.
     """
     path = Path(path)
-    if overwrite or not (path.exists() or path.is_symlink()):
+    if overwrite or not (path.exists() or path.is_symlink()) or (resumable and partial(path).is_dir()):
         return
     if path.is_dir() and not any(path.iterdir()):
         return

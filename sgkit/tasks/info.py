@@ -191,6 +191,8 @@ def _file_summary(found: FileType, *, as_latents: bool) -> FileSummary:
         facts, advice = _latents(found.path)
     elif kind == "store":
         facts = _store(found.path)
+    elif kind == "deep zoom":
+        facts, advice = _deep_zoom(found)
     elif kind in IMAGES:
         facts, is_ours = _image(found.path)
         if is_ours:
@@ -263,12 +265,21 @@ def _scene(sheet: Sheet) -> Facts:
     models = dict.fromkeys(model for scene in scenes for model in scene.models.values())
     grid = f" in a grid of {sheet.columns}x{sheet.rows}" if len(sheet.scenes) > 1 else ""
     frames = f", {sheet.frames} frames" if sheet.frames else ""
+    frames += f" of a view of {sheet.pan.width}x{sheet.pan.height} that moves" if sheet.pan else ""
     return {
         "shows": f"{name_list(subjects)}{grid}{frames}",
         "psi": ", ".join(psi[:4]),
         "noise": ", ".join(sorted({scene.noise.kind for scene in scenes})),
         "models": [f"{model.path or 'unnamed'} ({model.hash})" for model in models],
     }
+
+
+def _deep_zoom(found: FileType) -> tuple[Facts, str]:
+    again = f"{found.advice} Make it again, or change it: sgkit replay {shell_word(found.path)}"
+    try:
+        return _scene(read_sheet(found.path)), again
+    except SgkitError as error:
+        return {"scene": str(error)}, found.advice
 
 
 def _images(path: Path) -> str:

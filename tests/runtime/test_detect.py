@@ -132,6 +132,8 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "lmdb": ("data.mdb", "lock.mdb"),
     "saved model": ("saved_model.pb", "variables/x"),
     "models": ("network-snapshot-000001.pkl",),
+    "deep zoom": ("image.dzi", "image_files/0/0_0.png", "index.html"),
+    "partial image": ("journal-00000.txt", "row-000003.raw"),
     "empty folder": (),
     "folder": ("readme.md",),
 }

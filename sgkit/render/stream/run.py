@@ -25,7 +25,7 @@ from sgkit.render.stream.journal import ForeignJournalError, Journal
 from sgkit.render.stream.plane import Box, Plane, Tiling
 from sgkit.render.stream.writers import PngWriter, TiffWriter, Writer, check_streamed, part_of
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.files import check_new, fault_of_writing, flush, make_way
+from sgkit.runtime.files import check_new, fault_of_writing, flush, make_way, partial
 from sgkit.runtime.limits import size_of
 from sgkit.runtime.locks import LockedError, exclusive
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
@@ -88,11 +88,6 @@ class _Job:
     @property
     def tiling(self) -> Tiling:
         return self.writer.tiling
-
-
-def partial(path: Path) -> Path:
-    """The temporary folder of an image that is being written to ``path``."""
-    return path.with_name(path.name + ".partial")
 
 
 def stream(
@@ -190,8 +185,7 @@ def _begin(job: _Job, held: ExitStack, *, overwrite: bool) -> bool:
 
 def _resume(job: _Job, held: ExitStack, *, overwrite: bool) -> bool:
     folder = partial(job.target)
-    if not folder.exists():
-        check_new(job.target, overwrite=overwrite)
+    check_new(job.target, overwrite=overwrite, resumable=True)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         held.enter_context(exclusive(folder / "lock"))

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from sgkit.errors import ResourceError
 from sgkit.render.stream import PlaneOf, stream
-from sgkit.render.stream.run import partial
+from sgkit.runtime.files import partial
 from tests.render.stream.planes import NAMES, SHEET, Counted, content, picture
 
 TILE = 32

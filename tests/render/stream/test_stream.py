@@ -27,6 +27,7 @@ from sgkit.render.stream import PlaneOf, png, stream
 from sgkit.render.stream import run as running
 from sgkit.render.stream.deepzoom import halved
 from sgkit.runtime.distributed import distributed
+from sgkit.runtime.files import partial
 from tests.render.stream.planes import NAMES, SHEET, Counted, content, picture
 
 TILE, TILES = 32, 15
@@ -144,7 +145,7 @@ def cut(pixels: np.ndarray, path: Path, last: int = 7) -> Path:
     """An image that was interrupted after ``last`` tiles; its temporary folder."""
     with pytest.raises(KeyboardInterrupt):
         stream(Counted(pixels, last=last, fault=KeyboardInterrupt()), path, SHEET, tile=TILE)
-    return running.partial(path)
+    return partial(path)
 
 
 def spoil_tile(folder: Path) -> None:
@@ -310,7 +311,7 @@ def test_a_disk_that_is_too_small_is_refused_before_it_is_full(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_full_disk_loses_nothing(name: str, tmp_path: Path) -> None:
     pixels, path = picture(), tmp_path / name
-    full = OSError(errno.ENOSPC, "No space left on device", str(running.partial(path) / "row-000001.raw"))
+    full = OSError(errno.ENOSPC, "No space left on device", str(partial(path) / "row-000001.raw"))
     with pytest.raises(
         ResourceError, match=r"the disk is full\..*About .* more are needed\. 7 of 15 tiles are kept in .*give the same"
     ):
