@@ -15,7 +15,9 @@ from sgkit.config.words import Precision
 from sgkit.latents.sources import Source
 from sgkit.model import Model as Networks
 from sgkit.model.labels import LabelChoice
+from sgkit.render.blend import BlendSettings, blend
 from sgkit.render.drawing import DrawSettings
+from sgkit.render.expand import ExpandSettings, expand
 from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.generate import generate
 from sgkit.render.inputs import Inputs
@@ -25,6 +27,7 @@ from sgkit.render.panorama import LineSettings, panorama
 from sgkit.render.pictures import Pixels, arrange, grid_shape
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Layers, NoiseKind, Scene, Sheet
+from sgkit.render.shift import ShiftSettings, shift
 
 if TYPE_CHECKING:
     from sgkit.latents.spaces import Latents
@@ -114,6 +117,47 @@ class Model(Networks):
     ) -> Rendered:
         """Images side by side that blend into each other; ``line``: see :class:`sgkit.render.panorama.LineSettings`."""
         return panorama(self._inputs(), seeds, _settings(psi, label), LineSettings(**line)).rendered
+
+    def expand(
+        self,
+        seeds: Source | Iterable[Source],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        batch: int = 8,
+        **expansion: Any,
+    ) -> Images:
+        """Images made larger by their features; ``expansion``: see :class:`sgkit.render.expand.ExpandSettings`."""
+        settings = _settings(psi, label, noise)
+        return Images(expand(self._inputs(), seeds, settings, ExpandSettings(**expansion), batch=batch))
+
+    def blend(
+        self,
+        seeds: Iterable[Source],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        **blending: Any,
+    ) -> Rendered:
+        """One image in which several are blended; ``blending``: see :class:`sgkit.render.blend.BlendSettings`."""
+        return blend(self._inputs(), seeds, _settings(psi, label, noise), BlendSettings(**blending))
+
+    def shift(
+        self,
+        seeds: Source | Iterable[Source],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        parts_of: Source | Iterable[Source] = (),
+        batch: int = 8,
+        **shifting: Any,
+    ) -> Images:
+        """Images with parts moved; ``shifting``: see :class:`sgkit.render.shift.ShiftSettings`."""
+        settings, moved = _settings(psi, label, noise), ShiftSettings(**shifting)
+        return Images(shift(self._inputs(), seeds, settings, moved, parts_of=parts_of, batch=batch))
 
     def project(self, images: str | Path | Iterable[str | Path], **settings: Any) -> Latents:
         """Latents of image files, with noise maps; ``settings``: see :class:`sgkit.inversion.ProjectSettings`."""

@@ -91,6 +91,24 @@ COMMANDS: tuple[CommandRow, ...] = (
         _IMAGES,
     ),
     CommandRow(
+        "expand",
+        "sgkit.cli.expand:expand",
+        "Make images larger: pad, tile or stretch their features, or repeat a part of them.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "blend",
+        "sgkit.cli.blend:blend",
+        "Blend two or more images into one: side by side, by shapes, or by mask images.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "shift",
+        "sgkit.cli.shift:shift",
+        "Make new images from one: copy, move, swap or mirror parts of its features.",
+        _IMAGES,
+    ),
+    CommandRow(
         "replay",
         "sgkit.cli.replay:replay",
         "Make an image or animation again from the scene in its file, unchanged or with other settings.",

@@ -59,6 +59,29 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("twelve images side by side", "sgkit panorama landscapes --seeds 0-11 --class 5 --out wide.png"),
         ("360 degrees", "sgkit panorama landscapes --seeds 0-7 --class 5 --wrap --out ring.png"),
     ),
+    "expand": (
+        ("twice as wide, reflected", "sgkit expand landscapes --seeds 3 --class 5 --out wide.png"),
+        ("to one side only", "sgkit expand landscapes --seeds 3 --class 5 --right 64 --mode replicate --out right.png"),
+        (
+            "one bush becomes a hedge",
+            "sgkit expand landscapes --seeds 3 --class 5 --repeat box:0,0.4,0.3,1 --times 5 --out hedge.png",
+        ),
+    ),
+    "blend": (
+        ("left and right", "sgkit blend landscapes --seeds 0,3 --class 5 --out blend.png"),
+        ("summer on the left, winter on the right", "sgkit blend landscapes --seeds 3,3 --classes 5,13 --out year.png"),
+        (
+            "the second image in a round place",
+            "sgkit blend landscapes --seeds 0,3 --class 5 --shape radial:0.5,0.6,0.2,0.5 --out round.png",
+        ),
+    ),
+    "shift": (
+        (
+            "a second tree on the right",
+            "sgkit shift landscapes --seeds 3 --class 5 --copy 'box:0,0.3,0.3,0.8 by 0.6,0' --out trees.png",
+        ),
+        ("eight random variants", "sgkit shift landscapes --seeds 3 --class 5 --random 8 --out variants.png"),
+    ),
     "replay": (
         ("the same image again", "sgkit replay grid.png"),
         ("with other settings", "sgkit replay grid.png --set psi=0.5 --out calm.png"),

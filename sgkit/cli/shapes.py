@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+import typer
+
+from sgkit.config.placed import Action, parse_move, parse_placed
 from sgkit.config.shapes import PICTURE, check_distance, check_layers
 
 
@@ -27,3 +33,37 @@ def parse_layer_names(text: str) -> str:
         UsageError: no model has such layers.
     """
     return check_layers(text)
+
+
+def parse_placed_shape(text: str) -> str:
+    """A shape for one of several images, such as ``2=mask.png@coarse``, checked.
+
+    Raises:
+        UsageError: it is not one.
+        InputError: its image file is not there, or is not an image.
+    """
+    parse_shape(parse_placed(text).shape)
+    return text.strip()
+
+
+def part_parser(action: Action) -> Callable[[str], str]:
+    """The parser of an option that takes parts to move, such as ``box:0.1,0.2,0.4,0.6 by 0.5,0``."""
+
+    def parse(text: str) -> str:
+        parse_shape(parse_move(action, text).shape)
+        return text.strip()
+
+    parse.__name__ = "part"
+    return parse
+
+
+def parse_at(text: str) -> str:
+    """A resolution such as ``8px``.
+
+    Raises:
+        typer.BadParameter: it is not one.
+    """
+    match = re.fullmatch(r"\s*(\d{1,6})\s*(?:px)?\s*", text)
+    if not match or int(match[1]) < 1:
+        raise typer.BadParameter(f"Not a resolution: {text!r}. Use pixels of a layer, for example 8px.")
+    return f"{match[1]}px"

@@ -5,7 +5,8 @@ from the canvas of a state, so one edit serves every architecture, size and wind
 """
 
 from sgkit.edits.combine import Weights, blend, interpolate, swap, transfer, weave, weighted_sum
-from sgkit.edits.geometry import crop, move, pad, resize, ring, shift, tile
+from sgkit.edits.geometry import crop, move, pad, repeat, resize, ring, shift, tile
+from sgkit.edits.patches import Patch, paste
 from sgkit.edits.select import (
     Selection,
     at_index,
@@ -39,6 +40,7 @@ from sgkit.edits.shapes import (
 __all__ = [
     "Joins",
     "Mask",
+    "Patch",
     "Selection",
     "Weights",
     "at_index",
@@ -61,11 +63,13 @@ __all__ = [
     "move",
     "pad",
     "parse_layers",
+    "paste",
     "picture",
     "polygon",
     "quarters",
     "radial",
     "ramp",
+    "repeat",
     "resize",
     "ring",
     "shift",

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgkit.edits.select import Where, when
-from sgkit.errors import EditError
+from sgkit.edits.shapes import box
+from sgkit.errors import EditError, UsageError
 from sgkit.model import Axis, Canvas, Edit, LayerSpec, Side, State
 from sgkit.model.canvas import DIMENSION
 
@@ -62,12 +63,72 @@ def tile(length: int, *, where: Where, axis: Axis = "x") -> Edit:
 def pad(
     left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where: Where, mode: PadMode = "reflect"
 ) -> Edit:
-    """The picture made larger at its edges; ``constant`` fills with zeros."""
+    """The picture made larger at its edges, by any length; ``constant`` fills with zeros."""
     return move(
         lambda tensor, canvas: _padded(tensor, (left, right, top, bottom), mode),  # noqa: ARG005
         where=where,
         canvas=lambda canvas: _extended(canvas, left, right, top, bottom),
     )
+
+
+def repeat(
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    *,
+    times: int,
+    where: Where,
+    axis: Axis = "x",
+    softness: float = 0.0,
+    mirror: bool = True,
+) -> Edit:
+    """The picture made longer along ``axis`` inside a box: what is in the box is there ``times`` times.
+
+    Beside the box, above and below it for ``x``, the picture is stretched by as much. So one hedge becomes a long one.
+
+    Args:
+        left: of the box, which is in fractions of the picture.
+        top: its upper edge.
+        right: its right edge.
+        bottom: its lower edge.
+        times: how often, 1 or more.
+        where: at which layers.
+        axis: ``x``: the picture becomes wider; ``y``: taller.
+        softness: width of the blend between what is repeated and what is stretched.
+        mirror: every second copy is mirrored, so that neighbours fit; an odd number also fits what follows.
+
+    Raises:
+        UsageError: the box is empty, or ``times`` is less than 1.
+    """
+    if times < 1:
+        raise UsageError(f"A box is to be repeated {times} times; it must be 1 or more.")
+    ends, edge = ((left, right), box(0, top, 1, bottom, softness=softness))
+    if axis == "y":
+        ends, edge = ((top, bottom), box(left, 0, right, 1, softness=softness))
+    box(left, top, right, bottom)  # refuses empty ones
+
+    def places(canvas: Canvas) -> tuple[int, int]:
+        """First and last (exclusive) pixel of the frame that are repeated."""
+        length = _whole(canvas, axis).length
+        start = min(max(round(ends[0] * length), 0), length - 1)
+        return start, min(max(round(ends[1] * length), start + 1), length)
+
+    def widened(tensor: Tensor, canvas: Canvas) -> Tensor:
+        start, stop = (place + canvas.margin for place in places(canvas))
+        inside = torch.arange(start, stop)
+        copies = [inside.flip(0) if mirror and copy % 2 else inside for copy in range(times)]
+        around = torch.arange(start), torch.arange(stop, tensor.shape[DIMENSION[axis]])
+        repeated = _picked(tensor, axis, torch.cat([around[0], *copies, around[1]]))
+        stretched = _picked(tensor, axis, torch.cat([around[0], inside.repeat_interleave(times), around[1]]))
+        share = edge(longer(canvas)).to(repeated)
+        return stretched * (1 - share) + repeated * share
+
+    def longer(canvas: Canvas) -> Canvas:
+        start, stop = places(canvas)
+        return canvas.with_side(axis, _whole(canvas, axis).extended(0, (times - 1) * (stop - start)))
+
+    return move(widened, where=where, canvas=longer)
 
 
 def crop(left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, *, where: Where) -> Edit:
@@ -199,16 +260,31 @@ def _around(tensor: Tensor, canvas: Canvas, axis: Axis, *, start: int = 0, stop:
     first = start - before if stop is None else start - margin
     stop = first + tensor.shape[DIMENSION[axis]] if stop is None else stop + margin
     index = torch.arange(first, stop) % side.frame_length + before
-    layout = torch.channels_last if tensor.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    return tensor.index_select(DIMENSION[axis], index.to(tensor.device)).contiguous(memory_format=layout)
+    return _picked(tensor, axis, index)
 
 
 def _padded(tensor: Tensor, amounts: tuple[int, int, int, int], mode: PadMode) -> Tensor:
+    if not any(amounts):
+        return tensor
     height, width = tensor.shape[2:]
     room = {"reflect": -1, "circular": 0}.get(mode)
-    if room is not None and (max(amounts[:2]) > width + room or max(amounts[2:]) > height + room):
-        raise EditError(
-            f"Padding {mode!r} by {amounts} (left, right, top, bottom) needs a larger canvas than {width}x{height}; "
-            "pad less, at a finer resolution, or by 'replicate'."
-        )
-    return F.pad(tensor, amounts, mode=mode) if any(amounts) else tensor
+    if room is None or (max(amounts[:2]) <= width + room and max(amounts[2:]) <= height + room):
+        return F.pad(tensor, amounts, mode=mode)
+    axes: tuple[Axis, Axis] = ("x", "y")
+    for axis, (before, after) in zip(axes, (amounts[:2], amounts[2:]), strict=True):  # further than the picture is long
+        length = tensor.shape[DIMENSION[axis]]
+        index = torch.arange(-before, length + after)
+        if mode == "circular":
+            index = index % length
+        else:
+            period = max(2 * (length - 1), 1)
+            index = index % period
+            index = torch.where(index < length, index, period - index)
+        tensor = _picked(tensor, axis, index)
+    return tensor
+
+
+def _picked(tensor: Tensor, axis: Axis, index: Tensor) -> Tensor:
+    """The rows or columns ``index`` of a tensor, in its memory layout."""
+    layout = torch.channels_last if tensor.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    return tensor.index_select(DIMENSION[axis], index.to(tensor.device)).contiguous(memory_format=layout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator
 
 from sgkit.config.base import Config
 from sgkit.config.words import Precision
+from sgkit.errors import UsageError
 from sgkit.latents.files import LatentSpace
 from sgkit.latents.sources import Origin, Source, read_origins
 from sgkit.model import Model
@@ -86,6 +88,17 @@ class Drawing:
             precision=self.settings.precision,
         )
 
+    def alone(self, sources: Source | Iterable[Source]) -> dict[str, Scene]:
+        """A scene that shows it alone for each origin in ``sources``, by names that files may have."""
+        origins = list(self.origins(sources))
+        if not origins:
+            raise UsageError("No image was given. Give seeds or latent files.")
+        names = unlike(file_name(origin) for origin in origins)
+        return {
+            name: self.scene({origin.name: self.subject(origin)}, origin.name, seed=origin.seed)
+            for name, origin in zip(names, origins, strict=True)
+        }
+
     def noise(self, seed: int | None = None) -> Noise:
         """The noise that the settings name; ``seed``: of random noise."""
         kind = self.settings.noise
@@ -96,6 +109,11 @@ def drawing(model: Model | Inputs, settings: DrawSettings | None) -> Drawing:
     """What scenes of one model are made with."""
     inputs = model if isinstance(model, Inputs) else Inputs(model)
     return Drawing(inputs=inputs, model=inputs.only, settings=settings or DrawSettings())
+
+
+def file_name(origin: Origin) -> str:
+    """Latent files may bring any names."""
+    return re.sub(r"[^\w.-]", "_", origin.name).lstrip(".") or "latent"
 
 
 def unlike(names: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sgkit import edits
 from sgkit.model import Canvas, Edit, LayerSpec, Plan, State
+from sgkit.render.geometry import EditContext
 from sgkit.render.scene import Masks, Scene
 from sgkit.render.shapes import ReadMask, mask_of
 
@@ -27,7 +28,8 @@ def edit_of(scene: Scene, plan: Plan, read: ReadMask) -> Edit | None:
     found: list[Edit] = []
     if isinstance(scene.arrangement, Masks):
         found.append(_masks(scene.arrangement, plan, read))
-    found += [record.edit() for record in scene.edits]
+    context = EditContext(mask=lambda shape: mask_of(shape, read), branch=scene.main().index)
+    found += [record.edit(context) for record in scene.edits]
     return edits.compose(*found) if found else None
 
 
@@ -40,8 +42,9 @@ def _masks(masks: Masks, plan: Plan, read: ReadMask) -> Edit:
 
     def change(spec: LayerSpec, states: list[State]) -> list[State]:
         active = [(subject, mask) for subject, mask, layers in covers if spec.index in layers]
-        mixed = edits.weighted_sum(states, lambda canvas: _weights(active, len(states), canvas))
-        return [mixed] * len(states) if masks.mode == "blend" else [mixed, *states[1:]]
+        shown = states[: len(names)]  # the others are those that edits take parts from
+        mixed = edits.weighted_sum(shown, lambda canvas: _weights(active, len(shown), canvas))
+        return [mixed] * len(shown) + states[len(names) :] if masks.mode == "blend" else [mixed, *states[1:]]
 
     every = frozenset[int]().union(*(layers for _, _, layers in covers))
     return edits.when(lambda spec: spec.index in every, change)

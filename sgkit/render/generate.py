@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from sgkit.latents.sources import Origin, Source
 from sgkit.latents.spaces import Space, convert, join, save_latents
 from sgkit.model import Model
 from sgkit.render.compile import Compiler
-from sgkit.render.drawing import Drawing, DrawSettings, drawing, unlike
+from sgkit.render.drawing import Drawing, DrawSettings, drawing, file_name, unlike
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, arrange, grid_shape
@@ -92,7 +91,7 @@ def generate_files(
     folder, context = Path(folder), context or DistributedContext()
     entries = _read_manifest(folder / MANIFEST)
     origins = list(on.origins(sources))
-    named = dict(zip(unlike(_file_name(origin) for origin in origins), origins, strict=True))
+    named = dict(zip(unlike(file_name(origin) for origin in origins), origins, strict=True))
     for name in named:
         for suffix in (".png", *(() if latents is None else (".npz",))):
             check_new(folder / f"{name}{suffix}", overwrite=overwrite)
@@ -183,11 +182,6 @@ def _save_latents(compiler: Compiler, scenes: Iterable[Scene], space: Space, pat
         parts.append(convert(compiler.latents(scene, name), model, space, psi=subject.psi, cutoff=subject.cutoff))
         names.append(name)
     save_latents(replace(join(parts), model_hash=compiler.inputs.model_hash(model), names=tuple(names)), path)
-
-
-def _file_name(origin: Origin) -> str:
-    """Latent files may bring any names."""
-    return re.sub(r"[^\w.-]", "_", origin.name).lstrip(".") or "latent"
 
 
 def _facts(compiler: Compiler, scene: Scene) -> dict[str, Any]:

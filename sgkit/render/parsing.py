@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from sgkit.errors import SceneError, UsageError, did_you_mean
-from sgkit.render.geometry import Crop, Pad, Resize, Shift, Tile
+from sgkit.render.geometry import Crop, Pad, Paste, Patch, Repeat, Resize, Shift, Tile
 from sgkit.render.grid import Endless, Grid, GridMap
 from sgkit.render.pan import Pan
 from sgkit.render.records import Record
@@ -38,7 +38,7 @@ RECORDS: tuple[type[Record], ...] = (
     *(Subject, Seed, LatentRef, Curve, Mix),
     *(Alone, Line, Masks, Masked, MaskPicture),
     *(Grid, GridMap, Endless, Pan),
-    *(Pad, Crop, Shift, Tile, Resize),
+    *(Pad, Crop, Shift, Tile, Resize, Repeat, Paste, Patch),
 )
 
 

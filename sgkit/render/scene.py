@@ -19,7 +19,7 @@ from pydantic import (
 
 from sgkit.errors import did_you_mean
 from sgkit.model import Axis
-from sgkit.render.geometry import EditRecord
+from sgkit.render.geometry import EditRecord, sources_of
 from sgkit.render.grid import Endless, Grid
 from sgkit.render.pan import Pan
 from sgkit.render.records import Record, Text
@@ -236,6 +236,8 @@ class Scene(Record):
         for where, name in named:
             if isinstance(self.subjects[name].source, Endless) and (where != "arrangement" or name not in placed):
                 raise ValueError(f"{name!r} has a seed for every place, so it can only stand in a grid.")
+        if is_grid and sources_of(self.edits):
+            raise ValueError(f"edits of a {self.arrangement.kind} cannot take parts from subjects: leave out 'from'.")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -243,11 +245,14 @@ class Scene(Record):
         return {"scene": self.scene, **super().to_dict()}
 
     def main(self) -> tuple[str, ...]:
-        """The subjects that the arrangement shows, in order."""
+        """The subjects that are drawn: those of the arrangement, in order, then those that edits take parts from."""
         if isinstance(self.arrangement, Masks):
-            return self.arrangement.subjects
-        of = self.arrangement.of
-        return (of,) if isinstance(of, str) else of
+            shown = self.arrangement.subjects
+        else:
+            of = self.arrangement.of
+            shown = (of,) if isinstance(of, str) else of
+        others = [name for name in sources_of(self.edits) if name not in shown]
+        return (*shown, *dict.fromkeys(others)) if others else shown
 
     def at(self, time: float) -> Scene:
         """This scene with every curve at ``time``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -78,9 +79,10 @@ def _picture(shape: MaskPicture, read: ReadMask) -> edits.Mask:
     def mask(canvas: Canvas) -> Tensor:
         wide, high = canvas.x.frame_length, canvas.y.frame_length
         if abs(width * high / (height * wide) - 1) > ASPECT_TOLERANCE:
+            shared = math.gcd(wide, high)
             raise EditError(
-                f"The mask {shape.picture} is {width}x{height}, which is not of the picture's proportions, "
-                f"{wide}:{high}. Make the mask from an image of this size, or crop it."
+                f"The mask {shape.picture} is {width}x{height}, and the picture's proportions are "
+                f"{wide // shared}:{high // shared}. Make the mask from an image of the model, or crop it."
             )
         return 1 - drawn(canvas) if shape.inverse else drawn(canvas)
 

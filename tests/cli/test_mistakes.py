@@ -89,6 +89,43 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("project model.st no.png --out x", 1, ("There is no file or folder no.png",)),
     ("panorama model.st --out x.png --wrap --seeds 0,1 --width 33", 2, ("multiple of",)),
     ("panorama model.st --out x.png --overlap 2", 2, ("'--overlap'", "less than or equal to 1")),
+    # shapes and parts
+    ("expand model.st --out x --seeds 0 --at middle", 2, ("'--at'", "Not a resolution: 'middle'", "8px")),
+    ("expand model.st --out x --seeds 0 --factor 0x1", 2, ("'--factor'", "Not a factor: '0x1'", "2x1")),
+    ("expand model.st --out x --seeds 0 --mode mirror", 2, ("'--mode'", "'reflect'", "'tile'", "'resize'")),
+    ("expand model.st --out x --seeds 0 --right 3", 2, ("--right 3 is not a whole number", "Nearest: 2 or 4")),
+    ("expand model.st --out x --seeds 0 --at 64px", 2, ("no layers that close a resolution of 64", "b16_rgb (16 px)")),
+    ("expand model.st --out x --seeds 0 --repeat circle:1", 2, ("Unknown shape 'circle:1'", "box")),
+    ("expand model.st --out x.jpg --seeds 0", 2, ("written as PNG", "x.png")),
+    ("expand model.st --out old.png --seeds 0", 1, ("old.png exists already", "--force")),
+    ("expand cond.st --out x --seeds 0", 2, ("conditional", "--class", "from 0 to 2")),
+    ("blend model.st --out x.png --seeds 0", 2, ("two images or more; 1 was given", "0,1")),
+    ("blend model.st --out x.png --seeds 0,1 --shape box:8,8,12,12", 2, ("outside the picture", "Divide pixels")),
+    ("blend model.st --out x.png --seeds 0,1 --shape box:0.5,0.5,12,12", 2, ("far outside", "divide pixels")),
+    ("blend model.st --out x.png --seeds 0,1 --shape box:0.8,0,0.2,1", 2, ("is empty", "left, top, right, bottom")),
+    ("blend model.st --out x.png --seeds 0,1 --shape no.png", 1, ("There is no mask no.png", "white")),
+    ("blend model.st --out x.png --seeds 0,1 --shape mask:photos", 1, ("Not a mask: photos is a folder of images",)),
+    ("blend model.st --out x.png --seeds 0,1 --shape wide.png", 2, ("wide.png is 32x16", "proportions are 1:1")),
+    ("blend model.st --out x.png --seeds 0,1 --shape black.png", 1, ("black.png is black all over", "white")),
+    ("blend model.st --out x.png --seeds 0,1 --shape 3=all:0.5", 2, ("for image 3, and there are 2",)),
+    ("blend model.st --out x.png --seeds 0-2 --shape all:0.5", 2, ("Image 3 (seed0002) has no shape", "--shape 3=")),
+    ("blend model.st --out x.png --seeds 0,1 --layers corse", 2, ("Unknown layers 'corse'", "'coarse'")),
+    ("blend model.st --out x.png --seeds 0,1 --layers b9_conv1", 2, ("no layer 'b9_conv1'", "'b4_conv1'")),
+    ("blend model.st --out x.png --seeds 0,1 --layers 9", 2, ("Layer 9 is out of range", "6 layers", "0-3,5")),
+    ("blend model.st --out x.png --seeds 0,1 --layers 'from 64px'", 2, ("no layers from 64 pixels on", "Allowed: all")),
+    ("blend model.st --out x.png --seeds 0,1 --mode collage", 2, ("'--mode'", "'blend', 'suzuki'")),
+    ("blend model.st --out x.png --seeds 0-2 --blend soat", 2, ("--blend soat is for two images",)),
+    ("blend cond.st --out x.png --seeds 0-2 --classes 0,1", 2, ("2 classes for 3 images", "one for each")),
+    ("shift model.st --out x --seeds 0", 2, ("Nothing would be moved", "--copy", "--random 8")),
+    ("shift model.st --out x --seeds 0 --copy box:0,0,0.5,1", 2, ("Not a part to copy", "by X,Y")),
+    ("shift model.st --out x --seeds 0 --move 'box:0,0,0.5,1 by 2,0'", 2, ("out of the picture", "-1 and 1")),
+    ("shift model.st --out x --seeds 0 --swap 'me.jpg to 0,0'", 2, ("no left and top edge", "by X,Y")),
+    (
+        "shift model.st --out x --seeds 0 --softness 0 --at 4px --copy 'box:0.4,0.4,0.45,0.45 by 0.2,0'",
+        2,
+        ("covers none of the 4x4 pixels", "finer resolution"),
+    ),
+    ("shift model.st --out x --seeds 0 --random 2 --parts-of 1,2", 2, ("Parts are taken from one image; 2",)),
     ("metrics store --data photos --metrics fdi", 2, ("Unknown metric 'fdi'", "fd_effnet, kd_effnet, fid, kid")),
     ("metrics store --data no", 1, ("There is no file or folder no",)),
     ("weights get inception", 2, ("Unknown weights 'inception'", "inception-2015-12-05")),
@@ -129,6 +166,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.random.default_rng(index).integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "photos" / f"{index}.png")
     Image.fromarray(pixels).save(folder / "me.jpg")
+    Image.new("L", (32, 16), 255).save(folder / "wide.png")
+    Image.new("L", (16, 16)).save(folder / "black.png")
     for name in ("page.pkl", "page.png"):
         (folder / name).write_text("<!DOCTYPE html><html><body>Please log in</body></html>")
     (folder / "pointer.pkl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgkit.edits import at_kind, closing, compose, crop, everywhere, move, pad, resize, ring, shift, tile
-from sgkit.errors import EditError
+from sgkit.edits import at_kind, closing, compose, crop, everywhere, move, pad, repeat, resize, ring, shift, tile
+from sgkit.errors import EditError, UsageError
 from sgkit.model import Branch, Canvas, Edit, LayerSpec, Model, NoNoise, Side, State, bound, walk
 
 SPEC = LayerSpec(
@@ -110,8 +111,10 @@ def test_an_open_canvas_has_no_ring_to_close() -> None:
         tile(19, where=closing(8)),
         resize(2, 1.5, where=closing(8)),
         resize(0.5, 1, where=closing(8)),
+        repeat(0.2, 0, 0.6, 0.5, times=4, where=closing(8), softness=0.2),
+        pad(0, 9, where=closing(8), mode="circular"),
     ],
-    ids=["pad", "crop", "shift", "tile", "resize", "shrink"],
+    ids=["pad", "crop", "shift", "tile", "resize", "shrink", "repeat", "pad-far"],
 )
 def test_geometry_changes_the_canvas_of_every_architecture(each_model: Model, branches_of, edit: Edit) -> None:
     """Margins and later layers fit: an edit that forgot the canvas would be refused by the next layer's noise."""
@@ -154,6 +157,55 @@ def _inside(noise: torch.Tensor, left: int, top: int) -> torch.Tensor:
     return noise[..., top : top + 4, left : left + 4]
 
 
+@given(SIZES, st.tuples(*[st.integers(0, 40)] * 4), st.sampled_from(["reflect", "circular", "replicate"]))
+def test_padding_by_any_length_is_that_of_numpy(
+    size: tuple[int, int], amounts: tuple[int, int, int, int], mode: str
+) -> None:
+    left, right, top, bottom = amounts
+    x = torch.arange(size[0] * size[1]).reshape(1, 1, *size).float()
+    names = {"reflect": "reflect", "circular": "wrap", "replicate": "edge"}
+    expected = np.pad(x[0, 0].numpy(), ((top, bottom), (left, right)), mode=names[mode])  # type: ignore[call-overload]
+    padded = act(pad(*amounts, where=everywhere, mode=mode), State(x=x, canvas=Canvas.of_size(size)))  # type: ignore[arg-type]
+    assert np.array_equal(padded.features[0, 0].numpy(), expected)
+    assert padded.place.x.start == -left
+
+
+@given(st.integers(1, 5), st.sampled_from(["x", "y"]), st.booleans(), st.sampled_from([0.0, 0.3]))
+def test_a_box_is_repeated_where_loops_repeat_it(times: int, axis: str, mirror: bool, softness: float) -> None:
+    """Columns 2 to 5 of 8 are repeated in rows 4 and on of 10, and stretched above."""
+    x = torch.randn(1, 2, 10, 8, generator=torch.Generator().manual_seed(times))
+    turned = x if axis == "x" else x.transpose(2, 3)
+    before = State(x=turned, canvas=Canvas.of_size((turned.shape[2], turned.shape[3])))
+    ends = (0.25, 0.4, 0.625, 1.0)
+    ends = ends if axis == "x" else (ends[1], ends[0], ends[3], ends[2])
+    edit = repeat(*ends, times=times, where=everywhere, axis=axis, mirror=mirror, softness=softness)  # type: ignore[arg-type]
+    (after,) = bound(edit, (SPEC,))(SPEC, [before])
+    assert after.place.side(axis).length == 8 + (times - 1) * 3  # type: ignore[arg-type]
+    found = after.features if axis == "x" else after.features.transpose(2, 3)
+    for row in range(10):
+        half = softness / 2
+        place = (row + 0.5) / 10
+        rising = min(max((place - 0.4 + half) / softness, 0), 1) if softness else float(place >= 0.4)
+        falling = min(max((place - 1 + half) / softness, 0), 1) if softness else 0.0
+        share = min(rising * rising * (3 - 2 * rising), 1 - falling * falling * (3 - 2 * falling))
+        for column in range(found.shape[3]):
+            copy, inside = divmod(column - 2, 3)
+            if 0 <= copy < times:
+                repeated = 2 + (2 - inside if mirror and copy % 2 else inside)
+                stretched = 2 + (column - 2) // times
+            else:
+                repeated = stretched = column if column < 2 else column - (times - 1) * 3
+            expected = x[0, :, row, stretched] * (1 - share) + x[0, :, row, repeated] * share
+            torch.testing.assert_close(found[0, :, row, column], expected, rtol=0, atol=1e-6)
+
+
+def test_a_box_that_cannot_be_repeated_is_refused() -> None:
+    with pytest.raises(UsageError, match="0 times; it must be 1 or more"):
+        repeat(0, 0, 1, 1, times=0, where=everywhere)
+    with pytest.raises(UsageError, match="is empty"):
+        repeat(0.5, 0, 0.5, 1, times=2, where=everywhere)
+
+
 def test_one_branch_may_move_alone_and_shared_states_move_once(tiny_model, branches_of) -> None:
     pair, calls = branches_of(tiny_model()), []
 
@@ -182,8 +234,6 @@ def test_tiling_the_input_makes_a_wide_image_whose_inside_repeats(tiny_model, br
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (pad(9, where=closing(8)), "'reflect' by .9, 0, 0, 0."),
-        (pad(0, 9, where=closing(8), mode="circular"), "larger canvas than 8x8"),
         (crop(5, 5, where=closing(8)), "leaves nothing of 8x8"),
         (pad(2, where=at_kind("conv")), "the image so far has fewer pixels than the features"),
     ],

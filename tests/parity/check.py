@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import soat
 from recipes import Recipe, Wanted, parse
 
 from sgkit.checkpoint import load
@@ -72,6 +73,8 @@ def check(folder: Path, *, tolerance: float = TOLERANCE, bf16_tolerance: float =
         files = sorted(file for file in folder.iterdir() if file.suffix in CHECKPOINTS)
         if framework == "malicious":
             _check_malicious(folder, info, report)
+        elif framework == "SOAT":
+            _check_operations(folder, report)
         elif framework.startswith("lucidrains"):
             _check_refused(files, report)
         else:
@@ -197,6 +200,20 @@ def _check_cuts(recipe: Recipe, wanted: Wanted, name: str, report: Report) -> No
 def _equal(one: State, other: State) -> bool:
     pairs = ((getattr(one, name), getattr(other, name)) for name in ("x", "rgb", "shortcut"))
     return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
+
+
+def _check_operations(folder: Path, report: Report) -> None:
+    """Draw the scenes that the commands make, and compare them with the images of the paper's code."""
+    case = soat.Case(folder)
+    for name in case.outputs:
+        if name in soat.PENDING:
+            report.notes.append(f"{name}: no command yet")
+        elif name not in soat.OPERATIONS:
+            report.problems.append(f"{name}: not checked: no scene for this name")
+        else:
+            report.errors[name] = soat.difference(case, name)
+            if not report.errors[name] <= soat.TOLERANCE:
+                report.problems.append(f"{name}: error {report.errors[name]:.1e} is over {soat.TOLERANCE:.0e}")
 
 
 # ---------------------------------------------------------------------------------------------- refusals

@@ -168,7 +168,7 @@ def test_alpha_is_the_mask_of_transparent_pictures(tmp_path: Path) -> None:
     [
         (
             lambda path: Image.new("L", (40, 16), 255).save(path),
-            "is 40x16, which is not of the picture's proportions, ",
+            "is 40x16, and the picture's proportions are 1:1",
         ),
         (lambda path: Image.new("L", (16, 16)).save(path), "is black all over, so it covers nothing"),
         (lambda path: path.write_bytes(b"no picture"), r"cannot be read as an image \(not an image\)"),

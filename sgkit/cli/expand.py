@@ -1,0 +1,192 @@
+"""``sgkit expand``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import typer
+
+from sgkit.cli import images, report
+from sgkit.cli.drawing import (
+    BatchOption,
+    CutoffOption,
+    GapOption,
+    GridOption,
+    LatentSpaceOption,
+    NoiseOption,
+    PsiOption,
+    open_drawing,
+)
+from sgkit.cli.options import (
+    DEFAULT_PSI,
+    DeviceOption,
+    ForceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+)
+from sgkit.cli.shapes import parse_at, parse_shape
+
+
+class Factor(tuple[float, float]):
+    """How many times as wide and as high, written ``WIDTHxHEIGHT``."""
+
+    __slots__ = ()
+
+
+def parse_factor(text: str | Factor) -> Factor:
+    """Factors of width and height from ``2x1``, ``1.5x1`` or ``2`` (both).
+
+    Raises:
+        typer.BadParameter: the text is not such a factor.
+    """
+    if isinstance(text, Factor):
+        return text
+    match = re.fullmatch(r"\s*(\d{1,4}(?:\.\d+)?)\s*(?:[xX\u00d7]\s*(\d{1,4}(?:\.\d+)?)\s*)?", text)
+    factor = Factor((float(match[1]), float(match[2] or match[1]))) if match else Factor((0.0, 0.0))
+    if not all(0 < one <= 64 for one in factor):
+        raise typer.BadParameter(
+            f"Not a factor: {text!r}. Use one for width and height (2), or WIDTHxHEIGHT (2x1), above 0 and at most 64."
+        )
+    return factor
+
+
+def _side(name: str) -> Any:
+    return typer.Option(
+        f"--{name}", min=0, metavar="PIXELS", help=f"Add this many pixels at the {name}; a whole number of features."
+    )
+
+
+def expand(
+    context: typer.Context,
+    model: ModelArgument,
+    out: images.OutOption,
+    seeds: images.SourcesOption,
+    factor: Annotated[
+        Factor | None,
+        typer.Option(
+            "--factor",
+            parser=parse_factor,
+            metavar="WIDTHxHEIGHT",
+            help="Size of the result in sizes of the model's image; padding goes evenly to both sides.",
+            show_default="2x1 without --left, --right, --top, --bottom",
+        ),
+    ] = None,
+    left: Annotated[int, _side("left")] = 0,
+    right: Annotated[int, _side("right")] = 0,
+    top: Annotated[int, _side("top")] = 0,
+    bottom: Annotated[int, _side("bottom")] = 0,
+    mode: Annotated[
+        Literal["reflect", "replicate", "circular", "constant", "tile", "resize"],
+        typer.Option(
+            "--mode",
+            help="What new places get: the features reflected, their edge, their opposite end, zeros; copies of all "
+            "(tile); or all stretched (resize).",
+        ),
+    ] = "reflect",
+    resize_filter: Annotated[
+        Literal["nearest-exact", "bilinear", "bicubic"], typer.Option("--filter", help="Filter of --mode resize.")
+    ] = "nearest-exact",
+    repeat: Annotated[
+        str | None,
+        typer.Option(
+            "--repeat",
+            parser=parse_shape,
+            metavar="box:L,T,R,B",
+            help="Repeat the features in this box (fractions of the image) in place of all that; beside it the image "
+            "is stretched. A fifth number makes the edges soft.",
+        ),
+    ] = None,
+    times: Annotated[
+        int, typer.Option("--times", min=2, max=1024, metavar="N", help="How often the box is there afterwards.")
+    ] = 3,
+    vertical: Annotated[bool, typer.Option("--vertical", help="Repeat the box downwards.")] = False,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            parser=parse_at,
+            metavar="PIXELSpx",
+            help="Resolution whose features are expanded: coarse ones (4px, 8px) give new content, finer ones copies.",
+        ),
+    ] = "8px",
+    psi: PsiOption = DEFAULT_PSI,
+    psi_cutoff: CutoffOption = None,
+    label: LabelOption = None,
+    noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
+    grid: GridOption = None,
+    gap: GapOption = 0,
+    batch: BatchOption = 8,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make images larger: pad, tile or stretch their features, or repeat a part of them.
+
+    The layers after --at turn the larger features into one image without edges, as in "StyleGAN of All Trades".
+    """
+    given = Given(context)
+    _check(given, mode=mode, repeats=repeat is not None, sides=bool(left or right or top or bottom))
+    images.check_out(out, given, force=force)
+    from sgkit.render.expand import ExpandSettings, expand_scenes
+
+    on = open_drawing(
+        model,
+        device,
+        seeds,
+        given,
+        psi=psi,
+        cutoff=psi_cutoff,
+        label=label,
+        noise=noise,
+        precision=precision,
+        latent_space=latent_space,
+    )
+    settings = ExpandSettings(
+        mode=mode,
+        at=at,
+        factor=None if factor is None else (factor[0], factor[1]),
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        filter=resize_filter,
+        repeat=repeat,
+        times=times,
+        vertical=vertical,
+    )
+    result = images.write(
+        "Expanding",
+        on,
+        lambda: expand_scenes(on, seeds, settings),
+        out,
+        given,
+        grid=grid,
+        gap=gap,
+        batch=batch,
+        force=force,
+    )
+    report.emit(result, json=json, show=images.show)
+
+
+def _check(given: Given, *, mode: str, repeats: bool, sides: bool) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    for name in ("factor", "left", "right", "top", "bottom", "mode"):
+        given.refuse(name, when=repeats, because="--repeat repeats a box and does nothing else")
+    for name in ("times", "vertical"):
+        given.refuse(name, when=not repeats, because="it is about --repeat, which is not given")
+    given.refuse("resize_filter", when=mode != "resize", because="it is the filter of --mode resize")
+    for name in ("left", "right", "top", "bottom"):
+        given.refuse(name, when=mode == "resize", because="--mode resize stretches the whole image, by --factor")
+    for name in ("left", "top"):
+        given.refuse(name, when=mode == "tile", because="--mode tile repeats the image to the right and down")
+    given.refuse("factor", when=sides, because="sides say already how large the image becomes")

@@ -1,0 +1,83 @@
+"""Options of the commands that write one image for each source: a folder of them, or one grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.drawing import Sources, parse_sources
+from sgkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sgkit.cli.options import Given
+    from sgkit.render.drawing import Drawing
+    from sgkit.render.outputs import ImagesResult
+    from sgkit.render.scene import Scene
+
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", metavar="FOLDER|FILE.png", help="A folder for separate images, or a .png file for a grid."),
+]
+SourcesOption = Annotated[
+    Sources,
+    typer.Option(
+        "--seeds", parser=parse_sources, metavar="LIST", help="Seeds and latent files, for example 0,3,7-12,face.npz."
+    ),
+]
+
+
+def check_out(out: Path, given: Given, *, force: bool) -> None:
+    """Refuse an output that cannot be written, before anything is loaded.
+
+    Raises:
+        UsageError: it has another extension, or options of a grid are given for a folder.
+        InputError: the file exists.
+    """
+    if out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
+        raise UsageError(f"Images are written as PNG. Use --out {out.with_suffix('.png')}, or a folder.")
+    single = out.suffix.lower() == ".png"
+    for name in ("grid", "gap"):
+        because = f"--out {out} is a folder, where each image is a separate file; a grid needs a name that ends in .png"
+        given.refuse(name, when=not single, because=because)
+    if single:
+        from sgkit.runtime.files import check_new
+
+        check_new(out, overwrite=force)
+
+
+def write(
+    title: str,
+    on: Drawing,
+    scenes: Callable[[], Mapping[str, Scene]],
+    out: Path,
+    given: Given,
+    *,
+    grid: tuple[int, int] | None,
+    gap: int,
+    batch: int,
+    force: bool,
+) -> ImagesResult:
+    """Draw ``scenes`` into ``out``, with a bar called ``title``."""
+    from sgkit.render.outputs import write_images
+
+    with report.progress_bar(title) as on_progress:
+        found = scenes()
+        is_one = len(found) == 1 and grid in (None, (1, 1))
+        given.refuse("gap", when=is_one, because="it is the space between images, and there is one only")
+        return write_images(
+            found, on.inputs, out, shape=grid, gap=gap, batch=batch, overwrite=force, on_progress=on_progress
+        )
+
+
+def show(result: ImagesResult) -> None:
+    """Tell what was written."""
+    count = len(result.names)
+    is_grid = len(result.files) == 1 and result.files[0].suffix.lower() == ".png" and count > 1
+    where = result.files[0] if count == 1 or is_grid else result.files[0].parent
+    images = f"{count} image{'s' * (count != 1)} of {result.width}x{result.height}"
+    report.out(f"{images} in {where} ({report.duration(result.seconds)})")

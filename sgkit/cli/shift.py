@@ -1,0 +1,191 @@
+"""``sgkit shift``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from sgkit.cli import images, report
+from sgkit.cli.drawing import (
+    BatchOption,
+    CutoffOption,
+    GapOption,
+    GridOption,
+    LatentSpaceOption,
+    NoiseOption,
+    PsiOption,
+    Sources,
+    open_drawing,
+    parse_sources,
+)
+from sgkit.cli.options import (
+    DEFAULT_PSI,
+    MAX_SEED,
+    DeviceOption,
+    ForceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+)
+from sgkit.cli.shapes import parse_at, part_parser
+from sgkit.errors import UsageError
+
+
+def shift(
+    context: typer.Context,
+    model: ModelArgument,
+    out: images.OutOption,
+    seeds: images.SourcesOption,
+    copy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--copy",
+            parser=part_parser("copy"),
+            metavar="'SHAPE by X,Y'",
+            help="Also show this part elsewhere: 'box:L,T,R,B by X,Y' (how far right and down) or '... to X,Y' (where "
+            "its left and top edges go), in fractions of the image; add 'mirror x' to mirror it. Shapes are those of "
+            "sgkit blend, mask.png among them. Can be repeated.",
+        ),
+    ] = None,
+    move: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--move",
+            parser=part_parser("move"),
+            metavar="'SHAPE by X,Y'",
+            help="Show this part elsewhere, and fill its place from its surroundings. Can be repeated.",
+        ),
+    ] = None,
+    swap: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--swap",
+            parser=part_parser("swap"),
+            metavar="'SHAPE by X,Y'",
+            help="Exchange this part with what is there. Can be repeated.",
+        ),
+    ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mirror",
+            parser=part_parser("mirror"),
+            metavar="'SHAPE x|y|both'",
+            help="Mirror this part, left to right (x), upside down (y) or both. Can be repeated.",
+        ),
+    ] = None,
+    random: Annotated[
+        int, typer.Option("--random", min=0, metavar="N", help="Make N variants of each image with random parts moved.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of --random.")] = 0,
+    along: Annotated[
+        Literal["x", "y", "both"],
+        typer.Option("--along", help="Where --random moves parts: sideways (x), up and down (y), or both."),
+    ] = "x",
+    softness: Annotated[
+        float,
+        typer.Option(
+            "--softness",
+            min=0.0,
+            max=1.0,
+            metavar="FRACTION",
+            help="Width of the soft edges of boxes and ellipses that do not say it, as a fraction of the image.",
+        ),
+    ] = 0.1,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            parser=parse_at,
+            metavar="PIXELSpx",
+            help="Resolution whose features are moved: finer ones copy exactly, coarser ones blend more.",
+        ),
+    ] = "16px",
+    parts_of: Annotated[
+        Sources | None,
+        typer.Option(
+            "--parts-of",
+            parser=parse_sources,
+            metavar="SEED|FILE",
+            help="Take the parts from this image instead (the paper's patch swap).",
+        ),
+    ] = None,
+    features_only: Annotated[
+        bool,
+        typer.Option(
+            "--features-only",
+            help="Leave the image so far in place (architecture skip), as the paper's patch swap does.",
+        ),
+    ] = False,
+    psi: PsiOption = DEFAULT_PSI,
+    psi_cutoff: CutoffOption = None,
+    label: LabelOption = None,
+    noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
+    grid: GridOption = None,
+    gap: GapOption = 0,
+    batch: BatchOption = 8,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make new images from one: copy, move, swap or mirror parts of its features.
+
+    The layers after --at make the parts fit together. For a photo, find its latents first with sgkit project, and give
+    that folder as --seeds; nothing is trained.
+    """
+    given = Given(context)
+    for name in ("seed", "along"):
+        given.refuse(name, when=random == 0, because="it is about --random, which is not given")
+    if not (copy or move or swap or mirror or random):
+        raise UsageError(
+            "Nothing would be moved. Give --copy, --move, --swap or --mirror, for example --copy 'box:0.1,0.2,0.4,0.6 "
+            "by 0.5,0', or --random 8."
+        )
+    images.check_out(out, given, force=force)
+    from sgkit.render.shift import ShiftSettings, shift_scenes
+
+    on = open_drawing(
+        model,
+        device,
+        [*seeds, *(parts_of or ())],
+        given,
+        psi=psi,
+        cutoff=psi_cutoff,
+        label=label,
+        noise=noise,
+        precision=precision,
+        latent_space=latent_space,
+    )
+    if features_only:
+        has_image = any(spec.kind == "rgb" for spec in on.model.generator.synthesis.plan[:-1])
+        because = "only models of the architecture skip have an image before the last layer"
+        given.refuse("features_only", when=not has_image, because=because)
+    settings = ShiftSettings(
+        copies=tuple(copy or ()),
+        moves=tuple(move or ()),
+        swaps=tuple(swap or ()),
+        mirrors=tuple(mirror or ()),
+        variants=random,
+        seed=seed,
+        along=along,
+        softness=softness,
+        at=at,
+        image=not features_only,
+    )
+    result = images.write(
+        "Shifting",
+        on,
+        lambda: shift_scenes(on, seeds, settings, parts_of=parts_of or ()),
+        out,
+        given,
+        grid=grid,
+        gap=gap,
+        batch=batch,
+        force=force,
+    )
+    report.emit(result, json=json, show=images.show)
