@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sgkit.api import Model as Model
     from sgkit.api import load as load
     from sgkit.checkpoint import save as save
+    from sgkit.latents.directions import load_directions as load_directions
+    from sgkit.latents.directions import save_directions as save_directions
     from sgkit.latents.spaces import save_latents as save_latents
     from sgkit.packaged import list_models as list_models
     from sgkit.render.pictures import save_image as save_image
@@ -27,11 +29,16 @@ _LAZY = {
     "list_models": "sgkit.packaged",
     "load": "sgkit.api",
     "save": "sgkit.checkpoint",
+    "load_directions": "sgkit.latents.directions",
+    "save_directions": "sgkit.latents.directions",
     "save_image": "sgkit.render.pictures",
     "save_latents": "sgkit.latents.spaces",
 }
 
-__all__ = ["Images", "Model", "Scene", "__version__", "list_models", "load", "save", "save_image", "save_latents"]
+__all__ = [
+    *("Images", "Model", "Scene", "__version__", "list_models", "load", "load_directions"),
+    *("save", "save_directions", "save_image", "save_latents"),
+]
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from sgkit.model import Model as Networks
 from sgkit.model.labels import LabelChoice
 from sgkit.render.blend import BlendSettings, blend
 from sgkit.render.drawing import DrawSettings
+from sgkit.render.edit import AnyMove, EditSettings, edit
 from sgkit.render.expand import ExpandSettings, expand
 from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.generate import generate
@@ -30,7 +31,9 @@ from sgkit.render.scene import Layers, NoiseKind, Scene, Sheet
 from sgkit.render.shift import ShiftSettings, shift
 
 if TYPE_CHECKING:
+    from sgkit.latents.directions import Directions
     from sgkit.latents.spaces import Latents
+    from sgkit.tasks.directions import Method
 
 
 class Images(list[Rendered]):
@@ -158,6 +161,41 @@ class Model(Networks):
         """Images with parts moved; ``shifting``: see :class:`sgkit.render.shift.ShiftSettings`."""
         settings, moved = _settings(psi, label, noise), ShiftSettings(**shifting)
         return Images(shift(self._inputs(), seeds, settings, moved, parts_of=parts_of, batch=batch))
+
+    def directions(self, method: Method = "sefa", **settings: Any) -> Directions:
+        """Directions in latent space; ``settings``: those of :class:`sgkit.tasks.directions.FindSettings`, and
+        ``labels``, ``latents``, ``plus`` and ``minus`` of :func:`sgkit.tasks.directions.find_directions`.
+        """
+        from sgkit.tasks.directions import FindSettings, find_directions
+
+        given = {key: settings.pop(key) for key in ("labels", "latents", "plus", "minus") if key in settings}
+        return find_directions(self._inputs(), FindSettings(method=method, **settings), **given)
+
+    def edit(
+        self,
+        seeds: Source | Iterable[Source],
+        moves: Sequence[AnyMove] = (),
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        batch: int = 8,
+        **settings: Any,
+    ) -> Images:
+        """Images moved along directions, from before to after, row by row; see :func:`sgkit.render.edit.edit`.
+
+        Args:
+            seeds: seeds, latent files or latents.
+            moves: ``(directions, name, strength)``, ``"night.safetensors=1"`` or ``"b16_conv1:42=5"``, all at once.
+            psi: truncation.
+            label: of conditional models.
+            noise: the noise inputs.
+            batch: images drawn at a time.
+            settings: those of :class:`sgkit.render.edit.EditSettings`: steps, both, mask, layers ...
+        """
+        by = EditSettings(**settings)
+        made = edit(self._inputs(), seeds, moves, _settings(psi, label, noise), by=by, batch=batch)
+        return Images(one for row in made.rows for one in row)
 
     def project(self, images: str | Path | Iterable[str | Path], **settings: Any) -> Latents:
         """Latents of image files, with noise maps; ``settings``: see :class:`sgkit.inversion.ProjectSettings`."""

@@ -85,6 +85,18 @@ COMMANDS: tuple[CommandRow, ...] = (
         _IMAGES,
     ),
     CommandRow(
+        "directions",
+        "sgkit.cli.directions:app",
+        "Find directions in latent space that change one property of the images; list and apply them.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "edit",
+        "sgkit.cli.edit:edit",
+        "Edit images along directions or style channels: strips before and after, or animated sliders.",
+        _IMAGES,
+    ),
+    CommandRow(
         "panorama",
         "sgkit.cli.panorama:panorama",
         "Blend many images into one panorama of any length, without visible seams.",

@@ -172,6 +172,7 @@ def open_drawing(
     precision: Precision,
     latent_space: Literal["auto", "z", "w", "w+"] = "auto",
     psi_strip: Psi | None = None,
+    any_model: bool = False,
 ) -> Drawing:
     """The model at ``path`` and the settings that options stand for, checked against it and what is drawn.
 
@@ -220,7 +221,7 @@ def open_drawing(
     given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
     _warn_of_psi(settings)
     _tell_details(path, model, origins)
-    return Drawing(inputs=Inputs(model, path=path), model=model, settings=settings)
+    return Drawing(inputs=Inputs(model, path=path, any_model=any_model), model=model, settings=settings)
 
 
 def _tell_details(path: Path, model: Model, origins: Sequence[Origin]) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+NIGHT = (
+    "sgkit directions find landscapes --method difference \\\n  --plus-class summer-night --minus-class summer-day "
+    "--out night.safetensors"
+)
+SEFA = "sgkit directions find landscapes --out sefa.safetensors"
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (
         (
@@ -54,6 +59,45 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("find a photo in the model's space", "sgkit project run me.jpg --out projected"),
         ("then use it like a seed", "sgkit mix run --rows projected/me --cols 0-3 --out mix.png"),
         ("all photos of a folder, closer to them", "sgkit project run photos --space w+ --out projected"),
+    ),
+    "directions": (("ten directions of a model, by its weights", SEFA),),
+    "directions find": (
+        ("ten directions, by the weights of the layers (SeFa)", SEFA),
+        ("from day to night, by classes", NIGHT),
+        (
+            "principal components of features (GANSpace)",
+            "sgkit directions find run --method pca --features 16px \\\n  --out pca.safetensors",
+        ),
+        (
+            "an attribute that a labelled store teaches",
+            "sgkit directions find run --method boundary --labels store \\\n  --out smile.safetensors",
+        ),
+        (
+            "style channels that change only the mouth",
+            "sgkit directions find run --method channels \\\n  --mask box:0.3,0.65,0.7,0.85 --out mouth.safetensors",
+        ),
+    ),
+    "directions list": (("names, steps, what they explain", "sgkit directions list sefa.safetensors"),),
+    "directions apply": (
+        (
+            "latents for other commands",
+            "sgkit directions apply run --seeds 0-3 \\\n  --move sefa.safetensors:0=2 --out moved.npz",
+        ),
+    ),
+    "edit": (
+        (
+            "from day to night in four steps",
+            "sgkit edit landscapes --seeds 0,4 --class 5 \\\n  --move night.safetensors=1 --out night.png",
+        ),
+        (
+            "a slider, there and back",
+            "sgkit edit run --seeds 0 --move sefa.safetensors:0=3 --both \\\n  --out slider.gif",
+        ),
+        (
+            "a projected photo, only in one place",
+            "sgkit edit run --latent projected/me --move smile.safetensors=2 \\\n  --mask box:0.3,0.6,0.7,0.9,0.1 "
+            "--out smile.png",
+        ),
     ),
     "panorama": (
         ("twelve images side by side", "sgkit panorama landscapes --seeds 0-11 --class 5 --out wide.png"),

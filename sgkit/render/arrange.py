@@ -11,7 +11,7 @@ from sgkit.errors import UsageError
 from sgkit.latents.spaces import Latents, join, to_styles
 from sgkit.model import Model, noise_source
 from sgkit.model.precision import drawing_precision
-from sgkit.render.compile import Compiler, Styles
+from sgkit.render.compile import Compiler, Styles, refuse_moves
 from sgkit.render.grid import Endless, Grid
 from sgkit.render.inputs import Inputs
 from sgkit.render.planes import Plane
@@ -113,6 +113,7 @@ class _StylesAt:
         if not self.grid.smoothing:
             return self.compiler.styled([(scene, name)])[0].styles
         subject = scene.subjects[name]
+        refuse_moves(name, subject)
         return to_styles(self._smoothed(row, column), self.model, psi=subject.psi, cutoff=subject.cutoff)
 
     def _placed(self, row: int, column: int) -> tuple[Scene, str]:

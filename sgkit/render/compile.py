@@ -17,7 +17,8 @@ from sgkit.model import Canvas, LayerSpec, MapNoise, Model, NoiseSource, SeededN
 from sgkit.model.labels import label_vector, seed_label
 from sgkit.render.curves import points
 from sgkit.render.inputs import Inputs
-from sgkit.render.scene import Curve, LatentRef, Layers, Line, Scene, Seed
+from sgkit.render.moving import Moves
+from sgkit.render.scene import Curve, LatentRef, Layers, Line, Scene, Seed, Subject
 
 LAYER_GROUPS = {name: EVERY_GROUP[name] for name in ("coarse", "middle", "fine")}
 """Those that are exchanged in mixing."""
@@ -80,9 +81,20 @@ class Compiler:
         subject = scene.subjects[name]
         model = self.inputs.model(scene, subject.model)
         latents = [self._latents(member, name, model) for member, name in members]
+        moves = [Moves(self.inputs, model, member, name) for member, name in members]
+        latents = [by.in_z(one) for by, one in zip(moves, latents, strict=True)]
         batch = join([*latents, *[latents[-1]] * (size - len(latents))])
-        styles = to_styles(batch, model, psi=subject.psi, cutoff=subject.cutoff)
-        return [Styled({key: value[i : i + 1] for key, value in styles.items()}, size) for i in range(len(members))]
+        if batch.space == "s":
+            styles = to_styles(batch, model)
+        else:
+            ws = to_ws(batch, model, psi=subject.psi, cutoff=subject.cutoff)
+            if any(by.has_w for by in moves):
+                ws = torch.cat([*(by.in_w(ws[i : i + 1]) for i, by in enumerate(moves)), ws[len(moves) :]])
+            styles = model.styles(ws)
+        return [
+            Styled(by.in_s({key: value[i : i + 1] for key, value in styles.items()}), size)
+            for i, by in enumerate(moves)
+        ]
 
     def _latents(self, scene: Scene, name: str, model: Model) -> Latents:
         source = scene.subjects[name].source
@@ -116,6 +128,20 @@ class Compiler:
             return replace(found, label=label_vector(model, subject.label))
         return found
 
+    def moved(self, scene: Scene, name: str) -> Latents:
+        """The latent of a subject after its moves, of the last space that they change: its own, w+ or s."""
+        subject = scene.subjects[name]
+        model = self.inputs.model(scene, subject.model)
+        by = Moves(self.inputs, model, scene, name)
+        latents = by.in_z(self._latents(scene, name, model))
+        if by.has_s:
+            (found,) = self.styled([(scene, name)])
+            return Latents(space="s", values=found.styles, noise=latents.noise, names=(name,))
+        if not by.has_w:
+            return latents
+        ws = by.in_w(to_ws(latents, model, psi=subject.psi, cutoff=subject.cutoff))
+        return Latents(space="w+", values={"w": ws}, noise=latents.noise, names=(name,))
+
     # ------------------------------------------------------------------------------------------- curves
 
     def _on_curve(self, scene: Scene, name: str, curve: Curve, model: Model) -> Latents:
@@ -132,7 +158,10 @@ class Compiler:
         self, scene: Scene, curve: Curve, model: Model
     ) -> tuple[np.ndarray, np.ndarray | float, Tensor | None]:
         """Keyframes [K, z_dim] or [K, num_ws, w_dim], the centre of spherical paths, the label that goes with z."""
-        latents = [self.latents(scene, one) for one in curve.through]
+        moves = [Moves(self.inputs, model, scene, one) for one in curve.through]
+        latents = [by.in_z(self.latents(scene, one)) for by, one in zip(moves, curve.through, strict=True)]
+        for by in moves:
+            by.refuse_for_keyframes(curve.space)
         for name, one in zip(curve.through, latents, strict=True):
             if one.space not in (("z",) if curve.space == "z" else ("z", "w", "w+")):
                 raise UsageError(
@@ -149,6 +178,7 @@ class Compiler:
             return joined.only.double().cpu().numpy(), 0.0, None if label is None else label[:1]
         subjects = [scene.subjects[one] for one in curve.through]
         ws = [to_ws(one, model, psi=by.psi, cutoff=by.cutoff) for one, by in zip(latents, subjects, strict=True)]
+        ws = [by.in_w(one) for one, by in zip(ws, moves, strict=True)]
         average = model.generator.mapping.w_avg.double().cpu().numpy()
         return torch.cat(ws).double().cpu().numpy(), average, None
 
@@ -267,6 +297,16 @@ class EachNoise:
         """Noise [batch, 1, height, width]."""
         maps = [source(spec, stored, canvas, 1) for source in self.sources]
         return torch.cat([noise.to(stored) for noise in maps if noise is not None])
+
+
+def refuse_moves(name: str, subject: Subject) -> None:
+    """Refuse a moved subject among those whose z are averaged.
+
+    Raises:
+        UsageError: it is moved.
+    """
+    if subject.moves or subject.s_psi != 1.0:
+        raise UsageError(f"{name} is moved, and smoothing averages z before any move. Leave out one of the two.")
 
 
 def smoothed(latents: Sequence[Latents], line: Line, *, is_ring: bool) -> list[Latents]:

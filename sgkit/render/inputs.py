@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor
 
 from sgkit.config.shapes import ShapeText
 from sgkit.errors import SceneError
+from sgkit.latents.directions import Directions, check_fits, load_directions
 from sgkit.latents.files import LatentSpace, load_latents
 from sgkit.latents.sources import Origin
 from sgkit.latents.spaces import Latents
 from sgkit.model import Model
+from sgkit.render.moves import Along
 from sgkit.render.pictures import Pixels
 from sgkit.render.scene import LatentRef, ModelRef, Photo, Scene, Seed
 from sgkit.render.shapes import MaskPicture, picture_of
@@ -57,6 +60,7 @@ class Inputs:
         self._read: dict[str, Latents] = {}
         self._last: tuple[Latents, str] | None = None
         self._masks: dict[str | None, Tensor] = {}
+        self._directions: dict[str, Directions] = {}
 
     @property
     def only(self) -> Model:
@@ -157,6 +161,52 @@ class Inputs:
             self._masks[hashlib.sha256(data).hexdigest()] = weights = mask_weights(data, place)
             return weights
         return self._masks[source.hash]
+
+    def along(
+        self, directions: Directions, name: str | None = None, *, file: Path | None = None, strength: Any = 1.0
+    ) -> Along:
+        """How a scene names one of ``directions``, which are kept for the drawing; ``file``: where they are from."""
+        index = directions.header.index(name, file=str(file or "these directions"))
+        key = directions.content_hash()
+        self._directions[key] = directions
+        path = None if file is None else str(file)
+        return Along(direction=path, name=directions.names[index], hash=key, strength=strength)
+
+    def direction(self, move: Along, model: Model) -> tuple[Directions, int]:
+        """The directions that ``move`` names, and which of them it is.
+
+        Raises:
+            SceneError: their file is not there, or was changed.
+            UsageError: they belong to a different model.
+        """
+        found = self._directions.get(move.hash or "")
+        if found is None:
+            if move.direction is None:
+                raise SceneError(
+                    "The scene's directions were made in Python, not read from a file. Save them with "
+                    "sgkit.save_directions, and make the image again from that file."
+                )
+            place = next((one for one in self._places(move.direction) if one.exists()), None)
+            if place is None:
+                known = f" (hash {move.hash[:12]})" if move.hash else ""
+                raise SceneError(
+                    f"The direction file {move.direction}{known} is not there. Put it there, or name it: "
+                    "--set subjects.NAME.moves.0.direction=FILE"
+                )
+            found = load_directions(place)
+            key = found.content_hash()
+            if move.hash not in (None, key):
+                raise SceneError(
+                    f"The directions in {place} have changed: the scene was made with {move.hash[:12]}, the file holds "
+                    f"{key[:12]}. Restore the file, or remove the hash from the scene."
+                )
+            if len(self._directions) >= MOST_FILES:
+                self._directions.pop(next(iter(self._directions)))
+            self._directions[key] = found
+        name = move.direction or "The direction"
+        own = None if self._any_model else self.model_hash(model)
+        check_fits(found, model, own_hash=own, name=name)
+        return found, found.header.index(move.name, file=name)
 
     def photo(self, source: Photo) -> Pixels:
         """The image file that ``source`` names, uint8 [H, W, C].

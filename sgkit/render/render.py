@@ -19,7 +19,7 @@ from sgkit.latents.spaces import join, to_styles
 from sgkit.model import Branch, Edit, Model, finite, keep, noise_source, walk
 from sgkit.model.precision import drawing_precision
 from sgkit.render.arrange import plane_of
-from sgkit.render.compile import Compiler, Styled, Styles, noise_of, smoothed, stacked
+from sgkit.render.compile import Compiler, Styled, Styles, noise_of, refuse_moves, smoothed, stacked
 from sgkit.render.edits import edit_of
 from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.grid import Grid
@@ -196,6 +196,8 @@ def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPreci
 def _line_styles(scene: Scene, line: Line, compiler: Compiler, strip: Strip) -> Styles:
     if not line.smoothing:
         return stacked(compiler.styled([(scene, name) for name in line.of]))
+    for name in line.of:
+        refuse_moves(name, scene.subjects[name])
     subject = scene.subjects[line.of[0]]
     model = compiler.inputs.model(scene, subject.model)
     latents = smoothed([compiler.latents(scene, name) for name in line.of], line, is_ring=strip.is_ring)

@@ -21,6 +21,7 @@ from sgkit.errors import did_you_mean
 from sgkit.model import Axis
 from sgkit.render.geometry import EditRecord, sources_of
 from sgkit.render.grid import Endless, Grid
+from sgkit.render.moves import Move
 from sgkit.render.pan import Pan
 from sgkit.render.records import Record, Text
 from sgkit.render.shapes import Shape
@@ -120,6 +121,10 @@ class Subject(Record):
     label: int | Text | tuple[float, ...] | None = None
     """Class number or name, or label vector; latents of z may bring their own. ``random``: by the seed."""
     mix: tuple[Mix, ...] = ()
+    moves: Annotated[tuple[Move, ...], Field(max_length=256)] = ()
+    """Edits of the latent along directions, in z before the mapping, in w and w+ after truncation, then in s."""
+    s_psi: float | tuple[float, ...] = 1.0
+    """Truncation in s, after the moves: one number, or one for each w of w+. Applies to latents of every space."""
     batch: Batch | None = None
     """How many latents were mapped together: the last digits of w depend on it. ``None``: all drawn together."""
 
@@ -255,13 +260,27 @@ class Scene(Record):
         return (*shown, *dict.fromkeys(others)) if others else shown
 
     def at(self, time: float) -> Scene:
-        """This scene with every curve at ``time``."""
-        moved = {
-            key: subject.changed(source=subject.source.changed(at=time))
-            for key, subject in self.subjects.items()
-            if isinstance(subject.source, Curve)
-        }
-        return self.changed(subjects={**self.subjects, **moved})
+        """This scene with every curve and every move of several strengths at ``time``."""
+        subjects = {key: _subject_at(subject, time) for key, subject in self.subjects.items()}
+        return self.changed(subjects=subjects)
+
+
+def _subject_at(subject: Subject, time: float) -> Subject:
+    if isinstance(subject.source, Curve):
+        subject = subject.changed(source=subject.source.changed(at=time))
+    if any(move.moves for move in subject.moves):
+        moves = tuple(move.changed(at=time) if move.moves else move for move in subject.moves)
+        subject = subject.changed(moves=moves)
+    return subject
+
+
+def _duration(subject: Subject) -> tuple[float, bool] | None:
+    """The time of a subject's last keyframe, and whether it returns to the first; ``None``: it stands still."""
+    if isinstance(subject.source, Curve):
+        keys, loop = len(subject.source.through), subject.source.loop
+        return (keys, True) if loop else (keys - 1, False)
+    strengths = [len(move.strength) for move in subject.moves if isinstance(move.strength, tuple)]
+    return (max(strengths) - 1, False) if strengths else None
 
 
 def _named(subject: Subject) -> list[str]:
@@ -308,13 +327,17 @@ class Sheet(Record):
 
     @model_validator(mode="after")
     def _frames_move(self) -> Sheet:
-        sources = [subject.source for scene in self.filled for subject in scene.subjects.values()]
-        moves = self.pan is not None or any(isinstance(source, Curve) for source in sources)
+        moves = self.pan is not None or bool(self._durations)
         if self.frames == 1 or (self.frames and not moves):
-            raise ValueError("frames must be 0, or 2 or more of scenes with a curve.")
+            raise ValueError("frames must be 0, or 2 or more of scenes with a curve or a move of several strengths.")
         if self.pan is not None and not (self.frames and len(self.scenes) == len(self.filled) == 1):
             raise ValueError("a pan needs 2 or more frames, and one scene.")
         return self
+
+    @property
+    def _durations(self) -> list[tuple[float, bool]]:
+        found = [_duration(subject) for scene in self.filled for subject in scene.subjects.values()]
+        return [one for one in found if one is not None]
 
     @property
     def filled(self) -> tuple[Scene, ...]:
@@ -323,14 +346,8 @@ class Sheet(Record):
 
     def time(self, frame: int) -> float:
         """When a frame of an animation is: keyframe k is passed at time k."""
-        curve = next(
-            subject.source
-            for scene in self.filled
-            for subject in scene.subjects.values()
-            if isinstance(subject.source, Curve)
-        )
-        keys = len(curve.through)
-        return frame * (keys / self.frames if curve.loop else (keys - 1) / (self.frames - 1))
+        last, is_loop = self._durations[0]
+        return frame * (last / self.frames if is_loop else last / (self.frames - 1))
 
     def to_json(self) -> str:
         """JSON: of the scene itself where there is one and nothing else; models that all share are written once."""

@@ -143,7 +143,12 @@ def _is_onnx(start: bytes) -> bool:
     return start[:1] == b"\x08" and 1 <= start[1] <= 32 and start[2:3] == b"\x12" and start[4:5].isalpha()
 
 
+def _is_directions(start: bytes) -> bool:
+    return _is_safetensors(start) and start[8:].startswith(b'{"__metadata__":{"sgkit.directions":')
+
+
 TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (_is_directions, "directions"),
     (_is_safetensors, "safetensors"),
     (_is_pickle, "pickle"),
     (lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", "webp"),

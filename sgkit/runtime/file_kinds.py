@@ -22,6 +22,7 @@ PHRASES_BY_GROUP: dict[str, dict[str, str]] = {
         "projection": "a projection made by 'sgkit project'",
         "projections": "a folder of projections made by 'sgkit project'",
     },
+    "directions": {"directions": "a file of directions made by 'sgkit directions find'"},
     "image": {
         "jpeg": "a JPEG image",
         "png": "a PNG image",
@@ -114,6 +115,7 @@ ADVICE: dict[str, str] = {
     "projection": "It holds the latent of an image. Use it with a model: sgkit generate MODEL --latent {path}",
     "projections": "It holds latents of images. Use them with a model: sgkit generate MODEL --latent {path}",
     "npy": "If it holds latents, use it with a model: sgkit generate MODEL --latent {path}",
+    "directions": "List them: sgkit directions list {path}. Use one: sgkit edit MODEL --seeds 0 --move {path}:NAME=2",
     "lmdb": _PREPARE,
     "lmdb file": "If it belongs to a dataset, prepare a store from its folder: sgkit prepare FOLDER --out STORE",
     "parquet": _PREPARE,

@@ -65,6 +65,19 @@ def latent_files(path: str | Path) -> list[Path]:
     return [found.path] if pattern is None else sorted(found.path.glob(pattern))
 
 
+def check_directions(path: str | Path) -> Path:
+    """``path``, a file of directions."""
+    found = check_exists(
+        path, "direction file", "Find directions with: sgkit directions find MODEL --method sefa --out FILE.safetensors"
+    )
+    if found.kind == "safetensors":
+        raise InputError(
+            f"Not a direction file: {found.path} is a .safetensors file without directions. Find some with: "
+            "sgkit directions find MODEL --method sefa --out FILE.safetensors"
+        )
+    return _allowed(found, "a direction file", {"directions"}).path
+
+
 def check_store(path: str | Path) -> Path:
     """``path``, where a store may be."""
     found = check_exists(path, "store", "Make one with: sgkit prepare IMAGES --out STORE --size 64")

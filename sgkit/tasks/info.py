@@ -15,6 +15,7 @@ from sgkit.checkpoint import load, model_file, read_header
 from sgkit.checkpoint.loading import form_of
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SceneError, SgkitError
+from sgkit.latents.direction_header import read_direction_header
 from sgkit.latents.files import load_latents
 from sgkit.model import Discriminator, Generator, discriminator_plan, not_finite, synthesis_plan
 from sgkit.model.plan import all_layers
@@ -193,6 +194,8 @@ def _file_summary(found: FileType, *, as_latents: bool) -> FileSummary:
         facts = _store(found.path)
     elif kind == "deep zoom":
         facts, advice = _deep_zoom(found)
+    elif kind == "directions":
+        facts = _directions(found.path)
     elif kind in IMAGES:
         facts, is_ours = _image(found.path)
         if is_ours:
@@ -222,6 +225,19 @@ def _latents(path: Path) -> tuple[Facts, str]:
         "model": first.model_hash or "not recorded",
     }
     return facts, f"Generate images from it: sgkit generate MODEL --latent {shell_word(path)} --out FOLDER"
+
+
+def _directions(path: Path) -> Facts:
+    header = read_direction_header(path)
+    return {
+        "directions": len(header.names),
+        "names": name_list(header.names),
+        "method": header.method,
+        "space": header.space,
+        "layers of w+": "all" if header.layers is None else list(header.layers),
+        "settings": ", ".join(f"{name} {value}" for name, value in header.settings.items())[:200],
+        "model": header.model_hash,
+    }
 
 
 def _store(path: Path) -> Facts:

@@ -26,6 +26,7 @@ from sgkit.cli.app import COMMANDS, load_command, main
 from sgkit.config import override
 from sgkit.config.presets import preset
 from sgkit.errors import UsageError
+from sgkit.latents.directions import save_directions, unit
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model, build
 
@@ -34,6 +35,9 @@ M = "mix plain --out a.png --rows 0,1 --cols 2"
 I = "interpolate plain --out out --seeds 0-2 --frames 5"  # noqa: E741
 P = "project plain photo.png --out out --steps 3"
 W = "panorama plain --out a.png --seeds 0-2"
+ED = "edit plain --out a.png --seeds 0,1 --move w.safetensors:0=1"
+DF = "directions find plain --out out.safetensors --samples 20"
+DA = "directions apply plain --out out.npz --seeds 0 --move w.safetensors:0=1"
 F = "metrics plain --data store --metrics kd_effnet --num-images 4 --num-data 4 --no-cache"
 D = "prepare photos --out out --size 8 --workers 1"
 E = "expand plain --out a.png --seeds 0"
@@ -164,6 +168,62 @@ CHANGES: dict[str, tuple[str, str]] = {
     "shift grid": (f"{H} --seeds 0-3", "--grid 4x1"),
     "shift gap": (f"{H} --seeds 0-3", "--gap 3"),
     "shift precision": (H, "--precision bf16"),
+    "edit seeds": (ED, "--seeds 2,3"),
+    "edit latent": (ED, "--latent z.npz"),
+    "edit move": (ED, "--move w.safetensors:1=1"),
+    "edit channel": (ED, "--channel b8_conv0:1=2"),
+    "edit layers": (ED, "--layers 0-1"),
+    "edit s_psi": (ED, "--s-psi 0.5"),
+    "edit mask": (ED, "--mask box:0,0,0.5,1"),
+    "edit mask_layers": (f"{ED} --mask box:0,0,0.5,1", "--mask-layers 0-1"),
+    "edit steps": (ED, "--steps 2"),
+    "edit both": (ED, "--both"),
+    "edit frames": (f"{ED} --out out", "--frames 3"),
+    "edit fps": (f"{ED} --out a.gif --frames 3", "--fps 5"),
+    "edit gap": (ED, "--gap 3"),
+    "edit psi": (ED, "--psi 0.5"),
+    "edit psi_cutoff": (f"{ED} --psi 0.5", "--psi-cutoff 2"),
+    "edit label": ("edit cond --out a.png --seeds 0 --class 0 --channel b8_conv0:1=2", "--class 1"),
+    "edit noise": (ED, "--noise random"),
+    "edit latent_space": (f"{ED} --latent rows.npz", "--latent-space w"),
+    "edit precision": (ED, "--precision bf16"),
+    "directions find method": (DF, "--method pca"),
+    "directions find count": (DF, "--count 3"),
+    "directions find layers": (DF, "--layers 0-1"),
+    "directions find features": (f"{DF} --method pca", "--features 8px"),
+    "directions find normalize": (DF, "--no-normalize"),
+    "directions find labels": (f"{DF} --method boundary --latent named.npz --labels named.csv", "--labels other.csv"),
+    "directions find attribute": (f"{DF} --method boundary --latent named.npz --labels named.csv", "--attribute no"),
+    "directions find latent": (f"{DF} --method boundary --latent named.npz --labels named.csv", "--latent more.npz"),
+    "directions find mask": (f"{DF} --method channels --mask box:0,0,0.5,1 --images 1", "--mask box:0.5,0,1,1"),
+    "directions find images": (f"{DF} --method channels --mask box:0,0,0.5,1 --images 1", "--images 2"),
+    "directions find plus": (f"{DF} --method difference --plus 0 --minus 1", "--plus 2"),
+    "directions find minus": (f"{DF} --method difference --plus 0 --minus 1", "--minus 2"),
+    "directions find plus_class": (
+        "directions find cond --out out.safetensors --method difference --samples 20 --plus-class 1 --minus-class 0",
+        "--plus-class 0.5,0.5",
+    ),
+    "directions find minus_class": (
+        "directions find cond --out out.safetensors --method difference --samples 20 --plus-class 1 --minus-class 0",
+        "--minus-class 0.5,0.5",
+    ),
+    "directions find name": (f"{DF} --method difference --plus 0 --minus 1", "--name smile"),
+    "directions find samples": (DF, "--samples 30"),
+    "directions find seed": (DF, "--seed 3"),
+    "directions find label": ("directions find cond --out out.safetensors --samples 20", "--class 1"),
+    "directions apply seeds": (DA, "--seeds 1"),
+    "directions apply latent": (DA, "--latent z.npz"),
+    "directions apply move": (DA, "--move w.safetensors:1=1"),
+    "directions apply channel": (DA, "--channel b8_conv0:1=2"),
+    "directions apply layers": (DA, "--layers 0-1"),
+    "directions apply s_psi": (DA, "--s-psi 0.5"),
+    "directions apply psi": (DA, "--psi 0.5"),
+    "directions apply psi_cutoff": (f"{DA} --psi 0.5", "--psi-cutoff 2"),
+    "directions apply label": (
+        "directions apply cond --out out.npz --seeds 0 --class 0 --channel b8_conv0:1=2",
+        "--class 1",
+    ),
+    "directions apply latent_space": (f"{DA} --latent rows.npz", "--latent-space w"),
     "metrics data": (F, "--data photos"),
     "metrics names": (F, "--metrics fd_effnet"),
     "metrics num_images": (F, "--num-images 5"),
@@ -210,6 +270,8 @@ SAME: dict[str, str] = {
     "device": "where it is computed",
     "workers": "how many processes work",
     "replay any_model": "allows another --model; by tests/render/test_replay.py",
+    "edit any_model": "allows directions of another model; by tests/render/test_edit.py",
+    "directions apply any_model": "as above",
     "replay show": "prints and makes nothing; by tests/render/test_replay.py",
     "cache": "what is kept for later runs",
     "quiet": "what is told beside the result; by tests/cli/test_help.py",
@@ -267,6 +329,23 @@ REFUSED = [
     "project progan photo.png --out out --steps 1 | --noise-weight 3",
     "project progan photo.png --out out --steps 1 | --space w+",
     f"{P} | --class 0",
+    f"{ED} | --mask-layers 0",
+    f"{ED} | --frames 3",
+    f"{ED} | --fps 3",
+    f"{ED} --out a.gif | --steps 3",
+    f"{ED} --out out | --fps 3",
+    "edit plain --out a.png --seeds 0 --channel b8_conv0:1=2 | --layers 0",
+    "edit plain --out a.png --latent w.npz --channel b8_conv0:1=2 | --psi 0.5",
+    "directions apply plain --out out.npz --seeds 0 --channel b8_conv0:1=2 | --layers 0",
+    f"{DF} | --features 8px",
+    f"{DF} | --labels named.csv",
+    f"{DF} | --mask box:0,0,1,1",
+    f"{DF} | --name a",
+    f"{DF} | --plus 0",
+    f"{DF} | --minus-class 0",
+    f"{DF} --method pca | --no-normalize",
+    f"{DF} --method difference --plus 0 --minus 1 | --count 3",
+    f"{DF} --method boundary --latent named.npz --labels named.csv | --images 3",
     f"{W} | --height 32",
     f"{W} --vertical | --width 32",
     f"{W} | --seed 3",
@@ -376,6 +455,16 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_latents(Latents(space="z", values={"z": z}, names=("z",)), folder / "z.npz")
     save_latents(Latents(space="w", values={"w": plain.map(z)[:, 0]}, names=("w",)), folder / "w.npz")
     np.savez(folder / "rows.npz", w=plain.map(plain.sample_z(range(plain.num_ws)))[:, 0].numpy())
+    w = torch.randn(2, 8, generator=torch.Generator().manual_seed(5))
+    facts = {"names": ("up", "down"), "signs": ("", ""), "method": "test", "model_hash": plain.content_hash()}
+    save_directions(unit({"w": w}, space="w", **facts), folder / "w.safetensors")
+    for name, seeds in (("named", range(20)), ("more", range(20, 40))):
+        ws = plain.map(plain.sample_z(seeds))[:, 0]
+        names = tuple(f"p{index}" for index in seeds)
+        save_latents(Latents(space="w", values={"w": ws}, names=names), folder / f"{name}.npz")
+    for name, period in (("named", 2), ("other", 3)):
+        rows = "".join(f"p{index},{'no' if index % period else 'yes'}\n" for index in range(40))
+        (folder / f"{name}.csv").write_text(f"file,smile\n{rows}")
     for group in ("a", "b"):
         (folder / "photos" / group).mkdir(parents=True)
     for seed in range(6):

@@ -13,6 +13,7 @@ import pytest
 from sgkit.cli import report
 from sgkit.cli.app import COMMANDS, load_command, main
 from sgkit.cli.examples import EXAMPLES
+from sgkit.latents import move_text
 from sgkit.runtime import path_checks
 from sgkit.runtime.detect import FileType
 
@@ -58,7 +59,11 @@ def test_help_ends_with_examples_and_offers_quiet_and_verbose(path: str, capsys:
     ("path", "line"), [(path, line) for path, rows in EXAMPLES.items() for _, line in rows], ids=lambda value: value
 )
 def test_an_example_is_understood(path: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path_checks, "check_exists", lambda path, *_, **__: FileType(Path(path), "unknown"))
+    def exists(path: str | Path, *_: Any, **__: Any) -> FileType:
+        return FileType(Path(path), "directions" if str(path).endswith("sefa.safetensors") else "unknown")
+
+    monkeypatch.setattr(path_checks, "check_exists", exists)
+    monkeypatch.setattr(move_text, "parse_move", lambda text: text)
     assert all(len(part) <= WIDTH for part in line.splitlines())
     program, *words = shlex.split(line.replace("\\\n", " "))
     assert program == "sgkit"

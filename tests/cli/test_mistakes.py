@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import sgkit
 from sgkit.cli.app import main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, override
 from sgkit.config.presets import preset
+from sgkit.latents.directions import save_directions, unit
 from sgkit.model import Model, build
 from sgkit.model.model import ModelInfo
 
@@ -61,6 +63,43 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("mix model.st --out x.png --rows 0 --cols 1 --layers fine", 2, ("starts at layer 8", "coarse, middle, numbers")),
     ("mix model.st --out x.png --rows 0 --cols 1 --layers MIDDLE", 0, ()),
     ("mix progan.st --out x.png --rows 0 --cols 1", 2, ("one w for the whole image", "sgkit interpolate")),
+    # directions and edits
+    ("edit model.st --out x.png --seeds 0", 2, ("Nothing to do", "--move FILE:NAME=STRENGTH", "sgkit directions find")),
+    ("edit model.st --out x.png --move up.safetensors=1", 2, ("No image to edit", "--seeds 0-3")),
+    ("edit model.st --out x.png --seeds 0 --move up.safetensors", 2, ("Not a move: 'up.safetensors'", "FILE=STRENGTH")),
+    ("edit model.st --out x.png --seeds 0 --move up.safetensors=far", 2, ("is not a number: 'far'", "2 or -1.5")),
+    ("edit model.st --out x.png --seeds 0 --move up.safetensors=nan", 2, ("is not a number: 'nan'",)),
+    ("edit model.st --out x.png --seeds 0 --move up.safetensors:down=1", 2, ("no direction 'down'", "Allowed: up.")),
+    ("edit model.st --out x.png --seeds 0 --move upp.safetensors=1", 1, ("no direction file upp", "Did you mean")),
+    ("edit model.st --out x.png --seeds 0 --move me.jpg=1", 1, ("Not a direction file: me.jpg is a JPEG image",)),
+    ("edit model.st --out x.png --seeds 0 --move model.st=1", 1, ("without directions", "sgkit directions find")),
+    ("edit progan.st --out x.png --seeds 0 --move up.safetensors=1", 2, ("a different model", "--any-model")),
+    (
+        "edit wide.st --out x.png --seeds 0 --move up.safetensors=1 --any-model",
+        2,
+        ("up.safetensors does not fit this model", "(w) have 8 numbers, the model needs 12"),
+    ),
+    ("edit model.st --out x.png --seeds 0 --channel b8_conv0=1", 2, ("Not a channel", "LAYER:CHANNEL=VALUE")),
+    ("edit model.st --out x.png --seeds 0 --channel b8_conv9:0=1", 2, ("no styled layer 'b8_conv9'", "Did you mean")),
+    ("edit model.st --out x.png --seeds 0 --channel b8_conv0:99=1", 2, ("no channel 99", "0 to 7 are allowed")),
+    ("edit model.st --out x.png --seeds 0 --channel b8_conv0:0=1 --s-psi x", 2, ("Not a truncation in s: 'x'",)),
+    ("edit model.st --out x.png --seeds 0 --channel b8_conv0:0=1 --mask box:1", 2, ("Not a shape",)),
+    ("edit model.st --out x.png --seeds 0 --move up.safetensors=1 --layers 9", 2, ("Layer 9 is out of range",)),
+    ("edit model.st --out old.png --seeds 0 --move up.safetensors=1", 1, ("old.png exists already", "--force")),
+    (
+        "edit up.safetensors --out x.png --seeds 0 --move up.safetensors=1",
+        1,
+        ("Not a model: up.safetensors is a file",),
+    ),
+    ("directions find model.st --out x.npz", 2, ("written as .safetensors", "x.safetensors")),
+    ("directions find model.st --out x.safetensors --method svm", 2, ("--method", "'svm'", "sefa")),
+    ("directions find model.st --out x.safetensors --method boundary", 2, ("needs labels", "--labels STORE")),
+    ("directions find model.st --out x.safetensors --method boundary --labels store", 2, ("store has no labels",)),
+    ("directions find model.st --out x.safetensors --method channels", 2, ("--mask box:", "give one of the two")),
+    ("directions find model.st --out x.safetensors --method difference --plus 1", 2, ("two sides", "--minus LIST")),
+    ("directions find progan.st --out x.safetensors --method pca", 2, ("no mapping network", "--features 8px")),
+    ("directions list model.st", 1, ("Not a direction file: model.st", "without directions")),
+    ("directions apply model.st --out x.png --seeds 0 --move up.safetensors=1", 2, ("written as .npz", "x.npz")),
     # outputs
     ("generate model.st --out old.png", 1, ("old.png exists already", "--force")),
     ("mix model.st --out old.png --rows 0 --cols 1", 1, ("old.png exists already", "--force")),
@@ -141,7 +180,7 @@ def tiny(**changes: Any) -> Model:
     config = ModelConfig(
         image_size=(16, 16),
         z_dim=8,
-        w_dim=8,
+        w_dim=changes.pop("w_dim", 8),
         mapping=MappingConfig(num_layers=1),
         synthesis=SynthesisConfig(channel_base=64, channel_max=8),
         discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
@@ -158,7 +197,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named.info = ModelInfo(provenance={"class_names": ["rose", "tulip", "lily"]})
     small = {"synthesis.channel_base": 64, "synthesis.channel_max": 8, "z_dim": 8, "w_dim": 8}
     progan = build(override(preset("progan", image_size=(16, 16)).model, small))
-    for name, model in {"model": tiny(), "cond": tiny(label_dim=3), "named": named, "progan": progan}.items():
+    models = {"model": tiny(), "cond": tiny(label_dim=3), "named": named, "progan": progan, "wide": tiny(w_dim=12)}
+    facts = {"names": ("up",), "signs": ("",), "method": "test", "model_hash": models["model"].content_hash()}
+    save_directions(unit({"w": torch.ones(1, 8)}, space="w", **facts), folder / "up.safetensors")
+    for name, model in models.items():
         sgkit.save(model, folder / f"{name}.safetensors")
         (folder / f"{name}.safetensors").rename(folder / f"{name}.st")
     (folder / "photos").mkdir()

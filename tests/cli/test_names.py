@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import sgkit
 from sgkit.cli.app import COMMANDS, main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.latents.directions import save_directions, unit
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import build
 from sgkit.model.model import ModelInfo
@@ -35,6 +37,10 @@ LINES = [
     ["expand", f"{N}.st", "--out", f"wide{N}", "--seeds", f"0,{N}.npz", "--class", "1"],
     ["blend", f"{N}.st", "--out", f"blend{N}.png", "--seeds", f"0,{N}.npz", "--class", CLASSES[0]],
     ["shift", f"{N}.st", "--out", f"shift{N}.png", "--seeds", f"{N}.npz", "--random", "2"],
+    ["directions", "find", f"{N}.st", "--out", f"d{N}.safetensors", "--samples", "20"],
+    ["directions", "list", f"{N}.safetensors"],
+    ["directions", "apply", f"{N}.st", "--latent", f"{N}.npz", "--move", f"{N}.safetensors=1", "--out", f"m{N}.npz"],
+    ["edit", f"{N}.st", "--latent", f"{N}.npz", "--move", f"{N}.safetensors:{N[:-1]}=1", "--out", f"e{N}.png"],
     ["replay", f"scene{N}.png", "--out", f"again{N}.png"],
     ["info", f"{N}.st"],
     ["convert", f"{N}.st", f"{N}.npz.safetensors"],
@@ -58,6 +64,8 @@ FAILS = [
     ["mix", f"{N}.st", "--out", f"{N}", "--rows", "0", "--cols", "1"],
     ["mix", f"{N}.st", "--out", "x.png", "--rows", f"a{N}", "--cols", "1"],
     ["interpolate", f"{N}.st", "--out", f"x.{N}"],
+    ["edit", f"{N}.st", "--seeds", "0", "--out", "x.png", "--move", f"{N}.safetensors:gone{N}=1"],
+    ["directions", "list", f"broken{N}.st"],
     ["project", f"{N}.st", f"broken{N}.png", "--out", "x", "--class", "1"],
     ["info", f"broken{N}.st"],
     ["convert", f"{N}.st", f"x.{N}"],
@@ -93,6 +101,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "model.safetensors").rename(folder / f"{N}.st")
     latents = Latents(space="w", values={"w": model.map(model.sample_z([1]), 1)[:, 0]}, names=(f"latent{N[:-1]}",))
     save_latents(latents, folder / f"{N}.npz")
+    facts = {"names": (N[:-1],), "signs": (N[:-1],), "method": "test", "model_hash": model.content_hash()}
+    save_directions(unit({"w": torch.randn(1, 8)}, space="w", **facts), folder / f"{N}.safetensors")
     for index in range(8):
         path = folder / f"photos{N}" / CLASSES[index % 2] / f"{index}{N}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,12 @@ import sgkit
 from sgkit.checkpoint import export, save
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.config.presets import preset
+from sgkit.latents.directions import load_directions, save_directions, unit
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import ModelInfo, build
+from sgkit.render.edit import EditSettings, edit
 from sgkit.render.files import read_sheet
 from sgkit.render.inputs import Inputs
 from sgkit.render.render import render
@@ -77,7 +79,7 @@ def kinds(scratch: Path) -> list[Kind]:
         *_tables(),
         *_stores(scratch),
         *_runs(scratch),
-        *_scenes(),
+        *_scenes(scratch),
     ]
 
 
@@ -122,6 +124,12 @@ def _pickled(path: Path, opener: Opener) -> tuple[dict[str, bytes], Opener, Muta
     return {path.name: data}, opener, partial(mutate, places=opcode_places(data, lambda: load(path)))
 
 
+def _directions(path: Path) -> None:
+    load_directions(path)
+    info(path)
+    edit(build(CONFIG), [1], [f"{path}:up=2"], by=EditSettings(steps=1))
+
+
 def _latents(scratch: Path) -> Iterator[Kind]:
     arrays = {
         "space": np.array("w"),
@@ -135,6 +143,10 @@ def _latents(scratch: Path) -> Iterator[Kind]:
         yield Kind(f"latents {name}", {name: (scratch / name).read_bytes()}, load_latents, mutate_zip(), 3)
     np.save(scratch / "w.npy", arrays["w"])
     yield Kind("latents .npy", {"w.npy": (scratch / "w.npy").read_bytes()}, load_latents, weight=2)
+    w = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    facts = {"names": ("up", "1"), "signs": ("", ""), "method": "sefa", "model_hash": build(CONFIG).content_hash()}
+    path = save_directions(unit({"w": w}, space="w", settings={"samples": 9}, **facts), scratch / "d.safetensors")
+    yield Kind("directions", {path.name: path.read_bytes()}, _directions, mutate_header, 3)
     torch.save({"latent": torch.zeros(1, 64), "noise": [torch.zeros(1, 1, 4, 4)]}, scratch / "latent.pt")
     yield Kind("latents .pt", {"latent.pt": (scratch / "latent.pt").read_bytes()}, load_latents, mutate_zip())
 
@@ -326,6 +338,21 @@ SCENES = [
     },
     {
         "scene": 1,
+        "subjects": {
+            "a": {
+                "from": {"seed": 1},
+                "moves": [
+                    {"direction": "d.safetensors", "name": "up", "strength": 2, "layers": "0-1"},
+                    {"direction": "d.safetensors", "name": "1", "strength": [0, 1.5, -1], "at": 0.5},
+                    {"layer": "b4_conv1", "channel": 3, "strength": -1.5},
+                ],
+                "s_psi": [0.5] * 4,
+            }
+        },
+        "arrangement": {"of": "a"},
+    },
+    {
+        "scene": 1,
         "subjects": {"a": {"from": {"seed": 1}}, "b": {"from": {"seed": 2}}},
         "arrangement": {
             "kind": "masks",
@@ -372,11 +399,12 @@ def _draw(path: Path) -> None:
             list(render(scene, Inputs(build(CONFIG), folder=path.parent)))
 
 
-def _scenes() -> Iterator[Kind]:
+def _scenes(scratch: Path) -> Iterator[Kind]:
     mask = io.BytesIO()
     Image.new("L", (4, 4), 200).save(mask, "PNG")
-    for name, values in zip(("scene", "masks", "sheet"), SCENES, strict=True):
-        files = {f"{name}.json": json.dumps(values).encode(), "mask.png": mask.getvalue()}
+    moves = (scratch / "d.safetensors").read_bytes()
+    for name, values in zip(("scene", "moves", "masks", "sheet"), SCENES, strict=True):
+        files = {f"{name}.json": json.dumps(values).encode(), "mask.png": mask.getvalue(), "d.safetensors": moves}
         yield Kind(f"{name} .json", files, _draw, mutate_text, 3)
     text = PngInfo()
     text.add_text("sgkit.scene", json.dumps(SCENES[0]))

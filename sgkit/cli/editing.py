@@ -1,0 +1,135 @@
+"""Options of the commands that move latents along directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgkit.cli.drawing import Sources
+from sgkit.cli.shapes import parse_layer_names
+from sgkit.errors import UsageError
+
+
+class MoveText(str):
+    """A move as it was typed, whose file and strength were checked."""
+
+    __slots__ = ()
+
+
+class Factors(tuple[float, ...]):
+    """Truncation: one number, or one for each w of w+."""
+
+    __slots__ = ()
+
+
+def parse_move_text(text: str) -> MoveText:
+    """``FILE[:NAME]=STRENGTH``, with a file that holds such a direction."""
+    from sgkit.latents.move_text import parse_move
+
+    parse_move(text)
+    return MoveText(text)
+
+
+def parse_channel_text(text: str) -> MoveText:
+    """``LAYER:CHANNEL=VALUE``."""
+    from sgkit.latents.move_text import parse_channel
+
+    parse_channel(text)
+    return MoveText(text)
+
+
+def parse_s_psi(text: str | Factors) -> Factors:
+    """Truncation in s from ``0.7``, or one for each layer of w+ from ``1,1,0.7``.
+
+    Raises:
+        typer.BadParameter: the text is not such a list.
+    """
+    from sgkit.cli.options import parse_psi
+
+    if isinstance(text, Factors):
+        return text
+    try:
+        return Factors(parse_psi(text))
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            f"Not a truncation in s: {text!r}. Use one number (0.7), or one for each layer of w+ (1,1,0.7,0.5)."
+        ) from None
+
+
+MoveOption = Annotated[
+    list[MoveText] | None,
+    typer.Option(
+        "--move",
+        parser=parse_move_text,
+        metavar="FILE[:NAME]=STRENGTH",
+        help="Move along a direction of a file, for example night.safetensors=1 or sefa.safetensors:3=-2. Can be "
+        "repeated: all moves are made at once.",
+    ),
+]
+ChannelOption = Annotated[
+    list[MoveText] | None,
+    typer.Option(
+        "--channel",
+        parser=parse_channel_text,
+        metavar="LAYER:CHANNEL=VALUE",
+        help="Add a value to one channel of a layer's style, for example b16_conv1:42=5. Can be repeated.",
+    ),
+]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        parser=parse_layer_names,
+        metavar="LAYERS",
+        help="Layers of w+: coarse, middle, fine, numbers (0-3,6), 'to 32px' or 'from 64px'.",
+        show_default=False,
+    ),
+]
+SPsiOption = Annotated[
+    Factors,
+    typer.Option(
+        "--s-psi",
+        parser=parse_s_psi,
+        metavar="PSI",
+        help="Truncation in s, after the moves, for latents of every space: 1 keeps the styles, 0 gives the average.",
+    ),
+]
+AnyModelOption = Annotated[
+    bool, typer.Option("--any-model", help="Also accept directions of a model other than this one.")
+]
+PLAIN = Factors((1.0,))
+
+
+def need_moves(moves: Sequence[str], channels: Sequence[str], s_psi: Factors) -> list[str]:
+    """The moves and channels, in order.
+
+    Raises:
+        UsageError: there are none, and nothing is truncated in s.
+    """
+    found = [*moves, *channels]
+    if not found and s_psi == PLAIN:
+        raise UsageError(
+            "Nothing to do: give a direction (--move FILE:NAME=STRENGTH), a channel (--channel LAYER:CHANNEL=VALUE) or "
+            "--s-psi. Find directions with: sgkit directions find MODEL --out FILE.safetensors"
+        )
+    return [str(one) for one in found]
+
+
+def need_sources(seeds: Sequence[int | Path] | None, latents: Sequence[Sources] | None) -> list[int | Path]:
+    """Seeds, then latent files.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = [*(seeds or ()), *(file for part in latents or () for file in part)]
+    if not found:
+        raise UsageError("No image to edit: give seeds or latent files, for example --seeds 0-3 or --latent photo.npz.")
+    return found
+
+
+def one_or_each(factors: Factors) -> float | tuple[float, ...]:
+    """A number where one was given, else all."""
+    return factors[0] if len(factors) == 1 else tuple(factors)
