@@ -367,6 +367,23 @@ SCENES = [
         },
     },
     {
+        "scene": 1,
+        "subjects": {"a": {"from": {"seed": 1}}, "b": {"from": {"seed": 2}}},
+        "arrangement": {"of": "a"},
+        "edits": [
+            {
+                "kind": "paste",
+                "at": "4px",
+                "patches": [
+                    {"shape": "mask.png", "fill": True},
+                    {"shape": "box:0,0,0.5,0.5,0.2", "right": 0.5, "down": -0.25, "mirror": "both", "back": True},
+                    {"shape": {"picture": "mask.png"}, "right": 0.1, "from": "b"},
+                ],
+            },
+            {"kind": "repeat", "at": "4px", "box": [0, 0.5, 0.5, 1], "times": 2, "axis": "y", "softness": 0.1},
+        ],
+    },
+    {
         "sheet": 1,
         "scenes": [
             {
@@ -403,7 +420,7 @@ def _scenes(scratch: Path) -> Iterator[Kind]:
     mask = io.BytesIO()
     Image.new("L", (4, 4), 200).save(mask, "PNG")
     moves = (scratch / "d.safetensors").read_bytes()
-    for name, values in zip(("scene", "moves", "masks", "sheet"), SCENES, strict=True):
+    for name, values in zip(("scene", "moves", "masks", "edits", "sheet"), SCENES, strict=True):
         files = {f"{name}.json": json.dumps(values).encode(), "mask.png": mask.getvalue(), "d.safetensors": moves}
         yield Kind(f"{name} .json", files, _draw, mutate_text, 3)
     text = PngInfo()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def here(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(command: str) -> None:
-    assert main(command.split()) == 0
+    assert main(shlex.split(command)) == 0
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -49,15 +50,32 @@ COMMANDS = {
     "panorama": "panorama m.safetensors --seeds 0-3 --wrap --smooth 0.5 --noise random --seed 3 --out a.png",
     "gif": "interpolate m.safetensors --seeds 0-3 --grid 2x1 --frames 11 --batch 3 --out a.gif",
     "webp": "interpolate m.safetensors --seeds 0-2 --loop --smooth cubic --frames 5 --out a.webp",
+    "expand": "expand m.safetensors --seeds 0-4 --factor 2x1.5 --noise random --batch 2 --gap 1 --out a.png",
+    "repeat": "expand m.safetensors --seeds 0-4 --repeat box:0,0.5,0.5,1,0.1 --times 4 --out d",
+    "blend": "blend m.safetensors --seeds 0-2 --direction radial --noise random --seed 4 --out a.png",
+    "masks": "blend m.safetensors --seeds 0-2 --shape 2=mask.png,0.1@coarse --shape 3=not:mask.png --out a.png",
+    "collage": "blend m.safetensors --seeds 0,1 --shape ellipse:0.2,0.2,0.8,0.8 --mode suzuki --out a.png",
+    "shift": "shift m.safetensors --seeds 0-2 --random 2 --parts-of 5 --at 8px --noise random --batch 4 --out a.png",
+    "moved": "shift m.safetensors --seeds 0-4 --at 8px --move 'mask.png by 0.5,0' --mirror 'all:1 y' --out d",
     "frames": "interpolate m.safetensors --seeds 0,1 --space z --path spherical --frames 5 --out f",
 }
-MADE = {"alone": "d/seed0003.png", "frames": "f/frame00002.png", "gif": "a.gif", "webp": "a.webp"}
+MADE = {
+    "alone": "d/seed0003.png",
+    "repeat": "d/seed0003.png",
+    "moved": "d/seed0003.png",
+    "frames": "f/frame00002.png",
+    "gif": "a.gif",
+    "webp": "a.webp",
+}
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_every_kind_of_picture_is_made_again_bit_for_bit(here: Path, kind: str) -> None:
     if kind == "latents":
         run("generate m.safetensors --seeds 3 --latents --space w --out d")
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (2, 0, 9, 16))
+    mask.save("mask.png")
     run(COMMANDS[kind])
     made = Path(MADE.get(kind, "a.png"))
     again = Path(f"again{made.suffix}")
