@@ -1,4 +1,4 @@
-"""Every image command on every architecture, as docs/operations.md shows; ``python -m tests.docs.operations`` writes it."""
+"""Every image command on every architecture, for docs/operations.md: ``python -m tests.docs.operations`` writes it."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ LINES: dict[str, tuple[str, ...]] = {
     "shift": (
         "shift model --seeds 0 --random 2 CLASS --out out",
         "shift model --seeds 0 --at 8px --move 'mask.png by 0.25,0' --parts-of 1 CLASS --out out.png",
+    ),
+    "directions": ("directions find model --count 2 --out found.safetensors",),
+    "edit": (
+        "directions find model --count 2 --out found.safetensors",
+        "edit model --seeds 0 --move found.safetensors:0=2 CLASS --out out.png",
     ),
     "replay": ("generate model --seeds 0 CLASS --out out.png", "replay out.png --out again.png"),
 }
