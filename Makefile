@@ -1,4 +1,4 @@
-# make demo   run every step on sample images and show the results in demo/index.html
+# make demo   run every step with the packaged model, about two minutes, and show the results in demo/index.html
 # make test   everything that has to hold: lint, types, tests, documentation
 # make bench  measure speed: the walk, training, loading, preparing, reading (BENCH="walk reader" for some of them)
 # make fuzz   open mutated files of every kind until stopped; files that fail are kept in fuzz-failures/
@@ -18,9 +18,14 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info[:2] < (3, 14); \
 	  sys.exit(0 if ok else f"sgkit needs Python 3.10 to 3.13, and {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12")'
+	@echo "Setting up $(VENV) for sgkit, once. It takes a few minutes and about 2 GB with the CPU build of torch; other builds are larger."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs,all]'
-	@touch $@
+	@echo "Getting torch and about 100 other packages; each is listed when pip has found it."
+	@($(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev,docs,all]' \
+	  && touch $@.done) | awk '/^ *(Downloading|Using cached) / { print "  " $$(NF-2), $$(NF-1), $$NF; fflush() } \
+	  /^(Building|Installing|Successfully)/ { print substr($$0, 1, 100) (length($$0) > 100 ? " ..." : ""); fflush() }'
+	@test -f $@.done && mv $@.done $@
+	@echo "Ready. To type sgkit yourself: . $(BIN)/activate"
 
 demo: $(STAMP)
 	$(BIN)/sgkit demo --out demo

@@ -18,13 +18,13 @@ class ParsedPage(HTMLParser):
         self.links: list[str | None] = []
         self.ids: list[str | None] = []
         self.texts: dict[str, list[str]] = {}
-        """Tag -> the texts right inside it."""
+        """Tag -> the texts right inside it; of ``code``, all words inside it."""
         self.feed(text)
         self.close()
         assert self.open == []
         assert all(str(image["src"]).startswith("data:image/") for image in self.images)
         assert self.links == [f"#{name}" for name in self.ids]
-        assert not re.search(r"https?:|@import|url\(", text)
+        assert not re.search(r"https?:|@import|url\((?!data:)", text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -32,6 +32,8 @@ class ParsedPage(HTMLParser):
         assert "src" not in values or tag == "img"
         if tag not in self.VOID:
             self.open.append(tag)
+        if tag == "code":
+            self.texts.setdefault(tag, []).append("")
         if tag == "img":
             self.images.append(values)
         if tag == "a":
@@ -46,5 +48,7 @@ class ParsedPage(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and data.strip():
+        if "code" in self.open:
+            self.texts["code"][-1] += data
+        elif self.open and data.strip():
             self.texts.setdefault(self.open[-1], []).append(data.strip())

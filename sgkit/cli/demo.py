@@ -23,21 +23,25 @@ def demo(
         "demo"
     ),
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0.05, metavar="N", help="Maximum training time, in minutes.")
-    ] = 2.5,
-    kimg: Annotated[
-        float, typer.Option("--kimg", min=0.032, metavar="N", help="Maximum training length, in thousands of images.")
-    ] = 24.0,
+        float,
+        typer.Option(
+            "--minutes",
+            min=0.5,
+            max=600.0,
+            metavar="N",
+            help="About how long it takes while nothing else is running; more time means more training.",
+        ),
+    ] = 2.0,
     json: JsonOption = False,
 ) -> None:
-    """Run every step on sample images (about five minutes) and show the results on one page.
+    """Run every step with the packaged model (about two minutes) and show the results on one page.
 
-    Paints landscapes, prepares and trains on them, generates, mixes, interpolates, projects, makes a panorama and
-    measures. If it is stopped, the same command continues.
+    Generates, truncates, mixes, interpolates, goes through a year and a day, makes a panorama, projects, continues
+    training on new pictures, and measures. If it is stopped, the same command continues.
     """
-    from sgkit.tasks.demo import DemoScale, run_demo
+    from sgkit.tasks.demo import run_demo
 
-    result = run_demo(out, DemoScale(minutes=minutes, kimg=kimg), run=run_command, tell=report.note)
+    result = run_demo(out, minutes=minutes, run=run_command, tell=report.note)
     report.emit(result, json=json, show=_show)
 
 

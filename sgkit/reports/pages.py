@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -39,6 +39,13 @@ class Figure:
     caption: str
     is_enlarged: bool = False
     """Shown with hard edges between its pixels."""
+    turns: bool = False
+    """Moves past without end: its left and right edges join."""
+
+    def sized(self, *, width: int | None = None, height: int | None = None) -> Figure:
+        """The same image, this wide or high on the page."""
+        factor = width / self.width if width else (height or self.height) / self.height
+        return replace(self, width=round(self.width * factor), height=round(self.height * factor))
 
     @property
     def source(self) -> str:
@@ -106,6 +113,8 @@ class Page:
     """Names and values shown at the top."""
     numbered: bool = False
     """Whether the sections are steps."""
+    hero: Figure | None = None
+    """An image above everything."""
 
     @property
     def needs_script(self) -> bool:
@@ -117,7 +126,8 @@ def figure(path: Path, caption: str, *, enlarge: int = 1, width: int | None = No
     """The image in ``path``, ``enlarge`` times as large or ``width`` pixels wide. White gaps become transparent."""
     with Image.open(path) as image:
         own_width, own_height = image.size
-        data = path.read_bytes() if getattr(image, "is_animated", False) else _without_gaps(image, path)
+        clear = None if getattr(image, "is_animated", False) else _without_gaps(image)
+        data = path.read_bytes() if clear is None else _encoded(clear, "PNG", optimize=True)
     shown = width or own_width * enlarge
     return Figure(
         data=data,
@@ -129,21 +139,25 @@ def figure(path: Path, caption: str, *, enlarge: int = 1, width: int | None = No
     )
 
 
-def _without_gaps(image: Image.Image, path: Path) -> bytes:
-    """The file, or a PNG whose white gaps between images and white cells are transparent: they glare in dark pages."""
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _without_gaps(image: Image.Image) -> Image.Image | None:
+    """The image with white gaps and cells made transparent, since they glare in dark pages; ``None``: it has none."""
     pixels = np.array(image.convert("RGBA"))
     white = (pixels == 255).all(axis=2)
     rows, columns = white.all(axis=1), white.all(axis=0)
     if not (rows.any() or columns.any()):
-        return path.read_bytes()
+        return None
     clear = rows[:, None] | columns[None, :]
     for row in _stretches(~rows):
         for column in _stretches(~columns):
             clear[row, column] |= white[row, column].all()
     pixels[clear] = 0
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return Image.fromarray(pixels)
 
 
 def _stretches(inside: NDArray[np.bool_]) -> list[slice]:
@@ -153,7 +167,7 @@ def _stretches(inside: NDArray[np.bool_]) -> list[slice]:
 
 
 def preview(path: Path, caption: str, *, max_side: int = 1024) -> Figure:
-    """The image in ``path``, as WebP unless its file is small, and no larger than ``max_side``.
+    """The image in ``path``, as WebP unless its file is small, and no larger than ``max_side``, without white gaps.
 
     Raises:
         OSError, SyntaxError: it is not there or not an image.
@@ -166,13 +180,12 @@ def preview(path: Path, caption: str, *, max_side: int = 1024) -> Figure:
 @lru_cache(maxsize=64)  # a training run writes its report again and again, with the same images in it
 def _preview(path: Path, max_side: int, modified: int, size: int) -> tuple[bytes, str, int, int]:  # noqa: ARG001
     with Image.open(path) as image:
-        if size <= SMALL_FILE and max(image.size) <= max_side:
-            image.load()
+        clear = _without_gaps(image)
+        if clear is None and size <= SMALL_FILE and max(image.size) <= max_side:
             return path.read_bytes(), KINDS[path.suffix], *image.size
-        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        image.save(buffer, "WEBP", quality=88, method=2)
-        return buffer.getvalue(), KINDS[".webp"], *image.size
+        shown = clear or image
+        shown.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        return _encoded(shown, "WEBP", quality=88, method=2), KINDS[".webp"], *shown.size
 
 
 def render_page(page: Page) -> str:

@@ -293,7 +293,6 @@ SAME: dict[str, str] = {
     "convert label": "for exports without labels; by tests/cli/test_convert.py",
     "info size": "for files that do not record it; by tests/cli/test_convert.py",
     "demo minutes": "by tests/tasks/test_demo.py",
-    "demo kimg": "by tests/tasks/test_demo.py",
 }
 
 REFUSED = [
