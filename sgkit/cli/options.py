@@ -231,6 +231,13 @@ def parse_store(text: str | Path) -> Path:
     return check_store(text)
 
 
+def parse_training_images(text: str | Path) -> str:
+    """A path where a store, or images to prepare one from, may be."""
+    from sgkit.runtime.path_checks import check_training_images
+
+    return check_training_images(text)
+
+
 def parse_any(text: str | Path) -> Path:
     """A path where something is, or the name of a packaged model."""
     from sgkit.runtime.path_checks import check_any

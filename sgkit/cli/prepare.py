@@ -14,6 +14,7 @@ from sgkit.cli import report
 from sgkit.cli.options import Given, JsonOption, Size, parse_image, parse_size
 from sgkit.config.sizes import base_size_of
 from sgkit.errors import ConfigError, UsageError
+from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.store.header import LabelSchema
@@ -146,6 +147,7 @@ def prepare(
     options = PrepareOptions.from_dict(values)
     with report.progress_bar("Preparing") as on_progress:
         how: dict[str, Any] = {"workers": workers, "on_error": on_error, "max_bad": max_bad, "on_progress": on_progress}
+        how["contact_sheet"] = True
         if split:
             results = task.prepare_split(sources, out, options=options, **how)
         else:
@@ -156,6 +158,8 @@ def prepare(
             return
         report.speak()
     report.emit(results if split else results[""], json=json, show=lambda _: _show_all(results))
+    if not json:
+        show_next(list(results.values()), fits=not any_size)
 
 
 def _check_size(size: Size, crop: str, any_size: bool) -> None:
@@ -224,6 +228,7 @@ def _show(result: PrepareResult) -> None:
         missing = ", ".join(map(str, result.missing_parts))
         report.note(f"This part is done. The header is written when parts {missing} are.")
         return
+    from sgkit.store.contact import contact_sheet_file
     from sgkit.store.images.process import CHANGES
     from sgkit.store.overview import counted, image_facts, label_facts
 
@@ -237,6 +242,7 @@ def _show(result: PrepareResult) -> None:
             "labels": label_facts(header.labels, header.label_counts),
             "skipped": f"{counted(header.skipped)}{listed}",
             "other files": counted(header.unused),
+            **({} if result.contact_sheet is None else {"contact sheet": result.contact_sheet}),
             "time": report.duration(result.seconds),
         }
     )
@@ -247,6 +253,17 @@ def _show(result: PrepareResult) -> None:
         report.note(f"{header.repeated:,} images repeat the pixels of another. To skip them, use --dedupe exact.")
     for text in header.notes:
         report.note(text)
+    sheet = contact_sheet_file(result.path)
+    if result.contact_sheet is None and sheet.exists():
+        report.note(f"No contact sheet was written: {sheet} exists and is another file.")
+
+
+def show_next(results: Sequence[PrepareResult], *, fits: bool) -> None:
+    """Say what to type next."""
+    done = [result.path for result in results if result.header is not None]
+    if done and fits:
+        run = done[0].parent.name if len(done) > 1 else done[0].resolve().name
+        report.note(f"Next: sgkit train {shell_word(done[0])} --out {shell_word(f'runs/{run}')}")
 
 
 def show_labels(labels: LabelSchema, counts: Sequence[int]) -> None:

@@ -145,6 +145,14 @@ def tell_use(began: float) -> None:
     detail(f"{duration(time.monotonic() - began)} in all{memory}; {versions}, Python {sys.version.split()[0]}")
 
 
+def note_lines(title: str, facts: Mapping[str, str]) -> None:
+    """Tell a few facts under a title."""
+    if RANK == "0" and _LOUDNESS[0] != "quiet":
+        tell(printable(title))
+        for name, value in facts.items():
+            tell(f"  {printable(name)}: {printable(value)}")
+
+
 def warning(text: str) -> None:
     """Tell something that may be wrong."""
     if RANK == "0":
@@ -213,12 +221,12 @@ def live_table(title: str, *, every: float = 5.0) -> Iterator[OnProgress]:
 
 
 def duration(seconds: float) -> str:
-    """``0:07``, ``12:40``, ``3:05:59`` or ``2d 03:05:59``."""
+    """``0:07``, ``12:40``, ``3:05:59`` or ``2 days 03:05``."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     if days:
-        return f"{days}d {hour:02d}:{minute:02d}:{second:02d}"
+        return f"{days} day{'s' * (days > 1)} {hour:02d}:{minute:02d}"
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
@@ -264,11 +272,15 @@ class _Meter:
         stage.heard, stage.done = now, progress.done
         done, seconds = progress.done - stage.first, now - stage.first_at
         parts = [_count(progress)]
-        if done > 0 and seconds > 0:
+        pace = progress.seconds_per_unit
+        if pace is not None:
+            parts.append(f"{pace:.3g} s/{progress.unit}")
+        elif done > 0 and seconds > 0:
             parts.append(_rate(done / seconds, progress.unit))
+            pace = seconds / done
         parts.append(f"{duration(now - stage.began)} elapsed")
-        if done > 0 and progress.total is not None and progress.total > progress.done:
-            parts.append(f"{duration(seconds * (progress.total - progress.done) / done)} left")
+        if pace is not None and progress.total is not None and progress.total > progress.done:
+            parts.append(f"{duration(pace * (progress.total - progress.done))} left")
         parts += [f"{name} {value}" for name, value in progress.fields.items() if fields]
         return printable(", ".join(parts))
 

@@ -21,9 +21,9 @@ from sgkit.cli.options import (
     parse_gib,
     parse_kimg,
     parse_model,
-    parse_store,
+    parse_training_images,
 )
-from sgkit.cli.training import run_dry, run_training
+from sgkit.cli.training import prepared_store, run_dry, run_training
 from sgkit.config.words import AugmentKind, Precision
 from sgkit.errors import UsageError
 
@@ -57,9 +57,12 @@ def parse_freeze(text: str | dict[str, Any]) -> dict[str, Any]:
 def train(
     context: typer.Context,
     store: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="STORE", parser=parse_store, help="Image store, made by sgkit prepare.", show_default=False
+            metavar="STORE",
+            parser=parse_training_images,
+            help="Image store, made by sgkit prepare; or a folder or archive of images, with --size.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -67,7 +70,9 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME", help="Networks and recipe, for example stylegan2-32."),
+        typer.Option(
+            "--preset", metavar="NAME", help="Networks and recipe (default: auto, chosen by images and machine)."
+        ),
     ] = None,
     init: Annotated[
         Path | None,
@@ -162,6 +167,9 @@ def train(
     wandb: Annotated[
         str | None, typer.Option("--wandb", metavar="PROJECT", help="Also report to this project of Weights & Biases.")
     ] = None,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser; it reloads itself while the run trains.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure memory and time, show the configuration, and write nothing.")
     ] = False,
@@ -179,15 +187,11 @@ def train(
         _refuse_beside_list(context)
         _list_presets(size, json=json)
         return
-    if size is not None:
-        raise UsageError(
-            "--size has no effect here: it needs --list-presets. The store decides the size of the images; for another "
-            f"one: sgkit prepare IMAGES --out STORE --size {_side(str(size))}. Remove it."
-        )
+    source = _source(store, size)
     if store is None or (out is None and not dry_run):
         raise UsageError(
             f"{'Name the STORE' if store is None else 'Name the folder of the run with --out'}: "
-            "sgkit train STORE --out RUN --preset NAME. See also: sgkit train --list-presets."
+            "sgkit train STORE --out RUN. To see how long it takes first, add --dry-run."
         )
     if new_data and not resume:
         raise UsageError("--new-data has no effect here: it needs --resume. Remove it, or add that.")
@@ -217,10 +221,30 @@ def train(
         "device": device,
     }
     _check_folder(out, resume=resume)
+    if source is not None:
+        store = prepared_store(source, out, size, dry_run=dry_run)
     if dry_run:
         run_dry(store, out, run, max_time, json=json)
     elif out is not None:
-        run_training(store, out, run, max_time, json=json)
+        run_training(store, out, run, max_time, json=json, open_report=open_report)
+
+
+def _source(store: str | None, size: Size | None) -> str | None:
+    """``store`` if it holds images to prepare a store from; ``None`` if it is a store.
+
+    Raises:
+        UsageError: ``--size`` is given with a store.
+    """
+    from sgkit.runtime.path_checks import is_image_source
+
+    if store is not None and is_image_source(store):
+        return store
+    if size is not None:
+        raise UsageError(
+            "--size has no effect here: it needs a folder of images, or --list-presets. The store decides the size of "
+            f"its images; for another one: sgkit prepare IMAGES --out STORE --size {_side(str(size))}. Remove it."
+        )
+    return None
 
 
 def _refuse_beside_list(context: typer.Context) -> None:

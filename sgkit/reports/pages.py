@@ -111,6 +111,8 @@ class Page:
     """What to type next."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Names and values shown at the top."""
+    reload_seconds: int | None = None
+    """Have the browser load the page again after this time, while something still writes it; ``None``: never."""
     numbered: bool = False
     """Whether the sections are steps."""
     hero: Figure | None = None

@@ -24,6 +24,8 @@ class RunConfig(Config):
     """The preset that it began with; the tables below say what came of it."""
     sgkit: str = ""
     """Version that started the run."""
+    choices: tuple[Text, ...] = ()
+    """What the preset ``auto`` chose, and why; the values themselves are in the tables below."""
     init: Text | None = None
     """Model whose weights it began from; ``none``: random ones."""
     init_kimg: Weight = 0.0

@@ -16,21 +16,21 @@ from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError
 from sgkit.metrics.registry import metric_recipes
 from sgkit.model import ModelInfo
 from sgkit.model.precision import training_precision
+from sgkit.runs import auto
 from sgkit.runs.applies import check_effect
+from sgkit.runs.auto import Machine
 from sgkit.runs.config import DataFacts, RunConfig
 from sgkit.runs.folder import RunFolder
-from sgkit.runs.presets import check_memory, recommendation
+from sgkit.runs.presets import check_memory, memory_bytes
 from sgkit.runs.trackers import WandbTracker
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
 from sgkit.store import StoreDataset
-from sgkit.store.header import size_text
+from sgkit.store.header import LabelSchema, size_text
 from sgkit.training.batches import check_batch
 from sgkit.training.schedules import stage_at
 from sgkit.training.transfer import fitted_config
 
-INIT_PRESET = "ada-auto"
-"""Recipe of a run that starts from a model and names no preset."""
 FP16_CLAMP = 256.0
 
 
@@ -60,7 +60,7 @@ class Request:
             UsageError: ``settings`` has one of these.
         """
         for key in self.settings:
-            if key.startswith("data.") or key in ("sgkit", "init_kimg"):
+            if key.startswith("data.") or key in _FOUND:
                 raise UsageError(f"{key} cannot be set: sgkit determines it. Remove it.")
         given = {**self.base, **self.settings}
         return {key: value for key, value in given.items() if not key.startswith("data.") and key not in _FOUND}
@@ -72,7 +72,7 @@ class Request:
         return [*self.settings, *(() if is_whole else self.base)]
 
 
-_FOUND = ("sgkit", "init_kimg")
+_FOUND = ("sgkit", "init_kimg", "choices")
 
 
 def configured(
@@ -90,7 +90,9 @@ def configured(
     if folder is None:
         if request.new_data:
             raise UsageError("--new-data has no effect here: there is no run to resume in this folder. Remove it.")
-        config = new_config(dataset, request, num_processes=context.world_size, device=context.device.type)
+        memory = memory_bytes(context.device)
+        machine = auto.this_machine(context.device, num_processes=context.world_size, memory_bytes=memory)
+        config = new_config(dataset, request, machine=machine)
     else:
         config = resumed_config(folder, dataset, request)
     if request.memory_gib is not None:
@@ -122,42 +124,68 @@ def is_restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
-def new_config(dataset: StoreDataset, request: Request, *, num_processes: int = 1, device: str = "cpu") -> RunConfig:
-    """The configuration of a new run: a preset fitted to images, processes and device, with the request over it.
+def new_config(dataset: StoreDataset, request: Request, *, machine: Machine | None = None) -> RunConfig:
+    """The configuration of a new run: a preset fitted to images and machine, with the request over it.
 
-    With the setting ``init`` the networks are those of that model, fitted to the images, and the preset is the recipe.
+    Without a preset, or with ``auto``, it is chosen by images and machine. With the setting ``init`` the networks are
+    those of that model, fitted to the images, and the preset is the recipe.
 
     Raises:
         ConfigError: an unknown preset or key, or a value that does not fit the images.
-        UsageError: neither preset nor model is named, or a key has no effect.
+        UsageError: a key has no effect.
     """
+    machine = machine or Machine()
     changes = request.changes
     if str(changes.get("model.label_dim")) == "0":
         dataset = dataset.unlabelled()
     init = override(RunConfig(), {"init": changes.pop("init", None)}).init  # the "none" of a file is None
     named = changes.pop("preset", None)
-    name = request.preset or named or (None if init is None else INIT_PRESET)
-    if not name:
-        raise UsageError(f"Name a preset with --preset. {recommendation(dataset, device=device)}")
-    row = presets.preset(name, **_images(dataset), num_processes=num_processes, batch=_batch(name, changes))
+    source = None if init is None else checkpoint.load(init)
+    name, chosen = request.preset or named or auto.AUTO, None
+    if name == auto.AUTO:
+        chosen = auto.choose(
+            auto.Images(count=len(dataset), size=dataset.image_size, labels=_labels(dataset)),
+            machine,
+            given=changes,
+            init=None if source is None else source.config,
+        )
+        name = chosen.preset
+    count = machine.num_processes
+    row = presets.preset(name, **_images(dataset), num_processes=count, batch=_batch(name, changes))
     info = ModelInfo()
-    if init is not None:
-        source = checkpoint.load(init)
+    if source is not None:
         row, info = _begun_from(source.config, row, dataset), source.info
     config = RunConfig(
         preset=name,
         sgkit=sgkit.__version__,
+        choices=() if chosen is None else chosen.lines,
         init=init,
         init_kimg=info.kimg,
         data=_data_facts(dataset, request.store),
         model=row.model,
         train=row.train,
     )
-    config = override(config, changes, synonym=known_as)
+    config = override(config, (chosen.changes if chosen else {}) | changes, synonym=known_as)
     _check_fits(config, dataset)
     check_effect(config, request.checked)
     config = _with_p(config, info)
+    if chosen is not None and request.memory_gib is None:
+        config = _in_memory(config, machine)
     return _clamped(config) if config.train.precision == "fp16" else config
+
+
+def _labels(dataset: StoreDataset) -> LabelSchema:
+    return dataset.header.labels if dataset.label_dim else LabelSchema()
+
+
+def _in_memory(config: RunConfig, machine: Machine) -> RunConfig:
+    """``config`` with its batch split where the machine's memory seems to be too small for it."""
+    train = config.train
+    found = None if train.micro_batch else auto.micro_batch(config.model, train.batch, machine)
+    if found is None:
+        return config
+    held, line = found
+    return replace(config, train=replace(train, micro_batch=held), choices=(*config.choices, line))
 
 
 def _data_facts(dataset: StoreDataset, store: str) -> DataFacts:

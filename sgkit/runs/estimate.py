@@ -10,6 +10,7 @@ from typing import Any
 from sgkit.errors import ConfigError
 from sgkit.runs.config import RunConfig
 from sgkit.runs.configure import Request, configured, run_precision
+from sgkit.runs.expect import expectations
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.presets import BYTES, full_size_batch, parameter_counts
 from sgkit.runs.probe import Cost, measure_cost
@@ -39,6 +40,8 @@ class TrainPlan:
     """What the run to resume has done; 0 for a new one."""
     hours: float
     """From there to the end."""
+    expected: dict[str, str]
+    """When to expect recognisable pictures and a usable model, in words; those that are still to come."""
     snapshot_mib: float
     num_snapshots: int
     """That stay on the disk."""
@@ -89,6 +92,9 @@ def plan(
     size = (4 * counts["generator"] + 3 * counts["discriminator"]) * BYTES
     snapshots = int(train.total_kimg / train.snapshot_kimg) + 1
     kept = snapshots if run.keep.last is None else min(snapshots, run.keep.last + run.keep.best)
+    expected = expectations(run, sec_per_kimg=pace, memory_gib=None, done_kimg=done)
+    for name in ("measured", "the end", "to stop"):
+        expected.pop(name, None)
     return TrainPlan(
         config=run,
         device=str(context.device),
@@ -99,6 +105,7 @@ def plan(
         sec_per_kimg=pace,
         done_kimg=done,
         hours=pace * max(train.total_kimg - done, 0.0) / 3600,
+        expected=expected,
         snapshot_mib=size / 2**20,
         num_snapshots=kept,
         probed_images=cost.batch,

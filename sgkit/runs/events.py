@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sgkit.runs.config import DataFacts, RunConfig
 from sgkit.runs.folder import RunFolder
@@ -15,6 +15,11 @@ from sgkit.training.transfer import Transfer
 
 START, INIT, NEW_DATA = "start", "init", "new data"
 """Names of events: what the run is (shown, not logged), what it starts from, that it continues with other images."""
+CHOICES, COLUMNS, EXPECT = "choices", "columns", "expect"
+"""What ``auto`` chose, what the columns of the progress line mean (both shown, not logged), and what to expect. The
+lines are in the facts of the event."""
+SLOW = "slow"
+"""Training is far slower than at the start."""
 DAMAGED, SKIPPED, ROLLBACK = "damaged snapshot", "skipped update", "rollback"
 
 OnEvent = Callable[[Event], None]
@@ -38,6 +43,43 @@ def introduction(
         f"{config.preset} (parameters: {sizes}) on {header.num_images:,} images of "
         f"{size_text(model.image_size)}x{model.image_channels}{labels}, to {config.train.total_kimg:g} kimg; "
         f"{precision} on {context.device}{processes}. To watch: {folder.report_file}"
+    )
+
+
+def choices_event(config: RunConfig, machine: str, images: int) -> Event:
+    """What ``auto`` chose, and why."""
+    data = f"{config.data.num_images:,} images of {size_text(config.model.image_size)}"
+    lines = dict(line.split(": ", 1) for line in config.choices)
+    return Event(name=CHOICES, images=images, text=f"Chosen for {data} on {machine}:", facts=lines)
+
+
+MEANINGS = {
+    "kimg": "thousands of images shown so far, of how many",
+    "s/kimg": "seconds for a thousand images; the time left follows from it",
+    "loss G, loss D": "losses of generator and discriminator; steady is good, low is not better",
+    "sign real, sign fake": "how surely D tells real from generated images: 0 guesses, +1 and -1 are never wrong (too "
+    "strong)",
+    "augment p": "how much D's images are augmented; rises when D memorizes the data",
+    "lod": "doublings of the size that are still to come",
+    "lr": "learning rate",
+    "memory": "most memory used so far",
+}
+"""Column of the progress line -> what it says."""
+
+
+def columns_event(fields: Mapping[str, str], images: int) -> Event:
+    """What the columns of a progress line with ``fields`` mean."""
+    known = {"kimg", "s/kimg", *fields}
+    shown = {names: text for names, text in MEANINGS.items() if known & set(names.split(", "))}
+    return Event(name=COLUMNS, images=images, text="The progress line shows:", facts=shown)
+
+
+def slow_sentences(times: float, now: float, start: float) -> str:
+    """Training has slowed down, and what to do."""
+    return (
+        f"Training is {times:.1f} times slower than at the start: {now:.3g} instead of {start:.3g} seconds for a "
+        "thousand images. Other programs may be using the processor, or memory may have run out: close them, lower "
+        "the memory of this run with --memory, or train with fewer threads (OMP_NUM_THREADS)."
     )
 
 

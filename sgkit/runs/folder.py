@@ -27,6 +27,10 @@ from sgkit.runtime.files import atomic_directory, atomic_path, is_temporary
 from sgkit.runtime.toml import read_toml, to_toml
 
 LOCK_NAME = ".lock"
+STORE_NAME = "store"
+"""Folder of the store of a run that is trained on a folder of images: they are prepared before the run begins."""
+_BEFORE = (LOCK_NAME, STORE_NAME, f"{STORE_NAME}.png")
+"""What may be in the folder of a new run: the store, and its contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class RunFolder:
     def snapshot_at(self, images: int) -> Snapshot:
         """Where the snapshot at a number of images is, or will be."""
         return Snapshot(images, self.path / "snapshots" / kimg_name(images))
+
+    def drop_fakes_beyond(self, images: int) -> None:
+        """Remove the sample grids of steps after ``images``: the run continues from there."""
+        for file in self.reals_file.parent.glob("fakes_*.png"):
+            if file.name > self.fakes_file(images).name:
+                file.unlink(missing_ok=True)
 
     def write_snapshot(self, images: int, write: Callable[[Snapshot], None]) -> None:
         """Have ``write`` make the files of the snapshot at ``images``; its folder appears when they are whole."""
@@ -151,7 +161,7 @@ class RunFolder:
             raise InputError(f"{self.path} is {self._kind()}. Name a new folder for the run with --out.")
         if self.config_file.exists():
             raise InputError(f"{self.path} holds a run already. Add --resume to continue it, or name a new folder.")
-        if self.path.is_dir() and any(entry.name != LOCK_NAME for entry in self.path.iterdir()):
+        if self.path.is_dir() and any(entry.name not in _BEFORE for entry in self.path.iterdir()):
             if any(self.snapshots()):
                 raise InputError(
                     f"{self.path} holds snapshots but no config.toml, so it cannot be resumed. Put config.toml back "
@@ -179,9 +189,7 @@ class RunFolder:
             ConfigError: the file is not TOML, or a key or value in it is not allowed.
         """
         if not self.config_file.is_file():
-            raise InputError(
-                f"{self.path} holds no run to resume (no config.toml). Name a preset with --preset to start one."
-            )
+            raise InputError(f"{self.path} holds no run to resume (no config.toml). To start one, leave --resume out.")
         values = read_toml(self.config_file)
         try:
             return RunConfig.from_dict(values)

@@ -12,15 +12,7 @@ from sgkit.config import ModelConfig, TrainConfig
 from sgkit.config.presets import PRESETS, preset
 from sgkit.errors import ConfigError
 from sgkit.model import Discriminator, Generator
-from sgkit.store import StoreDataset
-from sgkit.store.header import size_text
 from sgkit.training.schedules import stages
-
-SMALL, MEDIUM = 32, 64
-"""Pixels up to which the two presets for CPUs are recommended."""
-FEW = 20_000
-"""Images below which a discriminator memorizes them."""
-
 
 BYTES = 4
 """Of a number in float32."""
@@ -94,7 +86,7 @@ def check_memory(model: ModelConfig, device: torch.device) -> None:
     Raises:
         ConfigError: says how much they need, and how much there is.
     """
-    counts, there = parameter_counts(model), _memory(device)
+    counts, there = parameter_counts(model), memory_bytes(device)
     # Weights, gradients and two moments each, and the averaged generator.
     needed = (5 * counts["generator"] + 4 * counts["discriminator"]) * BYTES
     if there is not None and needed > there:
@@ -105,27 +97,10 @@ def check_memory(model: ModelConfig, device: torch.device) -> None:
         )
 
 
-def _memory(device: torch.device) -> int | None:
-    """Bytes of memory; ``None`` where the system does not say."""
+def memory_bytes(device: torch.device) -> int | None:
+    """Memory of ``device`` in bytes; ``None`` where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     with suppress(AttributeError, ValueError, OSError):  # Windows
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
-
-
-def recommendation(dataset: StoreDataset, *, device: str) -> str:
-    """Sentences that recommend a preset for the images on a kind of device (``cpu``, ``cuda`` ...)."""
-    height, width = dataset.image_size
-    few = len(dataset) < FEW
-    if device != "cpu":
-        name = "ada-auto" if few else "stylegan2-f"
-    else:
-        side = max(height, width)
-        name = "stylegan2-mini" if side <= SMALL else "stylegan2-64"
-    augment = " with --augment ada" if few and name != "ada-auto" else ""
-    images = f"{len(dataset):,} images of {size_text(dataset.image_size)} on {'a CPU' if device == 'cpu' else device}"
-    slow = ""
-    if device == "cpu" and max(height, width) > MEDIUM:
-        slow = f" On a CPU, images above {MEDIUM} pixels take days: smaller ones are a better start."
-    return f"For {images}: --preset {name}{augment}.{slow} All presets: sgkit train --list-presets."

@@ -64,6 +64,7 @@ class Recorder:
         before = self.folder.read_config().data if self.folder.config_file.exists() else config.data
         self.folder.write_config(config)
         self.folder.clear_leftovers()
+        self.folder.drop_fakes_beyond(images)
         since = None if point.snapshot is None else images
         trackers: list[Tracker] = [TensorBoardTracker(self.folder.path, images=since)]
         if config.wandb is not None:
@@ -115,6 +116,7 @@ class Recorder:
         self._last, self.averages = None, Averages()
         if self._log is not None:
             self._log.rewind(state.images)
+            self.folder.drop_fakes_beyond(state.images)
 
     def write_samples(self, state: TrainState) -> float | None:
         """Write the sample grid; its diversity as a fraction of training images'. ``None`` in other processes."""

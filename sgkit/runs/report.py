@@ -14,6 +14,7 @@ from typing import Any
 from sgkit.reports.charts import Chart, Curve, Mark
 from sgkit.reports.pages import Figure, Page, Section, Table, TimeLapse, preview, render_page
 from sgkit.runs.config import RunConfig
+from sgkit.runs.events import EXPECT, MEANINGS
 from sgkit.runs.folder import RunFolder, kimg_of
 from sgkit.runs.logs import read_log
 from sgkit.runs.snapshots import measured
@@ -23,6 +24,8 @@ from sgkit.store.header import Header, size_text
 from sgkit.store.overview import counted, label_facts
 from sgkit.text import printable
 
+RELOAD_SECONDS = 60
+"""Seconds after which a browser loads the report of a run that goes on again."""
 MAX_FRAMES = 24
 """Sample grids inside a report."""
 
@@ -59,16 +62,20 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
     lines = read_log(folder.path)
     steps, events = [line for line in lines if "event" not in line], [line for line in lines if "event" in line]
     curves = _curves(steps)
-    charts = _charts(curves, _marks(events), config)
+    troubles = [event for event in events if event["event"] != EXPECT]
+    charts = _charts(curves, _marks(troubles), config)
     page = Page(
         title=folder.path.resolve().name,
         lead=f"{config.preset}, {kimg_of(images / 1000, config.train.total_kimg)}: {status}.",
         facts=_facts(folder, config, steps, images),
+        reload_seconds=RELOAD_SECONDS if status == "running" else None,
         sections=[
             _samples(folder, config, images),
-            *_metrics(folder, config, curves, _marks(events)),
+            *_guide(config, events),
+            *_metrics(folder, config, curves, _marks(troubles)),
             Section(title="Curves", charts=charts, text="" if charts else "None yet."),
-            _events(events),
+            _events(troubles),
+            Section(title="The progress line", table=_words(MEANINGS)),
             _data(header, config),
             _configuration(folder, config),
         ],
@@ -132,6 +139,24 @@ def _samples(folder: RunFolder, config: RunConfig, images: int) -> Section:
         text=text,
         lapse=TimeLapse(frames=frames, beside=next(_previews([folder.reals_file]), None)),
     )
+
+
+def _guide(config: RunConfig, events: Lines) -> list[Section]:
+    """What was chosen and why, and what to expect."""
+    chosen = dict(line.split(": ", 1) for line in config.choices)
+    expected = next((event for event in reversed(events) if event["event"] == EXPECT), {})
+    known = ("event", "kimg", "images", "time", "text")
+    facts = {name: str(value) for name, value in expected.items() if name not in known}
+    at = f"As measured at {expected['kimg']:g} kimg on the machine that trains." if facts else ""
+    guide = [
+        ("Choices", "What the preset auto chose for these images and this machine; any option changes it.", chosen),
+        ("What to expect", at, facts),
+    ]
+    return [Section(title=title, text=text, table=_words(rows)) for title, text, rows in guide if rows]
+
+
+def _words(rows: Mapping[str, str]) -> Table:
+    return Table(columns=("", "meaning"), rows=list(rows.items()), wrapped="meaning")
 
 
 def _spread(files: Sequence[Path]) -> Sequence[Path]:

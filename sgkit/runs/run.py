@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sgkit.errors import NonFiniteError, TrainingError
+from sgkit.runs.auto import this_machine
 from sgkit.runs.config import RunConfig
-from sgkit.runs.events import ROLLBACK, SKIPPED, START, OnEvent, introduction
+from sgkit.runs.events import ROLLBACK, SKIPPED, START, OnEvent, choices_event, columns_event, introduction
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import peak_memory
 from sgkit.runs.measuring import Measuring
 from sgkit.runs.recorder import Recorder
 from sgkit.runs.resume import starting_point, state_at
 from sgkit.runs.snapshots import measured
+from sgkit.runs.timing import RunClock
 from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
@@ -81,6 +83,10 @@ class Run:
         if context.is_main:
             text = introduction(folder, config, dataset.header, context, precision)
             on_event(Event(name=START, images=self.state.images, text=text))
+            if config.choices and self.point.snapshot is None:
+                machine = this_machine(context.device, num_processes=context.world_size)
+                on_event(choices_event(config, machine.words, self.state.images))
+        self.on_event, self.clock = on_event, RunClock(config, context)
         self.watch = self._new_watch()
         self.recorder = Recorder(folder, config, dataset, context, on_event)
         self.measuring = Measuring.start(
@@ -159,7 +165,7 @@ class Run:
         for report in steps:
             before, now = report.images - report.batch, report.images
             self.recorder.add(report)
-            self.on_progress(self._progress(report))
+            self._show(report)
             skipped = [Event(name=SKIPPED, images=now, text=sentence) for sentence in report.skipped]
             self._handle([*skipped, *self.watch.add(report)])
             if crossed(before, now, kimg=config.log_kimg):
@@ -170,6 +176,8 @@ class Run:
             is_measured = bool(metrics.names) and crossed(before, now, kimg=metrics.every_kimg or config.snapshot_kimg)
             if is_measured or crossed(before, now, kimg=config.snapshot_kimg):
                 self._snapshot(measure=is_measured)
+            elif self.context.is_main and self.clock.pictures.is_due():
+                self._draw()
         return None
 
     def _supply(self, stage: Stage, mine: range) -> Any:
@@ -206,6 +214,14 @@ class Run:
         if measure and self.measuring and not self.context.gather_objects(measured(snapshot))[0]:
             recorder.write_metrics(self.measuring.of(state.model), state.images)
         recorder.write_report(state.images, status)
+
+    def _draw(self) -> None:
+        """Write pictures and the report between two snapshots: what is trained does not notice."""
+        began, images = self.clock.pictures.now(), self.state.images
+        self.state.model.grow(stage_at(images, self.config.model, self.config.train).lod)
+        self.recorder.write_samples(self.state)
+        self.recorder.write_report(images, "running")
+        self.clock.pictures.drawn(seconds=self.clock.pictures.now() - began)
 
     # ------------------------------------------------------------------------------------------- health
 
@@ -268,6 +284,16 @@ class Run:
         self.recorder.event(Event(name=ROLLBACK, images=self.state.images, text=text, facts=facts))
 
     # ----------------------------------------------------------------------------------------- progress
+
+    def _show(self, report: TrainReport) -> None:
+        """Show a step: its numbers, what they mean, and what to expect when the speed is known."""
+        progress, is_first = self._progress(report), self.clock.pace.sec_per_kimg is None
+        events = self.clock.add(report)
+        if self.context.is_main and is_first:
+            self.on_event(columns_event(progress.fields, report.images))
+        self.on_progress(replace(progress, seconds_per_unit=self.clock.pace.sec_per_kimg))
+        for event in events:
+            self.recorder.event(event)
 
     def _progress(self, report: TrainReport) -> Progress:
         fields = _shown(self.recorder.averages.means())

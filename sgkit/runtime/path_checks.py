@@ -85,6 +85,21 @@ def check_store(path: str | Path) -> Path:
     return _allowed(found, "a store", PHRASES.keys() - other).path
 
 
+def check_training_images(path: str | Path) -> str:
+    """``path``, where a store or images to prepare one from may be."""
+    if str(path).startswith("sample:"):
+        return str(path)
+    found = check_exists(path, "store or folder of images", "Make a store with: sgkit prepare IMAGES --out STORE")
+    other = MODELS | MODEL_FOLDERS | BROKEN | IMAGES
+    _allowed(found, "a store", PHRASES.keys() - other)
+    return str(path)
+
+
+def is_image_source(path: str | Path) -> bool:
+    """Whether a store can be prepared from what is at ``path``: a folder or an archive of images, or a dataset."""
+    return str(path).startswith("sample:") or detect(path).kind in IMAGE_SOURCES | {"tar", "lmdb", "parquet"}
+
+
 def check_images(path: str | Path) -> str:
     """``path``, where images may be: files, folders, archives, datasets, or ``sample:`` images."""
     if str(path).startswith("sample:"):

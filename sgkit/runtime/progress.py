@@ -18,6 +18,8 @@ class Progress:
     """Current step, such as ``"reading"``."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Short facts worth showing beside the bar, already formatted, such as ``{"loss": "0.131"}``."""
+    seconds_per_unit: float | None = None
+    """The speed, where the task measures it itself; ``None``: it follows from ``done``."""
 
 
 OnProgress = Callable[[Progress], None]

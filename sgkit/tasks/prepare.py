@@ -12,6 +12,7 @@ from typing import Literal
 
 from sgkit.errors import ConfigError, StoreError, UsageError
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+from sgkit.store.contact import write_contact_sheet
 from sgkit.store.header import Header, PartInfo
 from sgkit.store.preparing.build import BuildState, PartBuilder
 from sgkit.store.preparing.parts import StoreFiles, parse_part
@@ -42,6 +43,8 @@ class PrepareResult:
     part: PartInfo
     """What this process's part holds."""
     seconds: float
+    contact_sheet: Path | None = None
+    """A picture with some of the images, if it was asked for and could be written."""
     resumed_at: int
     """Files that an earlier, unfinished run had looked at."""
 
@@ -57,6 +60,7 @@ def prepare(
     max_bad: float | None = None,
     on_progress: OnProgress = ignore_progress,
     known: Sequence[str | Path] = (),
+    contact_sheet: bool = False,
 ) -> PrepareResult:
     """A finished store at ``out``, made from ``sources``; continued where an earlier run was stopped.
 
@@ -72,6 +76,7 @@ def prepare(
         max_bad: raise when more files than this (or, below 1, than this fraction) are bad.
         on_progress: called a few times a second.
         known: finished stores whose images count as seen when duplicates are skipped.
+        contact_sheet: also write a picture with some of the images, beside the store.
 
     Raises:
         InputError: a source is missing, empty or fails.
@@ -121,6 +126,7 @@ def prepare(
         is_last=is_last,
         missing_parts=() if header else tuple(files.missing_parts()),
         part=info,
+        contact_sheet=write_contact_sheet(files.folder) if contact_sheet and header and is_last else None,
         seconds=time.monotonic() - started,
         resumed_at=builder.resumed_at,
     )
@@ -135,6 +141,7 @@ def prepare_split(
     on_error: Literal["skip", "stop"] = "skip",
     max_bad: float | None = None,
     on_progress: OnProgress = ignore_progress,
+    contact_sheet: bool = False,
 ) -> dict[str, PrepareResult]:
     """A finished store for every name of ``options.split``, in folders of these names below ``out``.
 
@@ -161,6 +168,7 @@ def prepare_split(
             max_bad=max_bad,
             on_progress=on_progress,
             known=earlier,
+            contact_sheet=contact_sheet,
         )
     return results
 

@@ -34,9 +34,18 @@ class Transfer:
         groups = {"fitted": self.widened, "newly initialized": self.initialized, "dropped": self.dropped}
         for what, names in groups.items():
             if names:
-                layers = dict.fromkeys(".".join(name.split(".")[:-1]) for name in names)
-                parts.append(f"{len(names)} {what} ({', '.join(layers)})")
+                parts.append(f"{len(names)} {what} ({_layers(names)})")
         return "; ".join(parts) + "."
+
+
+def _layers(names: tuple[str, ...]) -> str:
+    """The layers of tensors by network, each once: those of the averaged and of the trained generator are the same."""
+    layers: dict[str, dict[str, None]] = {}
+    for name in names:
+        network, _, rest = name.removeprefix("raw_").partition(".")
+        layer = rest.removeprefix("synthesis.").rpartition(".")[0].removesuffix(".affine")
+        layers.setdefault(network, {})[layer or rest] = None
+    return "; ".join(f"{network}: {', '.join(found)}" for network, found in layers.items())
 
 
 def fitted_config(
@@ -71,7 +80,8 @@ def transfer(source: Model, target: Model, *, config: TrainConfig | None = None)
     A source that has only the averaged generator gives it twice. So do the tensors that the recipe ``config`` freezes:
     otherwise the moving average would drift from them to those of the generator that is not averaged. A layer that
     takes z and a label keeps the weights of z, rescaled to the new number of inputs, and gets zeros for the label: the
-    images stay the same at first.
+    images stay the same at first. So do those of larger networks with skip connections, enlarged: their new layers add
+    nothing to the image yet.
 
     Raises:
         ConfigError: no layer of the generator fits.
@@ -90,6 +100,8 @@ def transfer(source: Model, target: Model, *, config: TrainConfig | None = None)
                 _fit_columns(value, old[key], source.config.z_dim)
                 done["widened"].append(full)
             else:
+                if _adds_to_image(key, source, target):
+                    value.zero_()
                 done["initialized"].append(full)
         done["dropped"] += [f"{name}.{key}" for key in old if key not in network.state_dict()]
     if not any(name.startswith("generator.synthesis.") for name in done["copied"]):
@@ -105,6 +117,13 @@ def _pairs(source: Model, target: Model) -> Iterator[tuple[str, nn.Module, nn.Mo
     }
     for name, network in target.networks().items():
         yield name, network, given[name]
+
+
+def _adds_to_image(key: str, source: Model, target: Model) -> bool:
+    """Whether a new tensor is a weight that adds to the image of ``source``, which stays the same while it is 0."""
+    is_larger = target.config.resolution > source.config.resolution
+    is_rgb = key.startswith("synthesis.") and key.endswith("_rgb.weight")
+    return is_larger and is_rgb and target.config.synthesis.architecture == "skip"
 
 
 @torch.no_grad()

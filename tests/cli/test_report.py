@@ -73,7 +73,8 @@ def test_table_aligns_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0:00"), (67, "1:07"), (3599.7, "1:00:00"), (3 * 86400 + 61, "3d 00:01:01")]
+    ("seconds", "words"),
+    [(0.4, "0:00"), (67, "1:07"), (3599.7, "1:00:00"), (3 * 86400 + 61, "3 days 00:01"), (86400, "1 day 00:00")],
 )
 def test_duration(seconds: float, words: str) -> None:
     assert report.duration(seconds) == words

@@ -55,7 +55,18 @@ SITUATIONS: dict[str, tuple[str, int, dict[str, Any]]] = {
 }
 """Name -> preset, labels, keys."""
 ELSEWHERE = {
-    *("preset", "sgkit", "init", "init_kimg", "wandb", "data.", "keep.", "metrics.", "health."),  # not of a step
+    *(
+        "preset",
+        "sgkit",
+        "init",
+        "init_kimg",
+        "choices",
+        "wandb",
+        "data.",
+        "keep.",
+        "metrics.",
+        "health.",
+    ),  # not of a step
     *("train.total_kimg", "train.snapshot_kimg", "train.log_kimg", "train.num_workers", "train.compile"),
     *("train.micro_batch", "train.recompute", "train.reduced_resolutions"),  # memory and time
     *("model.image_size", "model.image_channels", "model.label_dim", "model.base_size"),  # the store decides

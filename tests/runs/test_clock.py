@@ -133,7 +133,7 @@ def test_a_measurement_is_broken_off_and_made_up_for(
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(StatisticsRunner, "of", disturbed)
-        patch.setattr("sgkit.cli.train.time", SimpleNamespace(monotonic=lambda: clock[-1]))
+        patch.setattr("sgkit.cli.training.time", SimpleNamespace(monotonic=lambda: clock[-1]))
         measured = ("--metrics", "fd_effnet", "--set", "metrics.num_images=4")
         assert cli.new(run, *measured, "--kimg", "0.008", *options) == code
     assert (broken_off, cli.names(run)) == ([stage], ["000000.000"])

@@ -79,5 +79,5 @@ def test_a_new_run_takes_a_new_or_empty_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no run to resume .*Name a preset with --preset to start one"):
+    with pytest.raises(InputError, match=r"holds no run to resume .*To start one, leave --resume out"):
         RunFolder(tmp_path).read_config()

@@ -22,7 +22,7 @@ def test_the_report_shows_samples_curves_health_data_and_configuration(tmp_path:
     assert cli.new(run, *options, "--resume") == 0  # complete: written again, nothing else
     text = (run / "report.html").read_text(encoding="utf-8")
     page = ParsedPage(text)
-    assert page.texts["h2"] == ["Samples", "Metrics", "Curves", "Health", "Data", "Configuration"]
+    assert page.texts["h2"] == ["Samples", "Metrics", "Curves", "Health", "The progress line", "Data", "Configuration"]
     assert {"Losses", "Path length", "fd_effnet", "Diversity of samples"} <= set(page.texts["strong"])
     assert page.texts["p"][0] == "stylegan2-32, 0.04 kimg: complete."
     assert "No problems so far." in page.texts["p"]

@@ -103,3 +103,27 @@ def test_networks_that_share_nothing_are_refused(tiny_config: Any) -> None:
     target = build(tiny_config("stylegan3-t", synthesis__channel_max=16), seed=1)
     with pytest.raises(ConfigError, match=r"No layer of the model's generator fits these networks"):
         transfer(source, target)
+
+
+def test_larger_networks_begin_with_the_enlarged_images(tiny_config: Any) -> None:
+    source = build(tiny_config(), seed=1)
+    target, done = moved(source, image_size=(32, 32))
+    assert "generator.synthesis.b32_rgb.weight" in done.initialized
+    z = source.sample_z([3, 4])
+    small, large = source.generator(z), target.generator(z)
+    halved = torch.nn.functional.avg_pool2d(large, 2)[..., 2:-2, 2:-2]
+    expected = small[..., 2:-2, 2:-2]
+    assert (halved - expected).square().mean() < 0.2 * (expected - expected.mean()).square().mean()
+    assert target.discriminator is not None
+    weight = target.discriminator.get_parameter("b32_from_rgb.weight")
+    assert weight.abs().sum() > 0
+
+
+def test_the_summary_names_each_layer_once(tiny_config: Any) -> None:
+    source = build(tiny_config(label_dim=2), seed=1)
+    _, done = moved(source, image_size=(8, 8), label_dim=0)
+    text = done.summary()
+    assert text.count("b16_conv0") == 2  # of the generator and of the discriminator
+    assert "dropped (generator: b16_conv0, b16_conv1, b16_rgb, mapping.embed; discriminator: " in text
+    assert "raw_generator" not in text
+    assert "newly initialized (discriminator: b8_from_rgb, " in text
