@@ -32,10 +32,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "data merge": (("two stores of one size", "sgkit data merge flowers birds --out both"),),
     "data diff": (("whether two stores hold the same images", "sgkit data diff store copy"),),
     "train": (
-        ("train, and look at run/report.html meanwhile", "sgkit train store --out run"),
+        ("train, and watch the report in the browser", "sgkit train store --out run --open"),
         ("continue after a stop", "sgkit train store --out run --resume"),
         ("from the weights of another model", "sgkit train store --out run --init landscapes"),
-        ("how long it would take, without training", "sgkit train store --preset stylegan2-64 --dry-run"),
+        ("how long it would take, without training", "sgkit train store --dry-run"),
         ("change one setting", "sgkit train store --out run --set train.r1_gamma=5"),
     ),
     "generate": (

@@ -23,7 +23,7 @@ from sgkit.cli.options import (
     parse_model,
     parse_training_images,
 )
-from sgkit.cli.training import prepared_store, run_dry, run_training
+from sgkit.cli.training import check_source, prepared_store, run_dry, run_training
 from sgkit.config.words import AugmentKind, Precision
 from sgkit.errors import UsageError
 
@@ -220,9 +220,11 @@ def train(
         "memory_gib": memory,
         "device": device,
     }
-    _check_folder(out, resume=resume)
     if source is not None:
-        store = prepared_store(source, out, size, dry_run=dry_run)
+        check_source(source, out, size, dry_run=dry_run)
+    _check_folder(out, resume=resume)
+    if source is not None and out is not None:
+        store = prepared_store(source, out, size)
     if dry_run:
         run_dry(store, out, run, max_time, json=json)
     elif out is not None:

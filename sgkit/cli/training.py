@@ -17,52 +17,64 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.options import Size
 from sgkit.cli.terminal import RANK
+from sgkit.config.sizes import base_size_of
 from sgkit.errors import UsageError
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.runs import Event, TrainPlan, TrainResult
-    from sgkit.tasks.run_store import RunStore
+    from sgkit.tasks.prepare import RunStore
 
 TIME_LIMIT = "the time limit"
 NOT_DONE = 75
 """Exit code of a run that saved itself at its time limit and wants to be called again (EX_TEMPFAIL)."""
 
 
-def prepared_store(source: str, run: Path | None, size: Size | None, *, dry_run: bool) -> str:
-    """The store in the folder of ``run``, made from the images of ``source`` if it is not there yet.
+STORE_NAME = "store"
+"""Folder of the prepared images in the folder of a run, as in :mod:`sgkit.runs.folder`, which imports torch."""
+
+
+def check_source(source: str, run: Path | None, size: Size | None, *, dry_run: bool) -> None:
+    """Check that a store can be prepared from the images of ``source``; nothing heavy is imported.
 
     Raises:
         UsageError: there is no size; or a dry run or torchrun would have to prepare it.
         ConfigError: no network fits the size.
     """
-    from sgkit.config.sizes import base_size_of
-    from sgkit.store.header import HEADER_NAME
-
-    is_there = run is not None and (run / "store" / HEADER_NAME).is_file()
-    side = "64" if size is None else str(size.width) if size.width == size.height else str(size)
-    make = f"sgkit prepare {shell_word(source)} --out STORE --size {side}"
-    if size is None and not is_there:
+    if size is not None:
+        base_size_of((size.height, size.width))
+    if run is not None and (run / STORE_NAME / "header.json").is_file():
+        return
+    make = _preparing(source, size)
+    if size is None:
         raise UsageError(
             f"{source} is not a store: its images must be prepared first. Add the size to train at, for example "
             f"--size 64; or make a store: {make}"
         )
-    if not is_there and (dry_run or int(os.environ.get("WORLD_SIZE", "1")) > 1):
+    if dry_run or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         what = "--dry-run writes nothing" if dry_run else "torchrun starts several processes"
         raise UsageError(f"{what}, so it needs a store, and {source} is not one. Make it first: {make}")
-    if size is not None:
-        base_size_of((size.height, size.width))
-    assert run is not None
-    with report.progress_bar("Preparing") as on_progress:
-        from sgkit.tasks.run_store import store_of_run
 
-        found = store_of_run(source, run, size=None if size is None else (*size,), on_progress=on_progress)
+
+def prepared_store(source: str, run: Path, size: Size | None) -> str:
+    """The store in the folder of ``run``, made from the images of ``source`` if it is not there yet."""
+    with report.progress_bar("Preparing") as on_progress:
+        from sgkit.tasks.prepare import store_of_run
+
+        wanted = None if size is None else (size.height, size.width)
+        found = store_of_run(source, run / STORE_NAME, size=wanted, on_progress=on_progress)
     if found.is_new:
-        _tell_prepared(found, source, make)
+        _tell_prepared(found, source, _preparing(source, size))
     for text in found.notes:
         report.warning(text)
     return str(found.path)
+
+
+def _preparing(source: str, size: Size | None) -> str:
+    """The command that makes a store of ``source``."""
+    side = "64" if size is None else str(size.width) if size.width == size.height else str(size)
+    return f"sgkit prepare {shell_word(source)} --out STORE --size {side}"
 
 
 def _tell_prepared(found: RunStore, source: str, make: str) -> None:

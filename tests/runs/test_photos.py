@@ -152,3 +152,10 @@ def test_each_store_of_a_split_has_a_sheet(
     assert said(capfd).endswith("Next: sgkit train pets/train --out runs/pets\n")
     assert (tmp_path / "pets" / "train.png").is_file()
     assert (tmp_path / "pets" / "val.png").is_file()
+
+
+def test_both_names_of_the_store_are_one() -> None:
+    from sgkit.cli import training
+    from sgkit.runs import folder
+
+    assert training.STORE_NAME == folder.STORE_NAME
