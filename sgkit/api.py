@@ -16,7 +16,7 @@ from sgkit.latents.sources import Source
 from sgkit.model import Model as Networks
 from sgkit.model.labels import LabelChoice
 from sgkit.render.blend import BlendSettings, blend
-from sgkit.render.drawing import DrawSettings
+from sgkit.render.drawing import DrawSettings, drawing
 from sgkit.render.edit import AnyMove, EditSettings, edit
 from sgkit.render.expand import ExpandSettings, expand
 from sgkit.render.files import png_bytes, write_picture
@@ -196,6 +196,52 @@ class Model(Networks):
         by = EditSettings(**settings)
         made = edit(self._inputs(), seeds, moves, _settings(psi, label, noise), by=by, batch=batch)
         return Images(one for row in made.rows for one in row)
+
+    def transfer(
+        self,
+        sources: Source | Iterable[Source],
+        references: Iterable[tuple[Source, str]],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        batch: int = 8,
+        **how: Any,
+    ) -> Images:
+        """Images with regions of others: ``model.transfer(3, [(7, "eyes"), (9, "box:0.3,0.6,0.7,0.9")])``.
+
+        ``how``: see :class:`sgkit.render.transfer.TransferSettings`.
+        """
+        from sgkit.render.transfer import Reference, TransferSettings, transfer
+
+        on = drawing(self._inputs(), _settings(psi, label, noise))
+        pairs = [Reference(*one) for one in references]
+        return Images(transfer(on, sources, pairs, TransferSettings(**how), batch=batch))
+
+    def translate(
+        self,
+        target: Networks,
+        seeds: Source | Iterable[Source],
+        *,
+        alpha: float | Iterable[float] = 1.0,
+        styles: Source | Iterable[Source] | None = None,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        noise: NoiseKind = "const",
+        batch: int = 8,
+        **how: Any,
+    ) -> Images:
+        """Images of this model in the domain of ``target``, which was fine-tuned from it.
+
+        ``how``: see :class:`sgkit.render.translate.TranslateSettings`.
+        """
+        from sgkit.render.translate import BASE, TARGET, TranslateSettings, translate
+
+        paths = {BASE: self.path, TARGET: getattr(target, "path", None)}
+        inputs = Inputs({BASE: self, TARGET: target}, path=paths)
+        alphas = (float(alpha),) if isinstance(alpha, (int, float)) else tuple(alpha)
+        settings, drawn = TranslateSettings(alphas=alphas, **how), _settings(psi, label, noise)
+        return Images(translate(inputs, seeds, settings, drawn, styles=styles, batch=batch))
 
     def project(self, images: str | Path | Iterable[str | Path], **settings: Any) -> Latents:
         """Latents of image files, with noise maps; ``settings``: see :class:`sgkit.inversion.ProjectSettings`."""

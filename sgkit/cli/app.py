@@ -121,6 +121,18 @@ COMMANDS: tuple[CommandRow, ...] = (
         _IMAGES,
     ),
     CommandRow(
+        "transfer",
+        "sgkit.cli.transfer:transfer",
+        "Transfer attributes: eyes, mouth, hair or any region of reference images into a source image.",
+        _IMAGES,
+    ),
+    CommandRow(
+        "translate",
+        "sgkit.cli.translate:translate",
+        "Translate images between two models: one, and another that was fine-tuned from it.",
+        _IMAGES,
+    ),
+    CommandRow(
         "replay",
         "sgkit.cli.replay:replay",
         "Make an image or animation again from the scene in its file, unchanged or with other settings.",

@@ -126,6 +126,28 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("eight random variants", "sgkit shift landscapes --seeds 3 --class 5 --random 8 --out variants.png"),
     ),
+    "transfer": (
+        (
+            "the eyes of seed 7 for the face of seed 3",
+            "sgkit transfer run --source 3 --reference 7=eyes --out eyes.png",
+        ),
+        (
+            "another half face, in the same pose",
+            "sgkit transfer run --source 3 --reference 7=ramp:x,0.5,0.6 --out halves.png",
+        ),
+        (
+            "a region by style channels",
+            "sgkit transfer run --source 3 --reference 7=mouth --mode collins --out m.png",
+        ),
+    ),
+    "translate": (
+        ("faces as the target draws them", "sgkit translate faces run --seeds 0-3 --show-inputs --out other.png"),
+        (
+            "from one to the other in steps",
+            "sgkit translate faces run --seeds 3 --alpha 0,0.25,0.5,0.75,1 --out strip.png",
+        ),
+        ("coarse layers of the target only", "sgkit translate faces run --seeds 0-3 --mode swap --out toon.png"),
+    ),
     "replay": (
         ("the same image again", "sgkit replay grid.png"),
         ("with other settings", "sgkit replay grid.png --set psi=0.5 --out calm.png"),

@@ -60,6 +60,8 @@ RESULTS = {
     "expand": Row("images made larger", ("sgkit.render.outputs:ImagesResult",)),
     "blend": Row("an image blended from several", ("sgkit.render.blend:BlendResult",)),
     "shift": Row("images with parts moved", ("sgkit.render.outputs:ImagesResult",)),
+    "transfer": Row("attributes transferred", ("sgkit.render.transfer:TransferResult",)),
+    "translate": Row("images translated", ("sgkit.render.translate:TranslateResult",)),
     "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
     "models": Row("the packaged models", ("sgkit.cli.models:ModelRow",), list),

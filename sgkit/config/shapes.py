@@ -33,6 +33,7 @@ SHAPES = {
     ),
     "polygon": _Kind("polygon:0.5,0.1,0.9,0.8,0.1,0.8 (x and y of 3 or more corners)", _POLYGON),
     "soat": _Kind("soat:x", (0,), has_axis=True),
+    "soat-box": _Kind("soat-box:0.2,0.3,0.8,0.6 (left, top, right, bottom)", (4,)),
 }
 """Shapes by their first word; a fifth number of a box or ellipse, and an odd last one of a polygon, is its softness."""
 PICTURE = "mask"
@@ -114,7 +115,7 @@ def _softness(kind: str, numbers: tuple[float, ...]) -> float:
 
 
 def _bounds(kind: str, numbers: tuple[float, ...]) -> tuple[float, float, float, float] | None:
-    if kind in ("box", "ellipse"):
+    if kind in ("box", "ellipse", "soat-box"):
         left, top, right, bottom = numbers[:4]
         return left, top, right, bottom
     if kind == "polygon":

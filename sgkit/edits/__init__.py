@@ -25,6 +25,7 @@ from sgkit.edits.select import (
 from sgkit.edits.shapes import (
     Joins,
     Mask,
+    blurred_box,
     box,
     constant,
     ellipse,
@@ -48,6 +49,7 @@ __all__ = [
     "at_styles",
     "between",
     "blend",
+    "blurred_box",
     "box",
     "closing",
     "compose",

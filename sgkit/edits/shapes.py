@@ -169,6 +169,49 @@ def quarters(axis: Axis = "x") -> Mask:
     return mask
 
 
+SOAT_PIXELS = 256
+"""Side of the masks in the code of "StyleGAN of All Trades"."""
+
+
+def blurred_box(left: float, top: float, right: float, bottom: float) -> Mask:
+    """The box of the code of "StyleGAN of All Trades": a mask of 256x256 pixels, blurred about as wide as half the box.
+
+    The Gaussian has the standard deviation, and its kernel the odd length, that follow half the box's side; layers see
+    the mask by bilinear interpolation.
+
+    Raises:
+        UsageError: the box has no pixels.
+    """
+    rows, columns = _blurred(top, bottom), _blurred(left, right)
+
+    def mask(canvas: Canvas) -> Tensor:
+        down, across = (_bilinear(canvas.positions(axis), SOAT_PIXELS) for axis in ("y", "x"))
+        return ((down @ rows)[:, None] * (across @ columns)[None, :]).float()
+
+    return mask
+
+
+def _blurred(start: float, stop: float) -> Tensor:
+    """One side of the box over the pixels, float64; mirrored at the edges."""
+    first, last = (min(max(round(edge * SOAT_PIXELS), 0), SOAT_PIXELS) for edge in (start, stop))
+    if last <= first:
+        raise UsageError(f"The box from {start:g} to {stop:g} has no pixels; give left, top, right, bottom.")
+    side = torch.zeros(SOAT_PIXELS, dtype=torch.float64)
+    side[first:last] = 1
+    size = (last - first) // 2
+    size += size % 2 + 1
+    taps = torch.arange(size, dtype=torch.float64) - size // 2
+    kernel = (-0.5 * (taps / size).square()).exp()
+    padded = torch.nn.functional.pad(side[None, None], (size // 2,) * 2, mode="reflect")
+    return torch.nn.functional.conv1d(padded, (kernel / kernel.sum())[None, None])[0, 0]
+
+
+def _bilinear(positions: Tensor, count: int) -> Tensor:
+    """Weights [len(positions), count] of plain bilinear interpolation between the centres of ``count`` samples."""
+    places = (positions.double() * count - 0.5).clamp(0, count - 1)
+    return (1 - (places[:, None] - torch.arange(count, dtype=torch.float64)).abs()).clamp(min=0)
+
+
 def inverse(mask: Mask) -> Mask:
     """1 where ``mask`` is 0, and 0 where it is 1."""
     return lambda canvas: 1 - mask(canvas)

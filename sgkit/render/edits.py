@@ -9,7 +9,7 @@ from torch import Tensor
 from sgkit import edits
 from sgkit.model import Canvas, Edit, LayerSpec, Plan, State
 from sgkit.render.geometry import EditContext
-from sgkit.render.scene import Masks, Scene
+from sgkit.render.scene import Masked, Masks, Scene
 from sgkit.render.shapes import ReadMask, mask_of
 
 
@@ -36,7 +36,7 @@ def edit_of(scene: Scene, plan: Plan, read: ReadMask) -> Edit | None:
 def _masks(masks: Masks, plan: Plan, read: ReadMask) -> Edit:
     names = masks.subjects
     covers = [
-        (names.index(one.subject), mask_of(one.shape, read), _where(one.layers or masks.layers, plan))
+        (names.index(one.subject), _weighted(mask_of(one.shape, read), one), _where(one.layers or masks.layers, plan))
         for one in masks.over
     ]
 
@@ -48,6 +48,10 @@ def _masks(masks: Masks, plan: Plan, read: ReadMask) -> Edit:
 
     every = frozenset[int]().union(*(layers for _, _, layers in covers))
     return edits.when(lambda spec: spec.index in every, change)
+
+
+def _weighted(mask: edits.Mask, over: Masked) -> edits.Mask:
+    return mask if over.weight == 1 else lambda canvas: mask(canvas) * over.weight
 
 
 def _where(layers: str, plan: Plan) -> frozenset[int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from sgkit.config.shapes import ShapeText
@@ -59,7 +60,7 @@ class Inputs:
         self._given: dict[str, Latents] = {}
         self._read: dict[str, Latents] = {}
         self._last: tuple[Latents, str] | None = None
-        self._masks: dict[str | None, Tensor] = {}
+        self._masks: dict[tuple[str | None, tuple[int, ...]], Tensor] = {}
         self._directions: dict[str, Directions] = {}
 
     @property
@@ -72,6 +73,10 @@ class Inputs:
     def first(self) -> Model:
         """The one model, or the first of several."""
         return self._models if isinstance(self._models, Model) else next(iter(self._models.values()))
+
+    def model_of(self, key: str) -> Model:
+        """The model that is called ``key``, or the one model."""
+        return self._models if isinstance(self._models, Model) else self._models[key]
 
     def reference(self, model: Model, key: str | None = None) -> ModelRef:
         """How a scene names ``model``; ``key``: under which it is one of several."""
@@ -147,7 +152,7 @@ class Inputs:
         named = picture_of(parsed)
         place, data = self._image(named.picture, None)
         found = named.changed(hash=hashlib.sha256(data).hexdigest())
-        self._masks[found.hash] = mask_weights(data, place)
+        self._masks[found.hash, ()] = mask_weights(data, place)
         return found
 
     def mask(self, source: MaskPicture) -> Tensor:
@@ -156,11 +161,12 @@ class Inputs:
         Raises:
             SceneError: it is not there, was changed, or is not a mask.
         """
-        if source.hash is None or source.hash not in self._masks:
+        known = self._masks.get((source.hash, source.values))
+        if source.hash is None or known is None:
             place, data = self._image(source.picture, source.hash)
-            self._masks[hashlib.sha256(data).hexdigest()] = weights = mask_weights(data, place)
-            return weights
-        return self._masks[source.hash]
+            known = part_weights(data, place, source.values) if source.values else mask_weights(data, place)
+            self._masks[hashlib.sha256(data).hexdigest(), source.values] = known
+        return known
 
     def along(
         self, directions: Directions, name: str | None = None, *, file: Path | None = None, strength: Any = 1.0
@@ -276,6 +282,35 @@ def mask_weights(data: bytes, path: Path) -> Tensor:
     channel = alpha if (lowest, highest) != (255, 255) else image.convert("L")
     if channel.getextrema()[1] == 0:
         raise SceneError(f"The mask {path} is black all over, so it covers nothing. Paint the shape in white.")
+    if max(channel.size) > LARGEST_MASK:
+        channel.thumbnail((LARGEST_MASK, LARGEST_MASK))
+    return torch.from_numpy(np.asarray(channel, dtype=np.float32) / 255)
+
+
+def part_weights(data: bytes, path: Path, values: Sequence[int]) -> Tensor:
+    """Weights [h, w] of 1 where the pixels of a segmentation are one of ``values``, and 0 elsewhere.
+
+    Raises:
+        SceneError: it cannot be read, is not a segmentation, or has no such pixels.
+    """
+    try:
+        image = open_picture(data, max_pixels=MOST_PIXELS)
+        numbers = np.asarray(image)
+    except (BadImageError, OSError, SyntaxError, ValueError) as error:
+        raise SceneError(f"The segmentation {path} cannot be read as an image ({error}).") from None
+    if numbers.ndim != 2:
+        raise SceneError(
+            f"The segmentation {path} is a colour image ({image.mode}). Give a grey or palette image whose pixels are "
+            "numbers of parts."
+        )
+    inside = np.isin(numbers, values)
+    if not inside.any():
+        found = ", ".join(map(str, np.unique(numbers)[:32].tolist()))
+        raise SceneError(
+            f"The segmentation {path} has no pixels of the numbers {', '.join(map(str, values))}; it has {found}. "
+            "Check the table of parts."
+        )
+    channel = Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
     if max(channel.size) > LARGEST_MASK:
         channel.thumbnail((LARGEST_MASK, LARGEST_MASK))
     return torch.from_numpy(np.asarray(channel, dtype=np.float32) / 255)

@@ -157,6 +157,8 @@ class Masked(Record):
     """Text such as ``box:left,top,right,bottom[,softness]``, in fractions of the picture; or an image file."""
     layers: Text | None = None
     """At which layers; ``None``: those of the arrangement."""
+    weight: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How much of the subject the shape shows."""
 
 
 class Masks(Record):

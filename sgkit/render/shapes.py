@@ -34,6 +34,8 @@ class MaskPicture(Record):
     """Width of a blur, as a fraction of the shorter side."""
     inverse: bool = False
     """Black where the shape is."""
+    values: Annotated[tuple[int, ...], Field(max_length=1024)] = ()
+    """The file is a segmentation, whose pixels are numbers of parts: the shape is where these are."""
 
 
 Shape = Annotated[
@@ -101,6 +103,7 @@ _MASKS: dict[str, Callable[[ShapeText], Any]] = {
     "radial": lambda shape: edits.radial(*shape.numbers),
     "ramp": lambda shape: edits.ramp(*shape.numbers, axis=shape.axis, smooth=True),
     "soat": lambda shape: edits.quarters(shape.axis),
+    "soat-box": lambda shape: edits.blurred_box(*shape.numbers),
     "all": lambda shape: edits.constant(*shape.numbers),
 }
 """Shape -> its mask; the keys are those of :data:`sgkit.config.shapes.SHAPES`."""

@@ -38,6 +38,10 @@ W = "panorama plain --out a.png --seeds 0-2"
 ED = "edit plain --out a.png --seeds 0,1 --move w.safetensors:0=1"
 DF = "directions find plain --out out.safetensors --samples 20"
 DA = "directions apply plain --out out.npz --seeds 0 --move w.safetensors:0=1"
+TR = "transfer plain --out a.png --source 0 --reference 1=box:0.2,0.2,0.9,0.9"
+CO = f"{TR} --mode collins --clusters 3 --samples 4"
+SE = "transfer plain --out a.png --source 0 --reference 1=left --segmentation seg.png --part-table parts.json"
+TL = "translate plain kin --out a.png --seeds 0"
 F = "metrics plain --data store --metrics kd_effnet --num-images 4 --num-data 4 --no-cache"
 D = "prepare photos --out out --size 8 --workers 1"
 E = "expand plain --out a.png --seeds 0"
@@ -224,6 +228,50 @@ CHANGES: dict[str, tuple[str, str]] = {
         "--class 1",
     ),
     "directions apply latent_space": (f"{DA} --latent rows.npz", "--latent-space w"),
+    "transfer reference": (TR, "--reference 2=box:0,0,1,1"),
+    "transfer mode": (TR, "--mode suzuki"),
+    "transfer layers": (TR, "--layers 4"),
+    "transfer align": (TR, "--no-align"),
+    "transfer blend": (TR, "--blend soat"),
+    "transfer softness": (TR, "--softness 0.5"),
+    "transfer segmentation": (SE, "--segmentation other.png"),
+    "transfer part_table": (SE, "--part-table swapped.json"),
+    "transfer clusters": (CO, "--clusters 6"),
+    "transfer samples": (CO, "--samples 2"),
+    "transfer budget": (CO, "--budget 0.9"),
+    "transfer show_inputs": (TR, "--show-inputs"),
+    "transfer psi": (TR, "--psi 0.5"),
+    "transfer psi_cutoff": (f"{TR} --psi 0.5", "--psi-cutoff 2"),
+    "transfer label": (TR.replace("plain", "cond --class 0"), "--class 1"),
+    "transfer noise": (TR, "--noise random"),
+    "transfer latent_space": (f"{TR} --source rows.npz", "--latent-space w"),
+    "transfer gap": (f"{TR} --source 0,1", "--gap 5"),
+    "transfer precision": (TR, "--precision bf16"),
+    "translate seeds": (TL, "--seeds 1"),
+    "translate mode": (TL, "--mode swap --layers coarse"),
+    "translate alpha": (TL, "--alpha 0.5"),
+    "translate layers": (TL, "--layers 3-5"),
+    "translate by_layer": (TL, "--by-layer 0-3=0.5"),
+    "translate region": (TL, "--region box:0,0,0.5,1"),
+    "translate softness": (f"{TL} --region box:0,0,0.5,1", "--softness 0.5"),
+    "translate segmentation": (
+        f"{TL} --region left --segmentation seg.png --part-table parts.json",
+        "--segmentation other.png",
+    ),
+    "translate part_table": (
+        f"{TL} --region left --segmentation seg.png --part-table parts.json",
+        "--part-table swapped.json",
+    ),
+    "translate styles": (f"{TL} --styles 1 --style-layers all", "--styles 2"),
+    "translate style_layers": (f"{TL} --styles 1 --style-layers all", "--style-layers 3-5"),
+    "translate show_inputs": (TL, "--show-inputs"),
+    "translate psi": (TL, "--psi 0.5"),
+    "translate psi_cutoff": (f"{TL} --psi 0.5", "--psi-cutoff 2"),
+    "translate label": ("translate cond cond --out a.png --seeds 0 --class 0", "--class 1"),
+    "translate noise": (TL, "--noise random"),
+    "translate latent_space": (f"{TL} --seeds rows.npz", "--latent-space w"),
+    "translate gap": (f"{TL} --seeds 0,1", "--gap 5"),
+    "translate precision": (TL, "--precision bf16"),
     "metrics data": (F, "--data photos"),
     "metrics names": (F, "--metrics fd_effnet"),
     "metrics num_images": (F, "--num-images 5"),
@@ -285,6 +333,8 @@ SAME: dict[str, str] = {
     "source": "the input",
     "store": "the input",
     "stores": "the input",
+    "base": "the input",
+    "target": "the input",
     "first": "the input",
     "second": "the input",
     "file": "the input",
@@ -372,6 +422,18 @@ REFUSED = [
     f"{H} | --along y",
     f"{H} | --gap 3",
     "shift progan --out a.png --seeds 0 --mirror 'box:0,0,1,1' | --features-only",
+    f"{TR} | --gap 3",
+    f"{TR} | --clusters 3",
+    f"{TR} --mode suzuki | --softness 0.1",
+    f"{TR} --mode suzuki | --blend soat",
+    f"{TR} --blend soat | --softness 0.1",
+    f"{TR} | --segmentation seg.png --part-table parts.json",
+    f"{TR} | --part-table parts.json",
+    f"{TL} | --gap 3",
+    f"{TL} | --softness 0.2",
+    f"{TL} | --style-layers coarse",
+    f"{TL} --mode swap --layers coarse | --alpha 0.5",
+    f"{TL} --by-layer coarse=0.5 | --layers coarse",
     "metrics store --data photos --num-images 4 | --psi 0.5",
     "metrics store --data photos --num-images 4 | --class 0",
     "metrics store --data photos --num-images 4 --metrics fd_effnet | --seed 1",
@@ -450,6 +512,19 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sgkit.save(model, folder / f"{name}.safetensors")
         (folder / f"{name}.safetensors").rename(folder / name)
     plain = models["plain"]
+    kin = tiny("stylegan2-f")  # what fine-tuning with frozen affine and mapping layers gives
+    generator = torch.Generator().manual_seed(5)
+    for tensor_name, tensor in kin.generator.synthesis.state_dict().items():
+        if tensor_name.endswith("weight") and "affine" not in tensor_name:
+            tensor.add_(torch.randn(tensor.shape, generator=generator) * 0.3)
+    sgkit.save(kin, folder / "kin.safetensors")
+    (folder / "kin.safetensors").rename(folder / "kin")
+    for name, edge in (("seg.png", 8), ("other.png", 4)):
+        numbers = np.ones((16, 16), np.uint8)
+        numbers[:, :edge] = 2
+        Image.fromarray(numbers).save(folder / name)
+    (folder / "parts.json").write_text('{"left": 2, "right": [1]}')
+    (folder / "swapped.json").write_text('{"left": 1, "right": [2]}')
     z = plain.sample_z([7])
     save_latents(Latents(space="z", values={"z": z}, names=("z",)), folder / "z.npz")
     save_latents(Latents(space="w", values={"w": plain.map(z)[:, 0]}, names=("w",)), folder / "w.npz")
@@ -562,6 +637,9 @@ def test_an_option_without_effect_is_refused(row: str, outcome: Callable[[str], 
         I,
         "interpolate plain --out a.gif --frames 2",
         W,
+        TR,
+        CO,
+        TL,
         "convert plain a.pt",
     ],
 )

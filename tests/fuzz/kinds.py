@@ -409,6 +409,32 @@ SCENES = [
 ]
 
 
+SCENES.append(
+    {
+        # two models, styles by channel, a segmentation, weights and layers of shapes
+        "scene": 1,
+        "models": {"base": {}, "target": {"path": "other.safetensors"}},
+        "subjects": {
+            "a": {
+                "model": "base",
+                "from": {"seed": 1},
+                "mix": [{"with": "b", "layers": [1], "channels": {"latent": "q.npz", "index": 0}}],
+            },
+            "b": {"model": "target", "from": {"seed": 2}},
+        },
+        "arrangement": {
+            "kind": "masks",
+            "of": "a",
+            "over": [
+                {"subject": "b", "shape": "all:0"},
+                {"subject": "b", "shape": "soat-box:0.1,0.2,0.6,0.9", "layers": "0-1", "weight": 0.5},
+                {"subject": "b", "shape": {"picture": "seg.png", "values": [1, 2], "softness": 0.1}},
+            ],
+        },
+    }
+)
+
+
 def _draw(path: Path) -> None:
     sheet = read_sheet(path)
     for scene in sheet.filled:
@@ -420,8 +446,14 @@ def _scenes(scratch: Path) -> Iterator[Kind]:
     mask = io.BytesIO()
     Image.new("L", (4, 4), 200).save(mask, "PNG")
     moves = (scratch / "d.safetensors").read_bytes()
-    for name, values in zip(("scene", "moves", "masks", "edits", "sheet"), SCENES, strict=True):
-        files = {f"{name}.json": json.dumps(values).encode(), "mask.png": mask.getvalue(), "d.safetensors": moves}
+    parts, channels, model = io.BytesIO(), io.BytesIO(), build(CONFIG)
+    Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4) % 3).save(parts, "PNG")
+    styles = model.styles(model.map(model.sample_z([0])))
+    np.savez(channels, space=np.array("s"), **{f"s_{name}": style.numpy() for name, style in styles.items()})  # type: ignore[arg-type]
+    beside = {"mask.png": mask.getvalue(), "d.safetensors": moves}
+    beside |= {"seg.png": parts.getvalue(), "q.npz": channels.getvalue()}
+    for name, values in zip(("scene", "moves", "masks", "edits", "sheet", "transfer"), SCENES, strict=True):
+        files = {f"{name}.json": json.dumps(values).encode(), **beside}
         yield Kind(f"{name} .json", files, _draw, mutate_text, 3)
     text = PngInfo()
     text.add_text("sgkit.scene", json.dumps(SCENES[0]))

@@ -13,6 +13,7 @@ WALKERS = {
     "render": "the one road from latents to pictures",
     "training": "a step needs gradients, not pictures",
     "inversion/optimize.py": "the loop that searches latents",
+    "latents/clusters.py": "reads features, and draws nothing",
     "checkpoint/rosinality_export.py": "reads noise inputs out of a walk",
 }
 

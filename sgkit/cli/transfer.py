@@ -1,0 +1,230 @@
+"""``sgkit transfer``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.drawing import (
+    BatchOption,
+    CutoffOption,
+    GapOption,
+    LatentSpaceOption,
+    NoiseOption,
+    PsiOption,
+    Sources,
+    open_drawing,
+    parse_png,
+    parse_sources,
+)
+from sgkit.cli.options import (
+    DEFAULT_PSI,
+    DeviceOption,
+    ForceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    ModelArgument,
+    PrecisionOption,
+)
+from sgkit.cli.regions import PartTableOption, SegmentationOption, SoftnessOption, check_regions, open_segmentation
+from sgkit.cli.shapes import parse_layer_names
+from sgkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from sgkit.render.transfer import TransferResult
+
+_REGIONS = "a part (eyes, brows, nose, mouth, face, hair) or a shape such as box:0,0,0.5,1 or mask.png"
+
+
+class FromReference(NamedTuple):
+    """A reference and its region."""
+
+    source: int | Path
+    region: str
+
+
+def parse_reference(text: str | FromReference) -> FromReference:
+    """A reference from ``7=eyes`` or ``face.npz=box:0,0,0.5,1``.
+
+    Raises:
+        UsageError: there is no region, or more than one image.
+        InputError: a file is not there.
+    """
+    if isinstance(text, FromReference):
+        return text
+    source, equals, region = text.partition("=")
+    if not equals or not region.strip():
+        raise UsageError(
+            f"The reference {text!r} has no region. Write SOURCE=REGION, for example 7=eyes; a region is {_REGIONS}."
+        )
+    found = parse_sources(source.strip())
+    if len(found) != 1:
+        raise UsageError(f"A reference must be one image; {source.strip()!r} is {len(found)}. Repeat --reference.")
+    return FromReference(found[0], region.strip())
+
+
+def transfer(
+    context: typer.Context,
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
+    source: Annotated[
+        Sources,
+        typer.Option(
+            "--source",
+            parser=parse_sources,
+            metavar="LIST",
+            help="Images to change: seeds and latent files; one row each.",
+        ),
+    ],
+    reference: Annotated[
+        list[FromReference],
+        typer.Option(
+            "--reference",
+            parser=parse_reference,
+            metavar="SOURCE=REGION",
+            help="A seed or latent file, and the region that it gives: parts of the face (eyes, brows, nose, mouth, "
+            "face, hair; several with commas), box:L,T,R,B, polygon:X,Y,..., mask.png or another shape, in fractions "
+            "of the image. Can be repeated.",
+        ),
+    ],
+    mode: Annotated[
+        Literal["features", "suzuki", "collins"],
+        typer.Option(
+            "--mode",
+            help="features: mix features under a soft mask. suzuki: copy features under a hard mask. collins: exchange "
+            "the style channels that belong to the region.",
+        ),
+    ] = "features",
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            "--layers",
+            parser=parse_layer_names,
+            metavar="LAYERS",
+            help="Layers that take part: all, coarse, middle, fine, numbers of w (0-6), 'to 32px' or 'from 64px'.",
+            show_default="all; with --mode suzuki 'to 16px'",
+        ),
+    ] = None,
+    align: Annotated[
+        bool | None,
+        typer.Option(
+            "--align/--no-align",
+            help="Give the references the pose of the source: the first 2,048 numbers of w+, at most four layers.",
+            show_default="on for --mode features",
+        ),
+    ] = None,
+    blend: Annotated[
+        Literal["smooth", "soat"],
+        typer.Option("--blend", help="Edges of boxes: smooth, or blurred as in the code of StyleGAN of All Trades."),
+    ] = "smooth",
+    softness: SoftnessOption = 0.1,
+    segmentation: SegmentationOption = None,
+    part_table: PartTableOption = None,
+    clusters: Annotated[
+        int, typer.Option("--clusters", min=2, max=256, metavar="N", help="--mode collins: clusters of features.")
+    ] = 16,
+    samples: Annotated[
+        int, typer.Option("--samples", min=1, max=4096, metavar="N", help="--mode collins: images that are clustered.")
+    ] = 64,
+    budget: Annotated[
+        float,
+        typer.Option(
+            "--budget",
+            min=0.0,
+            max=1.0,
+            metavar="FRACTION",
+            help="--mode collins: how much may change outside the region, as a fraction of all channels.",
+        ),
+    ] = 0.2,
+    show_inputs: Annotated[
+        bool, typer.Option("--show-inputs", help="Start each row with the source and the references.")
+    ] = False,
+    psi: PsiOption = DEFAULT_PSI,
+    psi_cutoff: CutoffOption = None,
+    label: LabelOption = None,
+    noise: NoiseOption = "const",
+    latent_space: LatentSpaceOption = "auto",
+    gap: GapOption = 2,
+    batch: BatchOption = 8,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Transfer attributes: eyes, mouth, hair or any region of reference images into a source image.
+
+    The pose of the references is aligned with the source first. Regions are those of the source's image.
+    """
+    given = Given(context)
+    regions = check_regions((one.region for one in reference), given, segmentation, part_table)
+    _refuse(given, mode, blend, has_parts=all(region.parts for region in regions))
+    is_one = len(source) == 1 and not show_inputs and isinstance(source[0], int)
+    given.refuse("gap", when=is_one, because="it is the space between images, and there is one only")
+    from sgkit.runtime.files import check_new
+
+    check_new(out, overwrite=force)
+    segments = open_segmentation(segmentation, part_table)
+    from sgkit.render.transfer import Reference, TransferSettings, transfer_file
+
+    with report.progress_bar("Transferring") as on_progress:
+        on = open_drawing(
+            model,
+            device,
+            [*source, *(one.source for one in reference)],
+            given,
+            psi=psi,
+            cutoff=psi_cutoff,
+            label=label,
+            noise=noise,
+            precision=precision,
+            latent_space=latent_space,
+        )
+        result = transfer_file(
+            on,
+            source,
+            [Reference(one.source, one.region) for one in reference],
+            out,
+            TransferSettings(
+                mode=mode,
+                layers=layers,
+                align=align,
+                blend=blend,
+                softness=softness,
+                clusters=clusters,
+                samples=samples,
+                budget=budget,
+            ),
+            segmentation=segments,
+            shows_inputs=show_inputs,
+            gap=gap,
+            batch=batch,
+            overwrite=force,
+            on_progress=on_progress,
+        )
+    report.emit(result, json=json, show=_show)
+
+
+def _refuse(given: Given, mode: str, blend: str, *, has_parts: bool) -> None:
+    """Refuse options that would change nothing."""
+    for name in ("clusters", "samples", "budget"):
+        given.refuse(name, when=mode != "collins", because="it is for --mode collins")
+    given.refuse("blend", when=mode != "features", because="it is for --mode features")
+    given.refuse("blend", when=blend == "soat" and has_parts, because="it blurs boxes, and the regions are parts")
+    given.refuse("softness", when=mode == "suzuki", because="--mode suzuki has hard masks")
+    given.refuse("softness", when=blend == "soat", because="--blend soat blurs boxes by half of their sides")
+
+
+def _show(result: TransferResult) -> None:
+    from_whom = ", ".join(f"{one} ({region})" for one, region in zip(result.references, result.regions, strict=True))
+    report.out(f"{len(result.sources)} x {from_whom} in {result.files[0]} ({report.duration(result.seconds)})")
+    pose = result.pose_layers
+    aligned = f"layers {pose[0]}-{pose[-1]} of w+ from the source ({result.pose_dimensions} numbers)" if pose else "off"
+    facts = {"mode": result.mode, "pose alignment": aligned}
+    if result.clusters and result.clusters[0]:
+        facts["clusters"] = "; ".join(",".join(map(str, one)) for one in result.clusters[0])
+        facts["channels"] = str(result.files[1])
+    report.facts(facts)
