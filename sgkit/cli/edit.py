@@ -42,11 +42,10 @@ from sgkit.cli.options import (
     PrecisionOption,
 )
 from sgkit.cli.shapes import parse_layer_names, parse_shape
+from sgkit.runtime.outputs import FILMS, check_animation
 
 if TYPE_CHECKING:
     from sgkit.render.edit import EditResult
-
-FILMS = (".gif", ".webp", ".mp4")
 
 
 def edit(
@@ -125,7 +124,6 @@ def edit(
     _refuse_idle(given, out, move=bool(move), mask=mask, both=both, still=still)
     check_new(out, overwrite=force)
     from sgkit.render.edit import EditSettings, edit_file
-    from sgkit.render.video import check_animation
 
     if not still:
         check_animation(out, fps=fps)

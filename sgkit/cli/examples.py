@@ -102,6 +102,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "panorama": (
         ("twelve images side by side", "sgkit panorama landscapes --seeds 0-11 --class 5 --out wide.png"),
         ("360 degrees", "sgkit panorama landscapes --seeds 0-7 --class 5 --wrap --out ring.png"),
+        ("a very long one, to zoom in", "sgkit panorama landscapes --seeds 0-499 --class 5 --out long.dzi"),
+        ("a flight over it", "sgkit panorama landscapes --seeds 0-7 --class 5 --pan x --out flight.mp4"),
     ),
     "expand": (
         ("twice as wide, reflected", "sgkit expand landscapes --seeds 3 --class 5 --out wide.png"),

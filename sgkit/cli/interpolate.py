@@ -31,11 +31,10 @@ from sgkit.cli.options import (
     ModelArgument,
     PrecisionOption,
 )
+from sgkit.runtime.outputs import FILMS, check_animation
 
 if TYPE_CHECKING:
     from sgkit.render.interpolate import InterpolateResult
-
-FILMS = (".gif", ".webp", ".mp4")
 
 
 def interpolate(
@@ -102,7 +101,6 @@ def interpolate(
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
     check_new(out, overwrite=force)
     from sgkit.render.interpolate import Interpolation, interpolate_file
-    from sgkit.render.video import check_animation
 
     check_animation(out, fps=fps)
     with report.progress_bar("Interpolating") as on_progress:

@@ -20,8 +20,10 @@ from sgkit.cli.options import (
     parse_existing,
     parse_model,
 )
+from sgkit.cli.streaming import MOST_PIXELS, MaxPixelsOption
 from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.packaged import packaged_path
+from sgkit.runtime.outputs import STREAMED
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def replay(
     size: SizeOption = None,
     show: Annotated[bool, typer.Option("--show", help="Print the scene as JSON and make nothing.")] = False,
     batch: BatchOption = 8,
+    max_pixels: MaxPixelsOption = MOST_PIXELS,
     device: DeviceOption = "auto",
     force: ForceOption = False,
     json: JsonOption = False,
@@ -108,12 +111,23 @@ def replay(
         models = next(iter(opened.values())) if len(opened) == 1 else opened
         paths = next(iter(sources.values())) if len(opened) == 1 else sources
         inputs = Inputs(models, path=paths, folder=file.parent, any_model=any_model)
-        result = run(sheet, inputs, target, batch=batch, overwrite=force, on_progress=on_progress)
+        result = run(
+            sheet,
+            inputs,
+            target,
+            batch=batch,
+            max_pixels=max_pixels,
+            overwrite=force,
+            on_progress=on_progress,
+            on_note=report.note,
+        )
     report.emit(result, json=json, show=_show)
 
 
 def _beside(file: Path, *, animated: bool) -> Path:
-    suffix = file.suffix if animated or file.suffix == ".png" else ".png"
+    if file.name.endswith("_dzi"):
+        return file.with_name(f"{file.name[:-4]}-replay_dzi")
+    suffix = file.suffix if animated or file.suffix.lower() in STREAMED else ".png"
     return file.with_name(f"{file.stem}-replay{suffix}")
 
 

@@ -27,8 +27,8 @@ from sgkit.render.moves import Along, Channel
 from sgkit.render.pictures import arrange
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Masked, Masks, Scene, Sheet, Subject
-from sgkit.render.video import check_animation, is_frame_folder
 from sgkit.runtime.files import check_new
+from sgkit.runtime.outputs import check_animation, is_frame_folder
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 AnyMove = str | Along | Channel | tuple[Directions | str | Path, Any, float]

@@ -19,8 +19,9 @@ from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, write_png
 from sgkit.render.scene import Curve, Scene, Sheet, Subject
 from sgkit.render.sheets import Frame, frames_of
-from sgkit.render.video import FRAMES, check_animation, is_frame_folder, write_animation
+from sgkit.render.video import FRAMES, write_animation
 from sgkit.runtime.files import atomic_directory, atomic_path, check_new
+from sgkit.runtime.outputs import check_animation, is_frame_folder
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,9 +18,14 @@ from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels
 from sgkit.render.render import Rendered, render, strip_of
 from sgkit.render.scene import MODEL, Line, Noise, Scene, Sheet
+from sgkit.render.stream.run import OnNote, ignore_note
+from sgkit.render.stream.scenes import LARGE, MOST_PIXELS, PanSettings, pan_scene, pan_sheet, stream_scene
 from sgkit.render.strips import Strip
 from sgkit.render.weaving import Seams, measure_seams
+from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new
+from sgkit.runtime.outputs import check_animation, check_streamed
+from sgkit.runtime.progress import OnProgress, ignore_progress
 
 
 class LineSettings(Config):
@@ -74,6 +80,12 @@ class PanoramaResult:
     seams: Seams | None
     seconds: float
     model_hash: str
+    tiles: int = 0
+    """In how many tiles it was drawn; 0: whole."""
+    resumed: int = 0
+    """Tiles that an earlier call had finished."""
+    frames: int = 0
+    """Of a video; 0: an image."""
 
 
 def panorama(
@@ -133,33 +145,95 @@ def panorama_file(
     settings: DrawSettings | None = None,
     line: LineSettings | None = None,
     *,
+    tile: int | None = None,
+    max_pixels: int = MOST_PIXELS,
+    pan: PanSettings | None = None,
+    context: DistributedContext | None = None,
     overwrite: bool = False,
+    on_progress: OnProgress = ignore_progress,
+    on_note: OnNote = ignore_note,
 ) -> PanoramaResult:
-    """Write a panorama as PNG.
+    """Write a panorama as PNG, BigTIFF or a deep-zoom folder, or a video of a view that moves over it.
+
+    It is drawn tile by tile, in memory that depends on the tile only, if ``tile`` is given, if it has more than
+    ``LARGE`` pixels, for every format but PNG, and where processes share the work.
+
+    Args:
+        model: the model, or inputs with one.
+        sources: seeds and latents, in order.
+        path: .png, .tif, .dzi, or a name that ends in _dzi; with ``pan`` as :func:`sgkit.render.video.write_animation`.
+        settings: how latents become images.
+        line: how images stand side by side.
+        tile: side of a tile in pixels.
+        max_pixels: refuse a larger image.
+        pan: make a video of a view that moves as this says.
+        context: the processes that share the tiles.
+        overwrite: replace what is at ``path``.
+        on_progress: told frames or megapixels.
+        on_note: told how long a large image will take, and what is continued.
 
     Raises:
-        UsageError: as :func:`panorama`, or ``path`` does not end in ``.png``.
+        UsageError: as :func:`panorama`; the extension of ``path`` is unknown; more pixels than ``max_pixels``.
         InputError: a latent file cannot be read, or ``path`` exists or cannot be written.
+        ResourceError: the disk is full.
     """
     began, path, on = time.perf_counter(), Path(path), drawing(model, settings)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"Panoramas are written as PNG; {path.name!r} does not end in .png.")
-    check_new(path, overwrite=overwrite)
-    found = panorama(on.inputs, sources, on.settings, line)
-    write_picture(found.image, path, Sheet(scenes=(found.rendered.scene,)))
-    height, width = found.image.shape[:2]
+    line, context = line or LineSettings(), context or DistributedContext()
+    if pan is None:
+        check_streamed(path)
+    else:
+        check_animation(path, fps=pan.fps)
+    check_new(path, overwrite=overwrite, resumable=pan is None)
+    scene = panorama_scene(on, sources, line)
+    assert isinstance(scene.arrangement, Line)
+    strip = strip_of(scene, scene.arrangement, on.model)
+    seams, streamed, frames = None, None, 0
+    if pan is not None:
+        sheet = pan_sheet(scene, on.inputs, pan)
+        pan_scene(sheet, on.inputs, path, tile=tile, overwrite=overwrite, on_progress=on_progress)
+        frames = sheet.frames
+    elif tile or context.world_size > 1 or path.suffix.lower() != ".png" or math.prod(_size(on.model, scene)) > LARGE:
+        streamed = stream_scene(
+            Sheet(scenes=(scene,)),
+            on.inputs,
+            path,
+            tile=tile,
+            max_pixels=max_pixels,
+            context=context,
+            overwrite=overwrite,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+    else:
+        found = panorama(on.inputs, sources, on.settings, line)
+        write_picture(found.image, path, Sheet(scenes=(found.rendered.scene,)))
+        seams = found.seams
+    height, width = _size(on.model, scene)
     return PanoramaResult(
         file=path,
         width=width,
         height=height,
-        styles=found.names,
-        joins=found.joins,
-        num_branches=found.num_branches,
-        seam_ratio=found.seams.ratio if found.seams else None,
-        seams=found.seams,
+        styles=scene.main(),
+        joins=_join_pixels(on.model, strip, width if line.axis == "x" else height),
+        num_branches=strip.num_branches,
+        seam_ratio=seams.ratio if seams else None,
+        seams=seams,
         seconds=time.perf_counter() - began,
         model_hash=on.inputs.model_hash(on.model),
+        tiles=streamed.tiles if streamed else 0,
+        resumed=streamed.resumed if streamed else 0,
+        frames=frames,
     )
+
+
+def _size(model: Model, scene: Scene) -> tuple[int, int]:
+    """Height and width of a panorama in pixels."""
+    if scene.size is not None:
+        return scene.size
+    height, width = model.image_size
+    assert isinstance(scene.arrangement, Line)
+    count = len(scene.arrangement.of)
+    return (height, width * count) if scene.arrangement.axis == "x" else (height * count, width)
 
 
 def _join_pixels(model: Model, strip: Strip, length: int) -> tuple[int, ...]:

@@ -17,8 +17,8 @@ from sgkit.render.scene import MODEL, Alone, Line, ModelRef, Scene, Sheet
 from sgkit.render.sheets import still_of
 from sgkit.render.stream.run import OnNote, ignore_note
 from sgkit.render.stream.scenes import MOST_PIXELS, is_large, pan_scene, stream_scene
-from sgkit.render.video import check_animation
 from sgkit.runtime.files import check_new
+from sgkit.runtime.outputs import check_animation
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
 

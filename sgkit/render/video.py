@@ -15,16 +15,14 @@ import numpy as np
 
 from sgkit.errors import InputError, MissingDependencyError, UsageError
 from sgkit.render.pictures import Pixels, opaque, to_picture, write_png
+from sgkit.runtime.outputs import INSTALL_VIDEO, check_animation, is_frame_folder
 
 FRAMES = re.compile(r"frame\d{5,}\.png")
 """Names of the files in a folder of frames."""
 
-FILMS = (".gif", ".webp", ".mp4")
 WEBP_QUALITY = 90
 MAX_IN_MEMORY = 1024**3
 """Bytes of frames that Pillow may be given: it keeps all of them until it has written the file."""
-
-_INSTALL = "Install it with: pip install 'stylegan-sgkit[video]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,32 +56,6 @@ _WEBP = _Codec(
     container="webp",
     container_options={"loop": "0"},
 )
-
-
-def is_frame_folder(path: Path) -> bool:
-    """Whether :func:`write_animation` makes a folder of frames at ``path``, by its suffix."""
-    return path.suffix.lower() not in FILMS
-
-
-def check_animation(path: Path, *, fps: float) -> None:
-    """Refuse what :func:`write_animation` cannot write, before the frames are made.
-
-    Raises:
-        UsageError: the suffix is of no known kind, or the rate is out of range.
-        MissingDependencyError: MP4 without PyAV.
-    """
-    if path.suffix and is_frame_folder(path) and not path.is_dir():
-        raise UsageError(
-            f"Unsupported extension {path.suffix} of --out {path.name}. Use {', '.join(FILMS)}, or a name without "
-            "extension for a folder of PNG files."
-        )
-    if not 0 < fps <= 100:
-        raise UsageError(f"{fps:g} frames per second is out of range. Use --fps above 0 and up to 100.")
-    if path.suffix.lower() == ".mp4" and importlib.util.find_spec("av") is None:
-        raise MissingDependencyError(
-            f"Writing MP4 needs the package av, which is not installed. {_INSTALL}; or use .webp, .gif or a folder of "
-            "frames, which do not need it."
-        )
 
 
 def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: float = 30.0, text: str = "") -> int:
@@ -125,7 +97,9 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: fl
     if suffix == ".gif":
         raise UsageError(f"{what}, so they cannot be written as GIF. Use .mp4 or .webp, or fewer --frames.")
     if importlib.util.find_spec("av") is None:
-        raise MissingDependencyError(f"{what}. A longer WebP needs the package av. {_INSTALL}; or use fewer --frames.")
+        raise MissingDependencyError(
+            f"{what}. A longer WebP needs the package av. {INSTALL_VIDEO}; or use fewer --frames."
+        )
     return _write_frame_by_frame(every, path, fps, _WEBP, text)
 
 

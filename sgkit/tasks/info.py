@@ -281,10 +281,11 @@ def _scene(sheet: Sheet) -> Facts:
     models = dict.fromkeys(model for scene in scenes for model in scene.models.values())
     grid = f" in a grid of {sheet.columns}x{sheet.rows}" if len(sheet.scenes) > 1 else ""
     frames = f", {sheet.frames} frames" if sheet.frames else ""
-    frames += f" of a view of {sheet.pan.width}x{sheet.pan.height} that moves" if sheet.pan else ""
+    pan = sheet.pan
     return {
         "shows": f"{name_list(subjects)}{grid}{frames}",
         "psi": ", ".join(psi[:4]),
+        **({} if pan is None else {"view": f"{pan.width}x{pan.height}, moves over the panorama"}),
         "noise": ", ".join(sorted({scene.noise.kind for scene in scenes})),
         "models": [f"{model.path or 'unnamed'} ({model.hash})" for model in models],
     }

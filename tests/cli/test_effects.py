@@ -42,6 +42,7 @@ TR = "transfer plain --out a.png --source 0 --reference 1=box:0.2,0.2,0.9,0.9"
 CO = f"{TR} --mode collins --clusters 3 --samples 4"
 SE = "transfer plain --out a.png --source 0 --reference 1=left --segmentation seg.png --part-table parts.json"
 TL = "translate plain kin --out a.png --seeds 0"
+V = "panorama plain --out a.gif --seeds 0-2 --pan x --view 16x16"
 F = "metrics plain --data store --metrics kd_effnet --num-images 4 --num-data 4 --no-cache"
 D = "prepare photos --out out --size 8 --workers 1"
 E = "expand plain --out a.png --seeds 0"
@@ -117,6 +118,10 @@ CHANGES: dict[str, tuple[str, str]] = {
     "panorama latent_space": ("panorama plain --out a.png --latent rows.npz --seeds 0", "--latent-space w"),
     "panorama seed": (f"{W} --noise random", "--seed 1"),
     "panorama precision": (W, "--precision bf16"),
+    "panorama pan": (W, "--pan x --view 16x16 --out a.gif"),
+    "panorama view": (V, "--view 8x8"),
+    "panorama speed": (V, "--speed 2"),
+    "panorama fps": (V, "--fps 5"),
     "expand seeds": (E, "--seeds 1"),
     "expand factor": (E, "--factor 1x2"),
     "expand left": (E, "--left 8"),
@@ -316,6 +321,9 @@ SAME: dict[str, str] = {
     # parameters that shall not change the result, and why
     "batch": "memory and speed; results do not depend on it, by tests/tasks",
     "device": "where it is computed",
+    "tile": "memory; the image is the same but for rounding, by tests/render/stream",
+    "replay max_pixels": "refuses larger images; by tests/cli/test_streaming.py",
+    "panorama max_pixels": "refuses larger images; by tests/cli/test_streaming.py",
     "workers": "how many processes work",
     "replay any_model": "allows another --model; by tests/render/test_replay.py",
     "edit any_model": "allows directions of another model; by tests/render/test_edit.py",
@@ -398,6 +406,10 @@ REFUSED = [
     f"{W} | --height 32",
     f"{W} --vertical | --width 32",
     f"{W} | --seed 3",
+    f"{W} | --view 8x8",
+    f"{W} | --speed 2",
+    f"{W} | --fps 5",
+    f"{V} | --max-pixels 9",
     "panorama plain --out a.png --seeds 0 | --overlap 0.3",
     "panorama plain --out a.png --seeds 0 | --smooth 0.3",
     "panorama sg3 --out a.png --seeds 0,1 | --noise const",

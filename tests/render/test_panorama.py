@@ -84,7 +84,7 @@ def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
     assert result.joins == (16, 32)
     assert result.seams is not None
     assert result.seam_ratio == result.seams.ratio > 0
-    with pytest.raises(UsageError, match=r"does not end in \.png"):
+    with pytest.raises(UsageError, match=r"Unsupported extension \.jpg of --out wide\.jpg\. Use \.png, \.tif"):
         panorama_file(model, [1], tmp_path / "wide.jpg")
 
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageSequence
 
 from sgkit.errors import InputError, MissingDependencyError, UsageError
 from sgkit.render import video
-from sgkit.render.video import check_animation, write_animation
+from sgkit.render.video import write_animation
+from sgkit.runtime.outputs import check_animation
 
 needs_av = pytest.mark.skipif(importlib.util.find_spec("av") is None, reason="the extra 'video' is not installed")
 

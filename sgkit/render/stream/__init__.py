@@ -2,6 +2,5 @@
 
 from sgkit.render.stream.plane import Plane, PlaneOf, Tiling
 from sgkit.render.stream.run import Estimate, StreamResult, stream
-from sgkit.render.stream.writers import STREAMED, check_streamed
 
-__all__ = ["STREAMED", "Estimate", "Plane", "PlaneOf", "StreamResult", "Tiling", "check_streamed", "stream"]
+__all__ = ["Estimate", "Plane", "PlaneOf", "StreamResult", "Tiling", "stream"]

@@ -23,11 +23,12 @@ from sgkit.render.scene import Sheet
 from sgkit.render.stream.deepzoom import OWN, DeepZoomWriter
 from sgkit.render.stream.journal import ForeignJournalError, Journal
 from sgkit.render.stream.plane import Box, Plane, Tiling
-from sgkit.render.stream.writers import PngWriter, TiffWriter, Writer, check_streamed, part_of
+from sgkit.render.stream.writers import PngWriter, TiffWriter, Writer, part_of
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new, fault_of_writing, flush, make_way, partial
 from sgkit.runtime.limits import size_of
 from sgkit.runtime.locks import LockedError, exclusive
+from sgkit.runtime.outputs import check_streamed
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 OnNote = Callable[[str], None]
@@ -101,7 +102,7 @@ def stream(
     on_progress: OnProgress = ignore_progress,
     on_note: OnNote = ignore_note,
 ) -> StreamResult:
-    """Draw ``plane`` into ``path`` (:data:`STREAMED`) tile by tile, carrying ``sheet``.
+    """Draw ``plane`` into ``path`` (:data:`sgkit.runtime.outputs.STREAMED`) tile by tile, carrying ``sheet``.
 
     Whatever ends the process, finished tiles are kept in ``PATH.partial``, and the same call continues there to the
     same bytes. All processes of ``context`` call it and share the tiles; any number of them writes the same file.

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+from sgkit.config.base import Config
 from sgkit.errors import UsageError
 from sgkit.render.arrange import grid_of, plane_of
 from sgkit.render.files import embedded, scene_text, sidecar, write_sheet
 from sgkit.render.grid import Grid
 from sgkit.render.inputs import Inputs
+from sgkit.render.pan import Pan, straight
 from sgkit.render.pictures import Pixels, to_pixels, write_png
 from sgkit.render.planes import Plane as Drawn
 from sgkit.render.scene import Line, Scene, Sheet
 from sgkit.render.stream.run import OnNote, StreamResult, ignore_note, stream
 from sgkit.render.stream.views import Views, pan_frames
-from sgkit.render.video import FRAMES, check_animation, is_frame_folder, write_animation
+from sgkit.render.video import FRAMES, write_animation
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.limits import size_of
+from sgkit.runtime.outputs import check_animation, is_frame_folder
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 LARGE = 32_000_000
 """Pixels from which on an image is not put together in memory."""
 MOST_PIXELS = 4_000_000_000
 """Of an image, unless more are allowed: a slip of the keyboard is easily a terabyte."""
+
+
+class PanSettings(Config):
+    """How a view moves over a panorama."""
+
+    path: Literal["x", "y"] | tuple[tuple[int, int], ...] = "x"
+    """Along the width or the height; or the pixels (left, top) that its upper left corner passes."""
+    view: tuple[int, int] | None = None
+    """Width and height of the view; ``None``: 16:9, up to 720 pixels high."""
+    speed: float = 4.0
+    """Pixels for each frame."""
+    fps: float = 30.0
+    """Frames for each second."""
 
 
 class Tiles:
@@ -139,6 +156,29 @@ def pan_scene(
         write_animation(frames(), temporary, count=sheet.frames, fps=fps, text=sheet.to_json())
     if embedded(path) is None:
         write_sheet(sheet, sidecar(path))
+
+
+def pan_sheet(scene: Scene, inputs: Inputs, settings: PanSettings) -> Sheet:
+    """A view that moves over the panorama ``scene``, as data.
+
+    Raises:
+        UsageError: the view does not fit, or the speed is not above 0 and at most its way.
+    """
+    plane = plane_of(scene, inputs)
+    wraps = ("x" in scene.periodic, "y" in scene.periodic)
+    if isinstance(settings.path, str):
+        pan = straight(settings.path, width=plane.width, height=plane.height, view=settings.view, wraps=wraps)
+    else:
+        width, height = settings.view or (min(plane.width, 1280), min(plane.height, 720))
+        pan = Pan(path=settings.path, width=width, height=height)
+        pan.check(width=plane.width, height=plane.height, wraps=wraps)
+    if not 0 < settings.speed <= pan.distance:
+        raise UsageError(
+            f"The speed is {settings.speed:g} pixels per frame; it must be above 0 and at most {pan.distance:g}, the "
+            "way that the view moves."
+        )
+    frames = max(round(pan.distance / settings.speed), 2 if pan.loop else 1) + (not pan.loop)
+    return Sheet(scenes=(scene,), pan=pan, frames=frames, fps=settings.fps)
 
 
 def _opened(sheet: Sheet, inputs: Inputs, tile: int | None) -> tuple[Scene, Drawn]:

@@ -6,7 +6,6 @@ tiles is handed to :meth:`Writer.close_row` by the main process, from top to bot
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import zlib
 from abc import ABC, abstractmethod
@@ -17,7 +16,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from sgkit.errors import MissingDependencyError, UsageError
 from sgkit.render.files import KEY, scene_text
 from sgkit.render.pictures import Pixels
 from sgkit.render.scene import Sheet
@@ -25,8 +23,6 @@ from sgkit.render.stream import png
 from sgkit.render.stream.journal import Journal
 from sgkit.render.stream.plane import Box, Tiling
 
-STREAMED = (".png", ".tif", ".tiff", ".dzi")
-"""Extensions of files that can be larger than memory; .dzi stands for a folder."""
 ROWS = 1 << 20
 """Bytes of rows that are filtered and compressed at a time."""
 
@@ -88,27 +84,6 @@ class Writer(ABC):
 def part_of(box: Box) -> str:
     """The name of a tile in the journal."""
     return f"tile {box.number}"
-
-
-def check_streamed(path: Path) -> None:
-    """Refuse a name that stands for no kind of file that can be streamed.
-
-    Raises:
-        UsageError: the extension is not one of ``STREAMED``, and the name does not end in ``_dzi``.
-        MissingDependencyError: BigTIFF without tifffile.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in STREAMED and not path.name.endswith("_dzi"):
-        raise UsageError(
-            f"Unsupported extension {path.suffix or '(none)'} of --out {path.name} for an image that is drawn tile by "
-            "tile. Use .png, .tif (BigTIFF, tiled), or .dzi or a name that ends in _dzi (a deep-zoom folder with a "
-            "page to look at)."
-        )
-    if suffix in (".tif", ".tiff") and importlib.util.find_spec("tifffile") is None:
-        raise MissingDependencyError(
-            "Writing BigTIFF needs the package tifffile, which is not installed. Install it with: "
-            "pip install 'stylegan-sgkit[large]'; or use .png or .dzi, which do not need it."
-        )
 
 
 # -------------------------------------------------------------------------------------------------- PNG
