@@ -131,11 +131,11 @@ def moves_of(shifting: ShiftSettings) -> list[Move]:
 
 
 def random_moves(seed: str, along: Literal["x", "y", "both"] = "x") -> list[Move]:
-    """One to three parts, a fifth to half of each side, copied, swapped or mirrored within the picture."""
+    """Two to four parts, a quarter to 0.6 of each side, copied, swapped or mirrored within the picture."""
     chance = random.Random(seed)
     found = []
-    for _ in range(chance.randint(1, 3)):
-        width, height = chance.uniform(0.2, 0.5), chance.uniform(0.2, 0.5)
+    for _ in range(chance.randint(2, 4)):
+        width, height = chance.uniform(0.25, 0.6), chance.uniform(0.25, 0.6)
         left, top = chance.uniform(0, 1 - width), chance.uniform(0, 1 - height)
         to_left, to_top = chance.uniform(0, 1 - width), chance.uniform(0, 1 - height)
         shape = f"box:{left:.3f},{top:.3f},{left + width:.3f},{top + height:.3f}"
