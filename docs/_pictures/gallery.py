@@ -39,6 +39,15 @@ COMMANDS = {
     "day": "sgkit panorama landscapes --latent day.npz --width 1024 --wrap --out day.png",
     "interpolation": "sgkit interpolate landscapes --seeds 0,9,7,2 --class autumn-day --psi 0.7 --frames 48 --fps 12 "
     "--loop --out interpolation.webp",
+    "expand": "sgkit expand landscapes --seeds 0 --class summer-day --psi 0.7 --factor 6x1 --out expand.png",
+    "hedge": "sgkit expand landscapes --seeds 9 --class summer-day --psi 0.7 --repeat box:0.3,0.6,0.8,1,0.1 --times 9 "
+    "--out hedge.png",
+    "blend": "sgkit blend landscapes --seeds 10,3 --class summer-day --psi 0.7 --shape ellipse:0.15,0.35,0.85,1.2,0.3 "
+    "--out blend.png",
+    "collage": "sgkit blend landscapes --seeds 10,3 --class summer-day --psi 0.7 --shape ellipse:0.15,0.35,0.85,1.2 "
+    '--mode suzuki --layers "from 64px" --out collage.png',
+    "shift": "sgkit shift landscapes --seeds 9 --class summer-day --psi 0.7 --random 7 --at 8px --grid 7x1 "
+    "--out shift.png",
     "projection": "sgkit project landscapes unseen.png --class summer-day --space w+ --no-noise --steps 300 "
     "--out projected",
 }
