@@ -55,6 +55,14 @@ LINES: dict[str, tuple[str, ...]] = {
         "shift model --seeds 0 --random 2 CLASS --out out",
         "shift model --seeds 0 --at 8px --move 'mask.png by 0.25,0' --parts-of 1 CLASS --out out.png",
     ),
+    "transfer": (
+        "transfer model --source 0 --reference 1=mask.png --reference 2=box:0,0,0.5,1 CLASS --out out.png",
+        "transfer model --source 0 --reference 1=mask.png --mode suzuki CLASS --out out2.png",
+    ),
+    "translate": (
+        "translate model model --seeds 0 --alpha 0,0.5 --region mask.png CLASS --out out.png",
+        "translate model model --seeds 0 --mode swap --layers 'to 8px' CLASS --out out2.png",
+    ),
     "directions": ("directions find model --count 2 --out found.safetensors",),
     "edit": (
         "directions find model --count 2 --out found.safetensors",

@@ -27,6 +27,8 @@ from sgkit.render.inputs import Inputs
 from sgkit.render.render import render
 from sgkit.render.scene import Scene
 from sgkit.render.shift import ShiftSettings, shift_scenes
+from sgkit.render.transfer import Reference, TransferSettings, transfers
+from sgkit.render.translate import BASE, TARGET, TranslateSettings, translations
 
 TOLERANCE = 1e-5
 """Largest difference of a value from -1 to 1."""
@@ -113,7 +115,31 @@ def _patch_swap(case: Case) -> tuple[Scene, Inputs]:
     return scene, on.inputs
 
 
+def _bbox(x: int, y: int, width: int, height: int, **settings: Any) -> Operation:
+    box = "box:" + ",".join(str(side / 256) for side in (x, y, x + width, y + height))
+
+    def make(case: Case) -> tuple[Scene, Inputs]:
+        on = case.drawing()
+        own, other = case.latents(0, 1)
+        (found,) = transfers(on, own, [Reference(other, box)], TransferSettings(blend="soat", **settings))
+        return found.result, on.inputs
+
+    return make
+
+
+def _translate(case: Case) -> tuple[Scene, Inputs]:
+    inputs = Inputs({BASE: case.model, TARGET: case.other})
+    z = [Latents(space="z", values={"z": case.given["z"][i : i + 1]}, names=(f"z{i}",)) for i in (0, 1)]
+    # The code counts its list of styles: from the sixth on, all layers with w 4 and later.
+    settings = TranslateSettings(alphas=(0.7,), layers="4-13", style_layers="all")
+    (found,) = translations(inputs, z[0], settings, styles=z[1])
+    return found.results[0], inputs
+
+
 OPERATIONS |= {
+    "bbox_face_9": _bbox(40, 90, 120, 60, align=True, layers="0-6"),  # up to the ninth of its list of styles
+    "bbox_other_99": _bbox(100, 30, 64, 100, align=False),
+    "translate_6_0.7": _translate,
     "blend_horizontal": _blend("horizontal"),
     "blend_vertical": _blend("vertical"),
     "patch_swap": _patch_swap,
