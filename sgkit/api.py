@@ -243,6 +243,31 @@ class Model(Networks):
         settings, drawn = TranslateSettings(alphas=alphas, **how), _settings(psi, label, noise)
         return Images(translate(inputs, seeds, settings, drawn, styles=styles, batch=batch))
 
+    def drag(
+        self,
+        seed: Source,
+        points: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+        *,
+        psi: float | Sequence[float] = 1.0,
+        label: LabelChoice | None = None,
+        mask: str | None = None,
+        **settings: Any,
+    ) -> Latents:
+        """The latent of an image with handle points dragged to targets; see :func:`sgkit.inversion.drag_latents`.
+
+        Args:
+            seed: a seed, latent file or latents, of one image.
+            points: pairs of a handle and its target, (x, y) in pixels.
+            psi: truncation.
+            label: of conditional models.
+            mask: a shape; only there the image may change.
+            settings: those of :class:`sgkit.inversion.DragSettings`: steps, layer, space ...
+        """
+        from sgkit.inversion import DragSettings, drag_latents
+
+        given = DragSettings(**settings)
+        return drag_latents(self._inputs(), seed, points, given, _settings(psi, label), mask=mask)[0]
+
     def project(self, images: str | Path | Iterable[str | Path], **settings: Any) -> Latents:
         """Latents of image files, with noise maps; ``settings``: see :class:`sgkit.inversion.ProjectSettings`."""
         from sgkit.inversion import ProjectSettings, project

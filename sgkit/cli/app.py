@@ -97,6 +97,12 @@ COMMANDS: tuple[CommandRow, ...] = (
         _IMAGES,
     ),
     CommandRow(
+        "drag",
+        "sgkit.cli.drag:drag",
+        "Drag points of an image to other places: the rest of the image follows (DragGAN).",
+        _IMAGES,
+    ),
+    CommandRow(
         "panorama",
         "sgkit.cli.panorama:panorama",
         "Blend many images into one panorama of any length, without visible seams.",

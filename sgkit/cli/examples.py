@@ -84,6 +84,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "sgkit directions apply run --seeds 0-3 \\\n  --move sefa.safetensors:0=2 --out moved.npz",
         ),
     ),
+    "drag": (
+        (
+            "what is at (64, 90) moves 12 pixels to the right",
+            "sgkit drag landscapes --seeds 9 --class 5 --point 64,90:76,90 --out drag",
+        ),
+        (
+            "two points of a projected photo, the rest stays",
+            "sgkit drag run --seeds projected/me/latent.npz --point 20,44:17,42 \\\n  --point 44,44:47,42 "
+            "--mask box:0.2,0.5,0.8,0.9 --out smile",
+        ),
+        ("then use the result like a seed", "sgkit generate run --latent smile/latent.npz --out smile.png"),
+    ),
     "edit": (
         (
             "from day to night in four steps",

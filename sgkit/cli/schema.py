@@ -55,6 +55,7 @@ RESULTS = {
     "directions-find": Row("directions found", ("sgkit.tasks.directions:DirectionList",)),
     "directions-list": Row("sgkit directions list", ("sgkit.tasks.directions:DirectionList",)),
     "directions-apply": Row("latents moved", ("sgkit.render.edit:ApplyResult",)),
+    "drag": Row("points dragged", ("sgkit.inversion.drag_task:DragResult",)),
     "edit": Row("images edited", ("sgkit.render.edit:EditResult",)),
     "panorama": Row("a panorama", ("sgkit.render.panorama:PanoramaResult",)),
     "expand": Row("images made larger", ("sgkit.render.outputs:ImagesResult",)),

@@ -1,5 +1,7 @@
 """Projection: the latents and noise maps whose picture comes closest to a given one (StyleGAN2, appendix D)."""
 
+from sgkit.inversion.drag import Dragged, DragSettings, drag
+from sgkit.inversion.drag_task import DragResult, drag_files, drag_latents
 from sgkit.inversion.losses import Distance, distance_to, feature_layers, features_distance, pixel_error
 from sgkit.inversion.noise import noise_penalty
 from sgkit.inversion.optimize import Projection, WStatistics, search, w_statistics
@@ -9,6 +11,9 @@ from sgkit.inversion.task import ProjectedImage, ProjectResult, project, project
 
 __all__ = [
     "Distance",
+    "DragResult",
+    "DragSettings",
+    "Dragged",
     "LossName",
     "ProjectResult",
     "ProjectSettings",
@@ -17,6 +22,9 @@ __all__ = [
     "Target",
     "WStatistics",
     "distance_to",
+    "drag",
+    "drag_files",
+    "drag_latents",
     "exploration",
     "feature_layers",
     "features_distance",

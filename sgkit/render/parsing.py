@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.render.geometry import Crop, Pad, Paste, Patch, Repeat, Resize, Shift, Tile
 from sgkit.render.grid import Endless, Grid, GridMap
+from sgkit.render.marks import Mark
 from sgkit.render.moves import Along, Channel
 from sgkit.render.pan import Pan
 from sgkit.render.records import Record
@@ -38,7 +39,7 @@ RECORDS: tuple[type[Record], ...] = (
     *(Scene, Sheet, ModelRef, Noise),
     *(Subject, Seed, LatentRef, Curve, Mix, Along, Channel),
     *(Alone, Line, Masks, Masked, MaskPicture),
-    *(Grid, GridMap, Endless, Pan),
+    *(Grid, GridMap, Endless, Pan, Mark),
     *(Pad, Crop, Shift, Tile, Resize, Repeat, Paste, Patch),
 )
 

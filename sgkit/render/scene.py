@@ -21,6 +21,7 @@ from sgkit.errors import did_you_mean
 from sgkit.model import Axis
 from sgkit.render.geometry import EditRecord, sources_of
 from sgkit.render.grid import Endless, Grid
+from sgkit.render.marks import Mark
 from sgkit.render.moves import Move
 from sgkit.render.pan import Pan
 from sgkit.render.records import Record, Text
@@ -326,6 +327,8 @@ class Sheet(Record):
     """Animations: how many pictures were drawn at a time."""
     pan: Pan | None = None
     """Of an animation: the view that moves over the one scene, a panorama."""
+    marks: Annotated[tuple[Mark, ...], Field(max_length=4096)] = ()
+    """Points drawn over the places of a still picture."""
 
     @model_validator(mode="after")
     def _frames_move(self) -> Sheet:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sgkit.render.inputs import Inputs
+from sgkit.render.marks import marked
 from sgkit.render.pictures import Pixels, arrange, opaque
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Photo, Place, Scene, Sheet
@@ -43,16 +44,21 @@ def still_of(
                 yield inputs.photo(place) if place else None
             on_progress(Progress(done=len(places), total=len(sheet.scenes)))
 
-    picture = arrange((shown(one, sheet) for one in pixels()), (sheet.columns, sheet.rows), gap=sheet.gap)
+    picture = arrange(
+        (shown(one, sheet, place) for place, one in enumerate(pixels())), (sheet.columns, sheet.rows), gap=sheet.gap
+    )
     return picture, sheet.changed(scenes=tuple(places))
 
 
-def shown(pixels: Pixels | None, sheet: Sheet) -> Pixels | None:
-    """A place of ``sheet`` as it is shown: enlarged, and without alpha beside photos."""
+def shown(pixels: Pixels | None, sheet: Sheet, place: int = 0) -> Pixels | None:
+    """A place of ``sheet`` as it is shown: enlarged, without alpha beside photos, and with its marks."""
     if pixels is None:
         return None
     pixels = opaque(pixels) if any(isinstance(place, Photo) for place in sheet.scenes) else pixels
-    return pixels.repeat(sheet.scale, axis=0).repeat(sheet.scale, axis=1) if sheet.scale > 1 else pixels
+    pixels = pixels.repeat(sheet.scale, axis=0).repeat(sheet.scale, axis=1) if sheet.scale > 1 else pixels
+    if not sheet.marks:
+        return pixels
+    return marked(pixels, [mark for mark in sheet.marks if mark.place == place], scale=sheet.scale)
 
 
 def frames_of(sheet: Sheet, inputs: Inputs) -> Iterator[Frame]:

@@ -43,6 +43,7 @@ CO = f"{TR} --mode collins --clusters 3 --samples 4"
 SE = "transfer plain --out a.png --source 0 --reference 1=left --segmentation seg.png --part-table parts.json"
 TL = "translate plain kin --out a.png --seeds 0"
 V = "panorama plain --out a.gif --seeds 0-2 --pan x --view 16x16"
+DR = "drag plain --out out --seeds 3 --point 4,8:7,8 --steps 3 --frames 0"
 F = "metrics plain --data store --metrics kd_effnet --num-images 4 --num-data 4 --no-cache"
 D = "prepare photos --out out --size 8 --workers 1"
 E = "expand plain --out a.png --seeds 0"
@@ -277,6 +278,25 @@ CHANGES: dict[str, tuple[str, str]] = {
     "translate latent_space": (f"{TL} --seeds rows.npz", "--latent-space w"),
     "translate gap": (f"{TL} --seeds 0,1", "--gap 5"),
     "translate precision": (TL, "--precision bf16"),
+    "drag points": (DR, "--point 3,3:5,5"),
+    "drag seeds": (DR, "--seeds 4"),
+    "drag mask": (DR, "--mask box:0,0,0.5,1"),
+    "drag mask_weight": (f"{DR} --mask box:0,0,0.5,1", "--mask-weight 1000"),
+    "drag space": (DR, "--space w"),
+    "drag layer": (DR, "--layer 16px"),
+    "drag radius": (DR, "--radius 3"),
+    "drag window": (f"{DR} --lr 0.5", "--window 0.1"),
+    "drag steps": (DR, "--steps 2"),
+    "drag lr": (DR, "--lr 0.1"),
+    "drag frames": (DR, "--frames 2"),
+    "drag psi": (DR, "--psi 0.5"),
+    "drag psi_cutoff": (f"{DR} --psi 0.5", "--psi-cutoff 2"),
+    "drag label": ("drag cond --out out --seeds 3 --point 4,8:7,8 --steps 2 --frames 0 --class 0", "--class 1"),
+    "drag latent_space": (
+        "drag plain --out out --seeds one.npz --point 4,8:7,8 --steps 2 --frames 0",
+        "--latent-space z",
+    ),
+    "drag precision": (DR, "--precision bf16"),
     "metrics data": (F, "--data photos"),
     "metrics names": (F, "--metrics fd_effnet"),
     "metrics num_images": (F, "--num-images 5"),
@@ -386,6 +406,8 @@ REFUSED = [
     "project progan photo.png --out out --steps 1 | --noise-weight 3",
     "project progan photo.png --out out --steps 1 | --space w+",
     f"{P} | --class 0",
+    f"{DR} | --mask-weight 3",
+    "drag progan --out out --seeds 3 --point 4,8:7,8 --steps 2 | --space w",
     f"{ED} | --mask-layers 0",
     f"{ED} | --frames 3",
     f"{ED} | --fps 3",
@@ -540,6 +562,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     z = plain.sample_z([7])
     save_latents(Latents(space="z", values={"z": z}, names=("z",)), folder / "z.npz")
     save_latents(Latents(space="w", values={"w": plain.map(z)[:, 0]}, names=("w",)), folder / "w.npz")
+    np.savez(folder / "one.npz", w=plain.map(z)[:, 0].numpy())
     np.savez(folder / "rows.npz", w=plain.map(plain.sample_z(range(plain.num_ws)))[:, 0].numpy())
     w = torch.randn(2, 8, generator=torch.Generator().manual_seed(5))
     facts = {"names": ("up", "down"), "signs": ("", ""), "method": "test", "model_hash": plain.content_hash()}

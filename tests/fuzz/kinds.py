@@ -30,6 +30,7 @@ from sgkit.model import ModelInfo, build
 from sgkit.render.edit import EditSettings, edit
 from sgkit.render.files import read_sheet
 from sgkit.render.inputs import Inputs
+from sgkit.render.marks import marked
 from sgkit.render.render import render
 from sgkit.runs.config import RunConfig
 from sgkit.runs.folder import RunFolder
@@ -405,6 +406,7 @@ SCENES = [
         ],
         "columns": 2,
         "gap": 1,
+        "marks": [{"place": 1, "handle": [1, 2], "target": [3.5, 4]}],
     },
 ]
 
@@ -440,6 +442,7 @@ def _draw(path: Path) -> None:
     for scene in sheet.filled:
         if scene.size is None or max(scene.size) < 4096:  # larger ones are allowed, and take their time
             list(render(scene, Inputs(build(CONFIG), folder=path.parent)))
+    marked(np.zeros((8, 8, 3), np.uint8), sheet.marks, scale=sheet.scale)
 
 
 def _scenes(scratch: Path) -> Iterator[Kind]:

@@ -12,6 +12,7 @@ WALKERS = {
     "model": "the core, where the walk is",
     "render": "the one road from latents to pictures",
     "training": "a step needs gradients, not pictures",
+    "inversion/drag.py": "motion supervision needs gradients of features, and compares them",
     "inversion/optimize.py": "the loop that searches latents",
     "latents/clusters.py": "reads features, and draws nothing",
     "checkpoint/rosinality_export.py": "reads noise inputs out of a walk",
