@@ -139,6 +139,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "sgkit shift landscapes --seeds 3 --class 5 --copy 'box:0,0.3,0.3,0.8 by 0.6,0' --out trees.png",
         ),
         ("eight random variants", "sgkit shift landscapes --seeds 3 --class 5 --random 8 --out variants.png"),
+        ("of a photo", "sgkit shift landscapes --photo photo.png --class 5 --random 8 --out photo8.png"),
     ),
     "transfer": (
         (

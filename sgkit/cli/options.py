@@ -5,6 +5,7 @@ A command writes ``size: SizeOption = None``; the value that arrives is parsed a
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import re
@@ -279,6 +280,12 @@ class Given:
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
+
+    def without(self, name: str) -> Given:
+        """The same but for the parameter ``name``, which had its effect already."""
+        found = copy.copy(self)
+        found._names = {key: value for key, value in self._names.items() if key != name}
+        return found
 
     def refuse(self, name: str, *, when: bool, because: str) -> None:
         """Refuse the parameter ``name`` if it was given ``when`` it has no effect.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -29,8 +30,10 @@ from sgkit.cli.options import (
     LabelOption,
     ModelArgument,
     PrecisionOption,
+    parse_image,
 )
 from sgkit.cli.shapes import parse_at, part_parser
+from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 
 
@@ -38,7 +41,29 @@ def shift(
     context: typer.Context,
     model: ModelArgument,
     out: images.OutOption,
-    seeds: images.SourcesOption,
+    seeds: Annotated[
+        Sources,
+        typer.Option(
+            "--seeds",
+            parser=parse_sources,
+            metavar="LIST",
+            help="Seeds and latent files, for example 0,3,7-12,face.npz.",
+            show_default="none with --photo",
+        ),
+    ] = Sources(),  # noqa: B008
+    photo: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--photo",
+            parser=parse_image,
+            metavar="IMAGE",
+            help="Find the latents of this photo first, as sgkit project does (w+); kept in OUT-projected. Can "
+            "be repeated.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, metavar="N", help="Number of optimisation steps for --photo.")
+    ] = 500,
     copy: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,10 +160,13 @@ def shift(
 ) -> None:
     """Make new images from one: copy, move, swap or mirror parts of its features.
 
-    The layers after --at make the parts fit together. For a photo, find its latents first with sgkit project, and give
-    that folder as --seeds; nothing is trained.
+    The layers after --at make the parts fit together. Photos are projected, not trained on: --photo, or folders of
+    sgkit project as --seeds.
     """
-    given = Given(context)
+    given, sources = Given(context), [*seeds]
+    given.refuse("steps", when=not photo, because="it is about --photo, which is not given")
+    if not (seeds or photo):
+        raise UsageError("No image was given. Give seeds or latent files with --seeds, or a photo with --photo.")
     for name in ("seed", "along"):
         given.refuse(name, when=random == 0, because="it is about --random, which is not given")
     if not (copy or move or swap or mirror or random):
@@ -149,10 +177,13 @@ def shift(
     images.check_out(out, given, force=force)
     from sgkit.render.shift import ShiftSettings, shift_scenes
 
+    if photo:
+        sources += _projected(model, photo, out, label=label, steps=steps, precision=precision, device=device)
+        given = given if any(isinstance(one, int) for one in [*seeds, *(parts_of or ())]) else given.without("label")
     on = open_drawing(
         model,
         device,
-        [*seeds, *(parts_of or ())],
+        [*sources, *(parts_of or ())],
         given,
         psi=psi,
         cutoff=psi_cutoff,
@@ -180,7 +211,7 @@ def shift(
     result = images.write(
         "Shifting",
         on,
-        lambda: shift_scenes(on, seeds, settings, parts_of=parts_of or ()),
+        lambda: shift_scenes(on, sources, settings, parts_of=parts_of or ()),
         out,
         given,
         grid=grid,
@@ -189,3 +220,31 @@ def shift(
         force=force,
     )
     report.emit(result, json=json, show=images.show)
+
+
+def _projected(
+    model: Path, photos: list[str], out: Path, *, label: str | None, steps: int, precision: Precision, device: str
+) -> list[Path]:
+    """Latent files of photos, in a folder beside ``out``; those that are there already are used again."""
+    import sgkit
+    from sgkit.inversion import ProjectSettings, project_files
+    from sgkit.model.precision import drawing_precision
+    from sgkit.render.inputs import Inputs
+    from sgkit.runtime.device import resolve_device
+    from sgkit.runtime.path_checks import LATENT
+
+    opened = sgkit.load(model, device=resolve_device(device))
+    folder = out.with_name(f"{out.stem if out.suffix else out.name}-projected")
+    with report.progress_bar("Projecting") as on_progress:
+        found = project_files(
+            Inputs(opened, path=model),
+            photos,
+            folder,
+            ProjectSettings(space="w+" if opened.num_ws > 1 else "w", steps=steps),
+            label=label,
+            precision=drawing_precision(precision, opened.config, opened.device),
+            on_progress=on_progress,
+        )
+    for image in found.images:
+        report.note(f"{image.source}: latents in {folder / image.name} (PSNR {image.psnr:.1f} dB).")
+    return [folder / image.name / LATENT for image in found.images]

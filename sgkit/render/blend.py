@@ -174,10 +174,10 @@ def _parts(names: Sequence[str], blending: BlendSettings) -> list[Masked]:
         return [Masked(subject=names[1], shape=f"soat:{axis}")]
     half, found = blending.overlap / 2, []
     for place in range(1, count):
-        start, stop = (place - half) / count, (place + half) / count
+        start, stop = place - half, place + half
         if blending.direction == "radial":
-            radii = f"{LARGEST_RADIUS * start:.6g},{LARGEST_RADIUS * stop:.6g}"
+            radii = f"{LARGEST_RADIUS * start / count},{LARGEST_RADIUS * stop / count}"
             found.append(Masked(subject=names[place], shape=f"not:radial:0.5,0.5,{radii}"))
         else:
-            found.append(Masked(subject=names[place], shape=f"ramp:{axis},{start:.6g},{stop:.6g}"))
+            found.append(Masked(subject=names[place], shape=f"ramp:{axis},{start / count},{stop / count}"))
     return found

@@ -166,6 +166,8 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("blend model.st --out x.png --seeds 0,1 --mode collage", 2, ("'--mode'", "'blend', 'suzuki'")),
     ("blend model.st --out x.png --seeds 0-2 --blend soat", 2, ("--blend soat is for two images",)),
     ("blend cond.st --out x.png --seeds 0-2 --classes 0,1", 2, ("2 classes for 3 images", "one for each")),
+    ("shift model.st --out x --random 2", 2, ("No image was given", "--seeds", "--photo")),
+    ("shift model.st --out x --photo page.png --random 2", 1, ("page.png is a web page (HTML)",)),
     ("shift model.st --out x --seeds 0", 2, ("Nothing would be moved", "--copy", "--random 8")),
     ("shift model.st --out x --seeds 0 --copy box:0,0,0.5,1", 2, ("Not a part to copy", "by X,Y")),
     ("shift model.st --out x --seeds 0 --move 'box:0,0,0.5,1 by 2,0'", 2, ("out of the picture", "-1 and 1")),

@@ -66,6 +66,7 @@ READS = {  # (command, parameter) -> the words that give a wrong path to it; a n
     ("blend", "shape"): ["--shape", "2=not:NONE.png,0.1@coarse"],
     ("shift", "model"): 0,
     ("shift", "seeds"): ["--seeds", "0,NONE.npz"],
+    ("shift", "photo"): ["--photo", "NONE"],
     ("shift", "copy"): ["--copy", "NONE.png by 0.5,0"],
     ("shift", "mirror"): ["--mirror", "NONE.png"],
     ("shift", "parts_of"): ["--parts-of", "NONE.npz"],

@@ -36,8 +36,12 @@ def over(model: Model, count: int = 2, **blending: Any) -> list[tuple[str, objec
         (2, {}, ["ramp:x,0.25,0.75"]),
         (2, {"direction": "vertical", "overlap": 0.5}, ["ramp:y,0.375,0.625"]),
         (2, {"direction": "vertical", "blend": "soat"}, ["soat:y"]),
-        (3, {"overlap": 0}, ["ramp:x,0.333333,0.333333", "ramp:x,0.666667,0.666667"]),
-        (3, {"direction": "radial"}, ["not:radial:0.5,0.5,0.116667,0.35", "not:radial:0.5,0.5,0.35,0.583333"]),
+        (3, {"overlap": 0}, [f"ramp:x,{1 / 3},{1 / 3}", f"ramp:x,{2 / 3},{2 / 3}"]),
+        (
+            3,
+            {"direction": "radial"},
+            [f"not:radial:0.5,0.5,{0.7 * (i - 0.5) / 3},{0.7 * (i + 0.5) / 3}" for i in (1, 2)],
+        ),
     ],
 )
 def test_directions_are_shapes(model: Model, count: int, blending: dict[str, Any], expected: list[str]) -> None:
