@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sgkit.cli import images, report
-from sgkit.cli.drawing import CutoffOption, LatentSpaceOption, NoiseOption, PsiOption, open_drawing, parse_png
+from sgkit.cli.drawing import CutoffOption, LatentSpaceOption, NoiseOption, PictureOption, PsiOption, open_drawing
 from sgkit.cli.options import (
     DEFAULT_PSI,
     MAX_SEED,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 def blend(
     context: typer.Context,
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
+    out: PictureOption,
     seeds: images.SourcesOption,
     shape: Annotated[
         list[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.options import Psi, parse_psi, parse_seeds, parse_size
 from sgkit.errors import UsageError
+from sgkit.runtime.outputs import STILLS
 from sgkit.text import name_list
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ class Grid(tuple[int, int]):
 
 class Sources(tuple["int | Path", ...]):
     """Seeds and latent files in the order given."""
+
+    __slots__ = ()
+
+
+class Translation(tuple[float, float]):
+    """How far right and down, written ``X,Y``."""
 
     __slots__ = ()
 
@@ -82,6 +90,25 @@ def parse_sources(text: str | Sources) -> Sources:
     return Sources(found)
 
 
+def parse_translation(text: str | Translation) -> Translation:
+    """Right and down from ``0.3,0.1``.
+
+    Raises:
+        typer.BadParameter: the text is not two such numbers.
+    """
+    if isinstance(text, Translation):
+        return text
+    try:
+        right, down = (float(word) for word in text.split(","))
+    except ValueError:
+        right = down = math.nan
+    if not (math.isfinite(right) and math.isfinite(down)):
+        raise typer.BadParameter(
+            f"Not a translation: {text!r}. Use RIGHT,DOWN in fractions of width and height, for example 0.3,0."
+        )
+    return Translation((right, down))
+
+
 def parse_latent(text: str | Path) -> Sources:
     """A latent file, or the latent files in a folder of projections.
 
@@ -93,19 +120,25 @@ def parse_latent(text: str | Path) -> Sources:
     return Sources(latent_files(text))
 
 
-def parse_png(text: str | Path) -> Path:
-    """The name of a PNG file to write.
+def parse_picture(text: str | Path) -> Path:
+    """The name of an image file to write.
 
     Raises:
-        typer.BadParameter: it does not end in .png.
+        typer.BadParameter: its extension is not one of :data:`STILLS`.
     """
     path = Path(text)
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() not in STILLS:
         better = path.with_suffix(".png") if path.name else "image.png"
-        raise typer.BadParameter(f"The image is written as PNG, and {str(path)!r} does not end in .png. Use {better}.")
+        raise typer.BadParameter(
+            f"{str(path)!r} does not end in one of {', '.join(STILLS)}, by which the format is chosen. Use {better}."
+        )
     return path
 
 
+PictureOption = Annotated[
+    Path,
+    typer.Option("--out", parser=parse_picture, metavar="FILE", help="The .png, .jpg or .webp file to write."),
+]
 LatentOption = Annotated[
     list[Sources] | None,
     typer.Option(
@@ -114,6 +147,19 @@ LatentOption = Annotated[
         metavar="FILE.npz",
         help="Also render this latent file (or folder of projections), after the seeds. Can be repeated.",
     ),
+]
+TranslateOption = Annotated[
+    Translation | None,
+    typer.Option(
+        "--translate",
+        parser=parse_translation,
+        metavar="X,Y",
+        help="StyleGAN3: move the image right and down, in fractions of its width and height.",
+    ),
+]
+RotateOption = Annotated[
+    float,
+    typer.Option("--rotate", metavar="DEGREES", help="StyleGAN3: turn the image counter-clockwise about its centre."),
 ]
 PsiOption = Annotated[
     Psi,
@@ -173,6 +219,8 @@ def open_drawing(
     latent_space: Literal["auto", "z", "w", "w+"] = "auto",
     psi_strip: Psi | None = None,
     any_model: bool = False,
+    translate: Translation | None = None,
+    rotate: float = 0.0,
 ) -> Drawing:
     """The model at ``path`` and the settings that options stand for, checked against it and what is drawn.
 
@@ -184,6 +232,7 @@ def open_drawing(
     from sgkit.latents.sources import read_origins
     from sgkit.render.drawing import Drawing, DrawSettings
     from sgkit.render.inputs import Inputs
+    from sgkit.render.placement import takes_placement
     from sgkit.runtime.device import resolve_device
 
     sources = list(sources)
@@ -199,7 +248,12 @@ def open_drawing(
         noise=noise,
         precision=precision,
         latent_space=latent_space,
+        translate=(0.0, 0.0) if translate is None else (translate[0], translate[1]),
+        rotate=rotate,
     )
+    for name in ("translate", "rotate"):
+        moves = "only the input of a StyleGAN3 can be moved and turned, and this model is not one"
+        given.refuse(name, when=not takes_placement(model), because=moves)
     origins = list(read_origins(sources, model, space=latent_space))
     mapped = any(origin.space == "z" for origin in origins)
     unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"

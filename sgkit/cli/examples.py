@@ -41,7 +41,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "generate": (
         ("sixteen images of random classes, in one file", "sgkit generate landscapes --class random --out grid.png"),
         ("one file for each seed", "sgkit generate run --seeds 0-99 --psi 0.7 --out images"),
-        ("one class by name", "sgkit generate landscapes --class winter-night --out night.png"),
+        ("one class by name, as JPEG", "sgkit generate landscapes --class winter-night --out night.jpg"),
+        (
+            "four seeds (rows) in every class (columns)",
+            "sgkit generate landscapes --seeds 0-3 --class all --out a.png",
+        ),
         ("a projected photo", "sgkit generate run --latent projected/me --out me.png"),
     ),
     "mix": (
@@ -53,6 +57,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "interpolate": (
         ("a loop through four images", "sgkit interpolate run --seeds 0-3 --loop --out walk.webp"),
+        (
+            "a year: one seed through four classes",
+            "sgkit interpolate landscapes --seeds 0 --loop --out year.webp \\\n"
+            "      --class spring-day,summer-day,autumn-day,winter-day",
+        ),
         ("four at once, as video", "sgkit interpolate run --seeds 0-11 --grid 2x2 --out walk.mp4"),
     ),
     "project": (
@@ -119,10 +128,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "expand": (
         ("twice as wide, reflected", "sgkit expand landscapes --seeds 3 --class 5 --out wide.png"),
-        ("to one side only", "sgkit expand landscapes --seeds 3 --class 5 --right 64 --mode replicate --out right.png"),
+        (
+            "to one side only",
+            "sgkit expand landscapes --seeds 3 --class 5 --right 64 --mode replicate \\\n      --out right.png",
+        ),
         (
             "one bush becomes a hedge",
-            "sgkit expand landscapes --seeds 3 --class 5 --repeat box:0,0.4,0.3,1 --times 5 --out hedge.png",
+            "sgkit expand landscapes --seeds 3 --class 5 \\\n      --repeat box:0,0.4,0.3,1 --times 5 --out hedge.png",
         ),
     ),
     "blend": (
@@ -130,13 +142,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("summer on the left, winter on the right", "sgkit blend landscapes --seeds 3,3 --classes 5,13 --out year.png"),
         (
             "the second image in a round place",
-            "sgkit blend landscapes --seeds 0,3 --class 5 --shape radial:0.5,0.6,0.2,0.5 --out round.png",
+            "sgkit blend landscapes --seeds 0,3 --class 5 --shape radial:0.5,0.6,0.2,0.5 \\\n      --out round.png",
         ),
     ),
     "shift": (
         (
             "a second tree on the right",
-            "sgkit shift landscapes --seeds 3 --class 5 --copy 'box:0,0.3,0.3,0.8 by 0.6,0' --out trees.png",
+            "sgkit shift landscapes --seeds 3 --class 5 \\\n      --copy 'box:0,0.3,0.3,0.8 by 0.6,0' --out trees.png",
         ),
         ("eight random variants", "sgkit shift landscapes --seeds 3 --class 5 --random 8 --out variants.png"),
         ("of a photo", "sgkit shift landscapes --photo photo.png --class 5 --random 8 --out photo8.png"),

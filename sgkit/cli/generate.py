@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sgkit.cli import report
+from sgkit.cli import images, report
 from sgkit.cli.drawing import (
     BatchOption,
     CutoffOption,
@@ -18,6 +19,8 @@ from sgkit.cli.drawing import (
     NoiseOption,
     PsiOption,
     PsiStripOption,
+    RotateOption,
+    TranslateOption,
     open_drawing,
 )
 from sgkit.cli.options import (
@@ -33,6 +36,7 @@ from sgkit.cli.options import (
     parse_seeds,
 )
 from sgkit.errors import UsageError
+from sgkit.runtime.outputs import STILLS
 
 if TYPE_CHECKING:
     from sgkit.render.generate import GenerateResult
@@ -44,12 +48,7 @@ DEFAULT_SEEDS = range(16)
 def generate(
     context: typer.Context,
     model: ModelArgument,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FOLDER|FILE.png", help="A folder for separate images, or a .png file for a grid."
-        ),
-    ],
+    out: images.OutOption,
     seeds: Annotated[
         Seeds,
         typer.Option(
@@ -65,6 +64,8 @@ def generate(
     psi_strip: PsiStripOption = None,
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
+    translate: TranslateOption = None,
+    rotate: RotateOption = 0.0,
     noise: NoiseOption = "const",
     latent_space: LatentSpaceOption = "auto",
     grid: GridOption = None,
@@ -73,6 +74,10 @@ def generate(
     space: Annotated[
         Literal["z", "w", "w+", "s"], typer.Option("--space", help="Latent space that --latents writes.")
     ] = "w+",
+    image_format: Annotated[
+        Literal["png", "jpg", "webp"] | None,
+        typer.Option("--format", help="Format of the images in a folder.", show_default="png"),
+    ] = None,
     batch: BatchOption = 8,
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
@@ -81,17 +86,16 @@ def generate(
 ) -> None:
     """Generate images from seeds or latent files: a folder of them, or one grid.
 
-    Every PNG records how it was made, and a folder has a manifest.json. Under torchrun, processes share the files.
+    Every image records how it was made, and a folder has a manifest.json. Under torchrun, processes share the files.
     """
-    single = out.suffix.lower() == ".png"
+    single = out.suffix.lower() in STILLS
     given, sources = Given(context), [*seeds, *(file for files in latent or [] for file in files)] or [*DEFAULT_SEEDS]
+    images.check_out(out, given, force=force)
     _check(given, out, single=single, latents=latents)
-    from sgkit.runtime.files import check_new
-
-    several = psi_strip or "," in (label or "")
-    seeded = (out / f"seed{source:04d}.png" for source in sources if isinstance(source, int) and not several)
-    for path in [out, *([out.with_suffix(".npz")] if latents else [])] if single else seeded:
-        check_new(path, overwrite=force)
+    extension = image_format or "png"
+    several = psi_strip or set(",-") & set(label or "") or label == "all"
+    seeded = [] if several else [f"seed{source:04d}.{extension}" for source in sources if isinstance(source, int)]
+    _check_new([out.with_suffix(".npz")] * latents if single else [out / name for name in seeded], force=force)
     from sgkit.render.generate import generate_files, generate_grid
     from sgkit.runtime.distributed import distributed
 
@@ -110,6 +114,8 @@ def generate(
             precision=precision,
             latent_space=latent_space,
             psi_strip=psi_strip,
+            translate=translate,
+            rotate=rotate,
         )
         kept = space if latents else None
         if single:
@@ -133,6 +139,7 @@ def generate(
                 sources,
                 out,
                 on.settings,
+                image_format=extension,
                 latents=kept,
                 batch=batch,
                 overwrite=force,
@@ -148,17 +155,21 @@ def _check(given: Given, out: Path, *, single: bool, latents: bool) -> None:
     Raises:
         UsageError: naming the option.
     """
-    if out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
-        raise UsageError(f"Images are written as PNG. Use --out {out.with_suffix('.png')}, or a folder.")
-    for name in ("grid", "gap"):
-        because = f"--out {out} is a folder, where each image is a separate file; a grid needs a name that ends in .png"
-        given.refuse(name, when=not single, because=because)
+    because = f"the extension of --out {out} chooses the format; --format is for a folder of images"
+    given.refuse("image_format", when=single, because=because)
     given.refuse("space", when=not latents, because="it is the space that --latents writes, and --latents is not given")
+
+
+def _check_new(files: Iterable[Path], *, force: bool) -> None:
+    from sgkit.runtime.files import check_new
+
+    for file in files:
+        check_new(file, overwrite=force)
 
 
 def _show(result: GenerateResult) -> None:
     where = result.manifest.parent if result.manifest else result.files[0]
-    images = f"{result.count} image{'s' * (result.count != 1)}"
+    what = f"{result.count} image{'s' * (result.count != 1)}"
     others = [file.name for file in result.files if file.suffix == ".npz"]
     latents = "" if not others else f", latents in {others[0] if len(others) == 1 else '*.npz'}"
-    report.out(f"{images} in {where}{latents} ({report.duration(result.seconds)})")
+    report.out(f"{what} in {where}{latents} ({report.duration(result.seconds)})")

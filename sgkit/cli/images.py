@@ -10,6 +10,7 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import Sources, parse_sources
 from sgkit.errors import UsageError
+from sgkit.runtime.outputs import STILLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
     from sgkit.render.outputs import ImagesResult
     from sgkit.render.scene import Scene
 
+_UNWRITTEN = (".gif", ".bmp", ".tif", ".tiff", ".heic", ".avif")
+"""Extensions of images that would otherwise be taken for names of folders."""
 OutOption = Annotated[
     Path,
-    typer.Option("--out", metavar="FOLDER|FILE.png", help="A folder for separate images, or a .png file for a grid."),
+    typer.Option(
+        "--out",
+        metavar="FOLDER|FILE",
+        help="A folder for separate images, or a .png, .jpg or .webp file for one image or a grid.",
+    ),
 ]
 SourcesOption = Annotated[
     Sources,
@@ -38,11 +45,11 @@ def check_out(out: Path, given: Given, *, force: bool) -> None:
         UsageError: it has another extension, or options of a grid are given for a folder.
         InputError: the file exists.
     """
-    if out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
-        raise UsageError(f"Images are written as PNG. Use --out {out.with_suffix('.png')}, or a folder.")
-    single = out.suffix.lower() == ".png"
+    single, known = out.suffix.lower() in STILLS, ", ".join(STILLS)
+    if out.suffix.lower() in _UNWRITTEN:
+        raise UsageError(f"Images are written as {known}. Use --out {out.with_suffix('.png')}, or a folder.")
     for name in ("grid", "gap"):
-        because = f"--out {out} is a folder, where each image is a separate file; a grid needs a name that ends in .png"
+        because = f"--out {out} is a folder of separate files; a grid needs a name that ends in {known}"
         given.refuse(name, when=not single, because=because)
     if single:
         from sgkit.runtime.files import check_new
@@ -77,7 +84,7 @@ def write(
 def show(result: ImagesResult) -> None:
     """Tell what was written."""
     count = len(result.names)
-    is_grid = len(result.files) == 1 and result.files[0].suffix.lower() == ".png" and count > 1
+    is_grid = len(result.files) == 1 and count > 1
     where = result.files[0] if count == 1 or is_grid else result.files[0].parent
     images = f"{count} image{'s' * (count != 1)} of {result.width}x{result.height}"
     report.out(f"{images} in {where} ({report.duration(result.seconds)})")

@@ -16,7 +16,9 @@ from sgkit.cli.drawing import (
     LatentSpaceOption,
     NoiseOption,
     PsiOption,
+    RotateOption,
     Sources,
+    TranslateOption,
     open_drawing,
     parse_grid,
     parse_sources,
@@ -78,6 +80,8 @@ def interpolate(
     psi: PsiOption = DEFAULT_PSI,
     psi_cutoff: CutoffOption = None,
     label: LabelOption = None,
+    translate: TranslateOption = None,
+    rotate: RotateOption = 0.0,
     noise: NoiseOption = "const",
     latent_space: LatentSpaceOption = "auto",
     batch: BatchOption = 8,
@@ -89,6 +93,7 @@ def interpolate(
     """Interpolate between images: an animation, or a folder of frames.
 
     With --grid, the keyframes are divided: --seeds 0-11 --grid 2x2 makes four interpolations of three keyframes each.
+    With several classes, every seed passes through all of them in turn.
     """
     from sgkit.runtime.files import check_new
 
@@ -115,6 +120,8 @@ def interpolate(
             noise=noise,
             precision=precision,
             latent_space=latent_space,
+            translate=translate,
+            rotate=rotate,
         )
         few = not loop and len(list(on.origins(seeds))) == 2 * grid[0] * grid[1]
         straight = "between 2 keyframes there is only a straight line"

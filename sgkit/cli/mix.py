@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +14,10 @@ from sgkit.cli.drawing import (
     GapOption,
     LatentSpaceOption,
     NoiseOption,
+    PictureOption,
     PsiOption,
     Sources,
     open_drawing,
-    parse_png,
     parse_sources,
 )
 from sgkit.cli.options import (
@@ -59,7 +58,7 @@ def _parse(text: str | Layers) -> Any:
 def mix(
     context: typer.Context,
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
+    out: PictureOption,
     rows: Annotated[
         Sources,
         typer.Option(

@@ -351,8 +351,8 @@ LabelOption = Annotated[
         "--class",
         "--label",
         metavar="LABEL",
-        help="For conditional models: class number (3), class name, label vector (0.2,0.8), or random. Several names "
-        "(spring,autumn) or all: every image in each of these classes, in turn.",
+        help="For conditional models: class number (3), class name, label vector (0.2,0.8), or random. Several "
+        "(spring,autumn or 0-3) or all: every image in each of these classes, in turn.",
         show_default=False,
     ),
 ]

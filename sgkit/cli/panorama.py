@@ -56,8 +56,8 @@ def panorama(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="The image to write: .png, .tif, or .dzi (a deep-zoom folder). With --pan a video: .mp4, .gif, .webp "
-            "or a folder of frames.",
+            help="The image to write: .png, .jpg, .webp, .tif, or .dzi (a deep-zoom folder). With --pan a video: .mp4, "
+            ".gif, .webp or a folder of frames.",
         ),
     ],
     seeds: Annotated[

@@ -23,7 +23,7 @@ from sgkit.cli.options import (
 from sgkit.cli.streaming import MOST_PIXELS, MaxPixelsOption
 from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.packaged import packaged_path
-from sgkit.runtime.outputs import STREAMED
+from sgkit.runtime.outputs import STILLS, STREAMED
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def replay(
 def _beside(file: Path, *, animated: bool) -> Path:
     if file.name.endswith("_dzi"):
         return file.with_name(f"{file.name[:-4]}-replay_dzi")
-    suffix = file.suffix if animated or file.suffix.lower() in STREAMED else ".png"
+    suffix = file.suffix if animated or file.suffix.lower() in (*STREAMED, *STILLS) else ".png"
     return file.with_name(f"{file.stem}-replay{suffix}")
 
 

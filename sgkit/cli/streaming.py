@@ -103,7 +103,7 @@ def check_output(out: Path, given: Given, pan: PanPath | None, *, fps: float, sp
     for name in ("view", "speed", "fps"):
         given.refuse(name, when=pan is None, because="it is about the video of --pan")
     if pan is None:
-        check_streamed(out)
+        check_streamed(out, whole=True)
     else:
         given.refuse("max_pixels", when=True, because="a video never holds the whole image")
         check_animation(out, fps=fps)

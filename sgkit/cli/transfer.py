@@ -14,10 +14,10 @@ from sgkit.cli.drawing import (
     GapOption,
     LatentSpaceOption,
     NoiseOption,
+    PictureOption,
     PsiOption,
     Sources,
     open_drawing,
-    parse_png,
     parse_sources,
 )
 from sgkit.cli.options import (
@@ -70,7 +70,7 @@ def parse_reference(text: str | FromReference) -> FromReference:
 def transfer(
     context: typer.Context,
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
+    out: PictureOption,
     source: Annotated[
         Sources,
         typer.Option(

@@ -14,10 +14,10 @@ from sgkit.cli.drawing import (
     GapOption,
     LatentSpaceOption,
     NoiseOption,
+    PictureOption,
     PsiOption,
     Sources,
     open_drawing,
-    parse_png,
     parse_sources,
 )
 from sgkit.cli.options import (
@@ -105,7 +105,7 @@ def translate(
             help="A model fine-tuned from it: sgkit train STORE --init BASE --freeze affine,mapping",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", parser=parse_png, metavar="FILE.png", help="The image file to write.")],
+    out: PictureOption,
     seeds: Annotated[
         Sources,
         typer.Option(

@@ -17,7 +17,7 @@ from sgkit.inversion.drag import Dragged, DragSettings, check_points, drag
 from sgkit.latents.sources import Origin, Source
 from sgkit.latents.spaces import Latents, save_latents, to_ws
 from sgkit.model import MapNoise, Model, StoredNoise
-from sgkit.model.labels import seed_label
+from sgkit.model.labels import one_label, seed_label
 from sgkit.render.drawing import Drawing, DrawSettings, drawing
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs, latents_hash
@@ -178,10 +178,10 @@ def _latents(on: Drawing, origin: Origin) -> Latents:
         found = origin.latents[origin.index]
         if found.space != "z" or found.label is not None:
             return found
-        label = seed_label(on.model, on.settings.label, 0)
+        label = seed_label(on.model, one_label(on.model, on.settings.label), 0)
         return Latents(space="z", values=found.values, label=label, noise=found.noise, names=found.names)
     assert origin.seed is not None
-    label = seed_label(on.model, on.settings.label, origin.seed)
+    label = seed_label(on.model, one_label(on.model, on.settings.label), origin.seed)
     return Latents(space="z", values={"z": on.model.sample_z([origin.seed])}, label=label, names=(origin.name,))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,32 +15,11 @@ from sgkit.model.model import Model
 from sgkit.text import name_list
 
 LabelChoice = int | str | Sequence[float]
-"""A class number; a label vector; either of them, or the name of a class, as text; for seeds also ``random``, and
-several classes: names with commas between them, or ``all``."""
-RANDOM_CLASS = "random"
-"""Stands for a class that depends on the seed."""
-ALL_CLASSES = "all"
-"""Stands for every class."""
-
-
-def class_list(model: Model, label: LabelChoice | None) -> tuple[str, ...]:
-    """The classes of a list of names, or of ``all``; empty: ``label`` is one label.
-
-    Raises:
-        UsageError: some words of the list are names of classes, others are not.
-    """
-    names = model.class_names
-    if not isinstance(label, str) or label in names:
-        return ()
-    if label == ALL_CLASSES and model.config.label_dim > 0:
-        return tuple(names) or tuple(map(str, range(model.config.label_dim)))
-    words = tuple(word.strip() for word in label.split(","))
-    if len(words) == 1 or not any(word in names for word in words):
-        return ()
-    for word in words:
-        if word not in names:
-            raise UsageError(f"{word!r} is not a class of this model. {did_you_mean(word, names)}")
-    return words
+"""A class number; a label vector; either of them, or the name of a class, as text; for seeds also ``random``."""
+LabelChoices = LabelChoice | Sequence[int | str]
+"""One :data:`LabelChoice`, or several classes: numbers and names, as text ``0-3``, ``rose,lily`` or ``all``."""
+RANDOM_CLASS, ALL_CLASSES = "random", "all"
+"""Stand for a class that depends on the seed, and for every class."""
 
 
 def seed_label(model: Model, label: LabelChoice | None, seed: int) -> Tensor | None:
@@ -73,6 +53,58 @@ def label_vector(model: Model, label: LabelChoice | None) -> Tensor | None:
     return torch.tensor([list(chosen)], dtype=torch.float32, device=model.device)
 
 
+def class_list(model: Model, label: LabelChoices | None) -> tuple[LabelChoice, ...]:
+    """The classes that a list names, in order; empty: ``label`` is one label.
+
+    Raises:
+        UsageError: the model has no such class.
+    """
+    found = _words(model, label) if isinstance(label, str) else _items(label)
+    for one in found:
+        if one != RANDOM_CLASS:
+            label_vector(model, one)
+    return tuple(found)
+
+
+def one_label(model: Model, label: LabelChoices | None) -> LabelChoice | None:
+    """``label``, which must not be a list of several classes.
+
+    Raises:
+        UsageError: it is.
+    """
+    found = class_list(model, label)
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} classes were given, and one is needed here. Give one class.")
+    return found[0] if found else label  # type: ignore[return-value]
+
+
+def _items(label: LabelChoices | None) -> list[LabelChoice]:
+    is_list = isinstance(label, Sequence) and not any(isinstance(one, float) for one in label)
+    return [*label] if is_list and label is not None else []  # type: ignore[misc]
+
+
+def _words(model: Model, text: str) -> list[LabelChoice]:
+    names, count = model.class_names, model.config.label_dim
+    if text in names or count == 0:
+        return []
+    if text == ALL_CLASSES:
+        return [*(names or range(count))]
+    words = [word.strip() for word in text.split(",")]
+    ranges = {word: match for word in words if word not in names and (match := re.fullmatch(r"(\d+)-(\d+)", word))}
+    if len(words) == 1 and not ranges:
+        return []
+    if not (any(word in names for word in words) or all(word.isdecimal() or word in ranges for word in words)):
+        return []  # a label vector, or nothing that is known
+    found: list[LabelChoice] = []
+    for word in words:
+        if word in ranges:
+            first, last = map(int, ranges[word].groups())
+            found += range(first, min(last, count) + 1)  # one above the last class is refused with its number
+        else:
+            found.append(int(word) if word.isdecimal() and word not in names else word)
+    return found
+
+
 def _parsed_label(model: Model, text: str) -> int | Sequence[float]:
     """The class number or vector that ``text`` stands for; names come first, since they may look like numbers."""
     if text in model.class_names:
@@ -81,6 +113,11 @@ def _parsed_label(model: Model, text: str) -> int | Sequence[float]:
         values = [float(word) for word in text.split(",")]
     except ValueError:
         values = []
+    if len(values) > 1 and all(word.strip().isdecimal() for word in text.split(",")):
+        raise UsageError(
+            f"{text!r} names {len(values)} classes, and one is needed here. The numbers of a label vector are written "
+            f"with points: {','.join(f'{value:.1f}' for value in values[:4])}{',...' if len(values) > 4 else ''}"
+        )
     is_class = len(values) == 1 and model.config.label_dim != 1
     if (
         not values
@@ -88,7 +125,9 @@ def _parsed_label(model: Model, text: str) -> int | Sequence[float]:
         or (is_class and not (values[0] >= 0 and values[0].is_integer()))
     ):
         known = "" if model.class_names or not any(map(str.isalpha, text)) else ": its file has no class names"
-        raise UsageError(f"{text!r} is not a class of this model{known}. {_allowed_labels(model)}")
+        near = did_you_mean(text, model.class_names).partition(" Allowed")[0]
+        guess = f"{near} " if near.startswith("Did you mean") else ""
+        raise UsageError(f"{text!r} is not a class of this model{known}. {guess}{_allowed_labels(model)}")
     return int(values[0]) if is_class else values
 
 

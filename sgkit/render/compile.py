@@ -18,6 +18,7 @@ from sgkit.model.labels import label_vector, seed_label
 from sgkit.render.curves import points
 from sgkit.render.inputs import Inputs
 from sgkit.render.moving import Moves
+from sgkit.render.placement import placed
 from sgkit.render.scene import Curve, LatentRef, Layers, Line, Scene, Seed, Subject
 
 LAYER_GROUPS = {name: EVERY_GROUP[name] for name in ("coarse", "middle", "fine")}
@@ -73,7 +74,7 @@ class Compiler:
     def _batch(self, scene: Scene, name: str) -> tuple[int | None, Key]:
         """What subjects that are mapped together have in common."""
         subject = scene.subjects[name]
-        return subject.batch, (self.space(scene, name), subject.model, subject.psi, subject.cutoff)
+        return subject.batch, (self.space(scene, name), subject.model, subject.psi, subject.cutoff, subject.place)
 
     def _map(self, members: Sequence[tuple[Scene, str]], size: int) -> list[Styled]:
         """Styles of subjects that are mapped as a batch of ``size``; what is missing in it is filled with copies."""
@@ -91,6 +92,8 @@ class Compiler:
             if any(by.has_w for by in moves):
                 ws = torch.cat([*(by.in_w(ws[i : i + 1]) for i, by in enumerate(moves)), ws[len(moves) :]])
             styles = model.styles(ws)
+        if subject.place is not None:
+            styles = placed(styles, subject.place, model)
         return [
             Styled(by.in_s({key: value[i : i + 1] for key, value in styles.items()}), size)
             for i, by in enumerate(moves)

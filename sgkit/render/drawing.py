@@ -16,15 +16,16 @@ from sgkit.latents.files import LatentSpace
 from sgkit.latents.sources import Origin, Source, read_origins
 from sgkit.model import Model
 from sgkit.model.inputs import as_psi
-from sgkit.model.labels import LabelChoice, class_list
+from sgkit.model.labels import LabelChoices, class_list
 from sgkit.render.inputs import Inputs
+from sgkit.render.placement import MOST_ROTATION, MOST_TRANSLATION, Placement
 from sgkit.render.scene import MODEL, Alone, Noise, NoiseKind, Scene, Subject
 
 
 class DrawSettings(Config):
     """What turns latents into images, besides the latents."""
 
-    label: LabelChoice | None = None
+    label: LabelChoices | None = None
     """For seeds; latents of the space z may bring their own. A list of classes gives each image in each class."""
     truncation_psi: Annotated[float | Sequence[float], BeforeValidator(as_psi)] = 1.0
     """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""
@@ -32,10 +33,30 @@ class DrawSettings(Config):
     """Each image once with each of these truncations, in place of ``truncation_psi``."""
     truncation_cutoff: int | None = None
     """Truncate only the first so many w; ``None``: all."""
+    translate: tuple[float, float] = (0.0, 0.0)
+    """StyleGAN3: moved right and down, in fractions of the image's width and height."""
+    rotate: float = 0.0
+    """StyleGAN3: turned about the centre, in degrees counter-clockwise, before it is moved."""
     noise: NoiseKind = "const"
     precision: Precision = "fp32"
     latent_space: LatentSpace = "auto"
     """What latents are whose file names no space."""
+
+    @property
+    def place(self) -> Placement | None:
+        """Where images are on their canvas; ``None``: where the model puts them.
+
+        Raises:
+            UsageError: a distance or angle is out of range.
+        """
+        if not (any(self.translate) or self.rotate):
+            return None
+        if max(map(abs, self.translate)) > MOST_TRANSLATION or abs(self.rotate) > MOST_ROTATION:
+            raise UsageError(
+                f"translate is {self.translate[0]:g},{self.translate[1]:g} and rotate {self.rotate:g}; at most "
+                f"{MOST_TRANSLATION} widths or heights and {MOST_ROTATION} degrees are allowed."
+            )
+        return Placement(translate=self.translate, rotate=self.rotate)
 
     @property
     def truncates(self) -> bool:
@@ -69,12 +90,13 @@ class Drawing:
         psi = settings.truncation_psi if origin.psi is None else origin.psi
         label = settings.label if origin.label is None else origin.label
         if label is not None and not isinstance(label, (int, str)):
-            label = tuple(label)
+            label = tuple(float(value) for value in label)
         return Subject(
             source=self.inputs.source(origin, space=settings.latent_space),
             psi=(tuple(psi) if isinstance(psi, Sequence) else psi) if mapped else 1.0,
             cutoff=settings.truncation_cutoff if mapped else None,
             label=label if mapped and not origin.has_label else None,
+            place=settings.place,
             batch=batch,
         )
 

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sgkit.errors import InputError, MissingDependencyError, SceneError
 from sgkit.render.parsing import parse_sheet
-from sgkit.render.pictures import Pixels, to_picture, write_png
+from sgkit.render.pictures import FORMATS, MOST_COMMENT, Pixels, check_picture, to_picture, write_png, write_still
 from sgkit.render.scene import LARGEST_SCENE, Sheet
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.limits import parse_json, read_file
@@ -30,14 +30,24 @@ def scene_text(sheet: Sheet) -> dict[str, str]:
 
 
 def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
-    """Write ``pixels`` [H, W, C] as PNG, whole or not at all, with ``sheet`` in it.
+    """Write ``pixels`` [H, W, C] as PNG, JPEG or WebP, by the extension, whole or not at all, with ``sheet`` in it.
 
     A sheet that is too long for the image goes into ``FILE.json`` beside it.
+
+    Raises:
+        UsageError: the extension is another one.
     """
-    text = scene_text(sheet)
+    check_picture(path)
+    text, kind = scene_text(sheet), FORMATS[path.suffix.lower()]
+    inside = text.get(KEY, "")
+    if kind == "JPEG" and len(inside.encode()) > MOST_COMMENT:
+        inside = ""
     with atomic_path(path) as temporary:
-        write_png(pixels, temporary, text=text)
-    if KEY not in text:
+        if kind == "PNG":
+            write_png(pixels, temporary, text=text)
+        else:
+            write_still(pixels, temporary, kind=kind, text=inside)
+    if not inside:
         write_sheet(sheet, sidecar(path))
 
 
@@ -142,7 +152,7 @@ def _video_comment(path: Path) -> str | None:
 
 
 def sheet_text(info: dict[Any, Any]) -> str | None:
-    """The sheet in what Pillow knows of an image: PNG text, a GIF's comment, a WebP's XMP."""
+    """The sheet in what Pillow knows of an image: PNG text, the comment of a GIF or JPEG, a WebP's XMP."""
     for key in (KEY, "comment", "xmp"):
         value = info.get(key)
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -17,7 +17,7 @@ from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing, DrawSettings, drawing, file_name, unlike
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import Pixels, arrange, grid_shape
+from sgkit.render.pictures import ImageFormat, Pixels, arrange, check_picture, grid_shape
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Scene, Sheet
 from sgkit.runtime.distributed import DistributedContext
@@ -70,17 +70,19 @@ def generate_files(
     folder: str | Path,
     settings: DrawSettings | None = None,
     *,
+    image_format: ImageFormat = "png",
     latents: Space | None = None,
     batch: int = 8,
     overwrite: bool = False,
     context: DistributedContext | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> GenerateResult:
-    """Write one PNG for each image into ``folder``, and ``manifest.json``, which records how each was made.
+    """Write one file for each image into ``folder``, and ``manifest.json``, which records how each was made.
 
     A folder may be filled by several calls: the manifest keeps the others' rows. Several processes share the images.
 
     Args:
+        image_format: ``png``, ``jpg`` or ``webp``.
         latents: also write each image's latents, of this space, beside it.
         overwrite: replace files of the same name; otherwise they are refused before anything is written.
 
@@ -91,24 +93,25 @@ def generate_files(
     folder, context = Path(folder), context or DistributedContext()
     entries = _read_manifest(folder / MANIFEST)
     origins = list(on.origins(sources))
+    suffix = f".{image_format}"
     named = dict(zip(unlike(file_name(origin) for origin in origins), origins, strict=True))
     for name in named:
-        for suffix in (".png", *(() if latents is None else (".npz",))):
-            check_new(folder / f"{name}{suffix}", overwrite=overwrite)
+        for ending in (suffix, *(() if latents is None else (".npz",))):
+            check_new(folder / f"{name}{ending}", overwrite=overwrite)
     context.barrier()  # nobody writes before all have looked
     mine = dict(list(named.items())[context.rank :: context.world_size])
     compiler, files = Compiler(on.inputs), []
     drawn = render((_scene(on, origin) for origin in mine.values()), on.inputs, batch=batch)
     for done, (name, one) in enumerate(zip(mine, drawn, strict=True), start=1):
-        write_picture(one.pixels, folder / f"{name}.png", Sheet(scenes=(one.scene,)))
-        files.append(folder / f"{name}.png")
+        files.append(folder / f"{name}{suffix}")
+        write_picture(one.pixels, files[-1], Sheet(scenes=(one.scene,)))
         if latents is not None:
             files.append(folder / f"{name}.npz")
             _save_latents(compiler, [one.scene], latents, files[-1])
         on_progress(Progress(done=done, total=len(mine)))
     context.barrier()
     if context.is_main:
-        entries |= {f"{name}.png": _facts(compiler, _scene(on, origin)) for name, origin in named.items()}
+        entries |= {f"{name}{suffix}": _facts(compiler, _scene(on, origin)) for name, origin in named.items()}
         with atomic_path(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps({"pictures": entries}, indent=2) + "\n", encoding="utf-8")
     return GenerateResult(
@@ -133,7 +136,7 @@ def generate_grid(
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> GenerateResult:
-    """Write one PNG with all images in a grid, row by row.
+    """Write one PNG, JPEG or WebP, by the extension of ``path``, with all images in a grid, row by row.
 
     Args:
         shape: (columns, rows); ``None``: about square, or one row for each image in several classes or truncations.
@@ -145,6 +148,7 @@ def generate_grid(
         UsageError, InputError: as :func:`generate`; or the grid is too small, or a file exists.
     """
     began, on, path = time.perf_counter(), drawing(model, settings), Path(path)
+    check_picture(path)
     files = [path, *([] if latents is None else [path.with_suffix(".npz")])]
     for file in files:
         check_new(file, overwrite=overwrite)

@@ -100,7 +100,8 @@ def interpolation_sheet(
         subjects = {name: on.subject(one, batch=1) for name, one in zip(names[part], origins[part], strict=True)}
         source = Curve(through=tuple(subjects), **vars(curve))
         first = next(iter(subjects.values()))
-        moving = Subject(source=source, psi=first.psi, cutoff=first.cutoff)
+        subjects = {name: one.changed(place=None) for name, one in subjects.items()}
+        moving = Subject(source=source, psi=first.psi, cutoff=first.cutoff, place=first.place)
         scenes.append(on.scene({**subjects, "frame": moving}, "frame").changed(noise=noise))
     Compiler(on.inputs).styled([(scene, "frame") for scene in scenes])  # refuses latents that do not fit, at once
     return Sheet(
@@ -143,7 +144,8 @@ def interpolate_file(
         on, origins, curve, frames=frames, grid=grid, gap=gap, fps=None if is_frame_folder(path) else fps, batch=batch
     )
     write_frames(sheet, on.inputs, path, fps=fps, overwrite=overwrite, on_progress=on_progress)
-    names = tuple(origin.name for origin in origins)
+    curves = [scene.subjects["frame"].source for scene in sheet.filled]
+    names = tuple(name for source in curves if isinstance(source, Curve) for name in source.through)
     return InterpolateResult(path=path, frames=frames, keyframes=names, seconds=time.perf_counter() - began)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import Pixels, arrange, grid_shape
+from sgkit.render.pictures import FORMATS, Pixels, arrange, grid_shape
 from sgkit.render.render import render
 from sgkit.render.scene import Scene, Sheet
 from sgkit.runtime.files import check_new
@@ -42,7 +42,8 @@ def write_images(
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> ImagesResult:
-    """Write the images of ``scenes``, by name: one grid where ``out`` ends in .png, else a folder of PNG files.
+    """Write the images of ``scenes``, by name: one grid where ``out`` is a .png, .jpg or .webp file, else a folder of
+    PNG files.
 
     Args:
         scenes: by name; images of a grid must be of one size.
@@ -59,7 +60,7 @@ def write_images(
         InputError: a file exists.
     """
     began, out = time.perf_counter(), Path(out)
-    single = out.suffix.lower() == ".png"
+    single = out.suffix.lower() in FORMATS
     files = [out] if single else [out / f"{name}.png" for name in scenes]
     for file in files:
         check_new(file, overwrite=overwrite)

@@ -24,7 +24,7 @@ from sgkit.render.strips import Strip
 from sgkit.render.weaving import Seams, measure_seams
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new
-from sgkit.runtime.outputs import check_animation, check_streamed
+from sgkit.runtime.outputs import STILLS, check_animation, check_streamed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
 
@@ -153,15 +153,16 @@ def panorama_file(
     on_progress: OnProgress = ignore_progress,
     on_note: OnNote = ignore_note,
 ) -> PanoramaResult:
-    """Write a panorama as PNG, BigTIFF or a deep-zoom folder, or a video of a view that moves over it.
+    """Write a panorama as PNG, JPEG, WebP, BigTIFF or a deep-zoom folder, or a video of a view that moves over it.
 
     It is drawn tile by tile, in memory that depends on the tile only, if ``tile`` is given, if it has more than
-    ``LARGE`` pixels, for every format but PNG, and where processes share the work.
+    ``LARGE`` pixels, for BigTIFF and deep zoom, and where processes share the work.
 
     Args:
         model: the model, or inputs with one.
         sources: seeds and latents, in order.
-        path: .png, .tif, .dzi, or a name that ends in _dzi; with ``pan`` as :func:`sgkit.render.video.write_animation`.
+        path: .png, .jpg, .webp, .tif, .dzi, or a name that ends in _dzi; with ``pan`` as for
+            :func:`sgkit.render.video.write_animation`.
         settings: how latents become images.
         line: how images stand side by side.
         tile: side of a tile in pixels.
@@ -180,7 +181,7 @@ def panorama_file(
     began, path, on = time.perf_counter(), Path(path), drawing(model, settings)
     line, context = line or LineSettings(), context or DistributedContext()
     if pan is None:
-        check_streamed(path)
+        check_streamed(path, whole=tile is None)
     else:
         check_animation(path, fps=pan.fps)
     check_new(path, overwrite=overwrite, resumable=pan is None)
@@ -192,7 +193,9 @@ def panorama_file(
         sheet = pan_sheet(scene, on.inputs, pan)
         pan_scene(sheet, on.inputs, path, tile=tile, overwrite=overwrite, on_progress=on_progress)
         frames = sheet.frames
-    elif tile or context.world_size > 1 or path.suffix.lower() != ".png" or math.prod(_size(on.model, scene)) > LARGE:
+    elif (
+        tile or context.world_size > 1 or path.suffix.lower() not in STILLS or math.prod(_size(on.model, scene)) > LARGE
+    ):
         streamed = stream_scene(
             Sheet(scenes=(scene,)),
             on.inputs,

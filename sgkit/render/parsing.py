@@ -14,6 +14,7 @@ from sgkit.render.grid import Endless, Grid, GridMap
 from sgkit.render.marks import Mark
 from sgkit.render.moves import Along, Channel
 from sgkit.render.pan import Pan
+from sgkit.render.placement import Placement
 from sgkit.render.records import Record
 from sgkit.render.scene import (
     VERSION,
@@ -37,7 +38,7 @@ from sgkit.text import printable
 R = TypeVar("R", bound=Record)
 RECORDS: tuple[type[Record], ...] = (
     *(Scene, Sheet, ModelRef, Noise),
-    *(Subject, Seed, LatentRef, Curve, Mix, Along, Channel),
+    *(Subject, Seed, LatentRef, Curve, Mix, Along, Channel, Placement),
     *(Alone, Line, Masks, Masked, MaskPicture),
     *(Grid, GridMap, Endless, Pan, Mark),
     *(Pad, Crop, Shift, Tile, Resize, Repeat, Paste, Patch),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sgkit.errors import UsageError
 from sgkit.runtime.files import atomic_path
+from sgkit.runtime.outputs import STILLS
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 [height, width, channels] of one picture, or [N, height, width, channels]; 1 channel is grey, 4 are RGBA."""
@@ -79,6 +81,36 @@ def arrange(
     return canvas
 
 
+FORMATS = {suffix: {"jpg": "JPEG"}.get(suffix[1:], suffix[1:].upper()) for suffix in STILLS}
+"""Extension of an image file -> Pillow's name of its format."""
+ImageFormat = Literal["png", "jpg", "webp"]
+QUALITY = {"JPEG": 95, "WEBP": 90}
+MOST_COMMENT = 65_000
+"""Bytes of text that a JPEG's comment holds; the format has room for 65,533."""
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a file that is not of one of :data:`FORMATS`.
+
+    Raises:
+        UsageError: its extension is another one.
+    """
+    if path.suffix.lower() not in FORMATS:
+        better = path.with_suffix(".png").name if path.name else "image.png"
+        raise UsageError(
+            f"Unsupported extension {path.suffix or '(none)'} of {path.name}. Use {', '.join(FORMATS)}: {better}."
+        )
+
+
+def write_still(pixels: Pixels, path: Path, *, kind: str, text: str = "") -> None:
+    """Write ``pixels`` [H, W, C] as JPEG (alpha over white) or WebP with ``text`` inside: as comment, as XMP."""
+    if kind == "JPEG":
+        options: dict[str, Any] = {"comment": text.encode(), "subsampling": 0} if text else {"subsampling": 0}
+    else:
+        options = {"xmp": text.encode()} if text else {}
+    to_picture(opaque(pixels) if kind == "JPEG" else pixels).save(path, kind, quality=QUALITY[kind], **options)
+
+
 def write_png(pixels: Pixels, path: Path, *, text: Mapping[str, str] | None = None) -> None:
     """Write ``pixels`` [H, W, C] as PNG with ``text`` in it: keywords and values that image viewers show."""
     info = PngImagePlugin.PngInfo()
@@ -99,18 +131,15 @@ def save_image(images: Tensor | Pixels, path: str | Path, *, gap: int = 0) -> Pa
         UsageError: the images are of another shape or type, or not finite; or the extension is not supported.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"Unsupported extension {path.suffix or '(none)'} of {path.name}. Use {', '.join(SUFFIXES)}.")
+    check_picture(path)
     pixels = _pixels_of(images)
-    picture = to_picture(arrange(pixels, grid_shape(len(pixels)), gap=gap))
-    if picture.mode == "RGBA" and path.suffix.lower() in (".jpg", ".jpeg"):
-        picture = picture.convert("RGB")
+    picture, kind = arrange(pixels, grid_shape(len(pixels)), gap=gap), FORMATS[path.suffix.lower()]
     with atomic_path(path) as temporary:
-        picture.save(temporary, quality=95)
+        if kind == "PNG":
+            write_png(picture, temporary)
+        else:
+            write_still(picture, temporary, kind=kind)
     return path
-
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def _pixels_of(images: Tensor | Pixels) -> Pixels:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgkit.errors import SceneError, UsageError
+from sgkit.errors import SceneError
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.interpolate import write_frames
 from sgkit.render.parsing import changed
+from sgkit.render.pictures import check_picture
 from sgkit.render.scene import MODEL, Alone, Line, ModelRef, Scene, Sheet
 from sgkit.render.sheets import still_of
 from sgkit.render.stream.run import OnNote, ignore_note
@@ -113,8 +114,7 @@ def replay(
             on_note=on_note,
         )
     else:
-        if path.suffix.lower() != ".png":
-            raise UsageError(f"Images are written as PNG. Use --out {path.with_suffix('.png')}.")
+        check_picture(path)
         check_new(path, overwrite=overwrite)
         pixels, drawn = still_of(sheet, inputs, batch=batch, on_progress=on_progress)
         write_picture(pixels, path, drawn)

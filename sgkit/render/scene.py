@@ -24,6 +24,7 @@ from sgkit.render.grid import Endless, Grid
 from sgkit.render.marks import Mark
 from sgkit.render.moves import Move
 from sgkit.render.pan import Pan
+from sgkit.render.placement import Placement
 from sgkit.render.records import Record, Text
 from sgkit.render.shapes import Shape
 from sgkit.runtime.precision import ResolvedPrecision
@@ -121,6 +122,8 @@ class Subject(Record):
     """Truncate only the first so many w."""
     label: int | Text | tuple[float, ...] | None = None
     """Class number or name, or label vector; latents of z may bring their own. ``random``: by the seed."""
+    place: Placement | None = None
+    """Moved and turned on the canvas: StyleGAN3 only."""
     mix: tuple[Mix, ...] = ()
     moves: Annotated[tuple[Move, ...], Field(max_length=256)] = ()
     """Edits of the latent along directions, in z before the mapping, in w and w+ after truncation, then in s."""

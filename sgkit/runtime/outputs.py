@@ -9,21 +9,25 @@ from sgkit.errors import MissingDependencyError, UsageError
 
 FILMS = (".gif", ".webp", ".mp4")
 """Extensions of animations that are one file."""
+STILLS = (".png", ".jpg", ".jpeg", ".webp")
+"""Extensions of images that are written whole."""
 STREAMED = (".png", ".tif", ".tiff", ".dzi")
 """Extensions of images that can be larger than memory; .dzi stands for a folder, as does a name that ends in _dzi."""
 INSTALL_VIDEO = "Install it with: pip install 'stylegan-sgkit[video]'"
 
 
-def check_streamed(path: Path) -> None:
-    """Refuse a name that stands for no kind of file that can be written tile by tile.
+def check_streamed(path: Path, *, whole: bool = False) -> None:
+    """Refuse a name that stands for no kind of file that can be written tile by tile, or with ``whole`` at once.
 
     Raises:
-        UsageError: the extension is not one of ``STREAMED``, and the name does not end in ``_dzi``.
+        UsageError: the extension is not one of ``STREAMED`` (``whole``: or ``STILLS``), and the name does not end in
+            ``_dzi``.
         MissingDependencyError: BigTIFF without tifffile.
     """
     suffix = path.suffix.lower()
-    if suffix not in STREAMED and not path.name.endswith("_dzi"):
+    if suffix not in (*STREAMED, *(STILLS if whole else ())) and not path.name.endswith("_dzi"):
         hint = " For a video of a moving view, add --pan x." if suffix in FILMS else ""
+        hint = f" {suffix} cannot be written tile by tile." if suffix in STILLS else hint
         raise UsageError(
             f"Unsupported extension {path.suffix or '(none)'} of --out {path.name}. Use .png, .tif (BigTIFF, tiled), "
             f"or .dzi or a name that ends in _dzi (a deep-zoom folder with a page to look at).{hint}"

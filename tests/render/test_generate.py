@@ -219,7 +219,7 @@ def named_classes(*names: str) -> Model:
 
 def test_labels_as_text_are_names_first_then_numbers_then_vectors() -> None:
     model = named_classes("tulip", "2", "0.5,1")
-    for text, number in (("tulip", 0), ("2", 1), ("0.5,1", 2), ("0", 0), ("1", 1), ("1,0,0", 0)):
+    for text, number in (("tulip", 0), ("2", 1), ("0.5,1", 2), ("0", 0), ("1", 1), ("1.0,0,0", 0)):
         assert torch.equal(label_vector(model, text), model.one_hot([number])), text
     assert torch.equal(label_vector(model, "0.5,0,-1"), torch.tensor([[0.5, 0.0, -1.0]]))
     assert torch.equal(label_vector(tiny(label_dim=1), "3"), torch.tensor([[3.0]]))  # a float label, not a class
@@ -247,7 +247,7 @@ def test_texts_that_are_no_label_are_told_what_is(text: str) -> None:
         ("lily,rose", ["seed0005-lily", "seed0005-rose", "seed0006-lily", "seed0006-rose"]),
         ("all", [f"seed000{seed}-{name}" for seed in (5, 6) for name in ("rose", "tulip", "lily")]),
         ("rose", ["seed0005", "seed0006"]),
-        ("0,1,0", ["seed0005", "seed0006"]),
+        ("0.0,1,0", ["seed0005", "seed0006"]),
     ],
 )
 def test_a_list_of_classes_gives_every_seed_in_each(label: str, names: list[str], tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_the_command_draws_latent_files(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--out", "a.jpg"], "Images are written as PNG. Use --out a.png, or a folder."),
+        (["--out", "a.gif"], "Images are written as .png, .jpg, .jpeg, .webp. Use --out a.png, or a folder."),
         (["--out", "a", "--grid", "2x2"], "--grid has no effect here: --out a is a folder"),
         (["--out", "a.png", "--grid", "2x2"], "A grid of 2x2 has room for 4 images, but 16 were given."),
         (["--out", "a.png", "--grid", "two"], "Not a grid: 'two'. Use COLUMNSxROWS, for example 4x3."),

@@ -84,8 +84,12 @@ def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
     assert result.joins == (16, 32)
     assert result.seams is not None
     assert result.seam_ratio == result.seams.ratio > 0
-    with pytest.raises(UsageError, match=r"Unsupported extension \.jpg of --out wide\.jpg\. Use \.png, \.tif"):
-        panorama_file(model, [1], tmp_path / "wide.jpg")
+    with pytest.raises(UsageError, match=r"Unsupported extension \.gif of --out wide\.gif\. Use \.png, \.tif"):
+        panorama_file(model, [1], tmp_path / "wide.gif")
+    panorama_file(model, [1], tmp_path / "wide.jpg")
+    assert read_sheet(tmp_path / "wide.jpg").filled[0].main() == ("seed0001",)
+    with pytest.raises(UsageError, match="cannot be written tile by tile"):
+        panorama_file(model, [1], tmp_path / "tiled.jpg", tile=16)
 
 
 def test_the_command_weaves_any_width(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

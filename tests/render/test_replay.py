@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,17 @@ def model() -> Model:
 
 
 @pytest.fixture
-def here(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def alias_free(tiny_model: Callable[..., Model]) -> Model:
+    return tiny_model("stylegan3-t")
+
+
+@pytest.fixture
+def here(model: Model, alias_free: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the model in it."""
     monkeypatch.chdir(tmp_path)
     sgkit.save(model, "m.safetensors")
+    sgkit.save(drawn_model(label_dim=3), "c.safetensors")
+    sgkit.save(alias_free, "t.safetensors")
     return tmp_path
 
 
@@ -49,6 +57,9 @@ COMMANDS = {
     "mix": "mix m.safetensors --rows 0-2 --cols 7,8 --layers coarse --out a.png",
     "panorama": "panorama m.safetensors --seeds 0-3 --wrap --smooth 0.5 --noise random --seed 3 --out a.png",
     "gif": "interpolate m.safetensors --seeds 0-3 --grid 2x1 --frames 11 --batch 3 --out a.gif",
+    "classes": "generate c.safetensors --seeds 0,1 --class all --out a.webp",
+    "random": "generate c.safetensors --seeds 0-3 --class random --out a.jpg",
+    "placed": "generate t.safetensors --seeds 0,1 --translate 0.2,-0.1 --rotate 30 --out a.png",
     "webp": "interpolate m.safetensors --seeds 0-2 --loop --smooth cubic --frames 5 --out a.webp",
     "expand": "expand m.safetensors --seeds 0-4 --factor 2x1.5 --noise random --batch 2 --gap 1 --out a.png",
     "repeat": "expand m.safetensors --seeds 0-4 --repeat box:0,0.5,0.5,1,0.1 --times 4 --out d",
@@ -60,6 +71,8 @@ COMMANDS = {
     "frames": "interpolate m.safetensors --seeds 0,1 --space z --path spherical --frames 5 --out f",
 }
 MADE = {
+    "classes": "a.webp",
+    "random": "a.jpg",
     "alone": "d/seed0003.png",
     "repeat": "d/seed0003.png",
     "moved": "d/seed0003.png",

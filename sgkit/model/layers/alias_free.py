@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.errors import ConfigError
+from sgkit.errors import ConfigError, UsageError
 from sgkit.model.canvas import DIMENSION, Axis, Canvas
 from sgkit.model.layers.base import (
     FullyConnected,
@@ -61,7 +61,7 @@ class FourierInput(Layer):
         if style.ndim == 4:
             style = per_pixel(style, canvas.size)
         places = style.shape[:1] + (style.shape[2:] if style.ndim == 4 else (1, 1))  # N, h, w: 1 where all are alike
-        matrix = self._placement(style.movedim(1, -1).reshape(-1, 4))
+        matrix = self._placement(style.movedim(1, -1).reshape(-1, 4), self.transform)
         phases = self.phases + torch.einsum("cd,nd->nc", self.freqs, matrix[:, :2, 2])
         freqs = torch.einsum("cd,nde->nce", self.freqs, matrix[:, :2, :2])
         # Frequencies that the placement moves beyond what the canvas can hold fade out.
@@ -82,12 +82,37 @@ class FourierInput(Layer):
         by = torch.stack([right, down], dim=1).to(style) @ self.transform[:2, :2].t()
         return torch.cat([style[:, :2], style[:, 2:] + by], dim=1)
 
-    def _placement(self, style: Tensor) -> Tensor:
+    def turned(self, style: Tensor, angle: Tensor, right: float, down: float) -> Tensor:
+        """Styles [N, 4] whose features are those of ``style`` turned about the centre, then moved.
+
+        Args:
+            style: [N, 4].
+            angle: radians counter-clockwise, a scalar.
+            right: units of the image's base.
+            down: likewise.
+
+        Raises:
+            UsageError: the network's own transform stretches its features, so that turning would shear them.
+        """
+        cosine, sine = float(angle.cos()), float(angle.sin())
+        moved = torch.tensor([[cosine, sine, right], [-sine, cosine, down], [0, 0, 1]], dtype=torch.float64)
+        own = self.transform.double().cpu()
+        change = own @ moved.inverse() @ own.inverse()
+        if not torch.allclose(change[:2, :2] @ change[:2, :2].t(), torch.eye(2, dtype=torch.float64), atol=1e-5):
+            raise UsageError("The input of this network is stretched, so its images cannot be turned.")
+        plain = torch.eye(3, dtype=torch.float64)
+        placement = self._placement(style.double().cpu(), plain) @ change
+        turn = placement[:, :2, :2]
+        shift = -torch.einsum("nji,nj->ni", turn, placement[:, :2, 2])
+        return torch.cat([turn[:, :, 0], shift], dim=1).to(style)
+
+    @staticmethod
+    def _placement(style: Tensor, transform: Tensor) -> Tensor:
         cosine, sine, right, down = (style / style[:, :2].square().sum(dim=1, keepdim=True).sqrt()).unbind(dim=1)
         zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
         rotation = torch.stack([cosine, -sine, zero, sine, cosine, zero, zero, zero, one], dim=1)
         translation = torch.stack([one, zero, -right, zero, one, -down, zero, zero, one], dim=1)
-        return rotation.reshape(-1, 3, 3) @ translation.reshape(-1, 3, 3) @ self.transform
+        return rotation.reshape(-1, 3, 3) @ translation.reshape(-1, 3, 3) @ transform
 
     def _centres(self, spec: LayerSpec, canvas: Canvas, axis: Axis) -> Tensor:
         """Pixel centres along an axis, in units of the image's base, 0 in the middle of the model's own picture."""
