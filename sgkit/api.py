@@ -24,7 +24,8 @@ from sgkit.render.generate import generate
 from sgkit.render.inputs import Inputs
 from sgkit.render.interpolate import Interpolation, interpolate
 from sgkit.render.mix import mix
-from sgkit.render.panorama import LineSettings, panorama
+from sgkit.render.panorama import panorama
+from sgkit.render.panorama_scene import PanoramaSettings
 from sgkit.render.pictures import Pixels, arrange, grid_shape
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Layers, NoiseKind, Scene, Sheet
@@ -116,10 +117,13 @@ class Model(Networks):
         *,
         psi: float | Sequence[float] = 1.0,
         label: LabelChoice | None = None,
-        **line: Any,
+        **settings: Any,
     ) -> Rendered:
-        """Images side by side that blend into each other; ``line``: see :class:`sgkit.render.panorama.LineSettings`."""
-        return panorama(self._inputs(), seeds, _settings(psi, label), LineSettings(**line)).rendered
+        """Images in a line or a grid that blend into each other.
+
+        ``settings``: see :class:`sgkit.render.panorama_scene.PanoramaSettings`.
+        """
+        return panorama(self._inputs(), seeds, _settings(psi, label), PanoramaSettings(**settings)).rendered
 
     def expand(
         self,

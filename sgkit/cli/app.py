@@ -255,13 +255,14 @@ def load_command(name: str) -> Any:
     """The command called ``name`` (a row of :data:`COMMANDS`), with all its options; imports its module."""
     row = next(row for row in COMMANDS if row.name == name)
     module, _, attribute = row.target.partition(":")
-    target = getattr(importlib.import_module(module), attribute)
+    loaded = importlib.import_module(module)
+    target = getattr(loaded, attribute)
     if isinstance(target, typer.Typer):
         group = typer.main.get_group(target)
         group.name = name
         return finished(refuse_infinite(group), name)
     single = typer.Typer(add_completion=False)
-    single.command(name)(target)
+    single.command(name, cls=getattr(loaded, "COMMAND_CLASS", None))(target)
     return finished(refuse_infinite(typer.main.get_command(single)), name)
 
 

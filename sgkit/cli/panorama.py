@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from sgkit.cli import report
 from sgkit.cli.drawing import (
     CutoffOption,
+    Grid,
     LatentOption,
     LatentSpaceOption,
     NoiseOption,
     PsiOption,
     open_drawing,
+    parse_grid,
 )
 from sgkit.cli.options import (
     DEFAULT_PSI,
@@ -40,12 +43,30 @@ from sgkit.cli.streaming import (
     check_output,
     pan_settings,
 )
+from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.render.panorama import PanoramaResult
 
 
 DEFAULT_SEEDS = range(5)
+
+
+class PanoramaCommand(TyperCommand):
+    """``--wrap`` may stand alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a ``--wrap`` without a value the value ``auto``."""
+        alone = [
+            index for index, word in enumerate(args) if word == "--wrap" and args[index + 1 : index + 2] not in _WORDS
+        ]
+        for index in reversed(alone):
+            args.insert(index + 1, "auto")
+        return super().parse_args(ctx, args)
+
+
+COMMAND_CLASS = PanoramaCommand
+_WORDS = [[word] for word in ("x", "y", "both", "none", "auto")]
 
 
 def panorama(
@@ -66,11 +87,54 @@ def panorama(
             "--seeds",
             parser=parse_seeds,
             metavar="LIST",
-            help="Seeds, for example 0,3,7-12 (both ends included).",
+            help="Seeds, for example 0,3,7-12 (both ends included); in a grid row by row.",
             show_default="0-4, or none with --latent",
         ),
     ] = Seeds(),  # noqa: B008
     latent: LatentOption = None,
+    grid: Annotated[
+        Grid | None,
+        typer.Option(
+            "--grid",
+            parser=parse_grid,
+            metavar="COLSxROWS",
+            help="Arrange the images in columns and rows, for example 4x3.",
+            show_default="one row",
+        ),
+    ] = None,
+    endless: Annotated[
+        int | None,
+        typer.Option(
+            "--endless",
+            min=0,
+            max=MAX_SEED,
+            metavar="SEED",
+            help="Use a different seed at every place, computed from this number and the place.",
+        ),
+    ] = None,
+    places: Annotated[
+        Path | None,
+        typer.Option(
+            "--places",
+            metavar="FILE.txt",
+            help="Text file that names what stands at each place: a line for each row, entries such as 12, face.npz or "
+            "12@winter-day separated by commas.",
+        ),
+    ] = None,
+    painting: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", metavar="IMAGE", help="Small image whose colours choose the class or image of each place."
+        ),
+    ] = None,
+    legend: Annotated[
+        str | None,
+        typer.Option(
+            "--legend",
+            metavar="LIST",
+            help="What the colours of --map choose, for example white=winter-day,#00ff00=summer-day,red=seed:12.",
+        ),
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(
@@ -78,14 +142,29 @@ def panorama(
             min=1,
             metavar="PIXELS",
             help="Total width.",
-            show_default="number of seeds x the model's width",
+            show_default="number of columns x the model's width",
         ),
     ] = None,
     height: Annotated[
-        int | None, typer.Option("--height", min=1, metavar="PIXELS", help="Total height, of a --vertical panorama.")
+        int | None,
+        typer.Option(
+            "--height",
+            min=1,
+            metavar="PIXELS",
+            help="Total height.",
+            show_default="number of rows x the model's height",
+        ),
     ] = None,
     vertical: Annotated[bool, typer.Option("--vertical", help="Run from top to bottom.")] = False,
-    wrap: Annotated[bool, typer.Option("--wrap", help="Make the ends join, for a 360-degree panorama.")] = False,
+    wrap: Annotated[
+        Literal["none", "x", "y", "both", "auto"],
+        typer.Option(
+            "--wrap",
+            metavar="[x|y|both]",
+            help="Make the ends join: x for a 360-degree panorama, both for a texture that tiles. Alone: along a line, "
+            "both in a grid.",
+        ),
+    ] = "none",
     overlap: Annotated[
         float,
         typer.Option(
@@ -96,13 +175,30 @@ def panorama(
             help="Width of the blend between neighbours, as a fraction of each image's width.",
         ),
     ] = 0.5,
+    blend: Annotated[
+        Literal["smooth", "soat"],
+        typer.Option(
+            "--blend",
+            help="How weights rise over a blend: smooth, or as in the code of StyleGAN of All Trades (linear, over "
+            "half of each pair).",
+        ),
+    ] = "smooth",
+    mode: Annotated[
+        Literal["plane", "pairs"],
+        typer.Option(
+            "--mode",
+            help="plane: one image. pairs: the construction of StyleGAN of All Trades, for comparison (neighbours "
+            "are drawn in pairs, cut and pasted).",
+        ),
+    ] = "plane",
     smooth: Annotated[
         float,
         typer.Option(
             "--smooth",
             min=0.0,
+            max=64.0,
             metavar="WIDTH",
-            help="Smooth the sequence of z by a Gaussian of this width; 0.7 gives calmer panoramas.",
+            help="Smooth the z of neighbours by a Gaussian of this width; 0.7 gives calmer panoramas.",
         ),
     ] = 0.0,
     psi: PsiOption = DEFAULT_PSI,
@@ -124,28 +220,57 @@ def panorama(
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Blend many images into one panorama of any length, without visible seams.
+    """Blend many images into one panorama of any size, without visible seams: a line, or a grid.
 
-    Images appear in the order of the seeds. Large panoramas are drawn tile by tile; if that is interrupted, the same
-    command continues. Under torchrun, processes share the tiles.
+    Images appear in the order of the seeds, row by row. Large panoramas are drawn tile by tile; if that is interrupted,
+    the same command continues. Under torchrun, processes share the tiles.
     """
-    given, sources = Given(context), [*seeds, *(file for files in latent or [] for file in files)] or [*DEFAULT_SEEDS]
+    given = Given(context)
+    listed = [*seeds, *(file for files in latent or [] for file in files)]
+    is_grid = any(one is not None for one in (grid, endless, places, painting))
+    _check(given, painting=painting, places=places, endless=endless, is_grid=is_grid)
     fixed, side = ("width", "--height") if vertical else ("height", "--width")
     direction = "vertical" if vertical else "horizontal"
-    given.refuse(fixed, when=True, because=f"the model fixes it in a {direction} panorama, whose length is {side}")
+    because = f"the model fixes it in a {direction} panorama, whose length is {side}; --grid has both"
+    given.refuse(fixed, when=not is_grid, because=because)
     given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
+    given.refuse("overlap", when=blend == "soat", because="--blend soat blends over half of each pair")
     check_output(out, given, pan, fps=fps, speed=speed)
+    from sgkit.render.places import parse_legend, read_painting, read_places
     from sgkit.runtime.files import check_new
 
     check_new(out, overwrite=force, resumable=pan is None)
-    from sgkit.render.panorama import LineSettings, panorama_file
+    placed = None if places is None else read_places(places)
+    painted = None if painting is None else read_painting(painting, parse_legend(legend or ""))
+    chosen = [choice for row in placed or [] for choice in row] + list(painted.choices if painted else ())
+    sources = listed or [choice.source for choice in chosen if choice.source is not None]
+    by_position = endless is not None or (painted is not None and not listed)
+    if not sources and not by_position:
+        listed = sources = [*DEFAULT_SEEDS]
+    from sgkit.render.panorama import panorama_file
+    from sgkit.render.panorama_scene import PanoramaSettings
     from sgkit.runtime.distributed import distributed
 
+    axis: Literal["x", "y"] = "y" if vertical else "x"
+    settings = PanoramaSettings(
+        columns=grid[0] if grid else None,
+        rows=grid[1] if grid else None,
+        vertical=vertical,
+        width=width,
+        height=height,
+        overlap=overlap,
+        blend=blend,
+        mode=mode,
+        wrap=wrap if wrap != "auto" else "both" if is_grid else axis,
+        smoothing=smooth,
+        endless=endless,
+        noise_seed=seed,
+    )
     with distributed(device) as processes, report.progress_bar("Drawing") as on_progress:
         on = open_drawing(
             model,
             processes.device,
-            sources,
+            sources or [0],
             given,
             psi=psi,
             cutoff=psi_cutoff,
@@ -154,23 +279,18 @@ def panorama(
             precision=precision,
             latent_space=latent_space,
         )
-        alone = sum(1 for _ in on.origins(sources)) == 1
-        for name in ("overlap", "smooth"):
-            given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
-        line = LineSettings(
-            pixels=height if vertical else width,
-            overlap=overlap,
-            is_ring=wrap,
-            axis="y" if vertical else "x",
-            smoothing=smooth,
-            noise_seed=seed,
-        )
+        if not is_grid:
+            alone = sum(1 for _ in on.origins(listed)) == 1
+            for name in ("overlap", "smooth", "blend"):
+                given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
         result = panorama_file(
             on.inputs,
-            sources,
+            listed,
             out,
             on.settings,
-            line,
+            settings,
+            places=placed,
+            painting=painted,
             tile=tile,
             max_pixels=max_pixels,
             pan=pan_settings(pan, view, speed=speed, fps=fps),
@@ -182,8 +302,25 @@ def panorama(
     report.emit(result, json=json, show=_show)
 
 
+def _check(given: Given, *, painting: Path | None, places: Path | None, endless: int | None, is_grid: bool) -> None:
+    """Refuse options that contradict each other."""
+    given.refuse("legend", when=painting is None, because="it explains the colours of --map")
+    if painting is not None and "legend" not in given:
+        raise UsageError(
+            "--map needs --legend, which says what its colours choose: --legend white=winter-day,#00ff00=summer-day"
+        )
+    for name in ("seeds", "latent", "endless", "grid", "painting", "legend"):
+        given.refuse(name, when=places is not None, because="--places names what stands at each place")
+    for name in ("seeds", "latent"):
+        given.refuse(name, when=endless is not None, because="--endless has a seed for every place")
+    given.refuse("vertical", when=is_grid, because="in a grid, columns and rows say where images are")
+    if endless is not None and not any(name in given for name in ("grid", "painting", "width", "height")):
+        raise UsageError("--endless needs a size: give --grid COLSxROWS, or --width and --height in pixels.")
+
+
 def _show(result: PanoramaResult) -> None:
-    size = f"{result.width}x{result.height}, {len(result.styles)} image{'s' * (len(result.styles) != 1)}"
+    places = result.columns * result.rows
+    size = f"{result.width}x{result.height}, {places:,} image{'s' * (places != 1)}"
     size += f", {result.tiles:,} tiles" if result.tiles else ""
     size += f", {result.frames} frames" if result.frames else ""
     report.out(f"{size} in {result.file} ({report.duration(result.seconds)})")

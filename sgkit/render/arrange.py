@@ -12,8 +12,10 @@ from sgkit.latents.spaces import Latents, join, to_styles
 from sgkit.model import Model, noise_source
 from sgkit.model.precision import drawing_precision
 from sgkit.render.compile import Compiler, Styles, refuse_moves
+from sgkit.render.edits import edit_of
 from sgkit.render.grid import Endless, Grid
 from sgkit.render.inputs import Inputs
+from sgkit.render.pairs import PairsPlane
 from sgkit.render.planes import Plane
 from sgkit.render.scene import Line, Scene, Seed
 from sgkit.render.strips import Strip
@@ -55,10 +57,10 @@ def plane_of(scene: Scene, inputs: Inputs | Model | Compiler, *, tile: int | Non
         inputs = Compiler(inputs if isinstance(inputs, Inputs) else Inputs(inputs))
     grid = grid_of(scene.arrangement)
     model = inputs.inputs.model(scene, scene.subjects[grid.of[0]].model)
-    if scene.edits:
-        raise UsageError("A scene with edits is drawn whole: leave tiles out.")
+    plan = model.generator.synthesis.plan
     rows, columns = strips_of(scene, grid, model)
-    return Plane(
+    kind = PairsPlane if grid.mode == "pairs" else Plane
+    return kind(
         model,
         _StylesAt(scene, grid, inputs, model),
         rows=rows,
@@ -67,6 +69,8 @@ def plane_of(scene: Scene, inputs: Inputs | Model | Compiler, *, tile: int | Non
         size=scene.size,
         precision=drawing_precision(scene.precision, model.config, model.device),
         tile=tile or grid.tile,
+        edit=edit_of(scene, plan, inputs.inputs.mask),
+        last_edit=max((index for record in scene.edits for index in record.where().layers(plan)), default=-1),
     )
 
 

@@ -1,48 +1,74 @@
-"""Panoramas from seeds and latent files."""
+"""Panoramas from seeds and latent files: images in a line or a grid that blend into each other."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgkit.config.base import Config
-from sgkit.errors import UsageError
 from sgkit.latents.sources import Source
 from sgkit.model import Axis, Model
-from sgkit.render.drawing import Drawing, DrawSettings, drawing, unlike
+from sgkit.render.arrange import plane_of
+from sgkit.render.drawing import DrawSettings, drawing
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
+from sgkit.render.panorama_scene import PanoramaSettings, panorama_scene
 from sgkit.render.pictures import Pixels
-from sgkit.render.render import Rendered, render, strip_of
-from sgkit.render.scene import MODEL, Line, Noise, Scene, Sheet
+from sgkit.render.places import Painting, Rows
+from sgkit.render.render import Rendered, render
+from sgkit.render.scene import Scene, Sheet
+from sgkit.render.seams import Seams, Steps, steps_of
 from sgkit.render.stream.run import OnNote, ignore_note
 from sgkit.render.stream.scenes import LARGE, MOST_PIXELS, PanSettings, pan_scene, pan_sheet, stream_scene
-from sgkit.render.strips import Strip
-from sgkit.render.weaving import Seams, measure_seams
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new
 from sgkit.runtime.outputs import STILLS, check_animation, check_streamed
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
 
-class LineSettings(Config):
-    """How images stand side by side."""
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where parts and tiles meet in a panorama: the index of the first pixel after each join."""
 
-    pixels: int | None = None
-    """Length of the panorama; ``None``: the model's side for each image."""
-    overlap: float = 0.5
-    """Width of the blend between neighbours, as a fraction of each image's part: 0 (hard joins) to 1."""
-    is_ring: bool = False
-    """Make the ends join: 360 degrees."""
-    axis: Axis = "x"
-    """``x``: from left to right; ``y``: from top to bottom."""
-    smoothing: float = 0.0
-    """Neighbouring z are averaged with a Gaussian of this many places; 0 turns it off. For seeds and z only."""
-    noise_seed: int = 0
-    """Seed of the noise of ``random``."""
+    width: int
+    height: int
+    columns: int
+    rows: int
+    joins_x: tuple[int, ...]
+    joins_y: tuple[int, ...]
+    tile: int
+    wrap: tuple[Axis, ...]
+
+    def seams(self, steps: Steps) -> PanoramaSeams:
+        """Steps at these joins and elsewhere."""
+        tiles_x, tiles_y = (
+            [at for at in range(self.tile, len(along), self.tile) if at not in joins]
+            for along, joins in ((steps.x, self.joins_x), (steps.y, self.joins_y))
+        )
+        return PanoramaSeams(
+            x=steps.seams(self.joins_x, axis="x", is_ring="x" in self.wrap),
+            y=steps.seams(self.joins_y, axis="y", is_ring="y" in self.wrap),
+            tiles_x=steps.seams(tiles_x, axis="x"),
+            tiles_y=steps.seams(tiles_y, axis="y"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanoramaSeams:
+    """Steps between pixels where images meet, and where tiles do; ``None``: nothing meets there, or not measured."""
+
+    x: Seams | None = None
+    """Where columns meet."""
+    y: Seams | None = None
+    """Where rows meet."""
+    tiles_x: Seams | None = None
+    tiles_y: Seams | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """The larger of the ratios of columns and rows: about 1 where no seam shows."""
+        return max((one.ratio for one in (self.x, self.y) if one), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +77,9 @@ class Panorama:
 
     rendered: Rendered
     names: tuple[str, ...]
-    """What each part came from, in order."""
-    joins: tuple[int, ...]
-    """Where parts join: the index of the first pixel after each join."""
-    seams: Seams | None
-    """Steps between pixels at the joins and elsewhere; ``None`` for a single image."""
-    num_branches: int
-    """How many times the work of a plain image of that size was done."""
+    """The images in it."""
+    layout: Layout
+    seams: PanoramaSeams
 
     @property
     def image(self) -> Pixels:
@@ -72,12 +94,17 @@ class PanoramaResult:
     file: Path
     width: int
     height: int
+    columns: int
+    rows: int
     styles: tuple[str, ...]
     joins: tuple[int, ...]
-    num_branches: int
+    """Where columns meet: the index of the first pixel after each join."""
+    joins_y: tuple[int, ...]
+    """Where rows meet."""
+    tile: int
     seam_ratio: float | None
     """Mean step between neighbouring pixels at the joins, over that elsewhere: about 1 where no seam shows."""
-    seams: Seams | None
+    seams: PanoramaSeams
     seconds: float
     model_hash: str
     tiles: int = 0
@@ -92,49 +119,42 @@ def panorama(
     model: Model | Inputs,
     sources: Iterable[Source],
     settings: DrawSettings | None = None,
-    line: LineSettings | None = None,
+    arrangement: PanoramaSettings | None = None,
+    *,
+    places: Rows | None = None,
+    painting: Painting | None = None,
 ) -> Panorama:
-    """One image in which the images of all ``sources`` stand side by side and blend into each other.
+    """One image in which the images of all ``sources`` stand beside each other and blend into each other.
 
     Raises:
-        UsageError: label, truncation, latents, length or overlap do not fit.
+        UsageError: label, truncation, latents, size, grid or overlap do not fit.
         InputError: a latent file cannot be read.
     """
-    on, line = drawing(model, settings), line or LineSettings()
-    scene = panorama_scene(on, sources, line)
-    assert isinstance(scene.arrangement, Line)
-    strip = strip_of(scene, scene.arrangement, on.model)
+    on = drawing(model, settings)
+    scene = panorama_scene(on, sources, arrangement, places=places, painting=painting)
+    layout = layout_of(scene, on.inputs)
     (rendered,) = render(scene, on.inputs)
-    joins = _join_pixels(on.model, strip, rendered.image.shape[2 if line.axis == "x" else 1])
-    return Panorama(
-        rendered=rendered,
-        names=scene.main(),
-        joins=joins,
-        seams=measure_seams(rendered.image, joins, axis=line.axis, is_ring=line.is_ring),
-        num_branches=strip.num_branches,
-    )
+    seams = layout.seams(steps_of(rendered.pixels))
+    return Panorama(rendered=rendered, names=scene.main(), layout=layout, seams=seams)
 
 
-def panorama_scene(on: Drawing, sources: Iterable[Source], line: LineSettings) -> Scene:
-    """The panorama as data."""
-    origins = list(on.origins(sources))
-    if not origins:
-        raise UsageError("A panorama needs at least one image: give seeds or latents.")
-    if line.smoothing < 0:
-        raise UsageError(f"--smooth is {line.smoothing:g}; it must be 0 or more.")
-    names = unlike(origin.name for origin in origins)
-    size = None
-    if line.pixels is not None:
-        height, width = on.model.image_size
-        size = (height, line.pixels) if line.axis == "x" else (line.pixels, width)
-    return Scene(
-        models={MODEL: on.inputs.reference(on.model)},
-        subjects={name: on.subject(origin) for name, origin in zip(names, origins, strict=True)},
-        arrangement=Line(kind="line", of=tuple(names), axis=line.axis, overlap=line.overlap, smoothing=line.smoothing),
-        size=size,
-        periodic=(line.axis,) if line.is_ring else (),
-        noise=Noise(kind=on.settings.noise, seed=line.noise_seed),
-        precision=on.settings.precision,
+def layout_of(scene: Scene, inputs: Inputs | Model) -> Layout:
+    """Where parts and tiles meet in a scene with a grid or a line."""
+    plane = plane_of(scene, inputs)
+    cell = plane.cell
+    joins = [
+        tuple(at for at in (round(join * cell) for join in strip.joins) if 0 < at < side + strip.is_ring)
+        for strip, side in ((plane.rows, plane.height), (plane.columns, plane.width))
+    ]
+    return Layout(
+        width=plane.width,
+        height=plane.height,
+        columns=plane.columns.count,
+        rows=plane.rows.count,
+        joins_x=joins[1],
+        joins_y=joins[0],
+        tile=plane.tile,
+        wrap=scene.periodic,
     )
 
 
@@ -143,8 +163,10 @@ def panorama_file(
     sources: Iterable[Source],
     path: str | Path,
     settings: DrawSettings | None = None,
-    line: LineSettings | None = None,
+    arrangement: PanoramaSettings | None = None,
     *,
+    places: Rows | None = None,
+    painting: Painting | None = None,
     tile: int | None = None,
     max_pixels: int = MOST_PIXELS,
     pan: PanSettings | None = None,
@@ -164,7 +186,9 @@ def panorama_file(
         path: .png, .jpg, .webp, .tif, .dzi, or a name that ends in _dzi; with ``pan`` as for
             :func:`sgkit.render.video.write_animation`.
         settings: how latents become images.
-        line: how images stand side by side.
+        arrangement: how images stand beside each other.
+        places: what stands at every place, instead of ``sources``.
+        painting: what stands under each of its pixels.
         tile: side of a tile in pixels.
         max_pixels: refuse a larger image.
         pan: make a video of a view that moves as this says.
@@ -179,23 +203,20 @@ def panorama_file(
         ResourceError: the disk is full.
     """
     began, path, on = time.perf_counter(), Path(path), drawing(model, settings)
-    line, context = line or LineSettings(), context or DistributedContext()
+    context = context or DistributedContext()
     if pan is None:
         check_streamed(path, whole=tile is None)
     else:
         check_animation(path, fps=pan.fps)
     check_new(path, overwrite=overwrite, resumable=pan is None)
-    scene = panorama_scene(on, sources, line)
-    assert isinstance(scene.arrangement, Line)
-    strip = strip_of(scene, scene.arrangement, on.model)
-    seams, streamed, frames = None, None, 0
+    scene = panorama_scene(on, sources, arrangement, places=places, painting=painting)
+    layout = layout_of(scene, on.inputs)
+    seams, streamed, frames = PanoramaSeams(), None, 0
     if pan is not None:
         sheet = pan_sheet(scene, on.inputs, pan)
         pan_scene(sheet, on.inputs, path, tile=tile, overwrite=overwrite, on_progress=on_progress)
         frames = sheet.frames
-    elif (
-        tile or context.world_size > 1 or path.suffix.lower() not in STILLS or math.prod(_size(on.model, scene)) > LARGE
-    ):
+    elif tile or context.world_size > 1 or path.suffix.lower() not in STILLS or layout.height * layout.width > LARGE:
         streamed = stream_scene(
             Sheet(scenes=(scene,)),
             on.inputs,
@@ -208,18 +229,20 @@ def panorama_file(
             on_note=on_note,
         )
     else:
-        found = panorama(on.inputs, sources, on.settings, line)
-        write_picture(found.image, path, Sheet(scenes=(found.rendered.scene,)))
-        seams = found.seams
-    height, width = _size(on.model, scene)
+        (rendered,) = render(scene, on.inputs)
+        write_picture(rendered.pixels, path, Sheet(scenes=(rendered.scene,)))
+        seams = layout.seams(steps_of(rendered.pixels))
     return PanoramaResult(
         file=path,
-        width=width,
-        height=height,
+        width=layout.width,
+        height=layout.height,
+        columns=layout.columns,
+        rows=layout.rows,
         styles=scene.main(),
-        joins=_join_pixels(on.model, strip, width if line.axis == "x" else height),
-        num_branches=strip.num_branches,
-        seam_ratio=seams.ratio if seams else None,
+        joins=layout.joins_x,
+        joins_y=layout.joins_y,
+        tile=streamed.tile if streamed else layout.tile,
+        seam_ratio=seams.ratio,
         seams=seams,
         seconds=time.perf_counter() - began,
         model_hash=on.inputs.model_hash(on.model),
@@ -227,19 +250,3 @@ def panorama_file(
         resumed=streamed.resumed if streamed else 0,
         frames=frames,
     )
-
-
-def _size(model: Model, scene: Scene) -> tuple[int, int]:
-    """Height and width of a panorama in pixels."""
-    if scene.size is not None:
-        return scene.size
-    height, width = model.image_size
-    assert isinstance(scene.arrangement, Line)
-    count = len(scene.arrangement.of)
-    return (height, width * count) if scene.arrangement.axis == "x" else (height * count, width)
-
-
-def _join_pixels(model: Model, strip: Strip, length: int) -> tuple[int, ...]:
-    cell = model.image_size[0] // model.config.base[0]
-    positions = (round(join * cell) for join in strip.joins)
-    return tuple(position for position in positions if 0 < position < length + strip.is_ring)

@@ -103,7 +103,7 @@ def _shape(scene: Scene) -> object:
 
 def _drawn(scenes: Sequence[Scene], compiler: Compiler, tiles: int | None) -> list[Rendered]:
     first = scenes[0]
-    if isinstance(first.arrangement, Grid) or (isinstance(first.arrangement, Line) and tiles):
+    if isinstance(first.arrangement, Grid) or (isinstance(first.arrangement, Line) and (tiles or first.edits)):
         return [_plane(first, compiler, tiles)]
     models = [compiler.inputs.model(first, first.subjects[name].model) for name in first.main()]
     model = models[0]
@@ -184,13 +184,13 @@ def _plane(scene: Scene, compiler: Compiler, tiles: int | None) -> Rendered:
 
 def _line(scene: Scene, line: Line, compiler: Compiler, precision: ResolvedPrecision) -> Tensor:
     model = compiler.inputs.model(scene, scene.subjects[line.of[0]].model)
-    strip, edit = strip_of(scene, line, model), edit_of(scene, model.generator.synthesis.plan, compiler.inputs.mask)
+    strip = strip_of(scene, line, model)
     noise = noise_source(scene.noise.kind, scene.noise.seed)
     pixels = None if scene.size is None else scene.size[1 if line.axis == "x" else 0]
     with torch.inference_mode():
         styles = _line_styles(scene, line, compiler, strip)
         with autocast(precision, model.device):
-            return draw_strip(model, styles, strip, noise, pixels=pixels, edit=edit)
+            return draw_strip(model, styles, strip, noise, pixels=pixels)
 
 
 def _line_styles(scene: Scene, line: Line, compiler: Compiler, strip: Strip) -> Styles:

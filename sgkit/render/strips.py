@@ -18,7 +18,7 @@ from torch import Tensor
 from sgkit.edits import joins
 from sgkit.edits.shapes import linear_mix, smoothstep
 from sgkit.errors import UsageError
-from sgkit.model import Axis, Canvas
+from sgkit.model import Axis, Canvas, Side
 
 _ROUNDING = 1e-9
 """How far a position may be off by the rounding of a division."""
@@ -59,6 +59,8 @@ class Strip:
     reach: int = 1
     """Cells that no layer reaches across."""
     blend: Blend = "smooth"
+    start: int = 0
+    """First cell, where the strip is a part of a larger picture."""
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -164,7 +166,12 @@ class Strip:
 
     def middle(self, place: int) -> float:
         """The middle of a style's part, in cells."""
-        return (place + 0.5) * self.length / self.count
+        return self.start + (place + 0.5) * self.length / self.count
+
+    @property
+    def side(self) -> Side:
+        """The strip's frame on the canvas before the first layer."""
+        return Side(self.start, self.length, self.start, self.length, self.is_ring)
 
     def weight_maps(self, canvas: Canvas) -> list[Tensor]:
         """The weights as :func:`sgkit.edits.weave` takes them."""

@@ -1,10 +1,10 @@
-"""Many styles side by side in one picture and a single walk, and how to see whether it has seams."""
+"""Many styles side by side in one picture and a single walk: how lines are drawn whole."""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,7 +154,6 @@ def draw_strip(
     noise: NoiseSource,
     *,
     pixels: int | None = None,
-    edit: Edit | None = None,
 ) -> Tensor:
     """One image [1, C, H, W], about -1 to 1, in which the N styles are side by side and blend into each other.
 
@@ -168,7 +167,6 @@ def draw_strip(
         strip: where they are.
         noise: all branches see the same.
         pixels: length of the image, where the last cell is not needed whole.
-        edit: what else is done between layers; it may change the canvas.
 
     Raises:
         NonFiniteImageError: the image holds NaN or infinity.
@@ -176,53 +174,10 @@ def draw_strip(
     network = model.generator.synthesis
     plain, whole = plain_pictures(network, styles, noise), strip_canvas(network, strip)
     found = strip_walk(network, plain, strip, noise)
-    every = found.edit if edit is None else compose(found.edit, edit)
-    [last, *_] = walk(found.branches, edit=every, states=found.states, start=found.start)
+    [last, *_] = walk(found.branches, edit=found.edit, states=found.states, start=found.start)
     image = finite(last.image, [Branch(network, styles)])
-    if edit is not None:
-        return image
     image = last.place.of(image).cut(image, whole.scaled(_cell(model)))
     return image if pixels is None else image.narrow(DIMENSION[strip.axis], 0, pixels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seams:
-    """How much an image changes from pixel to pixel at its joins, and elsewhere, in 8-bit levels along the strip."""
-
-    at_joins: float
-    elsewhere: float
-    worst: float
-    """The largest change at one join."""
-
-    @property
-    def ratio(self) -> float:
-        """1: joins look like the rest; clearly above 1: they can be seen."""
-        return self.at_joins / max(self.elsewhere, 1e-12)
-
-
-def measure_seams(image: Tensor, positions: Sequence[int], *, axis: Axis = "x", is_ring: bool = False) -> Seams | None:
-    """The mean absolute step between neighbouring pixels of ``image`` [C, H, W] at the joins and elsewhere.
-
-    Args:
-        image: about -1 to 1.
-        positions: joins, as the index of the first pixel behind each; on a ring 0 or the full length is the closure.
-        axis: along what the joins follow each other.
-        is_ring: also take the step from the last pixel to the first.
-
-    Returns:
-        ``None`` where there are no joins, or nothing but joins.
-    """
-    pixels = (image.float().clamp(-1, 1) * 127.5).transpose(1, 2) if axis == "y" else image.float().clamp(-1, 1) * 127.5
-    length = pixels.shape[2]
-    change = (pixels.roll(-1, dims=2) - pixels).abs().mean(dim=(0, 1))  # [i]: from pixel i to pixel i + 1
-    is_join = torch.zeros(length, dtype=torch.bool, device=change.device)
-    is_join[[(position - 1) % length for position in positions]] = True
-    is_there = torch.ones_like(is_join)
-    is_there[-1] = is_ring
-    joined, rest = change[is_join & is_there], change[~is_join & is_there]
-    if not len(joined) or not len(rest):
-        return None
-    return Seams(at_joins=joined.mean().item(), elsewhere=rest.mean().item(), worst=joined.max().item())
 
 
 def _cell(model: Model) -> int:

@@ -111,6 +111,13 @@ CHANGES: dict[str, tuple[str, str]] = {
     "project precision": (P, "--precision bf16"),
     "panorama seeds": (W, "--seeds 3-5"),
     "panorama latent": (W, "--latent z.npz"),
+    "panorama grid": (f"{W.replace('0-2', '0-3')}", "--grid 2x2"),
+    "panorama endless": ("panorama plain --out a.png --grid 2x1 --endless 0", "--endless 1"),
+    "panorama places": ("panorama plain --out a.png", "--places places.txt"),
+    "panorama painting": ("panorama cond --out a.png --map map.png --legend red=0,blue=1", "--map other_map.png"),
+    "panorama legend": ("panorama cond --out a.png --map map.png --legend red=0,blue=1", "--legend red=1,blue=0"),
+    "panorama blend": (W, "--blend soat"),
+    "panorama mode": (W, "--mode pairs"),
     "panorama width": (W, "--width 40"),
     "panorama height": (f"{W} --vertical", "--height 40"),
     "panorama vertical": (W, "--vertical"),
@@ -356,6 +363,7 @@ SAME: dict[str, str] = {
     "edit any_model": "allows directions of another model; by tests/render/test_edit.py",
     "directions apply any_model": "as above",
     "replay show": "prints and makes nothing; by tests/render/test_replay.py",
+    "panorama tile": "memory and speed; the last digits at most, by tests/render/test_planes.py",
     "cache": "what is kept for later runs",
     "quiet": "what is told beside the result; by tests/cli/test_help.py",
     "verbose": "what is told beside the result; by tests/cli/test_help.py",
@@ -446,6 +454,13 @@ REFUSED = [
     "panorama plain --out a.png --seeds 0 | --overlap 0.3",
     "panorama plain --out a.png --seeds 0 | --smooth 0.3",
     "panorama sg3 --out a.png --seeds 0,1 | --noise const",
+    "panorama plain --out a.png --seeds 0 | --blend soat",
+    f"{W} --blend soat | --overlap 0.3",
+    f"{W} | --legend red=0",
+    "panorama plain --out a.png --endless 0 --grid 2x2 | --seeds 0-3",
+    "panorama plain --out a.png --endless 0 --grid 2x2 | --vertical",
+    "panorama plain --out a.png --places places.txt | --seeds 0-3",
+    "panorama plain --out a.png --places places.txt | --endless 3",
     "mix progan --out a.png --rows 0 --cols 1 | --noise const",
     f"{E} | --times 3",
     f"{E} | --vertical",
@@ -598,6 +613,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         picture(folder / name, size, 9, mode)
     Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 16).save(folder / "deep.png")
+    for name, colours in (("map.png", ((255, 0, 0), (0, 0, 255))), ("other_map.png", ((0, 0, 255), (255, 0, 0)))):
+        painted = Image.new("RGB", (2, 1))
+        painted.putdata(colours)
+        painted.save(folder / name)
+    (folder / "places.txt").write_text("3, z.npz\n0, 3\n")
     (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:100])
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:])

@@ -16,7 +16,8 @@ from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model, build
 from sgkit.render.drawing import DrawSettings
 from sgkit.render.files import read_sheet
-from sgkit.render.panorama import LineSettings, panorama, panorama_file
+from sgkit.render.panorama import panorama, panorama_file
+from sgkit.render.panorama_scene import PanoramaSettings
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,7 @@ def test_seeds_and_latent_files_stand_in_the_order_given(model: Model, tmp_path:
     woven = panorama(model, [3, tmp_path / "a.npz", 5])
     assert woven.image.shape == (16, 48, 3)
     assert woven.names == ("seed0003", "face", "seed0005")
-    assert woven.joins == (16, 32)
-    assert woven.num_branches == 2
+    assert woven.layout.joins_x == (16, 32)
     np.testing.assert_allclose(woven.image, panorama(model, [3, 7, 5]).image, atol=1)
 
 
@@ -56,34 +56,38 @@ def test_psi_0_makes_every_part_alike(model: Model) -> None:
 
 
 def test_smoothing_brings_neighbours_together_and_keeps_unit_variance(model: Model) -> None:
-    plain, alike = (panorama(model, range(6), line=LineSettings(smoothing=s, is_ring=True)).image for s in (0, 50))
+    plain, alike = (
+        panorama(model, range(6), arrangement=PanoramaSettings(smoothing=s, wrap="x")).image for s in (0, 40)
+    )
     parts = [image.reshape(16, 6, 16, 3).astype(float) for image in (plain, alike)]
     apart = [np.abs(part[:, 1:] - part[:, :-1]).mean() for part in parts]
     assert apart[1] < apart[0] / 2
     latents = Latents(space="w", values={"w": torch.zeros(2, 8)})
     with pytest.raises(UsageError, match="averages neighbouring z"):
-        panorama(model, [latents], line=LineSettings(smoothing=1))
+        panorama(model, [latents], arrangement=PanoramaSettings(smoothing=1))
 
 
 def test_random_noise_is_a_function_of_its_seed(model: Model) -> None:
     for parameter in (p for n, p in model.generator.named_parameters() if n.endswith("noise_strength")):
         parameter.fill_(0.5)
     settings = DrawSettings(noise="random")
-    first, again, other = (panorama(model, [0, 1], settings, LineSettings(noise_seed=seed)).image for seed in (1, 1, 2))
+    first, again, other = (
+        panorama(model, [0, 1], settings, PanoramaSettings(noise_seed=seed)).image for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
-    result = panorama_file(model, [1, 2], tmp_path / "new" / "wide.png", line=LineSettings(is_ring=True))
+    result = panorama_file(model, [1, 2], tmp_path / "new" / "wide.png", arrangement=PanoramaSettings(wrap="x"))
     with Image.open(result.file) as picture:
         assert picture.size == (32, 16) == (result.width, result.height)
     (scene,) = read_sheet(result.file).filled
     assert scene.main() == ("seed0001", "seed0002")
     assert scene.models["model"].hash == model.content_hash() == result.model_hash
     assert result.joins == (16, 32)
-    assert result.seams is not None
-    assert result.seam_ratio == result.seams.ratio > 0
+    assert result.seams.x is not None
+    assert result.seam_ratio == result.seams.x.ratio > 0
     with pytest.raises(UsageError, match=r"Unsupported extension \.gif of --out wide\.gif\. Use \.png, \.tif"):
         panorama_file(model, [1], tmp_path / "wide.gif")
     panorama_file(model, [1], tmp_path / "wide.jpg")
@@ -106,8 +110,7 @@ def test_the_command_reports_as_json(file: Path, tmp_path: Path, capsys: pytest.
     report = json.loads(capsys.readouterr().out)
     assert (report["width"], report["height"]) == (16, 70)
     assert report["styles"] == [f"seed000{index}" for index in range(5)]
-    assert report["joins"] == [14, 29, 43, 58]
-    assert report["num_branches"] == 3
+    assert report["joins_y"] == [14, 29, 43, 58]
 
 
 @pytest.mark.parametrize(

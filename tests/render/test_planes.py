@@ -7,15 +7,18 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from sgkit.edits import compose, joins, weave
 from sgkit.errors import UsageError
-from sgkit.model import Model, noise_source
+from sgkit.model import Branch, Canvas, Model, State, bound, noise_source, walk
 from sgkit.render.arrange import plane_of
+from sgkit.render.geometry import Crop, Pad, Resize, Shift
 from sgkit.render.grid import Endless, Grid, GridMap
 from sgkit.render.planes import Plane
 from sgkit.render.render import render
 from sgkit.render.scene import Alone, Line, Noise, Scene, Seed, Subject
 from sgkit.render.strips import Strip
-from sgkit.render.weaving import draw_strip, layout
+from sgkit.render.weaving import draw_strip, layout, plain_pictures
+from sgkit.render.windows import first_layer
 
 
 def styles_of(model: Model, count: int) -> dict[str, torch.Tensor]:
@@ -144,3 +147,105 @@ def test_what_does_not_fit_a_plane_is_refused(tiny_model: Any) -> None:
         plane_of(grid_scene(size=(34, 48), periodic=("y",)), model)
     with pytest.raises(UsageError, match=r"A window of 10x10 pixels at \(40, 0\) is not within the picture of 48x32"):
         plane_of(grid_scene(), model).window(0, 40, 10, 10)
+
+
+EDITS: list[tuple[Any, ...]] = [
+    (Pad(kind="pad", at="8px", left=2, right=2, top=1, bottom=1),),
+    (Resize(kind="resize", at="8px", width_factor=2.0),),
+    (Crop(kind="crop", at="8px", top=2, bottom=2), Shift(kind="shift", at="8px", x=3, y=-2)),
+]
+
+
+def one_branch_for_each_place(model: Model, scene: Scene) -> torch.Tensor:
+    """The straight way: every style of a grid on the whole canvas, all mixed after every layer; nothing is cut."""
+    grid, network = scene.arrangement, model.generator.synthesis
+    assert isinstance(grid, Grid)
+    places = [(row, column) for row in range(grid.rows) for column in range(grid.columns)]
+    (height, width), start = model.config.base, first_layer(network)
+    canvas = Canvas.of_size((height * grid.rows, width * grid.columns))
+    branches, states = [], []
+    for index, (row, column) in enumerate(places):
+        styles = {k: s[index : index + 1] for k, s in styles_of(model, len(places)).items()}
+        plain = plain_pictures(network, styles, noise_source("const"))
+        styles = dict(plain.styles)
+        if plain.features is None:
+            layer, name = network.layer(network.plan[0].name), network.plan[0].name
+            right, down = torch.tensor([column * width / 4]), torch.tensor([row * height / 4])
+            styles[name] = layer.moved(styles[name], right, down)  # type: ignore[operator]
+            states.append(State(canvas=canvas))
+        else:
+            x = plain.features.repeat(1, 1, grid.rows, grid.columns)
+            states.append(State(x=x, canvas=canvas))
+        branches.append(Branch(network, styles, noise_source("const")))
+
+    def weights(at: Canvas) -> list[torch.Tensor]:
+        y, x = (
+            joins(at.positions(axis), count, overlap=grid.overlap)
+            for axis, count in (("y", grid.rows), ("x", grid.columns))
+        )
+        by_row = [(1 - y.mix) * (y.left == i) + y.mix * (y.right == i) for i in range(grid.rows)]
+        by_column = [(1 - x.mix) * (x.left == i) + x.mix * (x.right == i) for i in range(grid.columns)]
+        return [by_row[row][:, None] * by_column[column][None, :] for row, column in places]
+
+    edit = compose(weave(weights), *(record.edit() for record in scene.edits))
+    if start:
+        states = bound(edit, network.plan)(network.plan[start - 1], states)
+    return walk(branches, edit=edit, states=states, start=start)[0].image
+
+
+@pytest.mark.parametrize("edits", [(), *EDITS], ids=lambda edits: edits[0].kind if edits else "plain")
+def test_a_plane_is_what_a_branch_for_each_place_gives(each_model: Model, edits: tuple[Any, ...]) -> None:
+    """Edits included, in tiles."""
+    scene = grid_scene(columns=2, rows=2).changed(edits=edits)
+    expected, plane = one_branch_for_each_place(each_model, scene), plane_of(scene, each_model, tile=16)
+    scale = max(float(expected.abs().max()), 1)
+    assert (plane.height, plane.width) == expected.shape[2:]
+    torch.testing.assert_close(plane.image(), expected, rtol=0, atol=2e-5 * scale)
+
+
+def test_a_line_with_edits_is_a_grid_of_one_row(tiny_model: Any) -> None:
+    subjects = {name: Subject(source=Seed(seed=index)) for index, name in enumerate("ab")}
+    line = Scene(subjects=subjects, arrangement=Line(kind="line", of=("a", "b")), edits=EDITS[2])
+    grid = grid_scene(columns=2, rows=1, subjects=subjects).changed(edits=EDITS[2])
+    (one,), (other,) = render(line, tiny_model()), render(grid, tiny_model())
+    torch.testing.assert_close(one.image, other.image, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("periodic", [(), ("x",), ("x", "y")])
+def test_edits_of_a_wrapped_grid(each_model: Model, periodic: tuple[Any, ...]) -> None:
+    scene = grid_scene(columns=2, rows=2, periodic=periodic).changed(edits=EDITS[2])
+    plane = plane_of(scene, each_model, tile=512)
+    whole = plane.image()
+    part = plane.window(5, 9, 11, 17)
+    scale = max(float(whole.abs().max()), 1)
+    torch.testing.assert_close(part, whole[:, :, 5:16, 9:26], rtol=0, atol=2e-5 * scale)
+
+
+def test_a_pair_is_the_plane_of_two_and_pieces_are_cut_at_the_middles(each_model: Model) -> None:
+    pairs = plane_of(grid_scene(columns=3, rows=1, mode="pairs"), each_model)
+    first = plane_of(grid_scene(columns=2, rows=1), each_model).image()
+    image = pairs.image()
+    assert image.shape == (1, 3, 16, 48)
+    scale = max(float(image.abs().max()), 1)
+    torch.testing.assert_close(image[..., :24], first[..., :24], rtol=0, atol=2e-5 * scale)
+    plain = plane_of(grid_scene(columns=3, rows=1), each_model).image()
+    if each_model.config.synthesis.input != "fourier":  # where so small a picture sees little of its third image
+        assert float((image - plain).abs().max()) > 1e-3 * scale
+    torch.testing.assert_close(pairs.window(3, 20, 9, 13), image[:, :, 3:12, 20:33], rtol=0, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "periodic"), [(3, 2, ()), (2, 3, ("y",)), (2, 2, ("x", "y")), (1, 1, ("x",))]
+)
+def test_pairs_of_a_grid(tiny_model: Any, columns: int, rows: int, periodic: tuple[Any, ...]) -> None:
+    """Four images make a piece, and any window is cut from the whole."""
+    model, scene = tiny_model(), grid_scene(columns=columns, rows=rows, periodic=periodic, mode="pairs")
+    plane = plane_of(scene, model)
+    image = plane.image()
+    assert image.shape == (1, 3, 16 * rows, 16 * columns)
+    torch.testing.assert_close(plane.window(2, 3, 13, 12), image[:, :, 2:15, 3:15], rtol=0, atol=2e-5)
+    if columns > 1 and rows > 1 and not periodic:
+        corner = plane_of(scene.changed(arrangement=scene.arrangement.changed(mode="plane")), model)
+        assert not torch.allclose(image, corner.image(), atol=1e-3)
+    with pytest.raises(UsageError, match="In pairs, each image needs a whole number of cells"):
+        plane_of(grid_scene(columns=3, rows=1, mode="pairs", size=(16, 40)), model).image()

@@ -11,7 +11,6 @@ from sgkit.model import Branch, Canvas, Model, SeededNoise, StoredNoise, noise_s
 from sgkit.render.weaving import (
     draw_strip,
     layout,
-    measure_seams,
     plain_pictures,
     strip_canvas,
     strip_walk,
@@ -168,26 +167,3 @@ def test_what_cannot_be_woven_is_refused(model: Model) -> None:
         weave_styles(model, styles, pixels=38, is_ring=True)
     with pytest.raises(UsageError, match="length is 0 pixels"):
         weave_styles(model, styles, pixels=0)
-
-
-def test_a_hard_cut_is_measured_as_a_seam_and_a_smooth_picture_is_not() -> None:
-    smooth = torch.linspace(-0.5, 0.5, 64).expand(3, 8, 64)
-    found = measure_seams(smooth, [32])
-    assert found is not None
-    assert found.ratio == pytest.approx(1, rel=1e-3)
-    cut = torch.cat([smooth[..., :32], smooth[..., :32]], dim=2)
-    found = measure_seams(cut, [32])
-    assert found is not None
-    assert found.ratio == pytest.approx(31, rel=1e-2)
-    assert found.worst == found.at_joins
-    assert measure_seams(cut.transpose(1, 2), [32], axis="y") == found
-
-
-def test_a_ring_is_measured_over_its_closure() -> None:
-    rising = torch.linspace(-0.5, 0.5, 64).expand(3, 8, 64)
-    assert measure_seams(rising, []) is None
-    row = measure_seams(rising, [64])
-    ring = measure_seams(rising, [64], is_ring=True)
-    assert row is None
-    assert ring is not None
-    assert ring.ratio == pytest.approx(63, rel=1e-2)
