@@ -125,6 +125,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("360 degrees", "sgkit panorama landscapes --seeds 0-7 --class 5 --wrap --out ring.png"),
         ("a very long one, to zoom in", "sgkit panorama landscapes --seeds 0-499 --class 5 --out long.dzi"),
         ("a flight over it", "sgkit panorama landscapes --seeds 0-7 --class 5 --pan x --out flight.mp4"),
+        ("a texture that tiles", "sgkit panorama landscapes --endless 7 --grid 3x3 --wrap both --out texture.png"),
+        (
+            "paint a map, get a world",
+            "sgkit panorama landscapes --map world.png --legend white=winter-day,green=summer-day --out world.png",
+        ),
     ),
     "expand": (
         ("twice as wide, reflected", "sgkit expand landscapes --seeds 3 --class 5 --out wide.png"),
