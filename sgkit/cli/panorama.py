@@ -16,6 +16,7 @@ from sgkit.cli.drawing import (
     LatentSpaceOption,
     NoiseOption,
     PsiOption,
+    Sources,
     open_drawing,
     parse_grid,
 )
@@ -47,6 +48,7 @@ from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.render.panorama import PanoramaResult
+    from sgkit.render.places import Painting, Rows
 
 
 DEFAULT_SEEDS = range(5)
@@ -226,42 +228,29 @@ def panorama(
     the same command continues. Under torchrun, processes share the tiles.
     """
     given = Given(context)
-    listed = [*seeds, *(file for files in latent or [] for file in files)]
     is_grid = any(one is not None for one in (grid, endless, places, painting))
-    _check(given, painting=painting, places=places, endless=endless, is_grid=is_grid)
-    fixed, side = ("width", "--height") if vertical else ("height", "--width")
-    direction = "vertical" if vertical else "horizontal"
-    because = f"the model fixes it in a {direction} panorama, whose length is {side}; --grid has both"
-    given.refuse(fixed, when=not is_grid, because=because)
-    given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
+    _check(given, painting=painting, places=places, endless=endless, is_grid=is_grid, vertical=vertical)
     given.refuse("overlap", when=blend == "soat", because="--blend soat blends over half of each pair")
+    given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
     check_output(out, given, pan, fps=fps, speed=speed)
-    from sgkit.render.places import parse_legend, read_painting, read_places
     from sgkit.runtime.files import check_new
 
     check_new(out, overwrite=force, resumable=pan is None)
-    placed = None if places is None else read_places(places)
-    painted = None if painting is None else read_painting(painting, parse_legend(legend or ""))
-    chosen = [choice for row in placed or [] for choice in row] + list(painted.choices if painted else ())
-    sources = listed or [choice.source for choice in chosen if choice.source is not None]
-    by_position = endless is not None or (painted is not None and not listed)
-    if not sources and not by_position:
-        listed = sources = [*DEFAULT_SEEDS]
+    placed, painted, named = _read(places, painting, legend)
+    listed = _listed(seeds, latent, is_given=bool(named or painted) or endless is not None)
     from sgkit.render.panorama import panorama_file
     from sgkit.render.panorama_scene import PanoramaSettings
     from sgkit.runtime.distributed import distributed
 
-    axis: Literal["x", "y"] = "y" if vertical else "x"
     settings = PanoramaSettings(
-        columns=grid[0] if grid else None,
-        rows=grid[1] if grid else None,
+        grid=grid,
         vertical=vertical,
         width=width,
         height=height,
         overlap=overlap,
         blend=blend,
         mode=mode,
-        wrap=wrap if wrap != "auto" else "both" if is_grid else axis,
+        wrap=wrap if wrap != "auto" else "both" if is_grid else "y" if vertical else "x",
         smoothing=smooth,
         endless=endless,
         noise_seed=seed,
@@ -270,7 +259,7 @@ def panorama(
         on = open_drawing(
             model,
             processes.device,
-            sources or [0],
+            listed or named or [0],
             given,
             psi=psi,
             cutoff=psi_cutoff,
@@ -280,9 +269,7 @@ def panorama(
             latent_space=latent_space,
         )
         if not is_grid:
-            alone = sum(1 for _ in on.origins(listed)) == 1
-            for name in ("overlap", "smooth", "blend"):
-                given.refuse(name, when=alone, because="it is about neighbours, and there is one image only")
+            _check_alone(given, len(list(on.origins(listed))))
         result = panorama_file(
             on.inputs,
             listed,
@@ -302,7 +289,21 @@ def panorama(
     report.emit(result, json=json, show=_show)
 
 
-def _check(given: Given, *, painting: Path | None, places: Path | None, endless: int | None, is_grid: bool) -> None:
+def _read(
+    places: Path | None, painting: Path | None, legend: str | None
+) -> tuple[Rows | None, Painting | None, list[int | Path]]:
+    """What the files of --places and --map name, and all sources in it."""
+    from sgkit.render.places import parse_legend, read_painting, read_places
+
+    placed = None if places is None else read_places(places)
+    painted = None if painting is None else read_painting(painting, parse_legend(legend or ""))
+    chosen = [choice for row in placed or [] for choice in row] + list(painted.choices if painted else ())
+    return placed, painted, [choice.source for choice in chosen if choice.source is not None]
+
+
+def _check(
+    given: Given, *, painting: Path | None, places: Path | None, endless: int | None, is_grid: bool, vertical: bool
+) -> None:
     """Refuse options that contradict each other."""
     given.refuse("legend", when=painting is None, because="it explains the colours of --map")
     if painting is not None and "legend" not in given:
@@ -314,8 +315,23 @@ def _check(given: Given, *, painting: Path | None, places: Path | None, endless:
     for name in ("seeds", "latent"):
         given.refuse(name, when=endless is not None, because="--endless has a seed for every place")
     given.refuse("vertical", when=is_grid, because="in a grid, columns and rows say where images are")
+    fixed, side = ("width", "--height") if vertical else ("height", "--width")
+    direction = "vertical" if vertical else "horizontal"
+    because = f"the model fixes it in a {direction} panorama, whose length is {side}; --grid has both"
+    given.refuse(fixed, when=not is_grid, because=because)
     if endless is not None and not any(name in given for name in ("grid", "painting", "width", "height")):
         raise UsageError("--endless needs a size: give --grid COLSxROWS, or --width and --height in pixels.")
+
+
+def _listed(seeds: Seeds, latent: list[Sources] | None, *, is_given: bool) -> list[int | Path]:
+    """Seeds, then latent files; the default ones if nothing else is given."""
+    found = [*seeds, *(file for files in latent or [] for file in files)]
+    return found or ([] if is_given else [*DEFAULT_SEEDS])
+
+
+def _check_alone(given: Given, count: int) -> None:
+    for name in ("overlap", "smooth", "blend"):
+        given.refuse(name, when=count == 1, because="it is about neighbours, and there is one image only")
 
 
 def _show(result: PanoramaResult) -> None:

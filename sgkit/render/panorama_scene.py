@@ -26,9 +26,8 @@ AXES: dict[Wrap, tuple[Axis, ...]] = {"none": (), "x": ("x",), "y": ("y",), "bot
 class PanoramaSettings(Config):
     """How images stand beside each other."""
 
-    columns: Count | None = None
-    """Of a grid; ``None``: a line of all images, or as many as fit the size."""
-    rows: Count | None = None
+    grid: tuple[Count, Count] | None = None
+    """Columns and rows; ``None``: a line of all images, or as many as fit the size."""
     vertical: bool = False
     """A line runs from top to bottom."""
     width: Side | None = None
@@ -112,8 +111,8 @@ def _shape(
     """Columns and rows."""
     if places is not None:
         return len(places[0]), len(places)
-    if asked.columns is not None and asked.rows is not None:
-        return asked.columns, asked.rows
+    if asked.grid is not None:
+        return asked.grid
     if painting is not None:
         return painting.columns, painting.rows
     if asked.endless is not None:
