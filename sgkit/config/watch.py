@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sgkit.config.base import Config, Count, Kimg
+from sgkit.config.base import Config, Count, Kimg, Text
 from sgkit.config.messages import LARGEST
 from sgkit.config.words import CollapsePolicy, NonFinitePolicy
 
@@ -52,5 +52,16 @@ class HealthConfig(Config):
     min_diversity: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """G has collapsed when its samples differ from each other by less than this fraction of the difference between
     training images, and by less than half of their own earlier difference."""
+    overfit_sign: _Share = 0.8
+    """D overfits when the mean sign of its logits on training images (ADA's r_t) is above this, after it has seen each
+    image several times. ADA's target is 0.6."""
+    overfit_gap: _Share = 0.5
+    """D overfits when held-out images score lower than training images by more than this fraction of the difference
+    between training and generated images (ADA's r_v); only with ``held_out``."""
+    held_out: Text | None = None
+    """Store of images that are not trained on, scored by D at each snapshot. A new run on one part of a split
+    (``prepare --split train=0.9,val=0.1``) takes the other part; ``none``: no images."""
+    max_augment_p: _Share = 0.8
+    """ADA's probability above which augmentation has reached its limit: it may begin to show in the samples."""
     path_length_growth: Annotated[float, Field(gt=1)] = 10.0
     """Path lengths explode when the mean of a window exceeds that of the window before by this factor."""

@@ -20,8 +20,10 @@ from sgkit.runs import auto
 from sgkit.runs.applies import check_effect
 from sgkit.runs.auto import Machine
 from sgkit.runs.config import DataFacts, RunConfig
+from sgkit.runs.culprits import check_labels
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.presets import check_memory, memory_bytes
+from sgkit.runs.scores import other_part
 from sgkit.runs.trackers import WandbTracker
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, resolve_precision
@@ -99,6 +101,8 @@ def configured(
         config = replace(config, train=replace(config.train, micro_batch=None))
     check_batch(config.model, config.train, world_size=context.world_size)
     check_memory(config.model, context.device)
+    if config.model.label_dim > 0:
+        check_labels(dataset)
     if config.wandb is not None:
         WandbTracker.check()
     if config.metrics.names:
@@ -165,6 +169,9 @@ def new_config(dataset: StoreDataset, request: Request, *, machine: Machine | No
         model=row.model,
         train=row.train,
     )
+    beside = other_part(dataset.reader.path)
+    if beside is not None:
+        config = replace(config, health=replace(config.health, held_out=str(beside)))
     config = override(config, (chosen.changes if chosen else {}) | changes, synonym=known_as)
     _check_fits(config, dataset)
     check_effect(config, request.checked)

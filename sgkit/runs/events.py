@@ -18,8 +18,8 @@ START, INIT, NEW_DATA = "start", "init", "new data"
 CHOICES, COLUMNS, EXPECT = "choices", "columns", "expect"
 """What ``auto`` chose, what the columns of the progress line mean (both shown, not logged), and what to expect. The
 lines are in the facts of the event."""
-SLOW = "slow"
-"""Training is far slower than at the start."""
+SLOW, HELD_OUT = "slow", "held-out images missing"
+"""Training is far slower than at the start; images that D should score cannot be read."""
 DAMAGED, SKIPPED, ROLLBACK = "damaged snapshot", "skipped update", "rollback"
 
 OnEvent = Callable[[Event], None]

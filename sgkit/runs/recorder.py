@@ -15,12 +15,13 @@ from sgkit.faults import explain
 from sgkit.metrics.registry import MetricValue
 from sgkit.model import ModelInfo
 from sgkit.runs.config import RunConfig
-from sgkit.runs.events import DAMAGED, INIT, NEW_DATA, OnEvent, init_sentences, new_data_sentences
+from sgkit.runs.events import DAMAGED, HELD_OUT, INIT, NEW_DATA, OnEvent, init_sentences, new_data_sentences
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import RunLog, peak_memory
 from sgkit.runs.report import write_report
 from sgkit.runs.resume import StartingPoint
-from sgkit.runs.samples import Grids
+from sgkit.runs.samples import Grid, Grids
+from sgkit.runs.scores import HeldOut, Scores
 from sgkit.runs.snapshots import Best, Snapshot, write_metrics
 from sgkit.runs.state import save_state
 from sgkit.runs.trackers import TensorBoardTracker, Tracker, WandbTracker
@@ -49,6 +50,7 @@ class Recorder:
         self.folder, self.config, self.dataset, self.on_event = folder, config, dataset, on_event
         self._is_main, self._device = context.is_main, context.device
         self._grids = Grids(dataset, context.device)
+        self._held_out = HeldOut(config.health.held_out, dataset) if config.health.held_out else None
         self._log: RunLog | None = None
         self.best: Best | None = None
         self.averages = Averages()
@@ -81,6 +83,10 @@ class Recorder:
         if transfer is not None:
             lists = {name: " ".join(tensors) for name, tensors in vars(transfer).items() if name != "copied"}
             self.event(Event(name=INIT, images=images, text=init_sentences(config, transfer), facts=lists))
+        if self._held_out is not None and self._held_out.problem is not None:
+            problem = self._held_out.problem.rstrip(".")
+            text = f"Held-out images cannot be scored: {problem}. Name another store, or none, with health.held_out."
+            self.event(Event(name=HELD_OUT, images=images, text=text))
         self._grids.write_reals(self.folder.reals_file)
 
     def close(self) -> None:
@@ -118,8 +124,8 @@ class Recorder:
             self._log.rewind(state.images)
             self.folder.drop_fakes_beyond(state.images)
 
-    def write_samples(self, state: TrainState) -> float | None:
-        """Write the sample grid; its diversity as a fraction of training images'. ``None`` in other processes."""
+    def write_samples(self, state: TrainState) -> Grid | None:
+        """Write the sample grid; what it says. ``None`` in other processes."""
         if self._log is None:
             return None
         config, images = self.config.train, state.images
@@ -128,8 +134,20 @@ class Recorder:
                 state.model, self.folder.fakes_file(images), batch=config.micro_batch or config.batch
             )
             self._log.picture("fakes", grid.picture, images=images)
-            self._log.measured({"diversity": grid.diversity}, images=images)
-        return grid.diversity
+            distinct = {} if grid.distinct is None else {"distinct": grid.distinct}
+            self._log.measured({"diversity": grid.diversity, **distinct}, images=images)
+        return grid
+
+    def write_scores(self, state: TrainState) -> Scores | None:
+        """Write D's scores of images that are not trained on; ``None`` without such images, and in other processes."""
+        if self._log is None or self._held_out is None:
+            return None
+        scores = self._held_out.scores(state)
+        if scores is not None:
+            values = {"held_out_real": scores.real, "held_out": scores.held_out, "held_out_fake": scores.fake}
+            with self.writing("the log"):
+                self._log.measured(values, images=state.images)
+        return scores
 
     def write_snapshot(self, state: TrainState) -> None:
         """Write the snapshot of ``state``."""

@@ -13,6 +13,7 @@ import torch
 from sgkit.errors import NonFiniteError, TrainingError
 from sgkit.runs.auto import this_machine
 from sgkit.runs.config import RunConfig
+from sgkit.runs.culprits import culprit
 from sgkit.runs.events import ROLLBACK, SKIPPED, START, OnEvent, choices_event, columns_event, introduction
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import peak_memory
@@ -25,7 +26,7 @@ from sgkit.runtime.distributed import DistributedContext, is_lost
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress
 from sgkit.store import StoreDataset, batches
-from sgkit.training.health import Event, HealthWatch, logits_have_signs
+from sgkit.training.health import COLLAPSES, Event, HealthWatch, logits_have_signs
 from sgkit.training.loop import TrainReport
 from sgkit.training.loop import train as train_steps
 from sgkit.training.schedules import Stage, crossed, stage_at
@@ -146,6 +147,9 @@ class Run:
             try:
                 return self._train_on()
             except NonFiniteError as error:
+                found = self._culprit(self.state.images)
+                if found is not None:  # going back would only meet it again
+                    raise NonFiniteError(f"{error} {found}") from error
                 if self.config.health.nonfinite != "rollback":
                     raise
                 self._go_back(error)
@@ -166,7 +170,8 @@ class Run:
             before, now = report.images - report.batch, report.images
             self.recorder.add(report)
             self._show(report)
-            skipped = [Event(name=SKIPPED, images=now, text=sentence) for sentence in report.skipped]
+            why = self._culprit(before) if report.skipped and self.precision != "fp16" else None
+            skipped = [Event(name=SKIPPED, images=now, text=f"{one} {why or ''}".strip()) for one in report.skipped]
             self._handle([*skipped, *self.watch.add(report)])
             if crossed(before, now, kimg=config.log_kimg):
                 self.recorder.write_log(self.state)
@@ -227,13 +232,21 @@ class Run:
 
     def _new_watch(self) -> HealthWatch:
         signs = logits_have_signs(self.config.train)
-        return HealthWatch(self.config.health, images=self.state.images, signs=signs, memory=self.state.health)
+        return HealthWatch(
+            self.config.health,
+            images=self.state.images,
+            signs=signs,
+            num_data=len(self.dataset),
+            memory=self.state.health,
+        )
 
     def _check_samples(self, *, is_last: bool) -> None:
         """Write samples, act on what they say of the generator's health, and have the state remember it."""
         before = self.watch.remembered()["ongoing"]
-        diversity = self.recorder.write_samples(self.state)
-        found = [] if diversity is None else self.watch.add_samples(diversity)
+        grid, scores = self.recorder.write_samples(self.state), self.recorder.write_scores(self.state)
+        found = [] if grid is None else self.watch.add_samples(grid.diversity, grid.distinct)
+        if scores is not None:
+            found += self.watch.add_scores(real=scores.real, held_out=scores.held_out, fake=scores.fake)
         events: list[Event] = self.context.gather_objects(found)[0]
         if is_last:  # too late to act, so whoever resumes finds them again
             for event in events:
@@ -243,11 +256,17 @@ class Run:
             self._handle(events)
             self.state.health = self.watch.remembered()
 
+    def _culprit(self, first: int) -> str | None:
+        """The image at fault in the step that began at image ``first``, in any process's share, in words."""
+        config = self.config.train
+        batch = stage_at(first, self.config.model, config).batch
+        return culprit(self.dataset, self.state, seed=config.seed, positions=range(first, first + batch))
+
     def _handle(self, events: list[Event]) -> None:
         """Tell of events, and do what the policy says about signs of collapse among them."""
         for event in events:
             self.recorder.event(event)
-        collapses = [event for event in events if event.name != SKIPPED]
+        collapses = [event for event in events if event.name in COLLAPSES]
         if not collapses or self.config.health.collapse == "warn":
             return
         if self.config.health.collapse == "rollback":

@@ -16,7 +16,7 @@ from sgkit.render.render import render
 from sgkit.render.scene import MODEL, Alone, Scene, Seed, Sheet, Subject
 from sgkit.runtime.files import atomic_path
 from sgkit.store import StoreDataset
-from sgkit.training.health import diversity
+from sgkit.training.health import distinctness, diversity
 
 
 def screen_grid(image_size: tuple[int, int]) -> tuple[int, int]:
@@ -32,6 +32,8 @@ class Grid:
     picture: Pixels
     diversity: float
     """Of its images, as a fraction of that of as many training images."""
+    distinct: float | None = None
+    """How distinct they are, as a fraction of training images; ``None``: those repeat each other."""
 
 
 class Grids:
@@ -41,7 +43,7 @@ class Grids:
         self.dataset, self.device = dataset, device
         self.shape = screen_grid(dataset.image_size)
         self._labels: torch.Tensor | None = None
-        self._reals_diversity = 0.0
+        self._reals_diversity, self._reals_distinct = 0.0, 0.0
 
     @property
     def count(self) -> int:
@@ -55,7 +57,7 @@ class Grids:
         if self.dataset.label_dim > 0:
             self._labels = torch.stack([label for _, label in picks]).to(self.device)
         pictures = [image.permute(1, 2, 0).numpy() for image, _ in picks]
-        self._reals_diversity = diversity(np.stack(pictures))
+        self._reals_diversity, self._reals_distinct = diversity(np.stack(pictures)), distinctness(np.stack(pictures))
         with atomic_path(path) as temporary:
             write_png(arrange(pictures, self.shape), temporary)
 
@@ -66,10 +68,11 @@ class Grids:
         drawn = list(render(scenes, inputs, batch=batch))
         pictures = [one.pixels for one in drawn]
         ratio = diversity(np.stack(pictures)) / self._reals_diversity if self._reals_diversity > 0 else 1.0
+        distinct = distinctness(np.stack(pictures)) / self._reals_distinct if self._reals_distinct > 1 else None
         picture = arrange(pictures, self.shape)
         columns, rows = self.shape
         write_picture(picture, path, Sheet(scenes=tuple(one.scene for one in drawn), columns=columns, rows=rows))
-        return Grid(picture=picture, diversity=ratio)
+        return Grid(picture=picture, diversity=ratio, distinct=distinct)
 
 
 def sample_scenes(inputs: Inputs, *, count: int, labels: torch.Tensor | None) -> list[Scene]:

@@ -77,6 +77,11 @@ def iterate(dataset: Images, *, batch: int, num_workers: int = 0) -> Iterator[Ba
     return _load(dataset, requests, num_workers)
 
 
+def indices_at(length: int, *, seed: int, positions: range) -> list[int]:
+    """Which images of ``length`` :func:`batches` gives at these positions."""
+    return [int(index) for index in _Order(length, seed, mirror=False).request(positions).indices]
+
+
 @dataclass(frozen=True)
 class _Request:
     """The images of one batch."""

@@ -26,6 +26,7 @@ from sgkit.runs import train
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.samples import sample_scenes, screen_grid
 from sgkit.tasks.prepare import PrepareOptions, prepare
+from tests.html_page import ParsedPage
 from tests.runs.conftest import TINY
 from tests.runs.driver import Cli
 
@@ -90,7 +91,8 @@ def test_models_know_their_classes_by_name(cli: Cli, tmp_path: Path) -> None:
     assert cli.resume(run, "--kimg", "0.024") == 0
     assert sgkit.load(run).class_names == ("left", "right")
     report = (run / "report.html").read_text()
-    assert f"generate {run} --class left --seeds 0-31" in report
+    commands = " ".join(ParsedPage(report).texts["code"])
+    assert f"generate {run} --class left --seeds 0-31" in commands
     assert "each with the label of the training image in its place" in report
     for name, number in (("right", "1"), ("left", "0")):
         assert main(["generate", str(run), "--seeds", "0", "--class", name, "--out", str(tmp_path / name)]) == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sgkit.config import HealthConfig, TrainConfig
-from sgkit.training.health import Event, HealthWatch, diversity, logits_have_signs
+from sgkit.training.health import ADVICE, Event, HealthWatch, distinctness, diversity, logits_have_signs
 from sgkit.training.loop import TrainReport
 
 CONFIG = HealthConfig(window_kimg=0.02)
@@ -109,3 +109,58 @@ def test_a_resumed_watch_finds_what_an_uninterrupted_one_finds(stopped_after: in
     more, watch = looked(HealthWatch(config, images=10 * stopped_after, memory=memory), range(stopped_after + 1, 10))
     assert events + more == expected
     assert watch.remembered() == straight.remembered()
+
+
+@pytest.mark.parametrize(
+    ("values", "num_data", "name"),
+    [
+        ({"sign_real": 0.9, "sign_fake": -0.5}, 4, "discriminator overfits"),
+        ({"sign_real": 0.9, "sign_fake": -0.5}, 5, None),  # seen four times only
+        ({"sign_real": 0.9, "sign_fake": -0.5}, None, None),
+        ({"sign_real": 0.79, "sign_fake": -0.9}, 1, None),
+        ({"sign_real": 0.99, "sign_fake": -0.99}, 1, "discriminator saturated"),  # one trouble, not two
+        ({"augment_p": 0.81}, 1, "augmentation at its limit"),
+        ({"augment_p": 0.79}, 1, None),
+    ],
+)
+def test_overfitting_and_its_remedy_at_the_limit(
+    values: dict[str, float], num_data: int | None, name: str | None
+) -> None:
+    events = watch_windows(HealthWatch(CONFIG, images=0, num_data=num_data), values)
+    assert [event.name for event in events] == ([] if name is None else [name])
+    for event in events:
+        assert event.text.endswith(ADVICE[event.name])
+        assert "What to do: " in event.text
+
+
+def test_scores_of_held_out_images_tell_that_training_images_are_known_by_heart() -> None:
+    watch = HealthWatch(CONFIG, images=0)
+    assert watch.add_scores(real=1.0, held_out=0.5, fake=-1.0) == []
+    [event] = watch.add_scores(real=1.0, held_out=-0.5, fake=-1.0)
+    assert event.name == "discriminator overfits (held-out)"
+    assert "held-out images score -0.50, training images 1.00 and generated ones -1.00" in event.text
+    assert "(75% of the way" in event.text
+    assert event.facts == {"score_held_out": -0.5, "r_v": 0.75}
+    assert watch.add_scores(real=1.0, held_out=-0.9, fake=-1.0) == []  # told once
+    assert HealthWatch(CONFIG, images=0, signs=False).add_scores(real=1.0, held_out=-0.5, fake=-1.0) == []
+    assert HealthWatch(CONFIG, images=0).add_scores(real=-1.0, held_out=-5.0, fake=1.0) == []
+
+
+def test_near_twins_are_collapse_although_the_spread_is_large() -> None:
+    random = np.random.default_rng(0)
+    kinds = random.integers(0, 256, (4, 16, 16, 3)).repeat(5, axis=0)
+    noise = random.integers(-20, 21, kinds.shape)
+    twins, reals = (kinds + noise).clip(0, 255).astype(np.uint8), random.integers(0, 256, kinds.shape, dtype=np.uint8)
+    assert diversity(twins) > 0.8 * diversity(reals)
+    ratio = distinctness(twins) / distinctness(reals)
+    assert ratio < 0.3
+    assert distinctness(reals[:1]) == 0
+    watch = HealthWatch(CONFIG, images=0)
+    assert watch.add_samples(1.0, 0.05) == []  # an untrained generator
+    assert watch.add_samples(1.0, 0.9) == []
+    watch = HealthWatch(CONFIG, images=0, memory=json.loads(json.dumps(watch.remembered())))
+    [event] = watch.add_samples(1.0, 0.05)
+    assert event.name == "generator collapsed"
+    assert "half of the samples have a near twin" in event.text
+    assert "5.0% of that between training images; it has been 90.0%" in event.text
+    assert watch.add_samples(1.0, None) == []
