@@ -68,6 +68,7 @@ LINES: dict[str, tuple[str, ...]] = {
         "directions find model --count 2 --out found.safetensors",
         "edit model --seeds 0 --move found.safetensors:0=2 CLASS --out out.png",
     ),
+    "drag": ("drag model --seeds 0 --point 4,4:8,8 --steps 2 --frames 2 CLASS --out out",),
     "replay": ("generate model --seeds 0 CLASS --out out.png", "replay out.png --out again.png"),
 }
 """A command is on the page when it is here; every one under "Images" has to be."""
