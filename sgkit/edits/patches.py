@@ -69,6 +69,8 @@ def _painted(tensors: Sequence[Tensor | None], canvas: Canvas, patches: Sequence
     first = tensors[0]
     if first is None:
         return None
+    if not (canvas.x.covers_frame and canvas.y.covers_frame):
+        raise EditError("Parts are moved within the whole picture; this canvas is only a window of it. Draw it whole.")
     canvas, result = canvas.of(first), first
     for patch in patches:
         source = tensors[patch.branch]

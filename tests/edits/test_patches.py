@@ -139,6 +139,12 @@ def test_parts_move_in_every_architecture(each_model: Model, branches_of: Callab
     assert not torch.allclose(image, plain, atol=1e-3)
 
 
+def test_a_window_is_refused(plan: Plan) -> None:
+    window = Canvas(Side.whole(HEIGHT), Side(3, WIDTH, 0, 40))
+    with pytest.raises(EditError, match="this canvas is only a window of it"):
+        applied(paste([Patch(mask=box(0, 0, 0.5, 1), right=0.5)], where=at_kind("rgb")), states(1, canvas=window), plan)
+
+
 @pytest.mark.parametrize(
     ("patch", "message"),
     [
