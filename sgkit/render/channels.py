@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sgkit import edits
-from sgkit.latents.clusters import catalogue, channel_weights, clusters_inside
+from sgkit.latents.clusters import Catalogue, catalogue, channel_weights, clusters_inside
 from sgkit.latents.sources import Origin
 from sgkit.latents.spaces import Latents, join, save_latents
 from sgkit.model import Canvas, Model
@@ -63,10 +63,7 @@ def choose_channels(
     Raises:
         UsageError: the model has no style channels.
     """
-    psi = on.settings.truncation_psi
-    found = catalogue(
-        on.model, range(settings.samples), clusters=settings.clusters, psi=psi if isinstance(psi, float) else 1.0
-    )
+    found = _catalogue(on, settings)
     compiler, clusters, weights = Compiler(on.inputs), dict[str, list[tuple[int, ...]]](), list[Latents]()
     for name, (origin, regions) in sources.items():
         scene = on.scene({name: on.subject(origin, batch=1)}, name)
@@ -84,6 +81,20 @@ def choose_channels(
         name: (inside, [Origin(name=key, latents=together, index=next(places), file=file) for key in references])
         for name, inside in clusters.items()
     }
+
+
+def _catalogue(on: Drawing, settings: ChannelSettings) -> Catalogue:
+    """The clusters of a model, computed once for many transfers."""
+    psi = on.settings.truncation_psi
+    key = (on.inputs.model_hash(on.model), settings.samples, settings.clusters, psi if isinstance(psi, float) else 1.0)
+    if key not in _KEPT:
+        _KEPT.clear()
+        _KEPT[key] = catalogue(on.model, range(settings.samples), clusters=settings.clusters, psi=key[-1])
+    return _KEPT[key]
+
+
+_KEPT: dict[tuple[str, int, int, float], Catalogue] = {}
+"""The last one."""
 
 
 def _union(shapes: Sequence[Shape], inputs: Inputs) -> edits.Mask:

@@ -84,7 +84,7 @@ def _load(path: Path) -> Model:
 Operation = Callable[[Case], tuple[Scene, Inputs]]
 """A case -> the scene of one of its outputs, and what the scene names."""
 OPERATIONS: dict[str, Operation] = {}
-PENDING = {"bbox_face_9", "bbox_other_99", "merge_extension", "translate_6_0.7"}
+PENDING = {"merge_extension"}
 """Outputs whose commands are still to come."""
 
 
