@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from sgkit.edits.shapes import Mask
 from sgkit.errors import UsageError
 from sgkit.model import Branch, LayerSpec, Model, Plan, State, steps, walk
+from sgkit.model.labels import LabelChoice, seed_label
 
 CLUSTERED_PIXELS = 32
 """Features are clustered after the last layer of at most so many pixels per side."""
@@ -127,8 +128,17 @@ def chosen_channels(shares: Tensor, *, budget: float) -> Tensor:
 # ------------------------------------------------------------------------------------------ with a model
 
 
-def catalogue(model: Model, seeds: Sequence[int], *, clusters: int = 16, psi: float = 1.0) -> Catalogue:
+def catalogue(
+    model: Model,
+    seeds: Sequence[int],
+    *,
+    clusters: int = 16,
+    psi: float | Sequence[float] = 1.0,
+    label: LabelChoice | None = None,
+) -> Catalogue:
     """The clusters of the features of ``seeds``, and the contributions of all style channels to them.
+
+    ``label``: the class of conditional models; ``None``: a random one for each seed.
 
     Raises:
         UsageError: the model has no style channels.
@@ -140,7 +150,7 @@ def catalogue(model: Model, seeds: Sequence[int], *, clusters: int = 16, psi: fl
         )
     layer = _clustered_layer(plan)
     parts = [list(seeds[first : first + BATCH]) for first in range(0, len(seeds), BATCH)]
-    drawn = [model.styles(model.map(model.sample_z(part), truncation_psi=psi)) for part in parts]
+    drawn = [model.styles(_ws(model, part, psi, label)) for part in parts]
     features = [_shown(_after(model, styles, layer)) for styles in drawn]
     centres = spherical_kmeans(torch.cat([one.movedim(1, -1).flatten(0, -2) for one in features]), clusters)
     moments: dict[str, _Moments] = {}
@@ -202,6 +212,13 @@ def _side(spec: LayerSpec, styles: Mapping[str, Tensor]) -> str | None:
     if spec.kind != "input" and style.shape[1] == spec.in_channels:
         return "before"
     return "after" if style.shape[1] == 2 * spec.out_channels else None
+
+
+def _ws(model: Model, seeds: Sequence[int], psi: float | Sequence[float], label: LabelChoice | None) -> Tensor:
+    chosen = "random" if label is None and model.config.label_dim else label
+    labels = [seed_label(model, chosen, seed) for seed in seeds]
+    given = [one for one in labels if one is not None]
+    return model.map(model.sample_z(list(seeds)), torch.cat(given) if given else None, truncation_psi=psi)
 
 
 def _after(model: Model, styles: Mapping[str, Tensor], layer: int) -> State:

@@ -14,6 +14,7 @@ from sgkit.latents.clusters import Catalogue, catalogue, channel_weights, cluste
 from sgkit.latents.sources import Origin
 from sgkit.latents.spaces import Latents, join, save_latents
 from sgkit.model import Canvas, Model
+from sgkit.model.labels import class_list
 from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing
 from sgkit.render.inputs import Inputs
@@ -85,15 +86,17 @@ def choose_channels(
 
 def _catalogue(on: Drawing, settings: ChannelSettings) -> Catalogue:
     """The clusters of a model, computed once for many transfers."""
-    psi = on.settings.truncation_psi
-    key = (on.inputs.model_hash(on.model), settings.samples, settings.clusters, psi if isinstance(psi, float) else 1.0)
+    psi, labels = on.settings.truncation_psi, class_list(on.model, on.settings.label)
+    label = labels[0] if labels else None
+    key = (on.inputs.model_hash(on.model), settings.samples, settings.clusters, repr(psi), repr(label))
     if key not in _KEPT:
         _KEPT.clear()
-        _KEPT[key] = catalogue(on.model, range(settings.samples), clusters=settings.clusters, psi=key[-1])
+        seeds = range(settings.samples)
+        _KEPT[key] = catalogue(on.model, seeds, clusters=settings.clusters, psi=psi, label=label)
     return _KEPT[key]
 
 
-_KEPT: dict[tuple[str, int, int, float], Catalogue] = {}
+_KEPT: dict[tuple[object, ...], Catalogue] = {}
 """The last one."""
 
 

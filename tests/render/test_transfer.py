@@ -13,7 +13,7 @@ import sgkit
 from sgkit.cli.app import main
 from sgkit.errors import UsageError
 from sgkit.model import Model
-from sgkit.render.drawing import drawing
+from sgkit.render.drawing import DrawSettings, drawing
 from sgkit.render.scene import Masks
 from sgkit.render.transfer import Reference, TransferSettings, pose_layers, transfer, transfers
 from tests.builders import drawn_model
@@ -51,6 +51,14 @@ def test_every_mode_works_in_every_family_or_says_why_not(tiny_model: Tiny, fami
             transfer(drawing(model, None), 0, [Reference(1, BOX)], settings)
         return
     (one,) = transfer(drawing(model, None), 0, [Reference(1, BOX)], settings)
+    assert one.image.isfinite().all()
+
+
+@pytest.mark.parametrize("label", [1, "random"])
+def test_conditional_models_cluster_their_own_class(tiny_model: Tiny, label: int | str) -> None:
+    on = drawing(tiny_model(label_dim=3), DrawSettings(label=label))
+    settings = TransferSettings(mode="collins", clusters=3, samples=4, budget=0.5)
+    (one,) = transfer(on, 0, [Reference(1, BOX)], settings)
     assert one.image.isfinite().all()
 
 
