@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,13 +36,57 @@ def project(
         Path, typer.Option("--out", metavar="FOLDER", help="Folder for the results; each image gets a subfolder.")
     ],
     space: Annotated[
-        Literal["w", "w+"],
-        typer.Option("--space", help="w (one w for all layers; easy to edit) or w+ (one per layer; more accurate)."),
+        SpaceName,
+        typer.Option(
+            "--space",
+            help="w (one w for all layers; easy to edit), w+ (one per layer; more accurate), s (styles), z, or p and p+ "
+            "(w and w+ by whitened components).",
+        ),
     ] = "w",
+    prior: Annotated[
+        PriorName,
+        typer.Option(
+            "--prior",
+            help="Keep latents likely: gaussian (each style), gaussian-layers, gaussian-joint, p (Gaussianized w), "
+            "mean (distance to the mean w), or delta (differences between the layers of w+).",
+        ),
+    ] = "none",
+    prior_weight: Annotated[
+        float | None,
+        typer.Option("--prior-weight", min=0.0, metavar="X", help="Weight of the prior.", show_default="by prior"),
+    ] = None,
     loss: Annotated[
-        Literal["features", "pixels", "both"],
-        typer.Option("--loss", help="Similarity measure: discriminator features, pixels, or both."),
+        str,
+        typer.Option(
+            "--loss",
+            metavar="NAME",
+            help="Similarity measure: features (of the discriminator), pixels, both, l1, ssim, ms-ssim; or a weighted "
+            "sum: features=1,l1=0.5.",
+        ),
     ] = "both",
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask", metavar="FILE", help="Image of the model's size: compare white areas only, fill in black ones."
+        ),
+    ] = None,
+    downscale: Annotated[
+        int,
+        typer.Option("--downscale", min=1, metavar="N", help="Compare at 1/N of the size: increases resolution N times."),
+    ] = 1,
+    grayscale: Annotated[bool, typer.Option("--grayscale", help="Compare brightness only: colourises the image.")] = False,
+    starts: Annotated[
+        int,
+        typer.Option("--starts", min=0, metavar="N", help="Start from the best of N random latents.", show_default="the mean"),
+    ] = 0,
+    coarse: Annotated[
+        float,
+        typer.Option("--coarse", min=0.0, max=1.0, metavar="X", help="Fraction of the steps that compare smaller images first."),
+    ] = 0.0,
+    patience: Annotated[
+        int,
+        typer.Option("--patience", min=0, metavar="N", help="Finish an image after N steps without improvement (0: never)."),
+    ] = 0,
     pixel_weight: Annotated[
         float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")
     ] = 10.0,
@@ -76,6 +120,7 @@ def project(
     """
     given = Given(context)
     given.refuse("pixel_weight", when=loss != "both", because=f"it weighs the pixels in --loss both, not in {loss}")
+    given.refuse("prior_weight", when=prior == "none", because="there is no --prior to weigh")
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     import sgkit
     from sgkit.inversion import ProjectSettings, project_files
@@ -85,8 +130,15 @@ def project(
 
     settings = ProjectSettings(
         space=space,
+        prior=prior,
+        prior_weight=prior_weight,
         loss=loss,
         pixel_weight=pixel_weight,
+        downscale=downscale,
+        grayscale=grayscale,
+        starts=starts,
+        coarse=coarse,
+        patience=patience,
         steps=steps,
         lr=lr,
         optimize_noise=noise is not False,
@@ -106,6 +158,7 @@ def project(
             out,
             settings,
             label=label,
+            mask=mask,
             batch=batch,
             precision=drawing_precision(precision, opened.config, opened.device),
             on_progress=on_progress,

@@ -2,10 +2,11 @@
 
 from sgkit.inversion.drag import Dragged, DragSettings, drag
 from sgkit.inversion.drag_task import DragResult, drag_files, drag_latents
+from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.losses import Distance, distance_to, feature_layers, features_distance, pixel_error
 from sgkit.inversion.noise import noise_penalty
-from sgkit.inversion.optimize import Projection, WStatistics, search, w_statistics
-from sgkit.inversion.settings import LossName, ProjectSettings, exploration, learning_rate
+from sgkit.inversion.optimize import Projection, search
+from sgkit.inversion.settings import ProjectSettings, exploration, learning_rate
 from sgkit.inversion.targets import Target, read_targets, target_images
 from sgkit.inversion.task import ProjectedImage, ProjectResult, project, project_files
 
@@ -14,13 +15,12 @@ __all__ = [
     "DragResult",
     "DragSettings",
     "Dragged",
-    "LossName",
+    "LatentDistribution",
     "ProjectResult",
     "ProjectSettings",
     "ProjectedImage",
     "Projection",
     "Target",
-    "WStatistics",
     "distance_to",
     "drag",
     "drag_files",
@@ -36,5 +36,4 @@ __all__ = [
     "read_targets",
     "search",
     "target_images",
-    "w_statistics",
 ]

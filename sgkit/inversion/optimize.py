@@ -1,69 +1,67 @@
-"""The search for the latents and noise maps of given pictures: StyleGAN2's projector (appendix D)."""
+"""The search for the latents and noise maps of given pictures: StyleGAN2's projector (appendix D), in any space."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from sgkit.errors import TrainingError, UsageError
-from sgkit.inversion.losses import Distance, distance_to, pixel_error
+from sgkit.inversion.distributions import LatentDistribution
+from sgkit.inversion.losses import Distance, distance_to, pixel_error, ssim
 from sgkit.inversion.noise import initial_maps, noise_penalty, normalize_maps
-from sgkit.inversion.settings import ProjectSettings, exploration, learning_rate
-from sgkit.model import MapNoise, Model
+from sgkit.inversion.observe import Observation, checked_downscale, checked_mask
+from sgkit.inversion.priors import Measured, Prior, prior_named
+from sgkit.inversion.settings import PRIOR_WEIGHTS, ProjectSettings, coarseness, exploration, learning_rate
+from sgkit.inversion.spaces import Point, SearchSpace, search_space
+from sgkit.latents.spaces import Latents, Space
+from sgkit.model import Branch, MapNoise, Model, finite, noise_source, walk
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 from sgkit.runtime.seeds import torch_generator
-
-STATISTICS_SEED = 123
-"""NVIDIA's projectors draw the latents behind mean and deviation of w from this seed."""
-
-
-@dataclass(frozen=True)
-class WStatistics:
-    """The distribution of w."""
-
-    mean: Tensor
-    """[w_dim]."""
-    deviation: float
-    """Root of the mean squared distance from the mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """What was found for N pictures; of all steps, the one with the least distance."""
+    """What was found for N pictures; of all steps, the one with the least distance (and prior)."""
 
-    w: Tensor
-    """[N, w_dim], or [N, num_ws, w_dim] in w+."""
+    space: Space
+    """The space of ``values``."""
+    values: Mapping[str, Tensor]
+    """Latents as :class:`sgkit.latents.spaces.Latents` has them."""
+    label: Tensor | None
+    """[N, label_dim] where the space is z of a conditional model."""
     noise: dict[str, Tensor]
     """Layer name -> [N, 1, h, w]; empty where noise was not searched."""
     images: Tensor
     """[N, C, H, W], about -1 to 1."""
     distances: Tensor
     """[N]."""
+    priors: Tensor
+    """[N]: squared distances by the prior; 0 without one."""
     best_steps: Tensor
     """The steps that they were found in: int64 [N]."""
+    num_steps: Tensor
+    """Steps that each picture was searched for: int64 [N]."""
     history: Tensor
-    """Distance at each step [steps, N], with the exploring noise on w."""
+    """Distance at each step [steps, N], with the exploring noise on the latent; NaN after the picture was finished."""
     start_distances: Tensor
-    """[N]: of the mean of w."""
+    """[N]: of where the search began."""
     pixel_errors: Tensor
     """[N]: mean squared error of ``images``, in the range of -1 to 1."""
+    similarities: Tensor
+    """[N]: structural similarity of ``images`` (SSIM)."""
 
+    @property
+    def w(self) -> Tensor:
+        """[N, w_dim], or [N, num_ws, w_dim] in w+."""
+        return self.values["w"]
 
-def w_statistics(model: Model, *, samples: int, label: Tensor | None = None) -> WStatistics:
-    """Mean and deviation of w over the latent distribution, for one ``label`` [1, label_dim] of a conditional model."""
-    z = np.random.RandomState(STATISTICS_SEED).randn(samples, model.config.z_dim)
-    found = []
-    with torch.no_grad():
-        for part in torch.split(torch.from_numpy(z).float(), 1000):
-            given = None if label is None else label.expand(len(part), -1)
-            found.append(model.map(part.to(model.device) if model.config.z_dim else None, given)[:, 0])
-    w = torch.cat(found).double()
-    mean = w.mean(dim=0)
-    return WStatistics(mean.float(), (w - mean).square().sum(dim=1).mean().sqrt().item())
+    def latents(self, **options: object) -> Latents:
+        """What is saved; ``options`` are the other fields of :class:`sgkit.latents.spaces.Latents`."""
+        return Latents(space=self.space, values=self.values, label=self.label, noise=self.noise, **options)  # type: ignore[arg-type]
 
 
 def search(
@@ -72,125 +70,269 @@ def search(
     settings: ProjectSettings | None = None,
     *,
     label: Tensor | None = None,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
     precision: ResolvedPrecision = "fp32",
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Projection:
     """Latents and noise maps whose pictures resemble ``targets`` [N, C, H, W] (-1 to 1), each searched for itself.
 
-    Adam on w (from its mean, with noise that dies down) and on all noise maps, whose autocorrelation is penalised and
-    which are normalised after every step. Pictures of a batch do not influence each other.
+    Adam on the latent (from the middle of its distribution, with noise that dies down) and on all noise maps, whose
+    autocorrelation is penalised and which are normalised after every step. Pictures of a batch do not influence each
+    other; one that is finished early leaves it.
 
     Args:
-        model: any; without a discriminator only for ``loss="pixels"``.
+        model: any; without a discriminator only for losses without ``features``.
         targets: of the model's own size and channels.
         settings: how to search.
-        label: [1, label_dim], whose mean of w is the start, in a conditional model.
+        label: [1, label_dim], whose distribution is searched, in a conditional model.
+        mask: [H, W] or [N, 1, H, W]: 1 where pictures are compared, 0 where they are free.
+        start: w+ [N, num_ws, w_dim] to start from, of an encoder or of the frame before.
         precision: of the networks' passes.
-        on_step: called with the number of the step and the distances [N].
+        on_step: called with the number of the step and the distances of the pictures that are searched [n].
 
     Raises:
-        UsageError: the targets have another shape than the model's pictures, or the discriminator is missing.
+        UsageError: the targets have another shape than the model's pictures; or a setting does not fit the model.
         TrainingError: a distance is not a number.
     """
     settings = settings or ProjectSettings()
     expected = (model.config.image_channels, *model.image_size)
     if targets.ndim != 4 or tuple(targets.shape[1:]) != expected:
         raise UsageError(f"The model needs images of shape [N, {_comma(expected)}]; got {list(targets.shape)}.")
-    with autocast(precision, model.device):
-        distance = distance_to(targets, model, settings)
-    statistics = w_statistics(model, samples=settings.w_samples, label=label)
-    rows = model.num_ws if settings.space == "w+" else 1
-    found = _Found(model, distance, settings, statistics, precision, len(targets), rows)
+    observation = Observation(
+        mask=None if mask is None else checked_mask(mask, model.image_size, len(targets)).to(targets),
+        downscale=checked_downscale(settings.downscale, model.image_size),
+        grayscale=settings.grayscale,
+    )
+    distribution = LatentDistribution(model=model, samples=settings.w_samples, label=label)
+    found = _Search(
+        model=model,
+        targets=targets,
+        settings=settings,
+        observation=observation,
+        space=search_space(settings.space, distribution),
+        prior=prior_named(settings.prior, distribution, settings.space),
+        precision=precision,
+    )
+    found.begin(start)
     for step in range(settings.steps):
         distances = found.step(step)
         if on_step is not None:
             on_step(step, distances)
-    return found.result(targets)
+        if not len(found.active):
+            break
+    return found.result(label)
 
 
-@dataclass
-class _Found:
-    """A search under way."""
+@dataclass(kw_only=True)
+class _Search:
+    """A search under way: what is moved belongs to the pictures that are ``active``, what was best to all."""
 
     model: Model
-    distance: Distance
+    targets: Tensor
     settings: ProjectSettings
-    statistics: WStatistics
+    observation: Observation
+    space: SearchSpace
+    prior: Prior | None
     precision: ResolvedPrecision
-    count: int
-    rows: int
     history: list[Tensor] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.w = self.statistics.mean.expand(self.count, self.rows, -1).clone().requires_grad_(True)
-        self.maps = initial_maps(self.model, self.count, self.settings.seed)
+    @property
+    def prior_weight(self) -> float:
+        given = self.settings.prior_weight
+        return PRIOR_WEIGHTS[self.settings.prior] if given is None else given
+
+    # ---------------------------------------------------------------------------------------- beginning
+
+    def begin(self, start: Tensor | None) -> None:
+        """Place all pictures at their start."""
+        count, settings = len(self.targets), self.settings
+        self.active = torch.arange(count)
+        self.factor = coarseness(0, settings)
+        self.distance = self._distance()
+        self.maps = initial_maps(self.model, count, settings.seed)
+        self.point = self._started(start, count)
+        self.generator = torch_generator(settings.seed, "project", "exploration")
+        self._leaves()
+        self.best_point = {name: value.detach().clone() for name, value in self.point.items()}
+        self.best_maps = {name: noise.detach().clone() for name, noise in self.maps.items()}
+        with torch.no_grad():
+            self.start, self.best_prior = (one.detach() for one in self.measured(self.point))
+        self.best_distance = self.start.clone()
+        self.best = self.start + self.prior_weight * self.best_prior
+        self.best_step = torch.zeros(count, dtype=torch.int64)
+        self.reference, self.improved_at = self.best.clone(), torch.zeros(count, dtype=torch.int64)
+        self.num_steps = torch.full((count,), settings.steps)
+
+    def _started(self, start: Tensor | None, count: int) -> Point:
+        if start is not None:
+            if self.space.at is None:
+                raise UsageError("A search in z cannot start from w. Use --space w, w+, s or p.")
+            return {name: value.clone() for name, value in self.space.at(start.to(self.targets.device)).items()}
+        point = {name: value.expand(count, *value.shape[1:]).clone() for name, value in self.space.start.items()}
+        return self._best_start(point) if self.settings.starts else point
+
+    @torch.no_grad()
+    def _best_start(self, point: Point) -> Point:
+        """The best of ``point`` and of random latents, for each picture."""
+        drawn = torch.randn(
+            (self.settings.starts, self.model.config.z_dim),
+            generator=torch_generator(self.settings.seed, "project", "starts"),
+        )
+        best = sum(self._objective(*self.measured(point)), torch.zeros(()))
+        for z in drawn:
+            tried = {name: value.expand_as(point[name]) for name, value in self.space.sampled(z[None]).items()}
+            objective = sum(self._objective(*self.measured(tried)), torch.zeros(()))
+            better = objective < best
+            best = torch.where(better, objective, best)
+            for name, value in tried.items():
+                point[name][better] = value[better]
+        return point
+
+    def _leaves(self) -> None:
+        """Make what is searched leaves of the graph, with a fresh optimizer."""
+        for value in self.point.values():
+            value.requires_grad_(True)
         searched = list(self.maps.values()) if self.settings.optimize_noise else []
         for noise in searched:
             noise.requires_grad_(True)
-        self.optimizer = torch.optim.Adam([self.w, *searched], betas=(0.9, 0.999), lr=0.0)
-        self.generator = torch_generator(self.settings.seed, "project", "exploration")
-        self.best_w = self.w.detach().clone()
-        self.best_maps = {name: noise.detach().clone() for name, noise in self.maps.items()}
-        with torch.no_grad():
-            self.start = self.distance(self.draw(self.w)).detach()
-        self.best, self.best_step = self.start.clone(), torch.zeros(self.count, dtype=torch.int64)
+        self.optimizer = torch.optim.Adam([*self.point.values(), *searched], betas=(0.9, 0.999), lr=0.0)
 
-    def draw(self, w: Tensor) -> Tensor:
-        """The pictures of ``w`` with the noise maps as they are."""
-        noise = MapNoise(self.maps) if self.settings.optimize_noise else "const"
+    def _distance(self) -> Distance:
+        """The distance to the targets of the active pictures, through what is observed of them."""
+        observation = self.observation.of(self.active).coarser(self.factor)
+        with torch.no_grad(), autocast(self.precision, self.model.device):
+            distance = distance_to(observation(self.targets[self.active]), self.model, self.settings)
+        return lambda images: distance(observation(images))
+
+    # ------------------------------------------------------------------------------------------ drawing
+
+    def draw(self, styles: Mapping[str, Tensor], maps: Mapping[str, Tensor]) -> Tensor:
+        """The pictures of ``styles`` with noise ``maps``."""
+        noise = MapNoise(maps) if self.settings.optimize_noise else noise_source("const")
+        branches = [Branch(self.model.generator.synthesis, styles, noise)]
         with autocast(self.precision, self.model.device):
-            return self.model.synthesize(w.expand(-1, self.model.num_ws, -1), noise=noise)
+            return finite(walk(branches)[0].image, branches)
+
+    def measured(self, point: Point) -> tuple[Tensor, Tensor]:
+        """Distances and squared distances by the prior, [n] each, of a point with the noise maps as they are."""
+        styles = self.space.styles(point)
+        with autocast(self.precision, self.model.device):
+            if self.settings.recompute and torch.is_grad_enabled():
+                images = checkpoint(self.draw, styles, self.maps, use_reentrant=False)
+            else:
+                images = self.draw(styles, self.maps)
+            distances = self.distance(images)
+        if self.prior is None:
+            return distances, torch.zeros_like(distances)
+        return distances, self.prior(Measured(None if self.space.ws is None else self.space.ws(point), styles))
+
+    def _objective(self, distances: Tensor, priors: Tensor) -> tuple[Tensor, ...]:
+        """What is minimised, in parts."""
+        return (distances,) if self.prior is None else (distances, self.prior_weight * priors)
+
+    # --------------------------------------------------------------------------------------------- steps
 
     def step(self, step: int) -> Tensor:
-        """One step; the distances [N] before it."""
+        """One step; the distances [n] of the active pictures before it."""
         settings = self.settings
+        self._sharpen(coarseness(step, settings))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
-        scale = exploration(step, settings) * self.statistics.deviation
-        # One noise for all pictures, so that what is found for one does not depend on the others.
-        wander = torch.randn((1, self.rows, self.w.shape[2]), generator=self.generator).to(self.w) * scale
-        tried = self.w + wander
-        with autocast(self.precision, self.model.device):
-            distances = self.distance(self.draw(tried))
+        tried = self._wandered(exploration(step, settings))
+        distances, priors = self.measured(tried)
         if not torch.isfinite(distances).all():
             raise TrainingError(
                 f"The search diverged at step {step}: a distance is not a finite number. Lower the learning rate "
                 "(--lr)."
             )
-        self._keep(step, distances.detach(), tried.detach())
+        self._keep(step, distances.detach(), priors.detach(), {name: value.detach() for name, value in tried.items()})
+        parts = self._objective(distances, priors)
+        loss = parts[0].sum() if len(parts) == 1 else torch.stack(parts).sum()
         penalties = [noise_penalty(noise) for noise in self.maps.values() if noise.requires_grad]
         penalty = torch.stack(penalties).sum() if penalties else 0.0
         self.optimizer.zero_grad(set_to_none=True)
-        (distances.sum() + settings.noise_weight * penalty).backward()  # type: ignore[no-untyped-call]
+        (loss + settings.noise_weight * penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if settings.optimize_noise:
             normalize_maps(self.maps)
+        if settings.patience:
+            self._finish(step)
         return distances.detach()
 
-    def _keep(self, step: int, distances: Tensor, tried: Tensor) -> None:
+    def _wandered(self, deviations: float) -> Point:
+        """The point with noise on it: one for all pictures, so that what is found for one does not depend on others."""
+        wandered = {}
+        for name, value in self.point.items():
+            noise = torch.randn((1, *value.shape[1:]), generator=self.generator).to(value)
+            wandered[name] = value + noise * (deviations * self.space.deviations[name])
+        return wandered
+
+    def _sharpen(self, factor: int) -> None:
+        """Compare at another size from now on; what was best before is measured again."""
+        if factor == self.factor:
+            return
+        self.factor = factor
+        self.distance = self._distance()
+        self.best[self.active] = torch.inf
+
+    def _keep(self, step: int, distances: Tensor, priors: Tensor, tried: Point) -> None:
         """Remember what is better than all before."""
-        self.history.append(distances.cpu())
-        better = distances < self.best
-        self.best = torch.where(better, distances, self.best)
-        self.best_step = torch.where(better.cpu(), step, self.best_step)
-        self.best_w[better] = tried[better]
+        rows, history = self.active, torch.full((len(self.targets),), torch.nan)
+        history[rows] = distances.cpu().float()
+        self.history.append(history)
+        objective = distances + self.prior_weight * priors if self.prior is not None else distances
+        better = objective < self.best[rows]
+        kept = rows[better.cpu()]
+        self.best[kept], self.best_distance[kept] = objective[better], distances[better]
+        self.best_prior[kept], self.best_step[kept] = priors[better], step
+        for name, value in tried.items():
+            self.best_point[name][kept] = value[better]
         for name, noise in self.maps.items():
-            self.best_maps[name][better] = noise.detach()[better]
+            self.best_maps[name][kept] = noise.detach()[better]
+        improved = rows[(objective < self.reference[rows] * (1 - self.settings.improvement)).cpu()]
+        self.reference[improved], self.improved_at[improved] = self.best[improved], step
+
+    def _finish(self, step: int) -> None:
+        """Let pictures go that have stood still; the others go on as if those had not been there."""
+        waited = step - self.improved_at[self.active]
+        stays = (waited < self.settings.patience) | (self.factor > 1)
+        if bool(stays.all()):
+            return
+        self.num_steps[self.active[~stays]] = step + 1
+        moments = [
+            {key: value[stays] if value.ndim else value for key, value in self.optimizer.state[leaf].items()}
+            for group in self.optimizer.param_groups
+            for leaf in group["params"]
+        ]
+        self.active = self.active[stays]
+        self.point = {name: value.detach()[stays].clone() for name, value in self.point.items()}
+        self.maps = {name: noise.detach()[stays].clone() for name, noise in self.maps.items()}
+        self._leaves()
+        leaves = [leaf for group in self.optimizer.param_groups for leaf in group["params"]]
+        for leaf, moment in zip(leaves, moments, strict=True):
+            self.optimizer.state[leaf] = moment
+        if len(self.active):
+            self.distance = self._distance()
 
     @torch.no_grad()
-    def result(self, targets: Tensor) -> Projection:
+    def result(self, label: Tensor | None) -> Projection:
         """The best of all steps."""
-        self.maps = self.best_maps
-        images = self.draw(self.best_w).float()
+        images = self.draw(self.space.styles(self.best_point), self.best_maps).float()
         return Projection(
-            w=self.best_w if self.settings.space == "w+" else self.best_w[:, 0],
+            space=self.space.saved_as,
+            values=self.space.values(self.best_point),
+            label=None if label is None or self.space.saved_as != "z" else label.expand(len(images), -1),
             noise=self.best_maps if self.settings.optimize_noise else {},
             images=images,
-            distances=self.best,
+            distances=self.best_distance,
+            priors=self.best_prior,
             best_steps=self.best_step,
+            num_steps=self.num_steps,
             history=torch.stack(self.history),
             start_distances=self.start,
-            pixel_errors=pixel_error(images.clamp(-1, 1), targets),
+            pixel_errors=pixel_error(images.clamp(-1, 1), self.targets),
+            similarities=ssim(images.clamp(-1, 1), self.targets),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,37 @@ def read_targets(
                 f"{source} cannot be used: {' '.join(str(part) for part in error.args if part)}."
             ) from None
         yield Target(name=_unique(name, taken), source=source, pixels=pixels, adapted=adapted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenMask:
+    """Where pictures are compared."""
+
+    weights: Tensor
+    """[H, W], 0 to 1."""
+    digest: str
+    """SHA-256 of the file."""
+
+
+def read_mask(path: str | Path, model: Model) -> SeenMask:
+    """A mask from an image of the model's size: white is compared, black is free.
+
+    Raises:
+        InputError: it cannot be read, or has another size.
+    """
+    payload = read_file(path, kind="mask")
+    try:
+        pixels = np.array(decode_image(open_picture(payload, max_pixels=MAX_PIXELS), channels=1))
+    except BadImageError as error:
+        raise InputError(f"The mask {path} cannot be used: {' '.join(str(part) for part in error.args)}.") from None
+    height, width = model.image_size
+    if pixels.shape[:2] != (height, width):
+        raise InputError(
+            f"The mask {path} is {pixels.shape[1]}x{pixels.shape[0]}; the model makes {width}x{height}, and a mask "
+            "must have the same size. Images are cropped in the middle: crop the mask like them."
+        )
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return SeenMask(weights=torch.from_numpy(pixels.reshape(height, width)).float() / 255, digest=digest)
 
 
 def target_images(targets: Iterable[Target], model: Model) -> Tensor:

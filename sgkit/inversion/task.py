@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sgkit.errors import InputError, UsageError
 from sgkit.inversion.curve import draw_curve
 from sgkit.inversion.optimize import Projection, search
 from sgkit.inversion.settings import ProjectSettings
-from sgkit.inversion.targets import Target, read_targets, target_images
+from sgkit.inversion.targets import SeenMask, Target, read_mask, read_targets, target_images
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
@@ -60,6 +60,12 @@ class ProjectedImage:
     label: list[float] | None
     target_hash: str
     model_hash: str
+    ssim: float | None = None
+    """Structural similarity; ``None``: the projection is of a version that did not measure it."""
+    prior: float | None = None
+    """Squared distance by the prior; ``None``: without one."""
+    mask_hash: str | None = None
+    """SHA-256 of the mask's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +86,7 @@ def project(
     settings: ProjectSettings | None = None,
     *,
     label: LabelChoice | None = None,
+    mask: str | Path | None = None,
     precision: ResolvedPrecision = "fp32",
 ) -> tuple[Latents, Projection]:
     """The latents of the pictures in ``paths``, with their noise maps, ready to be saved; and what the search found.
@@ -90,13 +97,15 @@ def project(
     """
     settings, targets = settings or ProjectSettings(), list(read_targets(paths, model))
     found = search(
-        model, target_images(targets, model), settings, label=label_vector(model, label), precision=precision
+        model,
+        target_images(targets, model),
+        settings,
+        label=label_vector(model, label),
+        mask=None if mask is None else read_mask(mask, model).weights,
+        precision=precision,
     )
     names = tuple(target.name for target in targets)
-    latents = Latents(
-        space=settings.space, values={"w": found.w}, noise=found.noise, model_hash=model.content_hash(), names=names
-    )
-    return latents, found
+    return found.latents(model_hash=model.content_hash(), names=names), found
 
 
 def project_files(
@@ -106,6 +115,7 @@ def project_files(
     settings: ProjectSettings | None = None,
     *,
     label: LabelChoice | None = None,
+    mask: str | Path | None = None,
     batch: int = 4,
     precision: ResolvedPrecision = "fp32",
     on_progress: OnProgress = ignore_progress,
@@ -121,6 +131,7 @@ def project_files(
         folder: where to write; made when missing.
         settings: how to search.
         label: for a conditional model.
+        mask: an image: white where pictures are compared, black where they are free.
         batch: pictures searched at a time.
         precision: of the networks' passes.
         on_progress: told of every step.
@@ -134,7 +145,8 @@ def project_files(
     settings, began = settings or ProjectSettings(), time.perf_counter()
     inputs = model if isinstance(model, Inputs) else Inputs(model)
     model = inputs.only
-    job = _Job(model, Path(folder), settings, label_vector(model, label), precision, inputs.reference(model))
+    seen = None if mask is None else read_mask(mask, model)
+    job = _Job(model, Path(folder), settings, label_vector(model, label), precision, inputs.reference(model), seen)
     targets = list(read_targets(paths, model))
     done = {target.name: image for target in targets if (image := job.finished(target)) is not None}
     num_skipped = len(done)
@@ -167,6 +179,7 @@ class _Job:
     label: Tensor | None
     precision: ResolvedPrecision
     reference: ModelRef
+    mask: SeenMask | None
 
     def finished(self, target: Target) -> ProjectedImage | None:
         """The outcome of an earlier call for the same picture, model and settings; ``None``: there is none.
@@ -183,11 +196,13 @@ class _Job:
             raise InputError(
                 f"{folder} exists, but is not a projection. Choose a different --out, or remove that folder."
             ) from None
+        before = asdict(ProjectSettings())  # of projections made before there was such a setting
         for what, old, new in (
             ("image", found.target_hash, target.pixel_hash),
             ("model", found.model_hash, str(self.reference.hash)),
             ("label", found.label, self._plain_label()),
-            *((name, found.settings.get(name), value) for name, value in asdict(self.settings).items()),
+            ("mask", found.mask_hash, None if self.mask is None else self.mask.digest),
+            *((name, found.settings.get(name, before[name]), value) for name, value in asdict(self.settings).items()),
         ):
             if old != new:
                 raise InputError(
@@ -200,7 +215,15 @@ class _Job:
         """Search the pictures together and write their folders."""
         began = time.perf_counter()
         images = target_images(targets, self.model)
-        found = search(self.model, images, self.settings, label=self.label, precision=self.precision, on_step=on_step)
+        found = search(
+            self.model,
+            images,
+            self.settings,
+            label=self.label,
+            mask=None if self.mask is None else self.mask.weights,
+            precision=self.precision,
+            on_step=on_step,
+        )
         seconds = (time.perf_counter() - began) / len(targets)
         for index, target in enumerate(targets):
             outcome = self._outcome(target, found, index, seconds)
@@ -219,22 +242,19 @@ class _Job:
             mse=mse,
             psnr=-10 * math.log10(max(mse, 1e-12)),
             best_step=int(found.best_steps[index]),
-            steps=self.settings.steps,
+            steps=int(found.num_steps[index]),
             seconds=seconds,
             settings=asdict(self.settings),
             label=self._plain_label(),
             target_hash=target.pixel_hash,
             model_hash=str(self.reference.hash),
+            ssim=found.similarities[index].item(),
+            prior=None if self.settings.prior == "none" else found.priors[index].item(),
+            mask_hash=None if self.mask is None else self.mask.digest,
         )
 
     def _write(self, folder: Path, target: Target, found: Projection, index: int, outcome: ProjectedImage) -> None:
-        latents = Latents(
-            space=self.settings.space,
-            values={"w": found.w[index : index + 1]},
-            noise={name: noise[index : index + 1] for name, noise in found.noise.items()},
-            model_hash=str(self.reference.hash),
-            names=(target.name,),
-        )
+        latents = replace(found.latents()[index], model_hash=str(self.reference.hash), names=(target.name,))
         save_latents(latents, folder / LATENT)
         write_png(target.pixels, folder / "target.png")
         scene = self._scene(latents, len(found.images))
@@ -247,7 +267,7 @@ class _Job:
         sides = [shown(pixels, sheet) for pixels in (target.pixels, projection)]
         write_png(arrange(sides, (2, 1), gap=sheet.gap), folder / "comparison.png", text=scene_text(sheet))
         title = f"{target.name}: distance by {self.settings.loss}"
-        curve = draw_curve(found.history[:, index].tolist(), title=title, mark=outcome.best_step)
+        curve = draw_curve(found.history[: outcome.steps, index].tolist(), title=title, mark=outcome.best_step)
         write_png(curve, folder / "loss.png")
         (folder / METRICS).write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from sgkit.config.metrics import Statistic
 from sgkit.errors import CheckpointError
 from sgkit.metrics.statistics import FeatureStatistics
-from sgkit.runtime.files import atomic_path
 from sgkit.unpickle.budget import bad_data
-from sgkit.unpickle.npz import read_npz
+from sgkit.unpickle.kept import load_arrays, save_arrays
 
 FORMAT = 1
 """Part of every key: raise it when features or statistics are computed differently."""
@@ -37,12 +36,10 @@ class StatisticsCache:
         arrays: dict[Statistic, Mapping[str, NDArray[np.generic]]] = {}
         for statistic in statistics:
             text = _key_text(key, statistic)
-            try:
-                arrays[statistic] = read_npz(self._path(text))
-                if str(arrays[statistic]["key"]) != text:
-                    return None
-            except (OSError, KeyError, CheckpointError):
+            held = load_arrays(self._path(text), text)
+            if held is None:
                 return None
+            arrays[statistic] = held
         try:
             with bad_data("it"):
                 return FeatureStatistics.from_arrays(dim, arrays)
@@ -53,9 +50,7 @@ class StatisticsCache:
         """Keep ``found`` under ``key``."""
         for statistic in sorted(found.statistics):
             text = _key_text(key, statistic)
-            arrays: dict[str, Any] = {"key": np.array(text), **found.to_arrays(statistic)}
-            with atomic_path(self._path(text)) as temporary:
-                np.savez(temporary, **arrays)
+            save_arrays(self._path(text), text, found.to_arrays(statistic))
 
     def _path(self, text: str) -> Path:
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.npz"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import TrainingError, UsageError
 from sgkit.inversion import (
+    LatentDistribution,
     ProjectSettings,
     distance_to,
     exploration,
@@ -20,7 +21,6 @@ from sgkit.inversion import (
     noise_penalty,
     pixel_error,
     search,
-    w_statistics,
 )
 from sgkit.model import MapNoise, Model, build
 
@@ -233,7 +233,7 @@ def test_noise_maps_stay_normal_and_may_be_left_alone(model: Model, targets: tor
 def test_w_statistics_are_those_of_nvidia_s_samples(model: Model) -> None:
     z = torch.from_numpy(np.random.RandomState(123).randn(300, 8)).float()
     w = model.map(z)[:, 0].double()
-    found = w_statistics(model, samples=300)
+    found = LatentDistribution(model=model, samples=300).w
     torch.testing.assert_close(found.mean, w.mean(dim=0).float())
     assert found.deviation == pytest.approx((w - w.mean(dim=0)).square().sum(dim=1).mean().sqrt().item())
 
@@ -241,7 +241,9 @@ def test_w_statistics_are_those_of_nvidia_s_samples(model: Model) -> None:
 def test_a_conditional_model_starts_from_its_label_s_mean() -> None:
     model = tiny(label_dim=3)
     label = model.one_hot([1])
-    of_label, other = (w_statistics(model, samples=100, label=one).mean for one in (label, model.one_hot([2])))
+    of_label, other = (
+        LatentDistribution(model=model, samples=100, label=one).w.mean for one in (label, model.one_hot([2]))
+    )
     assert not torch.allclose(of_label, other)
     targets = model.synthesize(model.map(model.sample_z([3]), label))
     found = search(model, targets, ProjectSettings(steps=2, w_samples=100), label=label)

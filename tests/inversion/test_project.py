@@ -286,8 +286,8 @@ def test_one_path_is_not_iterated_by_letters(model: Model, pictures: Path) -> No
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"space": "v"}, r"space is 'v'\. Allowed: w, w\+"),
-        ({"loss": "pixel"}, r"loss is 'pixel'\. Did you mean 'pixels'\? Allowed: features, pixels, both"),
+        ({"space": "v"}, r"space is 'v'\. Allowed: z, w, w\+, s, p, p\+"),
+        ({"loss": "pixel"}, r"loss is 'pixel'\. Did you mean 'pixels'\? Allowed: both, features, pixels, l1"),
         ({"lr": float("nan")}, "lr is nan; it must be a number"),
         ({"noise_weight": float("inf")}, "noise_weight is inf; it must be a number"),
         ({"steps": 2.5}, "steps is 2.5; it must be a whole number"),
