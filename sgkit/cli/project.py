@@ -18,6 +18,7 @@ from sgkit.cli.options import (
     SeedOption,
     parse_image,
 )
+from sgkit.config.project import PriorName, SpaceName
 
 if TYPE_CHECKING:
     from sgkit.inversion import ProjectResult
@@ -39,7 +40,7 @@ def project(
         SpaceName,
         typer.Option(
             "--space",
-            help="w (one w for all layers; easy to edit), w+ (one per layer; more accurate), s (styles), z, or p and p+ "
+            help="w (one w for all layers; easy to edit), w+ (one per layer; more accurate), s (styles), z, p or p+ "
             "(w and w+ by whitened components).",
         ),
     ] = "w",
@@ -65,27 +66,35 @@ def project(
         ),
     ] = "both",
     mask: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--mask", metavar="FILE", help="Image of the model's size: compare white areas only, fill in black ones."
+            "--mask",
+            metavar="FILE",
+            parser=parse_image,
+            help="Image of the model's size: compare white areas only, fill in black ones.",
         ),
     ] = None,
     downscale: Annotated[
-        int,
-        typer.Option("--downscale", min=1, metavar="N", help="Compare at 1/N of the size: increases resolution N times."),
+        int, typer.Option("--downscale", min=1, metavar="N", help="Compare at 1/N of the size (super-resolution).")
     ] = 1,
-    grayscale: Annotated[bool, typer.Option("--grayscale", help="Compare brightness only: colourises the image.")] = False,
+    grayscale: Annotated[bool, typer.Option("--grayscale", help="Compare brightness only (colourisation).")] = False,
     starts: Annotated[
         int,
-        typer.Option("--starts", min=0, metavar="N", help="Start from the best of N random latents.", show_default="the mean"),
+        typer.Option(
+            "--starts", min=0, metavar="N", help="Start from the best of N random latents.", show_default="the mean"
+        ),
     ] = 0,
     coarse: Annotated[
         float,
-        typer.Option("--coarse", min=0.0, max=1.0, metavar="X", help="Fraction of the steps that compare smaller images first."),
+        typer.Option(
+            "--coarse", min=0.0, max=1.0, metavar="X", help="Fraction of the steps that compare smaller images first."
+        ),
     ] = 0.0,
     patience: Annotated[
         int,
-        typer.Option("--patience", min=0, metavar="N", help="Finish an image after N steps without improvement (0: never)."),
+        typer.Option(
+            "--patience", min=0, metavar="N", help="Finish an image after N steps without improvement (0: never)."
+        ),
     ] = 0,
     pixel_weight: Annotated[
         float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")

@@ -1,12 +1,13 @@
 """Projection: the latents and noise maps whose picture comes closest to a given one (StyleGAN2, appendix D)."""
 
+from sgkit.config.project import ProjectSettings
+from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.drag import Dragged, DragSettings, drag
 from sgkit.inversion.drag_task import DragResult, drag_files, drag_latents
-from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.losses import Distance, distance_to, feature_layers, features_distance, pixel_error
 from sgkit.inversion.noise import noise_penalty
 from sgkit.inversion.optimize import Projection, search
-from sgkit.inversion.settings import ProjectSettings, exploration, learning_rate
+from sgkit.inversion.schedules import exploration, learning_rate
 from sgkit.inversion.targets import Target, read_targets, target_images
 from sgkit.inversion.task import ProjectedImage, ProjectResult, project, project_files
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgkit.config.project import ProjectSettings
 from sgkit.errors import UsageError
-from sgkit.inversion.settings import ProjectSettings
 from sgkit.model import Discriminator, Model
 
 Distance = Callable[[Tensor], Tensor]
@@ -151,4 +151,4 @@ _BUILDERS: Mapping[str, Callable[[Tensor, Model], Distance]] = {
     "ssim": _paired(lambda images, targets: 1 - ssim(images, targets)),
     "ms-ssim": _paired(lambda images, targets: 1 - ms_ssim(images, targets)),
 }
-"""Name of a loss, of :data:`sgkit.inversion.settings.LOSSES` -> what makes the distance to some targets."""
+"""Name of a loss, of :data:`sgkit.config.project.LOSSES` -> what makes the distance to some targets."""

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from sgkit.config.project import PRIOR_WEIGHTS, ProjectSettings
 from sgkit.errors import TrainingError, UsageError
 from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.losses import Distance, distance_to, pixel_error, ssim
 from sgkit.inversion.noise import initial_maps, noise_penalty, normalize_maps
 from sgkit.inversion.observe import Observation, checked_downscale, checked_mask
 from sgkit.inversion.priors import Measured, Prior, prior_named
-from sgkit.inversion.settings import PRIOR_WEIGHTS, ProjectSettings, coarseness, exploration, learning_rate
+from sgkit.inversion.schedules import coarseness, exploration, learning_rate
 from sgkit.inversion.spaces import Point, SearchSpace, search_space
 from sgkit.latents.spaces import Latents, Space
 from sgkit.model import Branch, MapNoise, Model, finite, noise_source, walk

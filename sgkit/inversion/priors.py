@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgkit.config.project import PriorName, SpaceName
 from sgkit.errors import UsageError
 from sgkit.inversion.distributions import RIDGE, Gaussian, LatentDistribution
-from sgkit.inversion.settings import PriorName, SpaceName
 from sgkit.inversion.spaces import whitening
 
 

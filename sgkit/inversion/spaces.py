@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sgkit.config.project import SpaceName
 from sgkit.errors import UsageError
 from sgkit.inversion.distributions import LatentDistribution, degaussianized, gaussianized
-from sgkit.inversion.settings import SpaceName
 from sgkit.latents.spaces import Space
 
 Point = dict[str, Tensor]

@@ -87,7 +87,7 @@ def read_mask(path: str | Path, model: Model) -> SeenMask:
     Raises:
         InputError: it cannot be read, or has another size.
     """
-    payload = read_file(path, kind="mask")
+    payload = read_file(path, kind="image")
     try:
         pixels = np.array(decode_image(open_picture(payload, max_pixels=MAX_PIXELS), channels=1))
     except BadImageError as error:

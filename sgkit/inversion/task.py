@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
+from sgkit.config.project import ProjectSettings
 from sgkit.errors import InputError, UsageError
 from sgkit.inversion.curve import draw_curve
 from sgkit.inversion.optimize import Projection, search
-from sgkit.inversion.settings import ProjectSettings
 from sgkit.inversion.targets import SeenMask, Target, read_mask, read_targets, target_images
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model

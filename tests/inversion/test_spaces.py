@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from sgkit.config.project import PRIORS, SPACES, PriorName, SpaceName
 from sgkit.errors import UsageError
 from sgkit.inversion import LatentDistribution, ProjectSettings, search
 from sgkit.inversion.losses import ms_ssim, ssim
 from sgkit.inversion.observe import Observation
 from sgkit.inversion.priors import Measured, prior_named
-from sgkit.inversion.settings import PRIORS, SPACES, PriorName, SpaceName
 from sgkit.inversion.spaces import search_space, whitening
 from sgkit.latents.spaces import to_styles
 from sgkit.model import Branch, Model, build, noise_source, walk

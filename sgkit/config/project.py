@@ -1,4 +1,4 @@
-"""Settings of a projection, and what follows from them: schedules, and the terms of the loss. Loads no torch."""
+"""Settings of a projection (``sgkit project``)."""
 
 from __future__ import annotations
 
@@ -107,23 +107,3 @@ class ProjectSettings(Config):
         if not any(terms.values()):
             raise UsageError(f"The loss {self.loss!r} weighs nothing; give one of its terms a weight above 0.")
         return {name: weight for name, weight in terms.items() if weight}
-
-
-def learning_rate(step: int, settings: ProjectSettings) -> float:
-    """The learning rate of a step, 0 to ``steps - 1`` (StyleGAN2, appendix D)."""
-    t = step / settings.steps
-    down = min(1.0, (1 - t) / settings.lr_rampdown) if settings.lr_rampdown > 0 else 1.0
-    up = min(1.0, t / settings.lr_rampup) if settings.lr_rampup > 0 else 1.0
-    return settings.lr * (0.5 - 0.5 * math.cos(math.pi * down)) * up
-
-
-def exploration(step: int, settings: ProjectSettings) -> float:
-    """Deviation of the noise on the latent at a step, in deviations of its distribution (StyleGAN2, appendix D)."""
-    left = max(0.0, 1 - step / settings.steps / settings.noise_ramp) if settings.noise_ramp > 0 else 0.0
-    return settings.initial_noise * left**2
-
-
-def coarseness(step: int, settings: ProjectSettings) -> int:
-    """Side of the squares that are compared at a step: 4, then 2, then 1 pixels."""
-    left = step / settings.steps
-    return 4 if left < settings.coarse / 2 else 2 if left < settings.coarse else 1
