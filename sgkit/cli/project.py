@@ -18,6 +18,7 @@ from sgkit.cli.options import (
     SeedOption,
     parse_image,
 )
+from sgkit.cli.shapes import parse_shape
 from sgkit.config.project import PriorName, SpaceName
 
 if TYPE_CHECKING:
@@ -69,9 +70,11 @@ def project(
         str | None,
         typer.Option(
             "--mask",
-            metavar="FILE",
-            parser=parse_image,
-            help="Image of the model's size: compare white areas only, fill in black ones.",
+            parser=parse_shape,
+            metavar="SHAPE",
+            help="Where the image is known; the rest is filled in: an image file (white), or a shape, for example "
+            "box:0,0,1,0.5.",
+            show_default=False,
         ),
     ] = None,
     downscale: Annotated[

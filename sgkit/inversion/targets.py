@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,9 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgkit.config.shapes import PICTURE, parse_shape
 from sgkit.errors import InputError
-from sgkit.model import Model
+from sgkit.model import Canvas, Model
+from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels
+from sgkit.render.shapes import MaskPicture, mask_of
 from sgkit.runtime.limits import read_file
 from sgkit.runtime.path_checks import one_or_many
 from sgkit.store.bad_images import BadImageError
@@ -77,29 +79,22 @@ class SeenMask:
 
     weights: Tensor
     """[H, W], 0 to 1."""
-    digest: str
-    """SHA-256 of the file."""
+    name: str
+    """What it is, by content: the text of a shape, or the hash of an image file."""
 
 
-def read_mask(path: str | Path, model: Model) -> SeenMask:
-    """A mask from an image of the model's size: white is compared, black is free.
+def seen_mask(text: str, inputs: Inputs, model: Model) -> SeenMask:
+    """The mask that ``text`` names: a shape such as ``box:0,0,0.5,1``, or an image that is white where it is.
 
     Raises:
-        InputError: it cannot be read, or has another size.
+        SceneError: the file is not there, or is not a mask.
+        UsageError: the text is not a shape.
     """
-    payload = read_file(path, kind="image")
-    try:
-        pixels = np.array(decode_image(open_picture(payload, max_pixels=MAX_PIXELS), channels=1))
-    except BadImageError as error:
-        raise InputError(f"The mask {path} cannot be used: {' '.join(str(part) for part in error.args)}.") from None
-    height, width = model.image_size
-    if pixels.shape[:2] != (height, width):
-        raise InputError(
-            f"The mask {path} is {pixels.shape[1]}x{pixels.shape[0]}; the model makes {width}x{height}, and a mask "
-            "must have the same size. Images are cropped in the middle: crop the mask like them."
-        )
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return SeenMask(weights=torch.from_numpy(pixels.reshape(height, width)).float() / 255, digest=digest)
+    parsed = parse_shape(text)
+    shape = inputs.mask_picture(parsed) if parsed.kind == PICTURE else text
+    weights = mask_of(shape, inputs.mask)(Canvas.of_size(model.image_size))
+    name = str(shape.to_dict() | {"picture": ""}) if isinstance(shape, MaskPicture) else text
+    return SeenMask(weights=weights.expand(model.image_size), name=name)
 
 
 def target_images(targets: Iterable[Target], model: Model) -> Tensor:

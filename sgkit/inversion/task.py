@@ -17,7 +17,7 @@ from sgkit.config.project import ProjectSettings
 from sgkit.errors import InputError, UsageError
 from sgkit.inversion.curve import draw_curve
 from sgkit.inversion.optimize import Projection, search
-from sgkit.inversion.targets import SeenMask, Target, read_mask, read_targets, target_images
+from sgkit.inversion.targets import SeenMask, Target, read_targets, seen_mask, target_images
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
@@ -64,8 +64,8 @@ class ProjectedImage:
     """Structural similarity; ``None``: the projection is of a version that did not measure it."""
     prior: float | None = None
     """Squared distance by the prior; ``None``: without one."""
-    mask_hash: str | None = None
-    """SHA-256 of the mask's file."""
+    mask: str | None = None
+    """Where the image was compared: a shape, or a mask's file by content; ``None``: everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def project(
     settings: ProjectSettings | None = None,
     *,
     label: LabelChoice | None = None,
-    mask: str | Path | None = None,
+    mask: str | None = None,
     precision: ResolvedPrecision = "fp32",
 ) -> tuple[Latents, Projection]:
     """The latents of the pictures in ``paths``, with their noise maps, ready to be saved; and what the search found.
@@ -101,7 +101,7 @@ def project(
         target_images(targets, model),
         settings,
         label=label_vector(model, label),
-        mask=None if mask is None else read_mask(mask, model).weights,
+        mask=None if mask is None else seen_mask(mask, Inputs(model), model).weights,
         precision=precision,
     )
     names = tuple(target.name for target in targets)
@@ -115,7 +115,7 @@ def project_files(
     settings: ProjectSettings | None = None,
     *,
     label: LabelChoice | None = None,
-    mask: str | Path | None = None,
+    mask: str | None = None,
     batch: int = 4,
     precision: ResolvedPrecision = "fp32",
     on_progress: OnProgress = ignore_progress,
@@ -131,7 +131,7 @@ def project_files(
         folder: where to write; made when missing.
         settings: how to search.
         label: for a conditional model.
-        mask: an image: white where pictures are compared, black where they are free.
+        mask: where pictures are compared: a shape, or an image file, white there and black where they are free.
         batch: pictures searched at a time.
         precision: of the networks' passes.
         on_progress: told of every step.
@@ -145,7 +145,7 @@ def project_files(
     settings, began = settings or ProjectSettings(), time.perf_counter()
     inputs = model if isinstance(model, Inputs) else Inputs(model)
     model = inputs.only
-    seen = None if mask is None else read_mask(mask, model)
+    seen = None if mask is None else seen_mask(mask, inputs, model)
     job = _Job(model, Path(folder), settings, label_vector(model, label), precision, inputs.reference(model), seen)
     targets = list(read_targets(paths, model))
     done = {target.name: image for target in targets if (image := job.finished(target)) is not None}
@@ -201,7 +201,7 @@ class _Job:
             ("image", found.target_hash, target.pixel_hash),
             ("model", found.model_hash, str(self.reference.hash)),
             ("label", found.label, self._plain_label()),
-            ("mask", found.mask_hash, None if self.mask is None else self.mask.digest),
+            ("mask", found.mask, None if self.mask is None else self.mask.name),
             *((name, found.settings.get(name, before[name]), value) for name, value in asdict(self.settings).items()),
         ):
             if old != new:
@@ -250,7 +250,7 @@ class _Job:
             model_hash=str(self.reference.hash),
             ssim=found.similarities[index].item(),
             prior=None if self.settings.prior == "none" else found.priors[index].item(),
-            mask_hash=None if self.mask is None else self.mask.digest,
+            mask=None if self.mask is None else self.mask.name,
         )
 
     def _write(self, folder: Path, target: Target, found: Projection, index: int, outcome: ProjectedImage) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sgkit.checkpoint import save
@@ -303,3 +304,25 @@ def test_settings_that_do_not_exist_are_refused(values: dict[str, Any], message:
 def test_case_is_forgiven() -> None:
     settings = ProjectSettings(space="W+", loss="Pixels")  # type: ignore[arg-type]
     assert (settings.space, settings.loss) == ("w+", "pixels")
+
+
+def test_a_mask_is_a_shape_or_an_image_and_belongs_to_the_projection(tmp_path: Path, model: Model) -> None:
+    photo, mask = tmp_path / "photo.png", tmp_path / "mask.png"
+    Image.new("RGB", (16, 16), "red").save(photo)
+    half = Image.new("L", (16, 16))
+    half.paste(255, (0, 0, 8, 16))
+    half.save(mask)
+    quick = ProjectSettings(steps=3, w_samples=50, loss="pixels")
+    by_shape, _ = project(model, photo, quick, mask="box:0,0,0.5,1")
+    by_image, _ = project(model, photo, quick, mask=str(mask))
+    assert torch.equal(by_shape.only, by_image.only)
+    assert not torch.equal(by_shape.only, project(model, photo, quick)[0].only)
+    project_files(model, photo, tmp_path / "out", quick, mask=str(mask))
+    assert project_files(model, photo, tmp_path / "out", quick, mask=str(mask)).num_skipped == 1
+    with pytest.raises(InputError, match="holds a projection with a different mask"):
+        project_files(model, photo, tmp_path / "out", quick)
+    half.paste(255, (0, 0, 4, 4))
+    half.putpixel((15, 15), 255)
+    half.save(mask)
+    with pytest.raises(InputError, match="holds a projection with a different mask"):
+        project_files(model, photo, tmp_path / "out", quick, mask=str(mask))
