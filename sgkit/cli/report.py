@@ -274,7 +274,7 @@ class _Meter:
         parts = [_count(progress)]
         pace = progress.seconds_per_unit
         if pace is not None:
-            parts.append(f"{pace:.3g} s/{progress.unit}")
+            parts.append(f"{pace:,.0f} s/{progress.unit}" if pace >= 100 else f"{pace:.3g} s/{progress.unit}")
         elif done > 0 and seconds > 0:
             parts.append(_rate(done / seconds, progress.unit))
             pace = seconds / done

@@ -308,6 +308,7 @@ def _side(size: str) -> str:
 
 def _show_presets(rows: list[PresetRow]) -> None:
     """Two tables, since one would be too wide for a terminal."""
+    report.note("auto, the default, chooses one of these and its numbers by the images and the machine.")
     report.table(["preset", "what"], [[row.name, row.summary] for row in rows])
     report.out("")
     report.table(

@@ -130,7 +130,10 @@ def _networks(
     side = max(images.size)
     if init is not None:
         fitted = "" if init.image_size == images.size else f", fitted to {size_text(images.size)}"
-        return INIT_PRESET, {}, f"networks: those of the model of --init{fitted}; the recipe is {INIT_PRESET}"
+        text = f"networks: those of the model of --init{fitted}; the recipe is {INIT_PRESET}"
+        if machine.device == "cpu" and machine.threads <= FEW_THREADS:
+            return INIT_PRESET, {"train.pl_weight": 0.0}, f"{text} without path lengths, which would take longer"
+        return INIT_PRESET, {}, text
     if machine.device != "cpu":
         return "ada-auto", {}, "networks: ada-auto, whose numbers follow from the size and the number of GPUs"
     few = machine.threads <= FEW_THREADS

@@ -28,11 +28,16 @@ def expectations(
 ) -> dict[str, str]:
     """Name -> words: measured speed, memory, and the time to what is still to come."""
     memory = "" if memory_gib is None else f", {memory_gib:.1f} GiB of memory"
-    facts = {"measured": f"{sec_per_kimg:.3g} seconds for a thousand images (1 kimg){memory}"}
+    facts = {"measured": f"{speed_words(sec_per_kimg)} seconds for a thousand images (1 kimg){memory}"}
     for name, kimg in milestones(config).items():
         if kimg > done_kimg:
             facts[name] = f"in about {time_words((kimg - done_kimg) * sec_per_kimg)} (at {kimg:g} kimg)"
     return facts | {"to stop": "at any time with Ctrl-C, which saves; the same command with --resume continues"}
+
+
+def speed_words(sec_per_kimg: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{sec_per_kimg:,.0f}" if sec_per_kimg >= 100 else f"{sec_per_kimg:.3g}"
 
 
 def time_words(seconds: float) -> str:

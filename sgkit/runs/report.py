@@ -14,7 +14,8 @@ from typing import Any
 from sgkit.reports.charts import Chart, Curve, Mark
 from sgkit.reports.pages import Figure, Page, Section, Table, TimeLapse, preview, render_page
 from sgkit.runs.config import RunConfig
-from sgkit.runs.events import EXPECT, MEANINGS
+from sgkit.runs.events import EXPECT, INIT, MEANINGS, NEW_DATA
+from sgkit.runs.expect import speed_words, time_words
 from sgkit.runs.folder import RunFolder, kimg_of
 from sgkit.runs.logs import read_log
 from sgkit.runs.snapshots import measured
@@ -64,6 +65,7 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
     steps, events = [line for line in lines if "event" not in line], [line for line in lines if "event" in line]
     curves = _curves(steps)
     troubles = [event for event in events if event["event"] != EXPECT]
+    is_ill = any(event["event"] not in (INIT, NEW_DATA) for event in troubles)
     charts = _charts(curves, _marks(troubles), config)
     page = Page(
         title=folder.path.resolve().name,
@@ -72,11 +74,11 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
         reload_seconds=RELOAD_SECONDS if status == "running" else None,
         sections=[
             _samples(folder, config, images),
-            *([_events(troubles)] if troubles else []),
+            *([_events(troubles)] if is_ill else []),
             *_guide(config, events),
             *_metrics(folder, config, curves, _marks(troubles)),
             Section(title="Curves", charts=charts, text="" if charts else "None yet."),
-            *([] if troubles else [_events(troubles)]),
+            *([] if is_ill else [_events(troubles)]),
             Section(title="The progress line", table=_words(MEANINGS)),
             _data(header, config),
             _configuration(folder, config),
@@ -106,8 +108,11 @@ def _facts(folder: RunFolder, config: RunConfig, steps: Lines, images: int) -> d
             before = line["kimg"]
         pace = sorted(line["sec_per_kimg"] for line in rows[-9:])[len(rows[-9:]) // 2]
         left = (config.train.total_kimg - images / 1000) * pace
-        facts |= {"time trained": _hours(seconds), "speed": f"{pace:.2f} s/kimg"}
-        facts |= {"time left": f"about {_hours(left)}"} if left > 0 else {}
+        facts |= {
+            "time trained": time_words(seconds),
+            "speed": f"{speed_words(pace)} s/kimg",
+        }
+        facts |= {"time left": f"about {time_words(left)}"} if left > 0 else {}
         if rows[-1].get("memory_gib") is not None:
             facts["memory"] = f"{rows[-1]['memory_gib']:.2f} GiB"
     facts["snapshots"] = str(len(folder.snapshots()))
@@ -275,10 +280,3 @@ def _configuration(folder: RunFolder, config: RunConfig) -> Section:
         ),
         details=("config.toml", to_toml(config.to_dict())),
     )
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{seconds / 3600:.1f} h"

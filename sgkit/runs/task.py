@@ -39,7 +39,8 @@ def train(
     Args:
         store: what ``sgkit prepare`` made; it decides image size, channels and labels.
         out: the run directory: new, or with ``resume`` one that may hold a run.
-        preset: a name from :data:`sgkit.config.presets.PRESETS`; a resumed run knows its own.
+        preset: a name from :data:`sgkit.config.presets.PRESETS`; ``auto`` or ``None``: chosen by images and machine. A
+            resumed run knows its own.
         config: dotted keys of :class:`sgkit.runs.config.RunConfig` as a configuration file has them.
         settings: dotted keys over these, such as ``"train.batch"``; one that has no effect is refused.
         resume: continue from the last complete snapshot, or start a new run if there is none. A process that torchrun
