@@ -39,6 +39,11 @@ WITH_PICTURES = [
 ]
 
 
+def test_the_gallery_shows_the_commands_of_faces() -> None:
+    commands = runpy.run_path(str(ROOT / "docs" / "_pictures" / "faces.py"))["COMMANDS"]
+    assert set(commands) <= set(GALLERY.splitlines())
+
+
 @pytest.mark.parametrize("name", SCRIPT["COMMANDS"])
 def test_the_gallery_shows_the_commands_that_the_script_runs(name: str) -> None:
     given = SCRIPT["COMMANDS"][name]
