@@ -188,6 +188,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "metrics": (
         ("a model against its training data", "sgkit metrics run --data store"),
         ("FID of 50,000 images (downloads Inception)", "sgkit metrics run --data store --metrics fid"),
+        ("how visible the joins of a panorama are", "sgkit metrics seams panorama.png"),
         ("two folders of images", "sgkit metrics photos --data others --metrics kd_effnet"),
     ),
     "weights": (("what there is, and its licence", "sgkit weights list"),),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
+from sgkit.cli.options import DeviceOption, Given, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
 from sgkit.config.metrics import METRIC_ROWS, check_metrics
+from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.measure.inputs import ImageSetInfo
+    from sgkit.measure.seams import SeamsResult
     from sgkit.measure.task import MeasureResult
+
+
+SEAMS = "seams"
+"""Not a distance from data: how visible the joins of a panorama are."""
 
 
 class Names(tuple[str, ...]):
@@ -33,11 +40,26 @@ def parse_metrics(text: str | Names) -> Names:
     if isinstance(text, Names):
         return text
     names = Names(name.strip() for name in text.split(",") if name.strip())
-    check_metrics(names)
+    if names != (SEAMS,):
+        check_metrics(names)
     return names
 
 
+class MetricsCommand(TyperCommand):
+    """``sgkit metrics seams FILE`` measures the joins of a panorama."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write ``seams FILE`` as ``FILE --metrics seams``."""
+        if args[:1] == [SEAMS] and len(args) > 1 and not args[1].startswith("-"):
+            args[:2] = [args[1], "--metrics", SEAMS]
+        return super().parse_args(ctx, args)
+
+
+COMMAND_CLASS = MetricsCommand
+
+
 def metrics(
+    context: typer.Context,
     images: Annotated[
         str,
         typer.Argument(
@@ -47,18 +69,23 @@ def metrics(
         ),
     ],
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--data", parser=parse_image, metavar="STORE|IMAGES", help="Reference images, usually the training data."
+            "--data",
+            parser=parse_image,
+            metavar="STORE|IMAGES",
+            help="Reference images, usually the training data. Required, except for --metrics seams.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     names: Annotated[
         Names,
         typer.Option(
             "--metrics",
             metavar="NAMES",
             parser=parse_metrics,
-            help=f"One or more of {', '.join(row.name for row in METRIC_ROWS)}, separated by commas.",
+            help=f"One or more of {', '.join(row.name for row in METRIC_ROWS)}, separated by commas; or seams: how "
+            "visible the joins of a panorama are.",
         ),
     ] = Names(("fd_effnet", "kd_effnet")),  # noqa: B008
     num_images: Annotated[
@@ -93,8 +120,19 @@ def metrics(
     """Compare images with a dataset: FID, KID, and the same distances on EfficientNet features.
 
     Images of a model come from the seeds 0, 1, 2 ..., so results are reproducible. Under torchrun, processes share the
-    work.
+    work. 'sgkit metrics seams FILE' measures the joins of a panorama.
     """
+    given = Given(context)
+    if tuple(names) == (SEAMS,):
+        for name in ("data", "num_images", "num_data", "psi", "label", "batch", "seed", "workers", "cache"):
+            given.refuse(name, when=True, because="seams are measured in one panorama, without data")
+        from sgkit.measure.seams import measure_seams
+        from sgkit.runtime.device import resolve_device
+
+        report.emit(measure_seams(images, device=resolve_device(device)), json=json, show=_show_seams)
+        return
+    if data is None:
+        raise UsageError("Missing option '--data': the images to compare with, usually the training data.")
     from sgkit.measure.task import MeasureConfig, measure
 
     config = MeasureConfig(
@@ -116,6 +154,25 @@ def metrics(
     report.emit(result, json=json, show=_show)
     for text in result.warnings:
         report.warning(text)
+
+
+def _show_seams(result: SeamsResult) -> None:
+    rows = [
+        (what, found.ratio, found.at_joins, found.elsewhere)
+        for what, found in (
+            ("pixels, columns", result.seams.x),
+            ("pixels, rows", result.seams.y),
+            ("pixels, tiles across", result.seams.tiles_x),
+            ("pixels, tiles down", result.seams.tiles_y),
+            ("features, columns", result.features_x),
+            ("features, rows", result.features_y),
+        )
+        if found is not None
+    ]
+    if not rows:
+        report.out(f"{result.file} is one image, which has no joins.")
+        return
+    report.table(("steps of", "ratio (1.0 = no visible seam)", "at joins", "elsewhere"), rows)
 
 
 def _show(result: MeasureResult) -> None:

@@ -65,6 +65,7 @@ RESULTS = {
     "translate": Row("images translated", ("sgkit.render.translate:TranslateResult",)),
     "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
+    "metrics-seams": Row("sgkit metrics seams", ("sgkit.measure.seams:SeamsResult",)),
     "models": Row("the packaged models", ("sgkit.cli.models:ModelRow",), list),
     "weights": Row("sgkit weights list and verify", ("sgkit.weights:WeightsStatus",), list),
     "weights-get": Row("sgkit weights get", ("sgkit.weights:WeightsStatus",)),

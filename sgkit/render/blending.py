@@ -58,6 +58,7 @@ class Blend:
             out: where those after the layer are needed.
             frame: the whole picture before the layer.
         """
+        noise = SharedNoise(noise, frame if given.x is None else given.x.after(spec))
 
         def draw(row: int, column: int, canvas: Canvas) -> Sequence[Tensor]:
             read = canvas_before(self.network, spec, canvas, frame)
@@ -122,6 +123,28 @@ class Blend:
         if key not in self.anchors:
             self.anchors[key] = self.plane.anchor(*key)
         return self.anchors[key]
+
+
+class SharedNoise:
+    """The noise of a layer, computed once for all styles on ``canvas`` and cut for each of its parts."""
+
+    def __init__(self, source: NoiseSource, canvas: Canvas) -> None:
+        self.source, self.canvas = source, canvas
+        self.whole: Tensor | None = None
+
+    def __call__(self, spec: LayerSpec, stored: Tensor, canvas: Canvas, batch: int) -> Tensor | None:
+        """Noise [1 or ``batch``, 1, height, width]."""
+        if not _contains(self.canvas, canvas):  # around a ring that is drawn whole
+            return self.source(spec, stored, canvas, batch)
+        if self.whole is None:
+            self.whole = self.source(spec, stored, self.canvas, batch)
+        return None if self.whole is None else self.canvas.cut(self.whole, canvas)
+
+
+def _contains(whole: Canvas, part: Canvas) -> bool:
+    """Whether all of ``part`` is on ``whole``."""
+    pairs = ((whole.y, part.y), (whole.x, part.x))
+    return all(a.start <= b.start and b.start + b.length <= a.start + a.length for a, b in pairs)
 
 
 class WholePicture(Blend):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "walk": ("bench_synthesis.py", "--rounds", "5", "--threads", "1"),
+    "panorama": ("bench_panorama.py", "--size", "64", "--channel-base", "2048", "--rounds", "1"),
     "training": ("bench_training.py", "--sizes", "64", "--rounds", "1"),
     "loading": ("bench_loading.py", "--size", "256", "--rounds", "1"),
     "prepare": ("bench_prepare.py", "prepare", "--large", "4", "--rounds", "1"),

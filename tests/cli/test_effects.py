@@ -509,6 +509,8 @@ REFUSED = [
     "metrics store --data photos --num-images 4 --metrics fd_effnet | --seed 1",
     "metrics photos --data photos --num-images 4 | --workers 1",
     f"{F} | --seed 1",
+    "metrics seams photo.png | --data photos",
+    "metrics seams photo.png | --psi 0.5",
     f"{F} | --class 0",
     "convert plain out.safetensors | --size 16",
     "convert plain out.npz | --half",
