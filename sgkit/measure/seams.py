@@ -133,7 +133,7 @@ def _distances(pixels: Pixels, places: Sequence[int], side: int, extractor: Feat
     patches = [pixels[top : top + side, left : left + side] for top, at in corners for left in (at - side, at)]
     stacked = torch.from_numpy(np.stack(patches).transpose(0, 3, 1, 2).copy())
     features = torch.cat([extractor(stacked[start : start + 32]) for start in range(0, len(stacked), 32)]).double()
-    return torch.linalg.vector_norm(features[0::2] - features[1::2], dim=1)
+    return (features[0::2] - features[1::2]).square().sum(dim=1).sqrt()
 
 
 def _pixels(path: Path) -> Pixels:

@@ -13,6 +13,7 @@ from sgkit.model import Model, noise_source
 from sgkit.model.precision import drawing_precision
 from sgkit.render.compile import Compiler, Styles, refuse_moves
 from sgkit.render.edits import edit_of
+from sgkit.render.geometry import sources_of
 from sgkit.render.grid import Endless, Grid
 from sgkit.render.inputs import Inputs
 from sgkit.render.pairs import PairsPlane
@@ -57,6 +58,8 @@ def plane_of(scene: Scene, inputs: Inputs | Model | Compiler, *, tile: int | Non
         inputs = Compiler(inputs if isinstance(inputs, Inputs) else Inputs(inputs))
     grid = grid_of(scene.arrangement)
     model = inputs.inputs.model(scene, scene.subjects[grid.of[0]].model)
+    if sources_of(scene.edits):
+        raise UsageError("A panorama takes no parts from other images: leave out the edits that name one.")
     plan = model.generator.synthesis.plan
     rows, columns = strips_of(scene, grid, model)
     kind = PairsPlane if grid.mode == "pairs" else Plane

@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_panorama.py [--size 256] [--anchors 4,20] [--rounds 3] [--tile 512]
 
 Both ways draw the same seeds with the same network at the same size, without noise, in float32; they run in turn, A B A
-B ..., so that a busy machine slows both alike. A pair is drawn as the paper's code does: both styles on the whole canvas
+B ..., so that a busy machine slows both alike. A pair is drawn as in the paper's code: both styles on the whole canvas
 of two images, mixed after every layer.
 """
 

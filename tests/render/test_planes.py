@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from sgkit.edits import compose, joins, weave
 from sgkit.errors import UsageError
-from sgkit.model import Branch, Canvas, Model, State, bound, noise_source, walk
+from sgkit.model import Branch, Canvas, Edit, Model, State, bound, noise_source, walk
 from sgkit.render.arrange import plane_of
+from sgkit.render.edits import edit_of
 from sgkit.render.geometry import Crop, Pad, Resize, Shift
 from sgkit.render.grid import Endless, Grid, GridMap
+from sgkit.render.inputs import Inputs
 from sgkit.render.planes import Plane
 from sgkit.render.render import render
 from sgkit.render.scene import Alone, Line, Noise, Scene, Seed, Subject
@@ -187,7 +189,9 @@ def one_branch_for_each_place(model: Model, scene: Scene) -> torch.Tensor:
         by_column = [(1 - x.mix) * (x.left == i) + x.mix * (x.right == i) for i in range(grid.columns)]
         return [by_row[row][:, None] * by_column[column][None, :] for row, column in places]
 
-    edit = compose(weave(weights), *(record.edit() for record in scene.edits))
+    edit: Edit = weave(weights)
+    if (change := edit_of(scene, network.plan, Inputs(model).mask)) is not None:
+        edit = compose(edit, change)
     if start:
         states = bound(edit, network.plan)(network.plan[start - 1], states)
     return walk(branches, edit=edit, states=states, start=start)[0].image
