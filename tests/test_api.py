@@ -38,7 +38,12 @@ def test_everyday_calls(model: sgkit.Model) -> None:
     assert np.array_equal(model.render(scene).numpy(), model.generate([1]).numpy())
     assert len(model.mix([0, 1], [2], layers=(0, 1))) == 2
     assert len(list(model.interpolate([0, 1], frames=3))) == 3
-    assert model.panorama([0, 1, 2], pixels=40).pixels.shape == (16, 40, 3)
+    assert model.panorama([0, 1, 2], width=40).pixels.shape == (16, 40, 3)
+    assert model.expand([0, 1], factor=(1, 2)).numpy().shape == (2, 32, 16, 3)
+    assert model.blend([0, 1], shapes=["all:1"]).pixels.shape == (16, 16, 3)
+    shifted = model.shift(0, at="8px", copies=["box:0,0,0.5,1 by 0.5,0"], variants=2, parts_of=3)
+    shifted.save("shifted.png")
+    assert [one.scene for one in shifted] == list(read_sheet("shifted.png").filled)
     model.generate([4])[0].save("photo.png")
     latents = model.project("photo.png", steps=2, w_samples=10, loss="pixels")
     assert latents.space == "w"
