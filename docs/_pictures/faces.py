@@ -1,6 +1,7 @@
-"""Makes the image of faces in docs/gallery.md: ``python docs/_pictures/faces.py MODEL``, a model of 64 px faces.
+"""Makes the images of faces in docs/gallery.md: ``python docs/_pictures/faces.py faces=MODEL men=MODEL``.
 
-Left to right: the two images, blended side by side, blended by an ellipse, and the same ellipse as a collage.
+``faces`` is a model of 64 px faces; ``men`` is fine-tuned from it with ``--freeze affine,mapping``.
+Only pictures whose models are given are made; names of pictures may follow.
 """
 
 from __future__ import annotations
@@ -17,30 +18,70 @@ from PIL import Image
 from sgkit.cli.app import main as sgkit_command
 
 OUT = Path(__file__).parents[1] / "images"
-COMMANDS = (
+BLEND = (
     "sgkit generate faces --seeds 9,30 --psi 0.6 --out two.png",
     "sgkit blend faces --seeds 9,30 --psi 0.6 --out halves.png",
     "sgkit blend faces --seeds 9,30 --psi 0.6 --shape ellipse:0.2,0.35,0.8,0.9,0.25 --out soft.png",
     "sgkit blend faces --seeds 9,30 --psi 0.6 --shape ellipse:0.2,0.35,0.8,0.9 --mode suzuki "
     '--layers "from 32px" --out hard.png',
 )
+_PARTS = "sgkit transfer faces --source 6,14,13 --reference 16=eyes --reference 27=mouth --psi 0.7"
+PICTURES: dict[str, tuple[int, tuple[str, ...]]] = {
+    # picture -> the axis along which the results of its commands are put together, and the commands
+    "faces-blend": (1, BLEND),
+    "faces-transfer": (
+        1,
+        (
+            f"{_PARTS} --show-inputs --out parts.png",
+            f"{_PARTS} --mode suzuki --out suzuki.png",
+            f"{_PARTS} --mode collins --out collins.png",
+        ),
+    ),
+    "faces-halves": (
+        1,
+        (
+            "sgkit transfer faces --source 6,14 --reference 16=box:0,0,0.5,1 --reference 2=box:0.5,0,1,1 --psi 0.7 "
+            "--show-inputs --out halves-aligned.png",
+        ),
+    ),
+    "men": (
+        0,
+        ("sgkit translate faces men --seeds 6,14,3 --psi 0.7 --alpha 0,0.25,0.5,0.75,1 --out men.png",),
+    ),
+}
+COMMANDS = tuple(line for _, lines in PICTURES.values() for line in lines)
 SCALE = 3
 
 
-def main(model: Path) -> None:
-    """Run the commands with ``faces`` as a name for ``model``."""
-    model = model.resolve()
+def main(words: list[str]) -> None:
+    """Make the pictures that are named, or all whose models are given."""
+    models = {name: Path(path).resolve() for name, equals, path in (word.partition("=") for word in words) if equals}
+    names = [word for word in words if "=" not in word]
+    for name, (axis, lines) in PICTURES.items():
+        needed = {word for line in lines for word in shlex.split(line)[2:4] if not word.startswith("-")}
+        if needed <= models.keys() and (not names or name in names):
+            print(name, flush=True)  # noqa: T201
+            pixels = made(models, lines)
+            height, width = (min(one.shape[side] for one in pixels) for side in (0, 1))
+            cut = [one[:height] if axis else one[:, :width] for one in pixels]
+            picture = np.concatenate(cut, axis=axis).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+            Image.fromarray(picture).save(OUT / f"{name}.webp", quality=85, method=6)
+
+
+def made(models: dict[str, Path], lines: tuple[str, ...]) -> list[np.ndarray]:
+    """What each command writes, with the names of ``models`` for their paths."""
+    before, pixels = Path.cwd(), []
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        Path("faces").symlink_to(model)
-        pixels = []
-        for line in COMMANDS:
+        for name, path in models.items():
+            Path(name).symlink_to(path)
+        for line in lines:
             words = shlex.split(line)
             assert sgkit_command(words[1:]) == 0
-            pixels.append(np.asarray(Image.open(words[-1]).convert("RGB")))
-    row = np.concatenate(pixels, axis=1).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-    Image.fromarray(row).save(OUT / "faces-blend.webp", quality=85, method=6)
+            pixels.append(np.asarray(Image.open(words[words.index("--out") + 1]).convert("RGB")))
+        os.chdir(before)
+    return pixels
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])
