@@ -36,7 +36,7 @@ def test_regions_are_shapes_or_parts(text: str, shape: str | None, parts: tuple[
         (
             "eye",
             FACE_PARTS,
-            r"Unknown part or shape 'eye'\. Did you mean 'eyes'\? A shape is written like box",
+            r"Unknown part or shape 'eye'\. Did you mean 'eyes'\?.*A shape is written like box",
         ),
         ("part:eyes,ears", FACE_PARTS, "Unknown part or shape 'ears'"),
         ("eyes", ("sky", "lake"), "Unknown part or shape 'eyes'.*Allowed: sky, lake"),
