@@ -1,6 +1,6 @@
-"""Makes the images of faces in docs/gallery.md: ``python docs/_pictures/faces.py faces=MODEL men=MODEL``.
+"""Makes the images of faces in docs/gallery.md: ``python docs/_pictures/faces.py faces=MODEL men=MODEL flowers=MODEL``.
 
-``faces`` is a model of 64 px faces; ``men`` is fine-tuned from it with ``--freeze affine,mapping``.
+``faces`` is a model of 64 px faces; ``men`` and ``flowers`` are fine-tuned from it with ``--freeze affine,mapping``.
 Only pictures whose models are given are made; names of pictures may follow.
 """
 
@@ -47,6 +47,18 @@ PICTURES: dict[str, tuple[int, tuple[str, ...]]] = {
     "men": (
         0,
         ("sgkit translate faces men --seeds 6,14,3 --psi 0.7 --alpha 0,0.25,0.5,0.75,1 --out men.png",),
+    ),
+    "flowers": (
+        0,
+        ("sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --alpha 0,0.25,0.5,0.75,1 --out flowers.png",),
+    ),
+    "flowers-parts": (
+        1,
+        (
+            "sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --region face --show-inputs --out local.png",
+            "sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --mode swap --layers coarse --out swap.png",
+            "sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --styles 11,12 --style-layers 4-9 --out styles.png",
+        ),
     ),
 }
 COMMANDS = tuple(line for _, lines in PICTURES.values() for line in lines)
