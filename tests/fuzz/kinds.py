@@ -450,7 +450,7 @@ SCENES.append(
             "map": {"columns": 2, "rows": 1, "of": [0, 1]},
             "overlap": 0.5,
             "blend": "soat",
-            "mode": "pairs",
+            "mode": "plane",
             "smoothing": 0.7,
             "tile": 16,
         },
