@@ -132,7 +132,7 @@ class Boundary(NamedTuple):
     """The score of guessing: the larger class's share, or 0."""
 
 
-def boundary(rows: Tensor, labels: Tensor, *, l2: float = 1e-2, seed: int = 0, held_out: float = 0.2) -> Boundary:
+def boundary(rows: Tensor, labels: Tensor, *, l2: float = 1.0, seed: int = 0, held_out: float = 0.2) -> Boundary:
     """The normal of the boundary between two classes of ``rows`` [N, D]; or, for other numbers, of steepest rise.
 
     Logistic regression with a penalty for labels 0 and 1, ridge regression for others; fitted to all rows, scored on
@@ -149,7 +149,7 @@ def boundary(rows: Tensor, labels: Tensor, *, l2: float = 1e-2, seed: int = 0, h
             f"A boundary needs at least 10 examples with two different labels; {len(y)} with {len(values)} were given. "
             "Give more labels, or more --samples."
         )
-    fit = logistic if is_class else ridge
+    fit = classifier if is_class else ridge
     order = np.random.RandomState(seed).permutation(len(y))
     test, train = np.split(order, [max(int(len(y) * held_out), 1)])
     weights, bias = fit(x[train], y[train], l2=l2)
@@ -189,6 +189,13 @@ def logistic(x: Array, y: Array, *, l2: float) -> tuple[Array, float]:
     theta = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options=options).x
     weights = theta[:-1] / scale
     return weights, float(theta[-1] - weights @ centre)
+
+
+def classifier(x: Array, y: Array, *, l2: float) -> tuple[Array, float]:
+    """:func:`logistic`, its threshold found again along the normal: the penalty shortens weights, but not the bias."""
+    weights, _ = logistic(x, y, l2=l2)
+    slope, bias = logistic((x @ weights)[:, None], y, l2=1e-6)
+    return weights * slope[0], bias
 
 
 def ridge(x: Array, y: Array, *, l2: float) -> tuple[Array, float]:

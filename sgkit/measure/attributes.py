@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sgkit.errors import InputError, UsageError, did_you_mean
-from sgkit.latents.linear import logistic, ridge
+from sgkit.latents.linear import classifier, ridge
 from sgkit.metrics.features import FeatureExtractor, load_extractor
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.dataset import StoreDataset
@@ -135,7 +135,7 @@ def fit_classifier(
             f"The store {store} has {len(y)} images that are all alike in {attribute.name!r}; an attribute needs 20 or "
             "more images with different labels."
         )
-    fit = logistic if attribute.is_class else ridge
+    fit = classifier if attribute.is_class else ridge
     split = len(y) * 4 // 5
     weights, bias = fit(x[:split], y[:split], l2=L2)
     guess = x[split:] @ weights + bias

@@ -54,7 +54,7 @@ class PanoramaSettings(Config):
 
 def panorama_scene(
     on: Drawing,
-    sources: Source | Iterable[Source],
+    sources: Iterable[Source],
     arrangement: PanoramaSettings | None = None,
     *,
     places: Rows | None = None,
