@@ -21,8 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) for sgkit, once. It takes a few minutes and about 2 GB with the CPU build of torch; other builds are larger."
 	$(PYTHON) -m venv $(VENV)
 	@echo "Getting torch and about 100 other packages; each is listed when pip has found it."
-	@($(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev,docs,all]' \
-	  && touch $@.done) | awk '/^ *(Downloading|Using cached) / { print "  " $$(NF-2), $$(NF-1), $$NF; fflush() } \
+	@(PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev,docs,all]' \
+	  && touch $@.done) | awk '/^Collecting / { print "  " $$2; fflush() } / Downloading .* MB\)/ { print "   ", $$2, $$3, $$4; fflush() } \
 	  /^(Building|Installing|Successfully)/ { print substr($$0, 1, 100) (length($$0) > 100 ? " ..." : ""); fflush() }'
 	@test -f $@.done && mv $@.done $@
 	@echo "Ready. To type sgkit yourself: . $(BIN)/activate"
@@ -52,7 +52,7 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz.run --count 0
 
 check: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 clean:
 	rm -rf $(VENV) site build dist demo fuzz-failures *.egg-info

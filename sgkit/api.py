@@ -4,59 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from sgkit import checkpoint
 from sgkit.config.words import Precision
+from sgkit.errors import UsageError
 from sgkit.latents.sources import Source
 from sgkit.model import Model as Networks
-from sgkit.model.labels import LabelChoice
+from sgkit.model.inputs import as_device
+from sgkit.model.labels import LabelChoice, LabelChoices
 from sgkit.render.blend import BlendSettings, blend
 from sgkit.render.drawing import DrawSettings, drawing
 from sgkit.render.edit import AnyMove, EditSettings, edit
 from sgkit.render.expand import ExpandSettings, expand
-from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.generate import generate
+from sgkit.render.images import Film, Images
 from sgkit.render.inputs import Inputs
-from sgkit.render.interpolate import Interpolation, interpolate
+from sgkit.render.interpolate import Interpolation, interpolation_sheet
 from sgkit.render.mix import mix
 from sgkit.render.panorama import panorama
 from sgkit.render.panorama_scene import PanoramaSettings
-from sgkit.render.pictures import Pixels, arrange, grid_shape
 from sgkit.render.render import Rendered, render
-from sgkit.render.scene import Layers, NoiseKind, Scene, Sheet
+from sgkit.render.scene import Layers, NoiseKind, Scene
 from sgkit.render.shift import ShiftSettings, shift
 
 if TYPE_CHECKING:
+    from sgkit.inversion.targets import Picture
     from sgkit.latents.directions import Directions
     from sgkit.latents.spaces import Latents
     from sgkit.tasks.directions import Method
 
 
-class Images(list[Rendered]):
-    """Images with the scenes that make them again. Shows itself in a notebook as a grid."""
-
-    def numpy(self) -> Pixels:
-        """uint8 [N, H, W, C]."""
-        return np.stack([one.pixels for one in self])
-
-    def tensor(self) -> Tensor:
-        """[N, C, H, W], about -1 to 1."""
-        return torch.stack([one.image for one in self])
-
-    def save(self, path: str | Path, *, columns: int | None = None, gap: int = 0) -> Path:
-        """Write a PNG: the image, or a grid of all; it carries the scenes for ``sgkit replay``."""
-        shape = grid_shape(len(self), (columns, -(-len(self) // columns)) if columns else None)
-        sheet = Sheet(scenes=tuple(one.scene for one in self), columns=shape[0], rows=shape[1], gap=gap)
-        write_picture(arrange((one.pixels for one in self), shape, gap=gap), Path(path), sheet)
-        return Path(path)
-
-    def _repr_png_(self) -> bytes:
-        return png_bytes(arrange((one.pixels for one in self), grid_shape(len(self)), gap=2))
+Number = float
+"""Inside :class:`Model`, ``float`` is a method."""
+Psi = float | Sequence[float]
 
 
 class Model(Networks):
@@ -71,27 +54,42 @@ class Model(Networks):
 
     def generate(
         self,
-        seeds: Source | Iterable[Source],
+        seeds: Source | Iterable[Source] = range(16),
         *,
-        psi: float | Sequence[float] = 1.0,
-        cutoff: int | None = None,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        psi_cutoff: int | None = None,
+        label: LabelChoices | None = None,
+        translate: tuple[Number, Number] = (0.0, 0.0),
+        rotate: Number = 0.0,
         noise: NoiseKind = "const",
         precision: Precision = "fp32",
         batch: int = 8,
     ) -> Images:
-        """Images from seeds, latent files or latents; see :func:`sgkit.render.generate.generate`."""
-        settings = _settings(psi, label, noise, precision, cutoff)
+        """Images from seeds, latent files or latents; see :func:`sgkit.render.generate.generate`.
+
+        Args:
+            seeds: ``3``, ``range(4)``, ``"0-3,7"``, an array; latent files and latents; z [N, z_dim] or w+
+                [N, num_ws, w_dim] as tensors or arrays.
+            psi: truncation: 1 keeps full variety, 0.5-0.8 gives cleaner but more similar images.
+            psi_cutoff: truncate only the first so many w.
+            label: of conditional models: a class by number or name, a label vector, ``"random"``, or a list of classes.
+            translate: StyleGAN3: how far right and down, in fractions of the image's width and height.
+            rotate: StyleGAN3: degrees counter-clockwise.
+            noise: ``const``, ``random`` or ``none``.
+            precision: number format.
+            batch: images drawn at a time.
+        """
+        settings = _settings(psi, label, noise, precision, psi_cutoff, translate=translate, rotate=rotate)
         return Images(generate(self._inputs(), seeds, settings, batch=batch))
 
     def mix(
         self,
-        rows: Iterable[Source],
-        cols: Iterable[Source],
+        rows: Source | Iterable[Source],
+        cols: Source | Iterable[Source],
         *,
         layers: Layers = "coarse",
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         batch: int = 8,
     ) -> Images:
         """Every row's image with every column's styles at ``layers``, row by row; see :func:`sgkit.render.mix.mix`."""
@@ -100,37 +98,60 @@ class Model(Networks):
 
     def interpolate(
         self,
-        seeds: Iterable[Source],
+        seeds: Source | Iterable[Source] = range(4),
         *,
         frames: int = 120,
-        curve: Interpolation | None = None,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        grid: tuple[int, int] = (1, 1),
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
+        noise: NoiseKind = "const",
         batch: int = 8,
-    ) -> Iterable[Pixels]:
-        """Frames uint8 [H, W, C], drawn as they are asked for; see :func:`sgkit.render.interpolate.interpolate`."""
-        return interpolate(self._inputs(), seeds, _settings(psi, label), curve=curve, frames=frames, batch=batch)
+        **curve: Any,
+    ) -> Film:
+        """An animation whose frames, uint8 [H, W, C], are drawn as they are asked for, and which saves itself.
+
+        ``curve``: space, path, smooth and loop, see :class:`sgkit.render.interpolate.Interpolation`.
+        """
+        on = drawing(self._inputs(), _settings(psi, label, noise))
+        origins, by = list(on.origins(seeds)), Interpolation(**curve)
+        return Film(interpolation_sheet(on, origins, by, frames=frames, grid=grid, batch=batch), on.inputs)
 
     def panorama(
         self,
-        seeds: Iterable[Source],
+        seeds: Source | Iterable[Source] = range(5),
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        wrap: bool | Literal["none", "x", "y", "both"] = False,
+        smooth: Number = 0.0,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
+        noise: NoiseKind = "const",
+        seed: int = 0,
         **settings: Any,
     ) -> Rendered:
         """Images in a line or a grid that blend into each other.
 
-        ``settings``: see :class:`sgkit.render.panorama_scene.PanoramaSettings`.
+        Args:
+            seeds: seeds, latent files or latents, in order.
+            wrap: make the ends join; ``"both"``: along both axes.
+            smooth: width of the Gaussian by which neighbouring z are averaged.
+            psi: truncation.
+            label: of conditional models.
+            noise: ``const``, ``random`` or ``none``.
+            seed: of random noise.
+            settings: width, height, vertical, grid, overlap ...: see
+                :class:`sgkit.render.panorama_scene.PanoramaSettings`.
         """
-        return panorama(self._inputs(), seeds, _settings(psi, label), PanoramaSettings(**settings)).rendered
+        if isinstance(wrap, bool):
+            wrap = ("y" if settings.get("vertical") else "x") if wrap else "none"
+        by = PanoramaSettings(wrap=wrap, smoothing=smooth, noise_seed=seed, **settings)
+        return panorama(self._inputs(), seeds, _settings(psi, label, noise), by).rendered
 
     def expand(
         self,
         seeds: Source | Iterable[Source],
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         noise: NoiseKind = "const",
         batch: int = 8,
         **expansion: Any,
@@ -143,8 +164,8 @@ class Model(Networks):
         self,
         seeds: Iterable[Source],
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         noise: NoiseKind = "const",
         **blending: Any,
     ) -> Rendered:
@@ -155,8 +176,8 @@ class Model(Networks):
         self,
         seeds: Source | Iterable[Source],
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         noise: NoiseKind = "const",
         parts_of: Source | Iterable[Source] = (),
         batch: int = 8,
@@ -180,8 +201,8 @@ class Model(Networks):
         seeds: Source | Iterable[Source],
         moves: Sequence[AnyMove] = (),
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         noise: NoiseKind = "const",
         batch: int = 8,
         **settings: Any,
@@ -206,8 +227,8 @@ class Model(Networks):
         sources: Source | Iterable[Source],
         references: Iterable[tuple[Source, str]],
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         noise: NoiseKind = "const",
         batch: int = 8,
         **how: Any,
@@ -227,10 +248,10 @@ class Model(Networks):
         target: Networks,
         seeds: Source | Iterable[Source],
         *,
-        alpha: float | Iterable[float] = 1.0,
+        alpha: Number | Iterable[Number] = 1.0,
         styles: Source | Iterable[Source] | None = None,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         noise: NoiseKind = "const",
         batch: int = 8,
         **how: Any,
@@ -250,10 +271,10 @@ class Model(Networks):
     def drag(
         self,
         seed: Source,
-        points: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+        points: Sequence[tuple[tuple[Number, Number], tuple[Number, Number]]],
         *,
-        psi: float | Sequence[float] = 1.0,
-        label: LabelChoice | None = None,
+        psi: Psi = 1.0,
+        label: LabelChoices | None = None,
         mask: str | None = None,
         **settings: Any,
     ) -> Latents:
@@ -272,11 +293,29 @@ class Model(Networks):
         given = DragSettings(**settings)
         return drag_latents(self._inputs(), seed, points, given, _settings(psi, label), mask=mask)[0]
 
-    def project(self, images: str | Path | Iterable[str | Path], **settings: Any) -> Latents:
-        """Latents of image files, with noise maps; ``settings``: see :class:`sgkit.inversion.ProjectSettings`."""
+    def project(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        label: LabelChoice | None = None,
+        mask: str | None = None,
+        **settings: Any,
+    ) -> Latents:
+        """Latents of images, with noise maps: ``model.generate(model.project("me.jpg"))`` shows what was found.
+
+        Args:
+            images: files or folders; Pillow images; pixels, uint8 [H, W, C]; or several.
+            label: of conditional models.
+            mask: a shape; only what is in it is compared.
+            settings: see :class:`sgkit.inversion.ProjectSettings`: steps, space, loss ...
+        """
         from sgkit.inversion import ProjectSettings, project
 
-        return project(self, images, ProjectSettings(**settings))[0]
+        return project(self, images, ProjectSettings(**settings), label=label, mask=mask)[0]
+
+    def save(self, path: str | Path) -> None:
+        """Write a model file; see :func:`sgkit.save`."""
+        checkpoint.save(self, path)
 
     def _inputs(self) -> Inputs:
         return Inputs(self, path=self.path)
@@ -290,18 +329,31 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
     """The model in a file, a run folder or a foreign checkpoint, or the packaged one of that name (``"landscapes"``).
 
     See :func:`sgkit.checkpoint.load`.
+
+    Raises:
+        UsageError: ``path`` is not text or a path, or there is no such device.
+        InputError: there is no model at ``path``; the message says what is there.
+        CheckpointError: it cannot be read.
     """
-    found = checkpoint.load(path, device=device, image_size=image_size)
+    if not isinstance(path, (str, Path)):
+        raise UsageError(
+            f"A model is loaded by name or path; {path!r} is of type {type(path).__name__}. Give a file, the folder of "
+            "a training run, or 'landscapes'."
+        )
+    found = checkpoint.load(path, device=as_device(device), image_size=image_size)
     model = Model(found.config, found.generator, found.discriminator, found.raw_generator, found.info)
     model.path = Path(path)
     return model
 
 
 def _settings(
-    psi: float | Sequence[float],
-    label: LabelChoice | None,
+    psi: Psi,
+    label: LabelChoices | None,
     noise: NoiseKind = "const",
     precision: Precision = "fp32",
     cutoff: int | None = None,
+    **place: Any,
 ) -> DrawSettings:
-    return DrawSettings(truncation_psi=psi, truncation_cutoff=cutoff, label=label, noise=noise, precision=precision)
+    return DrawSettings(
+        truncation_psi=psi, truncation_cutoff=cutoff, label=label, noise=noise, precision=precision, **place
+    )

@@ -1,8 +1,7 @@
-"""Makes the images of faces in docs/gallery.md: ``python docs/_pictures/faces.py MODEL``, a model of 64 px faces.
+"""Makes the images of faces in docs/gallery.md: ``python docs/_pictures/faces.py faces=MODEL men=MODEL flowers=MODEL``.
 
-- faces-blend: two images, blended side by side, blended by an ellipse, and the same ellipse as a collage.
-- faces-edit: two images along two directions of SeFa.
-- faces-drag: a face whose nose is dragged to the side, before and after.
+``faces`` is a model of 64 px faces; ``men`` and ``flowers`` are fine-tuned from it with ``--freeze affine,mapping``.
+Only pictures whose models are given are made; names of pictures may follow.
 """
 
 from __future__ import annotations
@@ -19,14 +18,52 @@ from PIL import Image
 from sgkit.cli.app import main as sgkit_command
 
 OUT = Path(__file__).parents[1] / "images"
-COMMANDS = (
+BLEND = (
     "sgkit generate faces --seeds 9,30 --psi 0.6 --out two.png",
     "sgkit blend faces --seeds 9,30 --psi 0.6 --out halves.png",
     "sgkit blend faces --seeds 9,30 --psi 0.6 --shape ellipse:0.2,0.35,0.8,0.9,0.25 --out soft.png",
     "sgkit blend faces --seeds 9,30 --psi 0.6 --shape ellipse:0.2,0.35,0.8,0.9 --mode suzuki "
     '--layers "from 32px" --out hard.png',
 )
+_PARTS = "sgkit transfer faces --source 6,14,13 --reference 16=eyes --reference 27=mouth --psi 0.7"
+PICTURES: dict[str, tuple[int, tuple[str, ...]]] = {
+    # picture -> the axis along which the results of its commands are put together, and the commands
+    "faces-blend": (1, BLEND),
+    "faces-transfer": (
+        1,
+        (
+            f"{_PARTS} --show-inputs --out parts.png",
+            f"{_PARTS} --mode suzuki --out suzuki.png",
+            f"{_PARTS} --mode collins --out collins.png",
+        ),
+    ),
+    "faces-halves": (
+        1,
+        (
+            "sgkit transfer faces --source 6,14 --reference 16=box:0,0,0.5,1 --reference 2=box:0.5,0,1,1 --psi 0.7 "
+            "--show-inputs --out halves-aligned.png",
+        ),
+    ),
+    "men": (
+        0,
+        ("sgkit translate faces men --seeds 6,14,3 --psi 0.7 --alpha 0,0.25,0.5,0.75,1 --out men.png",),
+    ),
+    "flowers": (
+        0,
+        ("sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --alpha 0,0.25,0.5,0.75,1 --out flowers.png",),
+    ),
+    "flowers-parts": (
+        1,
+        (
+            "sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --region face --show-inputs --out local.png",
+            "sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --mode swap --layers coarse --out swap.png",
+            "sgkit translate faces flowers --seeds 6,14,3 --psi 0.7 --styles 11,12 --style-layers 4-9 --out styles.png",
+        ),
+    ),
+}
+COMMANDS = tuple(line for _, lines in PICTURES.values() for line in lines)
 EDITS = (
+    # of the pictures faces-edit and faces-drag; the second and third read what the first writes
     "sgkit directions find faces --out sefa.safetensors",
     "sgkit edit faces --seeds 9,1 --psi 0.7 --move sefa.safetensors:1=2.5 --both --out hair.png",
     "sgkit edit faces --seeds 9,1 --psi 0.7 --move sefa.safetensors:0=2.5 --both --out light.png",
@@ -35,25 +72,52 @@ EDITS = (
 SCALE = 3
 
 
-def main(model: Path) -> None:
-    """Run the commands with ``faces`` as a name for ``model``."""
-    model = model.resolve()
+def main(words: list[str]) -> None:
+    """Make the pictures that are named, or all whose models are given."""
+    models = {name: Path(path).resolve() for name, equals, path in (word.partition("=") for word in words) if equals}
+    names = [word for word in words if "=" not in word]
+    for name, (axis, lines) in PICTURES.items():
+        needed = {word for line in lines for word in shlex.split(line)[2:4] if not word.startswith("-")}
+        if needed <= models.keys() and (not names or name in names):
+            print(name, flush=True)  # noqa: T201
+            pixels = made(models, lines)
+            height, width = (min(one.shape[side] for one in pixels) for side in (0, 1))
+            cut = [one[:height] if axis else one[:, :width] for one in pixels]
+            picture = np.concatenate(cut, axis=axis).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+            Image.fromarray(picture).save(OUT / f"{name}.webp", quality=85, method=6)
+
+    if "faces" in models and (not names or "faces-edit" in names):
+        edits(models["faces"])
+
+
+def edits(model: Path) -> None:
+    """Make faces-edit and faces-drag."""
+    before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("faces").symlink_to(model)
-        for line in (*COMMANDS, *EDITS):
+        for line in EDITS:
             assert sgkit_command(shlex.split(line)[1:]) == 0
-        write("faces-blend", [shlex.split(line)[-1] for line in COMMANDS], scale=SCALE)
-        write("faces-edit", ["hair.png", "light.png"], scale=1, quality=70)
-        write("faces-drag", ["nose/points.png"], scale=1)
+        strips = [np.asarray(Image.open(file)) for file in ("hair.png", "light.png")]
+        Image.fromarray(np.concatenate(strips, axis=1)).save(OUT / "faces-edit.webp", quality=70, method=6)
+        Image.open("nose/points.png").save(OUT / "faces-drag.webp", quality=85, method=6)
+        os.chdir(before)
 
 
-def write(name: str, files: list[str], *, scale: int, quality: int = 85) -> None:
-    """The images in ``files`` side by side."""
-    row = np.concatenate([np.asarray(Image.open(file).convert("RGB")) for file in files], axis=1)
-    row = row.repeat(scale, axis=0).repeat(scale, axis=1)
-    Image.fromarray(row).save(OUT / f"{name}.webp", quality=quality, method=6)
+def made(models: dict[str, Path], lines: tuple[str, ...]) -> list[np.ndarray]:
+    """What each command writes, with the names of ``models`` for their paths."""
+    before, pixels = Path.cwd(), []
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for name, path in models.items():
+            Path(name).symlink_to(path)
+        for line in lines:
+            words = shlex.split(line)
+            assert sgkit_command(words[1:]) == 0
+            pixels.append(np.asarray(Image.open(words[words.index("--out") + 1]).convert("RGB")))
+        os.chdir(before)
+    return pixels
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])

@@ -65,6 +65,18 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "sgkit blend landscapes --seeds 10,3 --class summer-day --psi 0.7 --shape ellipse:0.15,0.35,0.85,1.2 "
         '--mode suzuki --layers "from 64px" --out collage.png',
     ),
+    "transfer": (
+        "sgkit transfer landscapes --source 9,3 --reference 10=box:0,0.6,1,1 --class summer-day --psi 0.7 "
+        "--no-align --show-inputs --out transfer.png",
+    ),
+    "transfer_suzuki": (
+        "sgkit transfer landscapes --source 9,3 --reference 10=box:0,0.6,1,1 --class summer-day --psi 0.7 "
+        "--mode suzuki --show-inputs --out transfer_suzuki.png",
+    ),
+    "transfer_collins": (
+        "sgkit transfer landscapes --source 9,3 --reference 10=box:0,0.6,1,1 --class summer-day --psi 0.7 "
+        "--mode collins --show-inputs --out transfer_collins.png",
+    ),
     "shift": (
         "sgkit shift landscapes --seeds 9 --class summer-day --psi 0.7 --random 7 --at 8px --grid 7x1 --out shift.png",
     ),

@@ -20,6 +20,7 @@ from sgkit.cli.options import (
     PrecisionOption,
 )
 from sgkit.cli.shapes import parse_layer_names, parse_placed_shape
+from sgkit.config.placed import parse_placed
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def blend(
     given.refuse("overlap", when=blend_ramp == "soat", because="--blend soat has its own width, half of the image")
     given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
     given.refuse("label", when=bool(labels), because="--classes gives each image its own")
+    own_layers = bool(shape) and all(parse_placed(text).layers for text in shape or ())
+    given.refuse("layers", when=own_layers, because="every --shape has layers of its own")
     _check_count(len(seeds))
     from sgkit.runtime.files import check_new
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json as jsons
+import os
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,8 @@ def demo(
     Generates, truncates, mixes, interpolates, goes through a year and a day, makes a panorama, projects, continues
     training on new pictures, and measures. If it is stopped, the same command continues.
     """
+    # Before torch is loaded: threads that wait sleep, instead of taking time from each other when other programs run.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from sgkit.tasks.demo import run_demo
 
     result = run_demo(out, minutes=minutes, run=run_command, tell=report.note)

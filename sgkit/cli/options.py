@@ -17,14 +17,13 @@ import typer
 
 from sgkit.config.words import Precision
 from sgkit.errors import UsageError
+from sgkit.runtime.ranges import parse_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_SEED = 2**32 - 1
 """The largest seed: latents are drawn as NVIDIA's tools draw them, from 32-bit seeds."""
-MAX_NUMBERS = 1_000_000
-"""How many numbers one list may stand for, so that a slip such as ``0-4000000000`` does not fill the memory."""
 
 
 class Seeds(tuple[int, ...]):
@@ -182,20 +181,10 @@ def overrides(config: Path | None, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _parse_ranges(text: str, what: str, example: str, *, other: str = "") -> list[int]:
-    numbers: list[int] = []
-    for word in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", word)
-        if not match:
-            raise typer.BadParameter(
-                f"Not a list of {what}: {text!r}. Use numbers and ranges, for example {example}{other}."
-            )
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise typer.BadParameter(f"The range {word.strip()!r} is reversed. Write it {last}-{first}.")
-        if len(numbers) + last - first >= MAX_NUMBERS:
-            raise typer.BadParameter(f"{text!r} is more than {MAX_NUMBERS:,} {what}. Use fewer at a time.")
-        numbers.extend(range(first, last + 1))
-    return numbers
+    try:
+        return parse_ranges(text, what, example, other=other)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -28,6 +28,12 @@ METRIC_ROWS = (
     MetricRow("kid", "inception", "bank", 50_000),  # Bińkowski et al., 2018
 )
 
+
+def list_metrics() -> list[MetricRow]:
+    """The metrics that ``sgkit metrics`` and training compute: name, features, statistic, standard number of images."""
+    return list(METRIC_ROWS)
+
+
 _ELSEWHERE = {
     "fid": "fid50k_full fid50k fid10k fid_full frechet_inception_distance",
     "kid": "kid50k_full kid50k kernel_inception_distance",

@@ -125,3 +125,8 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 PRESETS: dict[str, Preset] = _read_presets()
 """Every preset by name."""
+
+
+def list_presets() -> list[Preset]:
+    """Every preset: name, summary, configuration of the networks and of training."""
+    return list(PRESETS.values())

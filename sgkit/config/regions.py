@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgkit.config.shapes import INVERSE, PICTURE, PICTURE_SUFFIXES, SHAPES, check_distance
+from sgkit.config.shapes import PICTURE_SUFFIXES, check_distance
 from sgkit.errors import InputError, UsageError, did_you_mean
 from sgkit.runtime.limits import parse_json, read_file
 
@@ -51,9 +51,8 @@ def parse_region(text: str, known: tuple[str, ...] = FACE_PARTS) -> Region:
     parts = tuple(dict.fromkeys(part.strip().lower() for part in names.split(",")))
     for part in parts:
         if part not in known:
-            hint = did_you_mean(part, [*known, *SHAPES, PICTURE, INVERSE])
             raise UsageError(
-                f"Unknown part or shape {part!r}. {hint} Parts: {', '.join(known)}. A shape is written like "
+                f"Unknown part or shape {part!r}. {did_you_mean(part, known)} A shape is written like "
                 "box:0.2,0.3,0.8,0.6, or is an image file such as mask.png."
             )
     return Region(text, parts=parts)

@@ -6,16 +6,19 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from sgkit.config.shapes import PICTURE, parse_shape
 from sgkit.errors import InputError
 from sgkit.model import Canvas, Model
+from sgkit.render.files import png_bytes
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import Pixels
+from sgkit.render.pictures import Pixels, pixels_of
 from sgkit.render.shapes import MaskPicture, mask_of
 from sgkit.runtime.limits import read_file
 from sgkit.runtime.path_checks import one_or_many
@@ -52,10 +55,12 @@ class Target:
         return pixel_hash(self.pixels.transpose(2, 0, 1))
 
 
-def read_targets(
-    paths: str | Path | Iterable[str | Path], model: Model, *, filter_name: str = "lanczos"
-) -> Iterator[Target]:
-    """The pictures that ``paths`` name, in order: image files, or folders, archives and stores of images.
+Picture = str | Path | Image.Image | Pixels
+"""An image file, or a folder, archive or store of images; a Pillow image; or pixels, uint8 [H, W, C]."""
+
+
+def read_targets(paths: Picture | Iterable[Picture], model: Model, *, filter_name: str = "lanczos") -> Iterator[Target]:
+    """The pictures that ``paths`` name, in order: image files, or folders, archives and stores of images; or in memory.
 
     A picture of another shape than the model's is cropped in the middle and resampled.
 
@@ -103,14 +108,15 @@ def target_images(targets: Iterable[Target], model: Model) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _payloads(
-    paths: str | Path | Iterable[str | Path], size: tuple[int, int]
-) -> Iterator[tuple[str, str, Payload, int]]:
+def _payloads(paths: Picture | Iterable[Picture], size: tuple[int, int]) -> Iterator[tuple[str, str, Payload, int]]:
     """(source, name, content, bits of 16-bit images): those of one source have one range, as have all single files."""
-    given = [Path(path) for path in one_or_many(paths)]
-    files = [str(path) for path in given if path.is_file() and is_image_name(path.name)]
+    given = [one if isinstance(one, bytes) else Path(one) for one in _listed(paths)]
+    files = [str(path) for path in given if isinstance(path, Path) and path.is_file() and is_image_name(path.name)]
     bits_of_files = find_range([FilesSource(files)]).bits if files else FULL_BITS
-    for path in given:
+    for index, path in enumerate(given):
+        if isinstance(path, bytes):
+            yield f"image {index}", f"image{index}", path, FULL_BITS
+            continue
         if str(path) in files:
             yield str(path), path.stem, read_file(path, kind="image"), bits_of_files
             continue
@@ -122,6 +128,18 @@ def _payloads(
         reader, bits = source.reader(), find_range([source]).bits
         for item in items:
             yield f"{path}: {item.name}", re.sub(r"\.\w+$", "", item.name), _payload(path, item, reader), bits
+
+
+def _listed(given: Any) -> list[Any]:
+    """Paths, and pictures in memory as PNG files.
+
+    Raises:
+        UsageError: something is neither.
+    """
+    if isinstance(given, np.ndarray) and given.ndim == 4:
+        given = list(given)
+    found = [given] if isinstance(given, (Image.Image, np.ndarray)) else list(one_or_many(given))
+    return [one if isinstance(one, (str, Path)) else png_bytes(pixels_of(one)[0]) for one in found]
 
 
 def _payload(path: Path, item: Item, reader: Reader) -> Payload:

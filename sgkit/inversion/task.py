@@ -17,7 +17,7 @@ from sgkit.config.project import ProjectSettings
 from sgkit.errors import InputError, UsageError
 from sgkit.inversion.curve import draw_curve
 from sgkit.inversion.optimize import Projection, search
-from sgkit.inversion.targets import SeenMask, Target, read_targets, seen_mask, target_images
+from sgkit.inversion.targets import Picture, SeenMask, Target, read_targets, seen_mask, target_images
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
@@ -82,7 +82,7 @@ class ProjectResult:
 
 def project(
     model: Model,
-    paths: str | Path | Iterable[str | Path],
+    paths: Picture | Iterable[Picture],
     settings: ProjectSettings | None = None,
     *,
     label: LabelChoice | None = None,

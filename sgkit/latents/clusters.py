@@ -144,9 +144,9 @@ def catalogue(
         UsageError: the model has no style channels.
     """
     plan = model.generator.synthesis.plan
-    if not any(spec.style_index is not None for spec in plan):
+    if not any(spec.style_index is not None and spec.kind == "conv" for spec in plan):
         raise UsageError(
-            "This model has no styles, so none of its channels can be transferred. Use --mode features or suzuki."
+            "This model has no style channels, so --mode collins cannot transfer any. Use --mode features or suzuki."
         )
     layer = _clustered_layer(plan)
     parts = [list(seeds[first : first + BATCH]) for first in range(0, len(seeds), BATCH)]

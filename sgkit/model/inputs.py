@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgkit.errors import UsageError
 from sgkit.faults import explain
+from sgkit.runtime.device import resolve_device
 
 
 def as_tensor(value: Any, name: str, device: torch.device) -> Tensor:
@@ -42,6 +43,8 @@ def as_device(device: torch.device | str) -> torch.device:
     Raises:
         UsageError: this machine or this build of PyTorch has no such device.
     """
+    if isinstance(device, str):
+        return resolve_device(device)
     try:
         return torch.empty(0, device=device).device
     except (AssertionError, RuntimeError) as error:
@@ -60,6 +63,19 @@ def as_numbers(value: Any, name: str) -> list[int]:
         return [operator.index(item) for item in items]
     except TypeError:
         raise UsageError(f"{name} is {value!r}; give a whole number, or a list of them such as [0, 1, 2].") from None
+
+
+def as_label(label: Any) -> Any:
+    """Labels given as tensors or arrays as plain numbers; what is something else stays as it is.
+
+    Raises:
+        UsageError: it has more than one dimension.
+    """
+    if not isinstance(label, (Tensor, np.ndarray, np.generic)):
+        return label
+    if label.ndim > 1:
+        raise UsageError(f"A label of shape {list(label.shape)} was given; give one class or one label vector.")
+    return label.tolist()
 
 
 def as_psi(psi: float | Sequence[float]) -> float | list[float]:

@@ -39,7 +39,9 @@ def label_vector(model: Model, label: LabelChoice | None) -> Tensor | None:
     length = model.config.label_dim
     if label is None:
         if length > 0:
-            raise UsageError(f"This model is conditional: choose a class with --class. {_allowed_labels(model)}")
+            raise UsageError(
+                f"This model is conditional: choose a class with --class (in Python: label). {_allowed_labels(model)}"
+            )
         return None
     if length == 0:
         raise UsageError("This model is unconditional: remove --class (in Python: label).")

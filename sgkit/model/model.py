@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from sgkit.config import ModelConfig
 from sgkit.errors import UsageError, did_you_mean
@@ -23,6 +24,8 @@ from sgkit.model.noise import NoiseSource, noise_source
 from sgkit.model.statistics import tracking
 from sgkit.model.walk import Branch, walk
 
+FloatOrMore = float | Sequence[float]
+"""Inside :class:`Model`, ``float`` is a method."""
 _CALIBRATION = 16
 """Images whose statistics a fresh network starts with."""
 
@@ -84,16 +87,81 @@ class Model:
         }
         return {name: network for name, network in every.items() if network is not None}
 
-    def to(self, device: torch.device | str) -> Model:
-        """This model, its networks moved to ``device``.
+    def to(self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None) -> Self:
+        """This model, its networks moved to ``device``, to numbers of type ``dtype``, or both.
 
         Raises:
-            UsageError: this machine or this build of PyTorch has no such device.
+            UsageError: this machine or this build of PyTorch has no such device; ``dtype`` is not floating-point.
         """
-        target = as_device(device)
+        if isinstance(device, torch.dtype):
+            device, dtype = None, device
+        if dtype is not None and not dtype.is_floating_point:
+            raise UsageError(f"{dtype} is not a floating-point type; use torch.float32, bfloat16 or float16.")
+        target = None if device is None else as_device(device)
         for network in self.networks().values():
-            network.to(target)
+            network.to(device=target, dtype=dtype)
         return self
+
+    def half(self) -> Self:
+        """This model with parameters of 16 bits."""
+        return self.to(torch.float16)
+
+    def float(self) -> Self:
+        """This model with parameters of 32 bits."""
+        return self.to(torch.float32)
+
+    def cpu(self) -> Self:
+        """This model on the CPU."""
+        return self.to("cpu")
+
+    def cuda(self) -> Self:
+        """This model on the first CUDA device."""
+        return self.to("cuda")
+
+    def eval(self) -> Self:
+        """This model, whose networks are always in evaluation mode."""
+        return self
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of the averaged generator."""
+        return self.generator.parameters()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The tensors of all networks, by their names in a model file: ``generator.mapping.fc0.weight``."""
+        return {
+            f"{name}.{key}": value for name, one in self.networks().items() for key, value in one.state_dict().items()
+        }
+
+    def __call__(
+        self,
+        z: Tensor | ArrayLike | None,
+        label: Tensor | ArrayLike | int | str | None = None,
+        *,
+        psi: FloatOrMore = 1.0,
+        noise: str | NoiseSource = "const",
+    ) -> Tensor:
+        """Images [N, C, H, W], about -1 to 1, for ``z`` [N, z_dim]: :meth:`map`, then :meth:`synthesize`."""
+        return self.synthesize(self.map(z, label, psi=psi), noise=noise)
+
+    @property
+    def z_dim(self) -> int:
+        """Length of z."""
+        return self.config.z_dim
+
+    @property
+    def w_dim(self) -> int:
+        """Length of one w."""
+        return self.config.w_dim
+
+    @property
+    def label_dim(self) -> int:
+        """Length of a label, which is the number of classes where there are classes; 0: unconditional."""
+        return self.config.label_dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the generator's parameters."""
+        return next(self.generator.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
@@ -154,9 +222,9 @@ class Model:
         z: Tensor | ArrayLike | None,
         label: Tensor | ArrayLike | int | str | None = None,
         *,
-        truncation_psi: float | Sequence[float] = 1.0,
+        truncation_psi: FloatOrMore = 1.0,
         truncation_cutoff: int | None = None,
-        psi: float | Sequence[float] | None = None,
+        psi: FloatOrMore | None = None,
     ) -> Tensor:
         """w+ [N, num_ws, w_dim] for ``z`` [N, z_dim] and ``label`` [N, label_dim]; see :class:`sgkit.model.Mapping`.
 
@@ -174,6 +242,8 @@ class Model:
             raise UsageError("psi and truncation_psi are two names for one number; give one of them.")
         factors = as_psi(truncation_psi if psi is None else psi)
         latent = None if z is None else as_tensor(z, "z", self.device)
+        if latent is not None and latent.ndim == 0:
+            raise UsageError(f"z is one number; give latents [N, {self.z_dim}], for example model.sample_z(5).")
         if isinstance(label, (int, np.integer, str)):
             label = self.one_hot(self._class_number(label), count=1 if latent is None else len(latent))
         vectors = None if label is None else as_tensor(label, "label", self.device)

@@ -13,7 +13,6 @@ from sgkit.model import Model, noise_source
 from sgkit.model.precision import drawing_precision
 from sgkit.render.compile import Compiler, Styles, refuse_moves
 from sgkit.render.edits import edit_of
-from sgkit.render.geometry import sources_of
 from sgkit.render.grid import Endless, Grid
 from sgkit.render.inputs import Inputs
 from sgkit.render.pairs import PairsPlane
@@ -58,8 +57,8 @@ def plane_of(scene: Scene, inputs: Inputs | Model | Compiler, *, tile: int | Non
         inputs = Compiler(inputs if isinstance(inputs, Inputs) else Inputs(inputs))
     grid = grid_of(scene.arrangement)
     model = inputs.inputs.model(scene, scene.subjects[grid.of[0]].model)
-    if sources_of(scene.edits):
-        raise UsageError("A panorama takes no parts from other images: leave out the edits that name one.")
+    if grid.mode == "pairs" and scene.edits:
+        raise UsageError("In pairs, every piece has a separate canvas, so there are no edits. Use the mode plane.")
     plan = model.generator.synthesis.plan
     rows, columns = strips_of(scene, grid, model)
     kind = PairsPlane if grid.mode == "pairs" else Plane
@@ -93,6 +92,11 @@ def strips_of(scene: Scene, grid: Grid, model: Model) -> tuple[Strip, Strip]:
             raise UsageError(
                 f"The {side} is {pixels} pixels; so that its ends join, it must be a multiple of {cell} for this "
                 f"model. Nearest: {below} or {below + cell}."
+            )
+        if count > -(-pixels // cell):
+            raise UsageError(
+                f"{count:,} {'rows' if axis == 'y' else 'columns'} do not fit into a {side} of {pixels:,} pixels: each "
+                f"needs at least {cell} pixels with this model. Use a {side} of {count * cell:,} or more."
             )
         strips.append(
             Strip(

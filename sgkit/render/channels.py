@@ -14,7 +14,7 @@ from sgkit.latents.clusters import Catalogue, catalogue, channel_weights, cluste
 from sgkit.latents.sources import Origin
 from sgkit.latents.spaces import Latents, join, save_latents
 from sgkit.model import Canvas, Model
-from sgkit.model.labels import class_list
+from sgkit.model.labels import class_list, one_label
 from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing
 from sgkit.render.inputs import Inputs
@@ -87,7 +87,7 @@ def choose_channels(
 def _catalogue(on: Drawing, settings: ChannelSettings) -> Catalogue:
     """The clusters of a model, computed once for many transfers."""
     psi, labels = on.settings.truncation_psi, class_list(on.model, on.settings.label)
-    label = labels[0] if labels else None
+    label = labels[0] if labels else one_label(on.model, on.settings.label)
     key = (on.inputs.model_hash(on.model), settings.samples, settings.clusters, repr(psi), repr(label))
     if key not in _KEPT:
         _KEPT.clear()

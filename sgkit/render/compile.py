@@ -196,7 +196,8 @@ class Compiler:
         styles = dict(base.styles)
         others = self.styled([(scene, one.subject) for one in subject.mix])
         for one, other in zip(subject.mix, others, strict=True):
-            layers = layer_numbers(one.layers, model.num_ws)
+            is_only = one.channels is not None and model.num_ws == 1  # channels differ by layer, even of one w
+            layers = (0,) if is_only else layer_numbers(one.layers, model.num_ws)
             taken = {name: style for name, style in other.styles.items() if index[name] in layers}
             if one.channels is not None:
                 taken = _by_channel(styles, taken, self.inputs.latents(one.channels, model))

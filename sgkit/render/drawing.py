@@ -15,7 +15,7 @@ from sgkit.errors import UsageError
 from sgkit.latents.files import LatentSpace
 from sgkit.latents.sources import Origin, Source, read_origins
 from sgkit.model import Model
-from sgkit.model.inputs import as_psi
+from sgkit.model.inputs import as_label, as_psi
 from sgkit.model.labels import LabelChoices, class_list
 from sgkit.render.inputs import Inputs
 from sgkit.render.placement import MOST_ROTATION, MOST_TRANSLATION, Placement
@@ -25,7 +25,7 @@ from sgkit.render.scene import MODEL, Alone, Noise, NoiseKind, Scene, Subject
 class DrawSettings(Config):
     """What turns latents into images, besides the latents."""
 
-    label: LabelChoices | None = None
+    label: Annotated[LabelChoices | None, BeforeValidator(as_label)] = None
     """For seeds; latents of the space z may bring their own. A list of classes gives each image in each class."""
     truncation_psi: Annotated[float | Sequence[float], BeforeValidator(as_psi)] = 1.0
     """One number, or one for each w of w+. Applies to seeds and z; w, w+ and s are taken as they are."""

@@ -68,8 +68,8 @@ class MixResult:
 
 def mix(
     model: Model | Inputs,
-    rows: Iterable[Source],
-    cols: Iterable[Source],
+    rows: Source | Iterable[Source],
+    cols: Source | Iterable[Source],
     settings: DrawSettings | None = None,
     *,
     layers: Layers = "coarse",

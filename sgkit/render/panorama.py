@@ -117,7 +117,7 @@ class PanoramaResult:
 
 def panorama(
     model: Model | Inputs,
-    sources: Iterable[Source],
+    sources: Source | Iterable[Source],
     settings: DrawSettings | None = None,
     arrangement: PanoramaSettings | None = None,
     *,
@@ -160,7 +160,7 @@ def layout_of(scene: Scene, inputs: Inputs | Model) -> Layout:
 
 def panorama_file(
     model: Model | Inputs,
-    sources: Iterable[Source],
+    sources: Source | Iterable[Source],
     path: str | Path,
     settings: DrawSettings | None = None,
     arrangement: PanoramaSettings | None = None,

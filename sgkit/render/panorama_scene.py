@@ -54,7 +54,7 @@ class PanoramaSettings(Config):
 
 def panorama_scene(
     on: Drawing,
-    sources: Iterable[Source],
+    sources: Source | Iterable[Source],
     arrangement: PanoramaSettings | None = None,
     *,
     places: Rows | None = None,

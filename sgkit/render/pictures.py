@@ -119,32 +119,32 @@ def write_png(pixels: Pixels, path: Path, *, text: Mapping[str, str] | None = No
     to_picture(pixels).save(path, "PNG", pnginfo=info)
 
 
-def save_image(images: Tensor | Pixels, path: str | Path, *, gap: int = 0) -> Path:
-    """Write one image, or a grid of several, to ``path``: .png, .jpg or .webp. An older file is replaced.
-
-    Args:
-        images: what a model gives, [C, H, W] or [N, C, H, W] from -1 to 1; or pixels, uint8 [H, W, C] or [N, H, W, C].
-        path: the file to write.
-        gap: pixels between the images of a grid.
+def write_pixels(pixels: Pixels, path: Path) -> Path:
+    """Write ``pixels`` [H, W, C] as .png, .jpg or .webp, whole or not at all; an older file is replaced.
 
     Raises:
-        UsageError: the images are of another shape or type, or not finite; or the extension is not supported.
+        UsageError: the extension is another one.
     """
-    path = Path(path)
     check_picture(path)
-    pixels = _pixels_of(images)
-    picture, kind = arrange(pixels, grid_shape(len(pixels)), gap=gap), FORMATS[path.suffix.lower()]
+    kind = FORMATS[path.suffix.lower()]
     with atomic_path(path) as temporary:
         if kind == "PNG":
-            write_png(picture, temporary)
+            write_png(pixels, temporary)
         else:
-            write_still(picture, temporary, kind=kind)
+            write_still(pixels, temporary, kind=kind)
     return path
 
 
-def _pixels_of(images: Tensor | Pixels) -> Pixels:
-    """uint8 [N, H, W, C]."""
+def pixels_of(images: Any) -> Pixels:
+    """uint8 [N, H, W, C] of a tensor, of pixels, or of a Pillow image.
+
+    Raises:
+        UsageError: it is something else, of another shape, or not finite.
+    """
     given: object = images
+    if isinstance(given, Image.Image):
+        given = np.asarray(given if given.mode in ("L", "RGB", "RGBA") else given.convert("RGB"))
+        given = given[:, :, None] if given.ndim == 2 else given
     if isinstance(given, Tensor) and given.is_floating_point() and given.ndim in (3, 4):
         if not bool(given.isfinite().all()):
             raise UsageError("The image holds NaN or infinity, so it cannot be saved.")
@@ -154,8 +154,8 @@ def _pixels_of(images: Tensor | Pixels) -> Pixels:
     if not isinstance(given, np.ndarray) or given.dtype != np.uint8 or given.ndim not in (3, 4) or not given.size:
         shape = f"{getattr(given, 'dtype', '')} {list(getattr(given, 'shape', []))}".strip()
         raise UsageError(
-            f"Not an image: {type(images).__name__} {shape}. Give a tensor [C, H, W] or [N, C, H, W] from -1 to 1, or "
-            "uint8 pixels [H, W, C] or [N, H, W, C]."
+            f"Not an image: {type(images).__name__} {shape}. Give a tensor [C, H, W] or [N, C, H, W] from -1 to 1, "
+            "uint8 pixels [H, W, C] or [N, H, W, C], or a Pillow image."
         )
     pixels = given[None] if given.ndim == 3 else given
     if pixels.shape[-1] not in (1, 3, 4):

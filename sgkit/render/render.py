@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from sgkit.errors import UsageError
@@ -24,14 +27,15 @@ from sgkit.render.edits import edit_of
 from sgkit.render.files import png_bytes, write_picture
 from sgkit.render.grid import Grid
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import Pixels, to_pixels
+from sgkit.render.pictures import Pixels, to_picture, to_pixels
 from sgkit.render.scene import Line, Masks, Scene, Sheet
 from sgkit.render.strips import Strip
 from sgkit.render.weaving import draw_strip, layout
 from sgkit.runtime.precision import ResolvedPrecision, autocast
+from sgkit.text import name_list
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Rendered:
     """One picture of a network, and the scene that makes it again."""
 
@@ -45,10 +49,38 @@ class Rendered:
         pixels: Pixels = to_pixels(self.image[None])[0]
         return pixels
 
+    @property
+    def name(self) -> str:
+        """What the first of its subjects is called: ``seed0007``."""
+        return self.scene.main()[0]
+
+    def numpy(self) -> Pixels:
+        """uint8 [H, W, C]."""
+        return self.pixels
+
+    def tensor(self) -> Tensor:
+        """[C, H, W], about -1 to 1."""
+        return self.image
+
+    def pil(self) -> Image.Image:
+        """A Pillow image."""
+        return to_picture(self.pixels)
+
+    def show(self) -> None:
+        """Show it with the machine's own viewer."""
+        self.pil().show()
+
     def save(self, path: str | Path) -> Path:
-        """Write a PNG that carries the scene."""
+        """Write .png, .jpg or .webp, which carries the scene for ``sgkit replay``; an older file is replaced."""
         write_picture(self.pixels, Path(path), Sheet(scenes=(self.scene,)))
         return Path(path)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.pixels, dtype=dtype)
+
+    def __repr__(self) -> str:
+        channels, height, width = self.image.shape
+        return f"<image {width}x{height}, {channels} channels, of {name_list(self.scene.main())}>"
 
     def _repr_png_(self) -> bytes:
         return png_bytes(self.pixels)

@@ -151,7 +151,7 @@ class Strip:
             mix = (part >= nearest).double()
         left, right = (places if self.is_ring else places.clamp(0, last) for places in (right - 1, right))
         found = []
-        for place in range(int(left.min()), int(right.max()) + 1):
+        for place in sorted({*left.tolist(), *right.tolist()}):
             weights = (1 - mix) * (left == place) + mix * (right == place)
             counts = weights.nonzero()[:, 0]
             if len(counts):

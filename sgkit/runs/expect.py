@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sgkit.runs.config import RunConfig
 
-MILESTONES = {64: (30.0, 100.0), 128: (100.0, 300.0), 256: (200.0, 1000.0)}
+MILESTONES = {64: (30.0, 80.0), 128: (100.0, 300.0), 256: (200.0, 1000.0)}
 """Pixels, up to which: thousands of images to the first recognisable pictures, and to a usable model. Up to 64 pixels
 they were measured (docs/results.md); above, they are estimates."""
 LARGE = (400.0, 3000.0)
@@ -19,7 +19,7 @@ def milestones(config: RunConfig) -> dict[str, float]:
     first, usable = next((values for limit, values in MILESTONES.items() if side <= limit), LARGE)
     factor = FINE_TUNED if config.init is not None else 1.0
     total = config.train.total_kimg
-    reached = {"first recognisable pictures": first * factor, "a usable model": usable * factor}
+    reached = {"recognisable pictures": first * factor, "a usable model": usable * factor}
     return {name: kimg for name, kimg in reached.items() if kimg < total} | {"the end": total}
 
 

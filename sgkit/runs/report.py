@@ -19,6 +19,7 @@ from sgkit.runs.expect import speed_words, time_words
 from sgkit.runs.folder import RunFolder, kimg_of
 from sgkit.runs.logs import read_log
 from sgkit.runs.snapshots import measured
+from sgkit.runs.timing import WINDOW
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.toml import to_toml
 from sgkit.store.header import Header, size_text
@@ -102,11 +103,7 @@ def _facts(folder: RunFolder, config: RunConfig, steps: Lines, images: int) -> d
     rows = [line for line in steps if line.get("sec_per_kimg") is not None]
     facts = {"images shown": f"{images:,}"}
     if rows:
-        before, seconds = 0.0, 0.0
-        for line in rows:
-            seconds += line["sec_per_kimg"] * max(line["kimg"] - before, 0.0)
-            before = line["kimg"]
-        pace = sorted(line["sec_per_kimg"] for line in rows[-9:])[len(rows[-9:]) // 2]
+        seconds, pace = _times(rows)
         left = (config.train.total_kimg - images / 1000) * pace
         facts |= {
             "time trained": time_words(seconds),
@@ -120,6 +117,16 @@ def _facts(folder: RunFolder, config: RunConfig, steps: Lines, images: int) -> d
     if best:
         facts[f"best {best['metric']}"] = f"{best['value']:.4g} at {best['kimg']:g} kimg"
     return facts | {"written": time.strftime("%Y-%m-%d %H:%M"), "sgkit": config.sgkit}
+
+
+def _times(rows: Lines) -> tuple[float, float]:
+    """Seconds of all steps, and seconds for a thousand images of the last ones: as many as the progress line counts."""
+    before = [0.0, *(line["kimg"] for line in rows)]
+    kimg = [max(line["kimg"] - last, 0.0) for line, last in zip(rows, before, strict=False)]
+    seconds = [line["sec_per_kimg"] * length for line, length in zip(rows, kimg, strict=True)]
+    first = next((i for i in reversed(range(len(rows))) if rows[-1]["step"] - rows[i]["step"] >= WINDOW), -1) + 1
+    recent = sum(kimg[first:])
+    return sum(seconds), sum(seconds[first:]) / recent if recent else rows[-1]["sec_per_kimg"]
 
 
 def _best(folder: RunFolder) -> dict[str, Any] | None:

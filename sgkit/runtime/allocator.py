@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 
@@ -22,3 +23,18 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_MMAP_THRESHOLD, _LIMIT)) and bool(mallopt(_M_TRIM_THRESHOLD, 2 * _LIMIT - 1))
+
+
+def bound_primitive_cache(entries: int = 64) -> None:
+    """Let oneDNN keep the code of this many convolutions instead of 1024, unless the environment says otherwise.
+
+    Tiles of a large image have many shapes, and the code for each takes about 0.1 MiB. It has no effect in a process
+    that has computed a convolution before.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(entries))
+
+
+def release_freed_memory() -> None:
+    """Give freed blocks back to the operating system, so that what is between them does not pile up (glibc only)."""
+    if sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -23,6 +23,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "prepare": ("bench_prepare.py", "prepare", "--large", "4", "--rounds", "1"),
     "drag": ("bench_drag.py", "--count", "3", "--steps", "100"),
     "reader": ("bench_prepare.py", "reader", "--count", "200", "--rounds", "1"),
+    "streaming": ("bench_streaming.py", "time", "--size", "1024x256", "--tiles", "256"),
+    "streaming memory": ("bench_streaming.py", "memory", "--sizes", "1000x1000,16000x1000", "--tile", "256"),
     "decoding": ("bench_prepare.py", "decoding", "--large", "2"),
     "convolutions": (
         "scan_convolutions.py",

@@ -486,6 +486,7 @@ REFUSED = [
     f"{B} --shape all:0.5 | --overlap 0.3",
     f"{B} --shape all:0.5 | --direction radial",
     f"{B} --shape all:0.5 | --blend soat",
+    f"{B} --shape all:0.5@coarse | --layers middle",
     "blend cond --out a.png --seeds 0,1 --classes 0,1 | --class 1",
     f"{H} | --seed 3",
     f"{H} | --along y",

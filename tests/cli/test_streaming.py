@@ -57,7 +57,8 @@ def test_a_streamed_panorama_is_described_and_made_again(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--out", "a.jpg"], 2, "Unsupported extension .jpg of --out a.jpg. Use .png, .tif"),
+        (["--out", "a.bmp"], 2, "Unsupported extension .bmp of --out a.bmp. Use .png, .tif"),
+        (["--out", "a.jpg", "--tile", "16"], 2, ".jpg cannot be written tile by tile."),
         (["--out", "a.mp4"], 2, "For a video of a moving view, add --pan x."),
         (["--out", "a.png", "--tile", "40"], 2, "must be a multiple of 16. Nearest: 32 or 48."),
         (["--out", "a.png", "--tile", "8"], 2, "'--tile'"),

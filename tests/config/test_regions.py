@@ -36,10 +36,10 @@ def test_regions_are_shapes_or_parts(text: str, shape: str | None, parts: tuple[
         (
             "eye",
             FACE_PARTS,
-            r"Unknown part or shape 'eye'\. Did you mean 'eyes'\? Parts: eyes, brows, nose, mouth",
+            r"Unknown part or shape 'eye'\. Did you mean 'eyes'\?.*A shape is written like box",
         ),
         ("part:eyes,ears", FACE_PARTS, "Unknown part or shape 'ears'"),
-        ("eyes", ("sky", "lake"), "Unknown part or shape 'eyes'.*Parts: sky, lake"),
+        ("eyes", ("sky", "lake"), "Unknown part or shape 'eyes'.*Allowed: sky, lake"),
         ("box:1,2", FACE_PARTS, "Not a shape: 'box:1,2'"),
         ("circle:1", FACE_PARTS, "Unknown shape 'circle:1'"),
         ("box:40,90,160,150", FACE_PARTS, "Divide pixels by the picture's width and height"),

@@ -39,7 +39,11 @@ LINES: dict[str, tuple[str, ...]] = {
     "mix": ("mix model --rows 0 --cols 1 --layers 0-1 CLASS --out out.png",),
     "interpolate": ("interpolate model --seeds 0,1 --frames 2 CLASS --out out.gif",),
     "project": ("project model photo.png --steps 2 --space w CLASS --out out",),
-    "panorama": ("panorama model --seeds 0-2 --wrap CLASS --out out.png",),
+    "panorama": (
+        "panorama model --seeds 0-2 --wrap x CLASS --out out.png",
+        "panorama model --seeds 0-3 --grid 2x2 --wrap both CLASS --out out2.png",
+        "panorama model --seeds 0-2 --mode pairs --blend soat CLASS --out out3.png",
+    ),
     "expand": (
         "expand model --seeds 0 --factor 2x1 CLASS --out out.png",
         "expand model --seeds 0 --factor 2x1 --mode tile CLASS --out out2.png",
@@ -59,6 +63,9 @@ LINES: dict[str, tuple[str, ...]] = {
         "transfer model --source 0 --reference 1=mask.png --reference 2=box:0,0,0.5,1 CLASS --out out.png",
         "transfer model --source 0 --reference 1=mask.png --mode suzuki CLASS --out out2.png",
     ),
+    "transfer --mode collins": (
+        "transfer model --source 0 --reference 1=mask.png --mode collins --clusters 2 --samples 4 CLASS --out out.png",
+    ),
     "translate": (
         "translate model model --seeds 0 --alpha 0,0.5 --region mask.png CLASS --out out.png",
         "translate model model --seeds 0 --mode swap --layers 'to 8px' CLASS --out out2.png",
@@ -75,8 +82,9 @@ LINES: dict[str, tuple[str, ...]] = {
 
 
 def commands() -> list[str]:
-    """The commands that make images, in the order of the help page."""
-    return [row.name for row in COMMANDS if row.panel == "Images"]
+    """The rows of the table: commands that make images, as the help page orders them, and some of their modes."""
+    names = [row.name for row in COMMANDS if row.panel == "Images"]
+    return [row for name in names for row in (name, *(key for key in LINES if key.startswith(f"{name} ")))]
 
 
 def tiny(name: str, label_dim: int) -> Model:

@@ -33,5 +33,5 @@ def test_parameters_are_counted_rightly(name: str) -> None:
 
 def test_every_golden_case_is_named() -> None:
     cases = {path.parent.name for path in (Path(__file__).parents[1] / "fixtures").glob("*/case.json")}
-    named = set(re.findall(r"`((?:tf|ada|rosi|sg3)_\w+)`", PAGE.read_text("utf8")))
+    named = set(re.findall(r"`((?:tf|ada|rosi|sg3|soat)_\w+)`", PAGE.read_text("utf8")))
     assert named == {case for case in cases if not case.startswith("luci") and case != "malicious"}

@@ -437,6 +437,30 @@ SCENES.append(
 )
 
 
+SCENES.append(
+    {
+        # a seed for every place, a map, both axes wrapped, an edit
+        "scene": 1,
+        "subjects": {"a": {"from": {"endless": 7}, "psi": 0.7}, "b": {"from": {"seed": 2}}},
+        "arrangement": {
+            "kind": "grid",
+            "of": ["a", "b"],
+            "columns": 3,
+            "rows": 2,
+            "map": {"columns": 2, "rows": 1, "of": [0, 1]},
+            "overlap": 0.5,
+            "blend": "soat",
+            "mode": "plane",
+            "smoothing": 0.7,
+            "tile": 16,
+        },
+        "size": [16, 24],
+        "periodic": ["x", "y"],
+        "edits": [{"kind": "crop", "at": "4px", "left": 1}],
+    }
+)
+
+
 def _draw(path: Path) -> None:
     sheet = read_sheet(path)
     for scene in sheet.filled:
@@ -455,7 +479,7 @@ def _scenes(scratch: Path) -> Iterator[Kind]:
     np.savez(channels, space=np.array("s"), **{f"s_{name}": style.numpy() for name, style in styles.items()})  # type: ignore[arg-type]
     beside = {"mask.png": mask.getvalue(), "d.safetensors": moves}
     beside |= {"seg.png": parts.getvalue(), "q.npz": channels.getvalue()}
-    for name, values in zip(("scene", "moves", "masks", "edits", "sheet", "transfer"), SCENES, strict=True):
+    for name, values in zip(("scene", "moves", "masks", "edits", "sheet", "transfer", "plane"), SCENES, strict=True):
         files = {f"{name}.json": json.dumps(values).encode(), **beside}
         yield Kind(f"{name} .json", files, _draw, mutate_text, 3)
     text = PngInfo()

@@ -54,8 +54,8 @@ def test_arrays_numbers_and_short_names_are_accepted(model: Model) -> None:
         (lambda m: m.map(m.sample_z(0), 0, psi="0.7x"), "Truncation psi is '0.7x'; give a finite number"),
         (lambda m: m.map(m.sample_z(0), 0, psi=0.5, truncation_psi=0.7), "two names for one number"),
         (lambda m: m.synthesize([1, 2]), r"needs ws of shape \[N, \d+, \d+\]; got \[2\]"),
-        (lambda m: m.to("gpu"), "Cannot use the device 'gpu'"),
-        (lambda m: m.to("xpu"), "Cannot use the device 'xpu'"),
+        (lambda m: m.to("gpu"), "Unknown device 'gpu'"),
+        (lambda m: m.to("xpu"), "Unknown device 'xpu'"),
     ],
 )
 def test_what_does_not_fit_is_explained(model: Model, call: Callable[[Model], object], message: str) -> None:
@@ -67,5 +67,5 @@ def test_what_does_not_fit_is_explained(model: Model, call: Callable[[Model], ob
 def test_a_device_that_is_not_here_is_no_assertion_error(model: Model, tmp_path: Path) -> None:
     sgkit.save(model, tmp_path / "model.safetensors")
     for call in (lambda: model.to("cuda"), lambda: sgkit.load(tmp_path / "model.safetensors", device="cuda")):
-        with pytest.raises(UsageError, match=r"Cannot use the device 'cuda'\. .*does not have the device"):
+        with pytest.raises(UsageError, match="Device 'cuda' is not available here"):
             call()

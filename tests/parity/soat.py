@@ -24,6 +24,7 @@ from sgkit.render.blend import BlendSettings, blend_scene
 from sgkit.render.drawing import Drawing, DrawSettings
 from sgkit.render.expand import ExpandSettings, expand_scenes
 from sgkit.render.inputs import Inputs
+from sgkit.render.panorama_scene import PanoramaSettings, panorama_scene
 from sgkit.render.render import render
 from sgkit.render.scene import Scene
 from sgkit.render.shift import ShiftSettings, shift_scenes
@@ -84,8 +85,6 @@ def _load(path: Path) -> Model:
 Operation = Callable[[Case], tuple[Scene, Inputs]]
 """A case -> the scene of one of its outputs, and what the scene names."""
 OPERATIONS: dict[str, Operation] = {}
-PENDING = {"merge_extension"}
-"""Outputs whose commands are still to come."""
 
 
 def _blend(direction: Literal["horizontal", "vertical"]) -> Operation:
@@ -136,6 +135,11 @@ def _translate(case: Case) -> tuple[Scene, Inputs]:
     return found.results[0], inputs
 
 
+def _pair(case: Case) -> tuple[Scene, Inputs]:
+    on = case.drawing(noise="none")
+    return panorama_scene(on, case.latents(3, 4), PanoramaSettings(mode="pairs", blend="soat")), on.inputs
+
+
 OPERATIONS |= {
     "bbox_face_9": _bbox(40, 90, 120, 60, align=True, layers="0-6"),  # up to the ninth of its list of styles
     "bbox_other_99": _bbox(100, 30, 64, 100, align=False),
@@ -143,6 +147,7 @@ OPERATIONS |= {
     "blend_horizontal": _blend("horizontal"),
     "blend_vertical": _blend("vertical"),
     "patch_swap": _patch_swap,
+    "merge_extension": _pair,
     "single_reflect": _single(factor=(2, 1), mode="reflect"),
     "single_replicate": _single(factor=(2, 1), mode="replicate"),
     "single_circular": _single(factor=(2, 1), mode="circular"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from sgkit.render.drawing import DrawSettings
 from sgkit.render.files import read_sheet
 from sgkit.render.panorama import panorama, panorama_file
 from sgkit.render.panorama_scene import PanoramaSettings
+from tests.builders import drawn_model
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +132,78 @@ def test_the_command_says_what_cannot_be(
     assert main(["panorama", str(file), "--out", str(tmp_path / "x.png"), *options]) in (1, 2)
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with three classes, and a map of 2x1 pixels, red and blue."""
+    folder = tmp_path_factory.mktemp("conditional")
+    save(drawn_model(label_dim=3), folder / "model.safetensors")
+    Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8)).save(folder / "map.png")
+    return folder
+
+
+def scene_at(path: Path) -> dict[str, Any]:
+    (scene,) = read_sheet(path).filled
+    return scene.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("options", "periodic"),
+    [
+        ("--wrap", ["x"]),
+        ("--vertical --wrap", ["y"]),
+        ("--grid 2x1 --wrap", ["x", "y"]),
+        ("--wrap y --grid 2x1", ["y"]),
+        ("--wrap both", ["x", "y"]),
+        ("--wrap none", None),
+    ],
+)
+def test_wrap_may_name_axes(file: Path, tmp_path: Path, options: str, periodic: list[str] | None) -> None:
+    assert main(["panorama", str(file), "--seeds", "0,1", *options.split(), "--out", str(tmp_path / "a.png")]) == 0
+    assert scene_at(tmp_path / "a.png").get("periodic") == (None if periodic is None else tuple(periodic))
+
+
+def test_a_painted_map_chooses_classes_and_images(conditional: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> dict[str, Any]:
+        line = ["panorama", str(conditional / "model.safetensors"), "--out", str(tmp_path / "a.png"), "--force"]
+        assert main([*line, *words]) == 0
+        return scene_at(tmp_path / "a.png")
+
+    painted = ["--map", str(conditional / "map.png")]
+    scene = run(*painted, "--legend", "red=2,blue=0", "--endless", "5")
+    assert scene["subjects"] == {
+        "endless@2": {"from": {"endless": 5}, "label": "2"},
+        "endless@0": {"from": {"endless": 5}, "label": "0"},
+    }
+    assert scene["arrangement"]["map"] == {"columns": 2, "rows": 1, "of": (0, 1)}
+    scene = run(*painted, "--legend", "red=seed:3,blue=seed:4", "--class", "1", "--grid", "4x3")
+    assert (scene["arrangement"]["columns"], scene["arrangement"]["rows"]) == (4, 3)
+    assert [one["from"] for one in scene["subjects"].values()] == [{"seed": 3}, {"seed": 4}]
+    scene = run(*painted, "--legend", "red=2,blue=0", "--seeds", "7,7")
+    assert list(scene["subjects"]) == ["seed0007@2", "seed0007@0"]
+    assert scene["arrangement"]["of"] == ("seed0007@2", "seed0007@0")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--grid 4x3 --seeds 0-9", "A grid of 4x3 has 12 places; 10 images were given. Give 12 images, row by row"),
+        ("--endless 3", "--endless needs a size: give --grid COLSxROWS, or --width and --height"),
+        ("--map map.png --endless 1", "--map needs --legend, which says what its colours choose"),
+        ("--map map.png --legend red=0,blue=7", "Class 7 is out of range; the model has classes 0 to 2"),
+        ("--map map.png --legend red=0", "is #0000ff, which the legend does not name. It names #ff0000"),
+        ("--map map.png --legend red=0,blue=0", "Two colours of the legend choose endless@0"),
+        ("--map map.png --legend red=seed:1,blue=0 --seeds 1,2", "--seeds or --latent give images, too"),
+        ("--grid 2x2 --endless 0 --wrap y --height 30 --class 0", "The height is 30 pixels; so that its ends join"),
+        ("--grid 40x1 --endless 0 --width 80 --class 0", "40 columns do not fit into a width of 80 pixels"),
+        ("--places missing.txt", "There is no list of places missing.txt"),
+    ],
+)
+def test_the_command_says_what_does_not_fit_a_grid(
+    conditional: Path, options: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(conditional)
+    assert main(["panorama", "model.safetensors", "--out", "a.png", *options.split()]) in (1, 2)
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not Path("a.png").exists()

@@ -147,6 +147,10 @@ def test_what_does_not_fit_a_plane_is_refused(tiny_model: Any) -> None:
         GridMap(columns=2, rows=2, of=(0, 0, 0))
     with pytest.raises(UsageError, match=r"must be a multiple of 4 for this model\. Nearest: 32 or 36"):
         plane_of(grid_scene(size=(34, 48), periodic=("y",)), model)
+    with pytest.raises(UsageError, match="3 columns do not fit into a width of 8 pixels: each needs at least 4 pixels"):
+        plane_of(grid_scene(size=(32, 8)), model)
+    with pytest.raises(UsageError, match="In pairs, every piece has a separate canvas, so there are no edits"):
+        plane_of(grid_scene(mode="pairs").changed(edits=EDITS[0]), model)
     with pytest.raises(UsageError, match=r"A window of 10x10 pixels at \(40, 0\) is not within the picture of 48x32"):
         plane_of(grid_scene(), model).window(0, 40, 10, 10)
 

@@ -38,6 +38,7 @@ def here(model: Model, alias_free: Model, tmp_path: Path, monkeypatch: pytest.Mo
     sgkit.save(model, "m.safetensors")
     sgkit.save(drawn_model(label_dim=3), "c.safetensors")
     sgkit.save(alias_free, "t.safetensors")
+    Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], dtype=np.uint8)).save("map.png")
     return tmp_path
 
 
@@ -56,6 +57,9 @@ COMMANDS = {
     "latents": "generate m.safetensors --latent d/seed0003.npz --out a.png",
     "mix": "mix m.safetensors --rows 0-2 --cols 7,8 --layers coarse --out a.png",
     "panorama": "panorama m.safetensors --seeds 0-3 --wrap --smooth 0.5 --noise random --seed 3 --out a.png",
+    "plane": "panorama m.safetensors --endless 3 --grid 3x2 --wrap both --smooth 0.7 --psi 0.7 --out a.png",
+    "map": "panorama c.safetensors --map map.png --legend red=0,blue=2 --out a.png",
+    "pairs": "panorama m.safetensors --seeds 0-3 --mode pairs --blend soat --out a.png",
     "gif": "interpolate m.safetensors --seeds 0-3 --grid 2x1 --frames 11 --batch 3 --out a.gif",
     "classes": "generate c.safetensors --seeds 0,1 --class all --out a.webp",
     "random": "generate c.safetensors --seeds 0-3 --class random --out a.jpg",

@@ -48,3 +48,13 @@ def test_a_long_run_shows_few_grids_with_the_first_and_last(count: int) -> None:
     assert shown == sorted(set(shown), key=files.index)
     assert shown[:1] == files[:1]
     assert shown[-1:] == files[-1:]
+
+
+def test_the_speed_is_that_of_the_progress_line() -> None:
+    """The last 64 steps or so, weighted by their images; all of them where there are fewer."""
+    from sgkit.runs.report import _times
+
+    rows = [{"step": step, "kimg": step / 100, "sec_per_kimg": pace} for step, pace in ((50, 9.0), (60, 40.0))]
+    assert _times(rows) == (pytest.approx(0.5 * 9 + 0.1 * 40), pytest.approx((0.5 * 9 + 0.1 * 40) / 0.6))
+    rows += [{"step": step, "kimg": step / 100, "sec_per_kimg": pace} for step, pace in ((100, 20.0), (150, 30.0))]
+    assert _times(rows)[1] == pytest.approx((0.4 * 20 + 0.5 * 30) / 0.9)

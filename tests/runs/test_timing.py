@@ -85,7 +85,7 @@ def test_what_is_to_come_is_said() -> None:
     assert facts["measured"] == "100 seconds for a thousand images (1 kimg), 2.0 GiB of memory"
     assert facts["a usable model"] == "in about 13.9 hours (at 1000 kimg)"
     assert facts["the end"] == "in about 28 days (at 25000 kimg)"
-    assert "first recognisable pictures" not in facts
+    assert "recognisable pictures" not in facts
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from sgkit.tasks.demo.running import run_demo
 from sgkit.tasks.demo.steps import DemoScale, Speed, can_measure, planned
 from tests.html_page import ParsedPage
 
+pytestmark = pytest.mark.xdist_group("demo")  # one process makes the demo, for all tests
 SMALL = DemoScale(num_images=8, workers=1, kimg=0.008, frames=3, project_steps=1, metric_images=8, panorama_width=256)
 SPEED = Speed(seconds=0.02, processor_seconds=0.04, threads=2)
 
@@ -165,9 +167,14 @@ def test_measuring_is_a_step_where_its_packages_are(monkeypatch: pytest.MonkeyPa
     assert [step.name for step in steps.steps()][-2:] == ["measure_before", "measure"]
 
 
-def test_other_folders_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_folders_are_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "thesis.txt").touch()
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
     assert main(["demo", "--out", str(tmp_path)]) == 1
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"  # threads that wait let other programs run
     assert "is not empty and is not a demo. Name a new folder with --out." in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     (tmp_path / "demo.json").write_text("[1]")

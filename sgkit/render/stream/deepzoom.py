@@ -93,8 +93,8 @@ class DeepZoomWriter(Writer):
             (self.made / "index.html").write_text(page, encoding="utf-8")
 
     def bytes_for(self, share: float) -> int:
-        """The lowest level, and a third more for the others."""
-        return super().bytes_for(share) * 4 // 3
+        """The lowest level, a third more for the others, and the page."""
+        return super().bytes_for(share) * 4 // 3 + (ASSETS / "openseadragon" / VIEWER).stat().st_size
 
     def _level(self, level: int) -> Path:
         return self.made / "image_files" / str(level)

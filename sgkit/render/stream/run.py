@@ -24,6 +24,7 @@ from sgkit.render.stream.deepzoom import OWN, DeepZoomWriter
 from sgkit.render.stream.journal import ForeignJournalError, Journal
 from sgkit.render.stream.plane import Box, Plane, Tiling
 from sgkit.render.stream.writers import PngWriter, TiffWriter, Writer, part_of
+from sgkit.runtime.allocator import bound_primitive_cache, release_freed_memory
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new, fault_of_writing, flush, make_way, partial
 from sgkit.runtime.limits import size_of
@@ -35,6 +36,8 @@ OnNote = Callable[[str], None]
 """Takes a sentence for the user."""
 FINISHED = "finished"
 """The part that stands for the whole file."""
+TRIM = 16
+"""Tiles after which freed memory is given back."""
 _MARGIN = 1.2
 """How much worse other tiles may compress than the first one."""
 
@@ -126,6 +129,7 @@ def stream(
         on_progress=on_progress,
         on_note=on_note,
     )
+    bound_primitive_cache()
     with _kept_whatever_happens(job), ExitStack() as held:
         if not _begin(job, held, overwrite=overwrite):
             _draw(job)
@@ -257,9 +261,10 @@ def _kept_whatever_happens(job: _Job) -> Iterator[None]:
 
 
 def _fault(error: Exception, job: _Job) -> ResourceError | None:
-    name = error.filename if isinstance(error, OSError) else None
-    if isinstance(error, OSError) and name and partial(job.target) in Path(name).parents:
-        error = OSError(error.errno, error.strerror)  # without the name of a temporary file
+    if isinstance(error, OSError):
+        names = [Path(name) for name in (error.filename, error.filename2) if name]
+        if any(partial(job.target) in name.parents for name in names):
+            error = OSError(error.errno, error.strerror)  # without the name of a temporary file
     return fault_of_writing(error, job.target)
 
 
@@ -289,6 +294,8 @@ def _tile(job: _Job, box: Box, meter: _Meter) -> None:
         share = min(len(png_bytes(pixels)) / pixels.nbytes * _MARGIN, 1.0)
         _tell_estimate(job, time.perf_counter() - began, pixels.shape[0] * pixels.shape[1], share)
     meter.add(box)
+    if meter.count % TRIM == 0:
+        release_freed_memory()
 
 
 def _tell_estimate(job: _Job, seconds: float, pixels: int, share: float) -> None:

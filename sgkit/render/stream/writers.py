@@ -157,7 +157,7 @@ class PngWriter(Writer):
 
     def bytes_for(self, share: float) -> int:
         """The file, and a row of tiles that waits."""
-        return super().bytes_for(share) + self.tiling.width * self.tiling.channels * self.tiling.tile
+        return super().bytes_for(share) + self.tiling.width * self.tiling.channels * self.tiling.row_height(0)
 
     def _verified(self, journal: Journal) -> tuple[int, int]:
         """How many bytes of the file, and how many rows of tiles, are as they were written."""
