@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import ForceOption, JsonOption, parse_store
+from sgkit.cli.options import ForceOption, Given, JsonOption, parse_store
 
 if TYPE_CHECKING:
     from sgkit.tasks.data import Diff, StoreInfo, VerifyResult
@@ -23,17 +23,20 @@ MOST_ROWS = 30
 
 @app.command()
 def info(
+    context: typer.Context,
     store: _Store,
     pictures: Annotated[
         Path | None, typer.Option("--pictures", metavar="FOLDER", help="Write a contact sheet and the mean image here.")
     ] = None,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Counts, sizes, labels, disk use; with --pictures, a contact sheet and the mean image."""
+    Given(context).refuse("force", when=pictures is None, because="nothing is written without --pictures")
     with report.progress_bar("Reading") as on_progress:
         from sgkit.tasks import data
 
-        result = data.info(store, pictures=pictures, on_progress=on_progress)
+        result = data.info(store, pictures=pictures, overwrite=force, on_progress=on_progress)
     report.emit(result, json=json, show=_show_info)
 
 

@@ -27,10 +27,11 @@ def check_streamed(path: Path, *, whole: bool = False) -> None:
     suffix = path.suffix.lower()
     if suffix not in (*STREAMED, *(STILLS if whole else ())) and not path.name.endswith("_dzi"):
         hint = " For a video of a moving view, add --pan x." if suffix in FILMS else ""
+        stills = ", ".join(STILLS) if whole else ".png"
         hint = f" {suffix} cannot be written tile by tile." if suffix in STILLS else hint
         raise UsageError(
-            f"Unsupported extension {path.suffix or '(none)'} of --out {path.name}. Use .png, .tif (BigTIFF, tiled), "
-            f"or .dzi or a name that ends in _dzi (a deep-zoom folder with a page to look at).{hint}"
+            f"Unsupported extension {path.suffix or '(none)'} of --out {path.name}. Use {stills}, .tif (BigTIFF), "
+            f".dzi or a name that ends in _dzi (a deep-zoom folder with a page to look at).{hint}"
         )
     if suffix in (".tif", ".tiff") and importlib.util.find_spec("tifffile") is None:
         raise MissingDependencyError(

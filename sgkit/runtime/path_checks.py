@@ -50,7 +50,7 @@ def check_latents(path: str | Path) -> FileType:
     found = check_exists(
         path, "latent file", "Give a latent file (.npz, .npy, .pt), or a folder that 'sgkit project' made."
     )
-    if found.kind in IMAGES | {"images"}:
+    if found.kind in IMAGES | IMAGE_SOURCES:
         raise InputError(
             f"Not a latent file: {found.path} is {found.phrase}. Find its latent first, then give that folder: "
             f"sgkit project MODEL {shell_word(found.path)} --out FOLDER"

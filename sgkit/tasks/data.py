@@ -51,15 +51,20 @@ def info(
     *,
     pictures: str | Path | None = None,
     max_images: int = 10000,
+    overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> StoreInfo:
     """Counts, sizes, labels, disk use and mean of a store; contact sheet and mean image go to the folder ``pictures``.
 
-    The mean is taken over ``max_images`` images spread evenly over the store.
+    The mean is taken over ``max_images`` images spread evenly over the store. ``overwrite`` replaces older images.
 
     Raises:
         StoreError: there is no finished store.
+        InputError: an image exists already.
     """
+    files = [] if pictures is None else _picture_files(Path(pictures)).values()
+    for file in files:
+        check_new(file, overwrite=overwrite)
     reader = StoreReader(store)
     header = reader.header
     chosen = np.unique(np.linspace(0, len(reader) - 1, min(max_images, len(reader))).astype(int))
@@ -82,6 +87,10 @@ def info(
     )
 
 
+def _picture_files(folder: Path) -> dict[str, Path]:
+    return {"sheet": folder / "sheet.png", "mean": folder / "mean.png"}
+
+
 def _write_pictures(reader: StoreReader, mean: np.ndarray, folder: Path) -> dict[str, Path]:
     height, width = reader.header.image_size
     columns, rows = max(SHEET_SIDE // width, 1), max(SHEET_SIDE // height, 1)
@@ -90,7 +99,7 @@ def _write_pictures(reader: StoreReader, mean: np.ndarray, folder: Path) -> dict
     for place, index in enumerate(np.linspace(0, len(reader) - 1, min(rows * columns, len(reader))).astype(int)):
         top, left = place // columns * height, place % columns * width
         sheet[:, top : top + height, left : left + width] = reader.pixels(int(index))
-    written = {"sheet": folder / "sheet.png", "mean": folder / "mean.png"}
+    written = _picture_files(folder)
     for name, pixels in (("sheet", sheet), ("mean", mean)):
         with atomic_path(written[name]) as aside:
             Image.fromarray(interleaved(pixels)).save(aside)

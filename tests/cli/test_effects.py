@@ -525,6 +525,7 @@ REFUSED = [
     f"{D} | --seed 1",
     f"{D} | --seed 0",
     f"{D} --channels 4 | --background 1,2,3",
+    "data info store | --force",
     f"{D} --on-error stop | --max-bad 3",
     f"{D} --split a=0.5,b=0.5 | --part 1/2",
 ]
@@ -707,21 +708,43 @@ def test_an_option_without_effect_is_refused(row: str, outcome: Callable[[str], 
     assert added.split()[0] in message
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        G,
-        "generate plain --out a.png --latents",
-        M,
-        I,
-        "interpolate plain --out a.gif --frames 2",
-        W,
-        TR,
-        CO,
-        TL,
-        "convert plain a.pt",
-    ],
-)
+OVERWRITES: dict[str, list[str]] = {
+    # every command with --force -> lines whose output must exist already to be refused
+    "data info": ["data info store --pictures out"],
+    "data export": ["data export store --out out", "data export store --form nvidia --out a.zip"],
+    "data merge": ["data merge store store --out out"],
+    "generate": [G, "generate plain --out a.png --latents", "generate plain --out out --format jpg --seeds 0"],
+    "mix": [M],
+    "interpolate": [I, "interpolate plain --out a.gif --frames 2"],
+    "directions find": [DF],
+    "directions apply": [DA],
+    "edit": [ED],
+    "drag": [DR],
+    "panorama": [W, f"{W} --tile 16", V],
+    "expand": [E],
+    "blend": [B],
+    "shift": [H],
+    "transfer": [TR],
+    "translate": [TL],
+    "replay": ["replay scene.png --out out.png"],
+    "convert": ["convert plain a.pt"],
+}
+CONTINUES = {
+    "prepare": "the same command resumes, by tests/store/preparing; another one is refused",
+    "train": "--resume continues, a run is never replaced, by tests/runs",
+    "project": "finished images are skipped, by tests/inversion",
+    "demo": "what is finished is kept, by tests/tasks/test_demo.py",
+}
+
+
+def test_every_command_that_writes_has_a_policy() -> None:
+    writes = {name.rpartition(" ")[0] for name in parameters() if name.rpartition(" ")[2] in ("out", "pictures")}
+    forced = {name.rpartition(" ")[0] for name in parameters() if name.endswith(" force")}
+    assert forced == set(OVERWRITES)
+    assert writes == {*OVERWRITES, *CONTINUES}
+
+
+@pytest.mark.parametrize("line", [line for lines in OVERWRITES.values() for line in lines])
 def test_what_exists_is_overwritten_only_with_force(
     line: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -729,8 +752,9 @@ def test_what_exists_is_overwritten_only_with_force(
         (tmp_path / entry.name).symlink_to(entry)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line)
-    target = words[words.index("--out") + 1] if "--out" in words else words[-1]
-    assert main(words) == 0
+    named = next((option for option in ("--out", "--pictures") if option in words), None)
+    target = words[words.index(named) + 1] if named else words[-1]
+    assert main(words) == 0, capsys.readouterr().err
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     capsys.readouterr()
     assert main(words) == 1

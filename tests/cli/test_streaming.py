@@ -57,7 +57,7 @@ def test_a_streamed_panorama_is_described_and_made_again(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--out", "a.bmp"], 2, "Unsupported extension .bmp of --out a.bmp. Use .png, .tif"),
+        (["--out", "a.bmp"], 2, "Unsupported extension .bmp of --out a.bmp. Use .png, .jpg, .jpeg, .webp, .tif"),
         (["--out", "a.jpg", "--tile", "16"], 2, ".jpg cannot be written tile by tile."),
         (["--out", "a.mp4"], 2, "For a video of a moving view, add --pan x."),
         (["--out", "a.png", "--tile", "40"], 2, "must be a multiple of 16. Nearest: 32 or 48."),

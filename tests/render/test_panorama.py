@@ -90,7 +90,7 @@ def test_the_file_says_how_it_was_made(model: Model, tmp_path: Path) -> None:
     assert result.joins == (16, 32)
     assert result.seams.x is not None
     assert result.seam_ratio == result.seams.x.ratio > 0
-    with pytest.raises(UsageError, match=r"Unsupported extension \.gif of --out wide\.gif\. Use \.png, \.tif"):
+    with pytest.raises(UsageError, match=r"Unsupported extension \.gif of --out wide\.gif\. Use \.png, \.jpg"):
         panorama_file(model, [1], tmp_path / "wide.gif")
     panorama_file(model, [1], tmp_path / "wide.jpg")
     assert read_sheet(tmp_path / "wide.jpg").filled[0].main() == ("seed0001",)
