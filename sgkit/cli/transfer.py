@@ -128,7 +128,7 @@ def transfer(
         int, typer.Option("--clusters", min=2, max=256, metavar="N", help="--mode collins: clusters of features.")
     ] = 16,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, max=4096, metavar="N", help="--mode collins: images that are clustered.")
+        int, typer.Option("--samples", min=1, max=512, metavar="N", help="--mode collins: images that are clustered.")
     ] = 64,
     budget: Annotated[
         float,

@@ -269,5 +269,6 @@ def _show(result: TranslateResult) -> None:
     count = f"{len(result.sources)} x {result.styles * len(result.alphas)} translations"
     report.out(f"{count} in {result.file} ({report.duration(result.seconds)})")
     shared = f"{result.affine_shared} of {result.affine_layers} affine layers"
+    shared = shared if result.affine_layers else "no affine layers (the models have none)"
     mapping = "the mapping network" if result.mapping_shared else "no mapping network"
     report.facts({"shared by the models": f"{shared}, {mapping}"})

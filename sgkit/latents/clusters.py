@@ -23,6 +23,8 @@ from sgkit.model.labels import LabelChoice, seed_label
 
 CLUSTERED_PIXELS = 32
 """Features are clustered after the last layer of at most so many pixels per side."""
+MOST_VECTORS = 1 << 16
+"""Of more feature vectors, an even choice is clustered."""
 BATCH = 8
 """Pictures that are computed together."""
 SHARE_INSIDE = 0.5
@@ -152,7 +154,8 @@ def catalogue(
     parts = [list(seeds[first : first + BATCH]) for first in range(0, len(seeds), BATCH)]
     drawn = [model.styles(_ws(model, part, psi, label)) for part in parts]
     features = [_shown(_after(model, styles, layer)) for styles in drawn]
-    centres = spherical_kmeans(torch.cat([one.movedim(1, -1).flatten(0, -2) for one in features]), clusters)
+    vectors = torch.cat([one.movedim(1, -1).flatten(0, -2) for one in features])
+    centres = spherical_kmeans(vectors[:: -(-len(vectors) // MOST_VECTORS)], clusters)
     moments: dict[str, _Moments] = {}
     for styles, own in zip(drawn, features, strict=True):
         members = memberships(own, centres)

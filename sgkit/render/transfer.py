@@ -65,7 +65,7 @@ class TransferSettings(Config):
     """Width of the soft edge of shapes that have none of their own, as a fraction of the picture."""
     clusters: Annotated[int, Field(ge=2, le=256)] = 16
     """``collins``: clusters of features."""
-    samples: Annotated[int, Field(ge=1, le=4096)] = 64
+    samples: Annotated[int, Field(ge=1, le=512)] = 64
     """``collins``: images whose features are clustered."""
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
     """``collins``: how much may change outside the region, as a fraction of all channels."""
@@ -180,7 +180,10 @@ def transfer(
 def _one(on: Drawing, reference: Reference) -> Origin:
     found = list(on.origins(reference.source))
     if len(found) != 1:
-        raise UsageError(f"A reference must be one image; {reference.source} holds {len(found)}.")
+        raise UsageError(
+            f"A reference must be one image; {reference.source} gives {len(found)}. Give one seed or latent, and one "
+            "class."
+        )
     return found[0]
 
 
