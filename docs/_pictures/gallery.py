@@ -24,6 +24,8 @@ from sgkit.store.landscapes.sample import landscape
 OUT = Path(__file__).parents[1] / "images"
 UNSEEN = 2
 """Number of the landscape to project, a summer day painted with a different seed than the training data."""
+MAP = ("WWWGGOOO", "WWGGGGOO", "WWGGGOOO")
+"""A map of 8x3 places: white, green and orange."""
 DAY = "summer-dawn,summer-day,summer-dusk,summer-night"
 YEAR = "spring-day,summer-day,autumn-day,winter-day"
 
@@ -49,6 +51,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "year": (f"sgkit panorama landscapes --seeds 7 --class {YEAR} --width 1024 --wrap --psi 0.7 --out year.png",),
     "day": (f"sgkit panorama landscapes --seeds 7 --class {DAY} --width 1024 --wrap --psi 0.7 --out day.png",),
+    "world": (
+        "sgkit panorama landscapes --map map.png --legend white=winter-day,green=summer-day,#ff8800=autumn-day "
+        "--endless 4 --psi 0.7 --smooth 0.7 --wrap x --out world.png",
+    ),
     "projection": (
         "sgkit project landscapes unseen.png --class summer-day --space w+ --no-noise --steps 300 --out projected",
     ),
@@ -99,6 +105,9 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Image.fromarray(landscape(UNSEEN, size=(128, 128), seed=2)[0]).save("unseen.png")
+        colours = {"W": (255, 255, 255), "G": (0, 128, 0), "O": (255, 136, 0)}
+        painted = [[colours[letter] for letter in row] for row in MAP]
+        Image.fromarray(np.array(painted, dtype=np.uint8)).save("map.png")
         for name in names or [*COMMANDS, *LATENTS]:
             print(name, flush=True)  # noqa: T201
             if name == "states":

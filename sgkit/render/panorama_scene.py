@@ -13,7 +13,7 @@ from sgkit.config.base import Config
 from sgkit.errors import UsageError
 from sgkit.latents.sources import Origin, Source
 from sgkit.model import Axis, Model
-from sgkit.model.labels import label_vector
+from sgkit.model.labels import class_list, label_vector
 from sgkit.render.drawing import Drawing
 from sgkit.render.grid import Count, Endless, Grid, GridMap
 from sgkit.render.places import Choice, Painting, Rows
@@ -154,6 +154,11 @@ def _by_position(
 ) -> tuple[dict[str, Subject], tuple[str, ...], GridMap | None]:
     """Subjects that a map chooses from; those without a source have a seed for every place."""
     choices = painting.choices if painting else (Choice(),)
+    if not origins and len(class_list(on.model, on.settings.label)) > 1:
+        raise UsageError(
+            "A different seed at every place takes one class, or random. For several classes, say which is where with "
+            "--map and --legend."
+        )
     subjects: dict[str, Subject] = {}
     for choice in choices:
         if choice.source is not None:

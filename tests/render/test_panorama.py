@@ -197,6 +197,7 @@ def test_a_painted_map_chooses_classes_and_images(conditional: Path, tmp_path: P
         ("--map map.png --legend red=seed:1,blue=0 --seeds 1,2", "--seeds or --latent give images, too"),
         ("--grid 2x2 --endless 0 --wrap y --height 30 --class 0", "The height is 30 pixels; so that its ends join"),
         ("--grid 40x1 --endless 0 --width 80 --class 0", "40 columns do not fit into a width of 80 pixels"),
+        ("--endless 0 --grid 2x2 --class 0,1", "takes one class, or random. For several classes, say which is where"),
         ("--places missing.txt", "There is no list of places missing.txt"),
     ],
 )
