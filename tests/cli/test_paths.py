@@ -66,6 +66,8 @@ READS = {  # (command, parameter) -> the words that give a wrong path to it; a n
     ("project", "images"): 1,
     ("panorama", "model"): 0,
     ("panorama", "latent"): ["--latent", "NONE.npz"],
+    ("panorama", "places"): ["--places", "NONE.txt"],
+    ("panorama", "painting"): ["--map", "NONE.png"],
     ("expand", "model"): 0,
     ("expand", "seeds"): ["--seeds", "0,NONE.npz"],
     ("blend", "model"): 0,
