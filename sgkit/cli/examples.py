@@ -128,7 +128,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("a texture that tiles", "sgkit panorama landscapes --endless 7 --grid 3x3 --wrap both --out texture.png"),
         (
             "paint a map, get a world",
-            "sgkit panorama landscapes --map world.png --legend white=winter-day,green=summer-day --out world.png",
+            "sgkit panorama landscapes --map map.png \\\n  --legend white=winter-day,green=summer-day --out world.png",
         ),
     ),
     "expand": (

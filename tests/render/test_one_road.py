@@ -43,5 +43,5 @@ def test_there_is_one_road_from_latents_to_pixels() -> None:
 
 
 def test_the_rule_sees_calls() -> None:
-    assert any("walk" in call for call in walking(PACKAGE / "render" / "render.py"))
+    assert any("walk" in call for call in walking(PACKAGE / "render" / "blending.py"))
     assert any("synthesize" in call for call in walking(PACKAGE / "inversion" / "optimize.py"))
