@@ -31,6 +31,7 @@ from sgkit.cli.options import (
     ModelArgument,
     PrecisionOption,
     Seeds,
+    parse_existing,
     parse_seeds,
 )
 from sgkit.cli.streaming import (
@@ -126,7 +127,10 @@ def panorama(
     painting: Annotated[
         Path | None,
         typer.Option(
-            "--map", metavar="IMAGE", help="Small image whose colours choose the class or image of each place."
+            "--map",
+            parser=parse_existing,
+            metavar="IMAGE",
+            help="Small image whose colours choose the class or image of each place.",
         ),
     ] = None,
     legend: Annotated[
