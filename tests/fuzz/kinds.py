@@ -461,8 +461,31 @@ SCENES.append(
 )
 
 
+SCENES.append(
+    {
+        # a view that moves over a world whose ends join
+        "sheet": 1,
+        "scenes": [
+            {
+                "scene": 1,
+                "subjects": {"a": {"from": {"endless": 7}}},
+                "arrangement": {"kind": "grid", "of": ["a"], "columns": 3, "tile": 16},
+                "periodic": ["x"],
+            }
+        ],
+        "frames": 3,
+        "fps": 10,
+        "pan": {"path": [[0, 0], [24, 0]], "width": 8, "height": 4, "loop": True},
+    }
+)
+
+
 def _draw(path: Path) -> None:
     sheet = read_sheet(path)
+    if sheet.pan is not None:
+        for frame in range(min(sheet.frames, 50)):
+            sheet.pan.position(frame, sheet.frames)
+        sheet.pan.check(width=24, height=8, wraps=(True, False))
     for scene in sheet.filled:
         if scene.size is None or max(scene.size) < 4096:  # larger ones are allowed, and take their time
             list(render(scene, Inputs(build(CONFIG), folder=path.parent)))
@@ -479,7 +502,9 @@ def _scenes(scratch: Path) -> Iterator[Kind]:
     np.savez(channels, space=np.array("s"), **{f"s_{name}": style.numpy() for name, style in styles.items()})  # type: ignore[arg-type]
     beside = {"mask.png": mask.getvalue(), "d.safetensors": moves}
     beside |= {"seg.png": parts.getvalue(), "q.npz": channels.getvalue()}
-    for name, values in zip(("scene", "moves", "masks", "edits", "sheet", "transfer", "plane"), SCENES, strict=True):
+    for name, values in zip(
+        ("scene", "moves", "masks", "edits", "sheet", "transfer", "plane", "pan"), SCENES, strict=True
+    ):
         files = {f"{name}.json": json.dumps(values).encode(), **beside}
         yield Kind(f"{name} .json", files, _draw, mutate_text, 3)
     text = PngInfo()

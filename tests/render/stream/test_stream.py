@@ -8,7 +8,9 @@ import itertools
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +28,7 @@ from sgkit.render.files import read_sheet
 from sgkit.render.stream import PlaneOf, png, stream
 from sgkit.render.stream import run as running
 from sgkit.render.stream.deepzoom import halved
+from sgkit.render.stream.journal import ForeignJournalError, Journal
 from sgkit.runtime.distributed import distributed
 from sgkit.runtime.files import partial
 from tests.render.stream.planes import NAMES, SHEET, Counted, content, picture
@@ -256,6 +259,27 @@ def test_where_the_model_file_is_does_not_matter(tmp_path: Path) -> None:
     (scene,) = SHEET.filled
     moved = SHEET.changed(scenes=(scene.changed(models={}),))
     assert stream(Counted(pixels), path, moved, tile=TILE).resumed == 7
+
+
+JOURNAL = {"scene": "abc", "tile size": "32"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3), st.integers(0, 4)), max_size=3))
+def test_a_journal_of_any_bytes_is_read_or_refused(changes: list[tuple[int, bytes, int]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        written = Journal(Path(name), JOURNAL)
+        for number in range(6):
+            written.add(f"tile {number}", number, 7)
+        written.close()
+        path = Path(name) / "journal-00000.txt"
+        data = path.read_bytes()
+        for place, new, length in changes:
+            data = data[:place] + new + data[place + length :]
+        path.write_bytes(data)
+        found = Journal(Path(name), JOURNAL)
+        with suppress(ForeignJournalError):
+            found.read()
+        assert all(written.done.get(part) == values for part, values in found.done.items())
 
 
 # ----------------------------------------------------------------------------------------- refusals and faults
