@@ -273,17 +273,16 @@ def _fault(error: Exception, job: _Job) -> ResourceError | None:
 
 def _draw(job: _Job) -> None:
     writer, tiling, context = job.writer, job.tiling, job.context
-    step = math.ceil(context.world_size / tiling.columns) if writer.needs_rows else tiling.rows
+    step = math.ceil(context.world_size / tiling.columns)  # rows of tiles that keep every process busy
     meter = _Meter(job)
     for first in range(0, tiling.rows, step):
         rows = range(first, min(first + step, tiling.rows))
         todo = [box for row in rows for box in tiling.row_of(row) if box.number not in job.kept]
         for box in todo[context.rank :: context.world_size]:
             _tile(job, box, meter)
-        if writer.needs_rows:
-            context.barrier()
-            for row in rows if context.is_main else ():
-                writer.close_row(row, job.journal)
+        context.barrier()  # all formats, so that none waits for the others longer than torch lets it
+        for row in rows if context.is_main else ():
+            writer.close_row(row, job.journal)
 
 
 def _tile(job: _Job, box: Box, meter: _Meter) -> None:

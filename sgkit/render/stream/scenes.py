@@ -61,7 +61,7 @@ def is_large(path: Path, sheet: Sheet, inputs: Inputs) -> bool:
     if path.suffix.lower() in (".tif", ".tiff", ".dzi") or path.name.endswith("_dzi"):
         return True
     scene = sheet.scenes[0]
-    if sheet.pan is not None or len(sheet.scenes) > 1 or not isinstance(scene, Scene) or scene.edits:
+    if sheet.pan is not None or len(sheet.scenes) > 1 or not isinstance(scene, Scene):
         return False
     if not isinstance(scene.arrangement, Grid):  # a line is drawn whole, as it always was
         return False

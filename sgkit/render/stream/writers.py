@@ -39,9 +39,6 @@ class Writer(ABC):
         sheet: what it shows.
     """
 
-    needs_rows = False
-    """Whether finished rows of tiles must be closed."""
-
     def __init__(self, folder: Path, tiling: Tiling, sheet: Sheet) -> None:
         self.folder, self.tiling, self.sheet = folder, tiling, sheet
 
@@ -91,8 +88,6 @@ def part_of(box: Box) -> str:
 
 class PngWriter(Writer):
     """A PNG file. A row of tiles waits uncompressed on disk until it is complete; then it is appended, compressed."""
-
-    needs_rows = True
 
     @property
     def made(self) -> Path:
