@@ -63,10 +63,14 @@ PICTURES: dict[str, tuple[int, tuple[str, ...]]] = {
 }
 COMMANDS = tuple(line for _, lines in PICTURES.values() for line in lines)
 EDITS = (
-    # of the pictures faces-edit and faces-drag; the second and third read what the first writes
+    # of the pictures faces-edit, faces-mouth and faces-drag; later ones read the directions that earlier ones write
     "sgkit directions find faces --out sefa.safetensors",
     "sgkit edit faces --seeds 9,1 --psi 0.7 --move sefa.safetensors:1=2.5 --both --out hair.png",
     "sgkit edit faces --seeds 9,1 --psi 0.7 --move sefa.safetensors:0=2.5 --both --out light.png",
+    "sgkit directions find faces --method channels --mask box:0.3,0.65,0.7,0.85 --images 2 --samples 300 "
+    "--out mouth.safetensors",
+    "sgkit edit faces --seeds 9,1 --psi 0.7 --move mouth.safetensors:b32_conv0:58=6 --both --out teeth.png",
+    "sgkit edit faces --seeds 9,1 --psi 0.7 --move mouth.safetensors:b32_conv1:31=6 --both --out lips.png",
     "sgkit drag faces --seeds 9 --psi 0.6 --point 32,37:38,37 --out nose",
 )
 SCALE = 3
@@ -91,15 +95,16 @@ def main(words: list[str]) -> None:
 
 
 def edits(model: Path) -> None:
-    """Make faces-edit and faces-drag."""
+    """Make faces-edit, faces-mouth and faces-drag."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("faces").symlink_to(model)
         for line in EDITS:
             assert sgkit_command(shlex.split(line)[1:]) == 0
-        strips = [np.asarray(Image.open(file)) for file in ("hair.png", "light.png")]
-        Image.fromarray(np.concatenate(strips, axis=1)).save(OUT / "faces-edit.webp", quality=70, method=6)
+        for name, files in (("faces-edit", ("hair.png", "light.png")), ("faces-mouth", ("teeth.png", "lips.png"))):
+            strips = np.concatenate([np.asarray(Image.open(file)) for file in files], axis=1)
+            Image.fromarray(strips).save(OUT / f"{name}.webp", quality=70, method=6)
         Image.open("nose/points.png").save(OUT / "faces-drag.webp", quality=85, method=6)
         os.chdir(before)
 
