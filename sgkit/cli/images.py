@@ -9,7 +9,7 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.drawing import Sources, parse_sources
-from sgkit.errors import UsageError
+from sgkit.errors import InputError, UsageError
 from sgkit.runtime.outputs import STILLS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check_out(out: Path, given: Given, *, force: bool) -> None:
 
     Raises:
         UsageError: it has another extension, or options of a grid are given for a folder.
-        InputError: the file exists.
+        InputError: the file exists, or is in the place of a folder.
     """
     single, known = out.suffix.lower() in STILLS, ", ".join(STILLS)
     if out.suffix.lower() in _UNWRITTEN:
@@ -51,6 +51,8 @@ def check_out(out: Path, given: Given, *, force: bool) -> None:
     for name in ("grid", "gap"):
         because = f"--out {out} is a folder of separate files; a grid needs a name that ends in {known}"
         given.refuse(name, when=not single, because=because)
+    if out.is_file() and not single:
+        raise InputError(f"{out} is a file. Give --out the name of a folder, or of a file that ends in {known}.")
     if single:
         from sgkit.runtime.files import check_new
 

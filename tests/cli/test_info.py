@@ -13,6 +13,8 @@ import sgkit
 from sgkit.cli.app import main
 from sgkit.config import ModelConfig, SynthesisConfig
 from sgkit.model import build
+from sgkit.runtime.file_kinds import PHRASES
+from sgkit.tasks.describe import DESCRIBERS
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -157,3 +159,26 @@ def test_images_that_are_not_finite_are_an_error_on_every_road(
     assert command == "panorama" or "first at layer b8_conv0" in shown
     assert "b8_conv0.weight" in shown
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.gif", "a.json"])
+def test_whatever_carries_a_scene_is_told_with_it(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["interpolate", "--frames", "2"] if name == "a.gif" else ["generate"]
+    made = tmp_path / (name if name != "a.json" else "a.png")
+    assert main([command[0], str(model(tmp_path)), *command[1:], "--seeds", "3,5", "--out", str(made)]) == 0
+    if name == "a.json":
+        capsys.readouterr()
+        assert main(["replay", str(made), "--show"]) == 0
+        (tmp_path / name).write_text(capsys.readouterr().out)
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / name)]) == 0
+    said = capsys.readouterr()
+    assert "made by sgkit" in said.out
+    assert "psi" in said.out
+    assert "sgkit replay" in said.err
+
+
+def test_every_described_kind_is_one() -> None:
+    assert DESCRIBERS.keys() <= PHRASES.keys()
