@@ -1,4 +1,4 @@
-"""Makes the images of faces in docs/gallery.md: ``python docs/_pictures/faces.py faces=MODEL men=MODEL flowers=MODEL``.
+"""Makes the images of docs/faces.md: ``python docs/_pictures/faces.py faces=MODEL men=MODEL flowers=MODEL``.
 
 ``faces`` is a model of 64 px faces; ``men`` and ``flowers`` are fine-tuned from it with ``--freeze affine,mapping``.
 Only pictures whose models are given are made; names of pictures may follow.
