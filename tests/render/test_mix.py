@@ -155,7 +155,7 @@ def test_the_command_mixes_seeds_and_files(
             "'--layers': Unknown layers 'corse'. Did you mean 'coarse'? Allowed: coarse, middle, fine.",
         ),
         (["--rows", "0,face"], "'--rows': Not a seed or latent file: 'face'"),
-        (["--out", "a.jpg"], "'a.jpg' does not end in .png. Use a.png."),
+        (["--out", "a.gif"], "'a.gif' does not end in one of .png, .jpg, .jpeg, .webp"),
         (["--rows", "5-2"], "The range '5-2' is reversed"),
     ],
 )
