@@ -21,7 +21,7 @@ from sgkit.tasks.demo.steps import DemoScale, Speed, can_measure, planned
 from tests.html_page import ParsedPage
 
 pytestmark = pytest.mark.xdist_group("demo")  # one process makes the demo, for all tests
-SMALL = DemoScale(num_images=8, workers=1, kimg=0.008, frames=3, project_steps=1, metric_images=8, panorama_width=256)
+SMALL = DemoScale(num_images=8, workers=1, kimg=0.008, frames=3, project_steps=1, metric_images=8, panorama_width=768)
 SPEED = Speed(seconds=0.02, processor_seconds=0.04, threads=2)
 
 
