@@ -105,7 +105,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "panorama",
         "sgkit.cli.panorama:panorama",
-        "Blend many images into one panorama of any length, without visible seams.",
+        "Blend many images into one panorama of any size, without visible seams: a line, or a grid.",
         _IMAGES,
     ),
     CommandRow(
@@ -157,7 +157,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "demo",
         "sgkit.cli.demo:demo",
-        "Run every step on sample images (about five minutes) and show the results on one page.",
+        "Run every step with the packaged model (about two minutes) and show the results on one page.",
         _OTHER,
     ),
     CommandRow(

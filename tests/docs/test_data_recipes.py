@@ -72,7 +72,7 @@ def _needs_dlib(words: list[str]) -> bool:
 def test_every_recipe_makes_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     ran = commands()
     assert len(ran) > 15
-    names = {"STORE": "photos-256", "OTHER": "own/train", "DIR": "look", "NEW": "merged"}
+    names = {"STORE": "photos-256", "OTHER": "own/train", "DIR": "sheets", "NEW": "merged"}
     for words in ran:
         words = [names.get(word, word) for word in words]
         if "--part" in words:

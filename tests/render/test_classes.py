@@ -17,7 +17,7 @@ from sgkit.render.drawing import DrawSettings
 from sgkit.render.files import read_sheet
 from sgkit.render.generate import generate
 from sgkit.render.interpolate import interpolate
-from sgkit.render.panorama import LineSettings, panorama
+from sgkit.render.panorama import PanoramaSettings, panorama
 from tests.builders import drawn_model
 
 
@@ -102,7 +102,7 @@ def test_each_walk_of_a_grid_passes_through_all_classes(model: Model) -> None:
 
 
 def test_a_panorama_passes_through_the_classes(model: Model) -> None:
-    found = panorama(model, [3], DrawSettings(label="all"), LineSettings())
+    found = panorama(model, [3], DrawSettings(label="all"), PanoramaSettings())
     assert found.names == ("seed0003-rose", "seed0003-lily", "seed0003-3-4", "seed0003-all day")
     assert found.image.shape == (16, 64, 3)
 

@@ -228,7 +228,10 @@ def test_each_key_changes_what_is_trained_or_is_refused(situation: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "16"], "--size has no effect here: it needs --list-presets. The store decides the size"),
+        (
+            ["--size", "16"],
+            "--size has no effect here: it needs a folder of images, or --list-presets. The store decides the size",
+        ),
         (["--every", "50kimg"], "--every (metrics.every_kimg) has no effect here: it needs --metrics."),
         (["--new-data"], "--new-data has no effect here: it needs --resume."),
         (["--new-data", "--resume"], "--new-data has no effect here: there is no run to resume"),
@@ -281,7 +284,15 @@ def test_options_without_effect_are_refused_before_anything_is_made(
             ["--kimg", "1"],
         ),
         *(["--batch", "8"], ["--seed", "1"], ["--no-mirror"], ["--precision", "fp32"], ["--metrics", "fid"], ["STORE"]),
-        *(["--every", "1"], ["--keep", "1"], ["--new-data"], ["--max-time", "1h"], ["--memory", "8GiB"], ["--dry-run"]),
+        *(
+            ["--every", "1"],
+            ["--keep", "1"],
+            ["--new-data"],
+            ["--max-time", "1h"],
+            ["--memory", "8GiB"],
+            ["--dry-run"],
+            ["--open"],
+        ),
         *(["--wandb", "x"], ["--device", "auto"], ["--config", "x"], ["--set", "a=b"]),
     ],
     ids=lambda option: option[0],
@@ -307,6 +318,7 @@ def test_every_option_is_tried() -> None:
         "--memory",
         "--dry-run",
         "--size",
+        "--open",
     }
     tried |= {"--list-presets", "--device", "--config", "--set", "--json"}
     options = {name for parameter in load_command("train").params for name in parameter.opts if name.startswith("--")}
