@@ -247,6 +247,10 @@ class _Stage:
         self.began, self.first_at = self.began + seconds, self.first_at + seconds
 
 
+_SHORTEST = 0.05
+"""Seconds behind a rate: images of one batch are told of all at once."""
+
+
 class _Meter:
     """Turns points of progress into words. A stage begins when the one before it was last heard of.
 
@@ -275,7 +279,7 @@ class _Meter:
         pace = progress.seconds_per_unit
         if pace is not None:
             parts.append(f"{pace:,.0f} s/{progress.unit}" if pace >= 100 else f"{pace:.3g} s/{progress.unit}")
-        elif done > 0 and seconds > 0:
+        elif done > 0 and seconds >= _SHORTEST:
             parts.append(_rate(done / seconds, progress.unit))
             pace = seconds / done
         parts.append(f"{duration(now - stage.began)} elapsed")
