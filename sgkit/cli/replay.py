@@ -90,6 +90,9 @@ def replay(
     On the same device the result is the same to the last bit. --set psi=0.5 changes all subjects; other keys are those
     that --show prints, for example --set noise.kind=none.
     """
+    from sgkit.runtime.allocator import bound_primitive_cache
+
+    bound_primitive_cache()
     from sgkit.render.files import json_values, read_sheet
     from sgkit.render.replay import edited, models_of
     from sgkit.runtime.files import check_new

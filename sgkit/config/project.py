@@ -19,7 +19,7 @@ PRIOR_WEIGHTS: dict[PriorName, float] = {
     "gaussian": 5e-5,
     "gaussian-layers": 5e-5,
     "gaussian-joint": 5e-5,
-    "p": 1e-3,
+    "p": 1e-4,
     "mean": 1e-3,
     "delta": 2e-4,
 }

@@ -29,7 +29,7 @@ def bound_primitive_cache(entries: int = 64) -> None:
     """Let oneDNN keep the code of this many convolutions instead of 1024, unless the environment says otherwise.
 
     Tiles of a large image have many shapes, and the code for each takes about 0.1 MiB. It has no effect in a process
-    that has computed a convolution before.
+    that has computed a convolution before, so commands that may stream call it first.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(entries))
 

@@ -177,3 +177,18 @@ def test_processes_of_torchrun_write_the_same_file(name: str, model: str, tmp_pa
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tiles"] == 10
     assert content(tmp_path / "two" / name) == content(tmp_path / "one" / name)
+
+
+def test_the_cache_of_compiled_convolutions_is_bounded_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    sgkit.save(drawn_model(), tmp_path / "m.safetensors")
+    lines = (
+        ["panorama", str(tmp_path / "m.safetensors"), "--seeds", "0,1", "--out", str(tmp_path / "a.png")],
+        ["replay", str(tmp_path / "a.png"), "--out", str(tmp_path / "b.png")],
+    )
+    for line in lines:
+        monkeypatch.delenv(name, raising=False)
+        assert main(line) == 0
+        assert os.environ.pop(name) == "64"
