@@ -237,10 +237,8 @@ def panorama(
     given.refuse("overlap", when=blend == "soat", because="--blend soat blends over half of each pair")
     given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
     check_output(out, given, pan, fps=fps, speed=speed)
-    from sgkit.runtime.allocator import bound_primitive_cache
     from sgkit.runtime.files import check_new
 
-    bound_primitive_cache()
     check_new(out, overwrite=force, resumable=pan is None)
     placed, painted, named = _read(places, painting, legend)
     listed = _listed(seeds, latent, is_given=bool(named or painted) or endless is not None)

@@ -97,12 +97,17 @@ FpsOption = Annotated[float, typer.Option("--fps", metavar="N", help="With --pan
 def check_output(out: Path, given: Given, pan: PanPath | None, *, fps: float, speed: float) -> None:
     """Refuse a name that stands for no kind of file, and options that have no effect, before anything is loaded.
 
+    What may be streamed needs the cache of compiled convolutions to be bounded before the first of them.
+
     Raises:
         UsageError: an unknown extension, or an option without effect.
     """
     for name in ("view", "speed", "fps"):
         given.refuse(name, when=pan is None, because="it is about the video of --pan")
     if pan is None:
+        from sgkit.runtime.allocator import bound_primitive_cache
+
+        bound_primitive_cache()
         check_streamed(out, whole=True)
     else:
         given.refuse("max_pixels", when=True, because="a video never holds the whole image")
