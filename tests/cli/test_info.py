@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 import sgkit
 from sgkit.cli.app import main
-from sgkit.config import ModelConfig, SynthesisConfig
+from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
 from sgkit.model import build
 from sgkit.runtime.file_kinds import PHRASES
 from sgkit.tasks.describe import DESCRIBERS
@@ -25,9 +26,14 @@ def photo(folder: Path, name: str = "a.jpg") -> Path:
     return folder / name
 
 
+def tiny(**changes: Any) -> ModelConfig:
+    widths = {"channel_base": 32, "channel_max": 4}
+    networks = {"synthesis": SynthesisConfig(**widths), "discriminator": DiscriminatorConfig(**widths)}
+    return ModelConfig(image_size=(8, 8), z_dim=4, w_dim=4, **networks, **changes)
+
+
 def model(folder: Path) -> Path:
-    config = ModelConfig(image_size=(8, 8), z_dim=4, w_dim=4, synthesis=SynthesisConfig(channel_base=32, channel_max=4))
-    sgkit.save(build(config), folder / "model.safetensors")
+    sgkit.save(build(tiny()), folder / "model.safetensors")
     return folder / "model.safetensors"
 
 
@@ -38,10 +44,7 @@ def generated(folder: Path) -> Path:
 
 
 def test_the_command_that_info_gives_makes_the_image_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = ModelConfig(
-        image_size=(8, 8), z_dim=4, w_dim=4, label_dim=3, synthesis=SynthesisConfig(channel_base=32, channel_max=4)
-    )
-    sgkit.save(build(config), tmp_path / "model.safetensors")
+    sgkit.save(build(tiny(label_dim=3)), tmp_path / "model.safetensors")
     seeds = [*map(str, range(120, 160)), "7"]
     given = ["--seeds", ",".join(seeds), "--class", "2", "--psi", "-0.5", "--noise", "none", "--grid", "41x1"]
     assert main(["generate", str(tmp_path / "model.safetensors"), *given, "--out", str(tmp_path / "a.png")]) == 0

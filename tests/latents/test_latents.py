@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sgkit.config import MappingConfig, ModelConfig, SynthesisConfig
+from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import CheckpointWarning, InputError, UsageError
 from sgkit.latents.files import load_latents
 from sgkit.latents.sources import read_origins
@@ -26,6 +26,7 @@ def tiny(**changes: object) -> Model:
         "w_dim": 8,
         "mapping": MappingConfig(num_layers=2),
         "synthesis": SynthesisConfig(channel_base=64, channel_max=8),
+        "discriminator": DiscriminatorConfig(channel_base=64, channel_max=8),
     }
     model = build(ModelConfig(**{**values, **changes}))
     model.generator.mapping.w_avg.copy_(torch.linspace(-1, 1, 8))
