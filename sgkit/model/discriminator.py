@@ -12,6 +12,7 @@ from sgkit.model.layers import memory_format
 from sgkit.model.mapping import Mapping, checked_latent
 from sgkit.model.network import PlannedNetwork
 from sgkit.model.plan import discriminator_plan
+from sgkit.model.spec import Plan
 from sgkit.model.walk import Branch, State, steps, walk
 
 
@@ -35,13 +36,13 @@ class Discriminator(PlannedNetwork):
 
         Raises:
             UsageError: ``images`` [N, C, H, W] are not floating point, have another size or other channels than the
-                model's, or are of a number that the minibatch deviation cannot group.
+                model's, or are of a number that the minibatch deviation cannot group, if the head is reached.
         """
-        states = [self._start(images)]
+        states = [self._start(images, plan=self.plan[:stop])]
         return {spec.name: state.features for spec, (state,) in steps([Branch(self)], states=states, stop=stop)}
 
-    def _start(self, images: Tensor) -> State:
-        """The state before the first layer."""
+    def _start(self, images: Tensor, *, plan: Plan | None = None) -> State:
+        """The state before the first layer of ``plan``; ``None``: of all layers."""
         first = self.plan[0]
         expected = (self.config.image_channels, *(side * first.down for side in first.size))
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
@@ -54,7 +55,8 @@ class Discriminator(PlannedNetwork):
                 "Pixels of 0 to 255 become such by x / 127.5 - 1."
             )
         group, channels = self.config.discriminator.mbstd_group_size, self.config.discriminator.mbstd_num_channels
-        if channels > 0 and group is not None and len(images) > group and len(images) % group:
+        grouped = channels > 0 and any(spec.kind == "head" for spec in (self.plan if plan is None else plan))
+        if grouped and group is not None and len(images) > group and len(images) % group:
             raise UsageError(
                 f"{len(images)} images do not divide into groups of {group} for the discriminator's minibatch "
                 f"deviation; give at most {group}, or a multiple of it."

@@ -216,6 +216,12 @@ def test_pictures_of_a_batch_do_not_influence_each_other(model: Model, targets: 
     torch.testing.assert_close(together.distances[1:], alone.distances, rtol=1e-3, atol=1e-4)
 
 
+def test_batches_of_any_size_are_searched(model: Model, targets: torch.Tensor) -> None:
+    several = targets[:1].expand(6, -1, -1, -1)  # the minibatch deviation of D's head makes groups of 4
+    found = search(model, several, ProjectSettings(steps=2, w_samples=50, loss="features", patience=1))
+    torch.testing.assert_close(found.distances, found.distances[:1].expand(6), rtol=1e-3, atol=1e-4)
+
+
 def test_noise_maps_stay_normal_and_may_be_left_alone(model: Model, targets: torch.Tensor) -> None:
     found = search(model, targets, ProjectSettings(steps=5, w_samples=50))
     noisy = [spec.name for spec in model.generator.synthesis.plan if spec.has_noise]

@@ -184,3 +184,14 @@ def test_a_batch_that_does_not_divide_is_refused(tiny_model) -> None:
     )
     with pytest.raises(UsageError, match=message):
         model.discriminate(images_of(model, 6))
+    with pytest.raises(UsageError, match=message):
+        model.discriminator.features(images_of(model, 6))
+
+
+def test_features_before_the_head_are_of_any_number_of_images(tiny_model) -> None:
+    model = tiny_model()
+    images = images_of(model, 6)
+    head = model.discriminator.plan[-1].index
+    together = model.discriminator.features(images, stop=head)
+    for name, found in model.discriminator.features(images[5:], stop=head).items():
+        torch.testing.assert_close(found, together[name][5:])
