@@ -151,7 +151,10 @@ COMMANDS: tuple[CommandRow, ...] = (
         _MEASURING,
     ),
     CommandRow(
-        "weights", "sgkit.cli.weights:app", "Weights of third-party networks: list, get, path, verify.", _MEASURING
+        "weights",
+        "sgkit.cli.weights:app",
+        "Weights of third-party networks: list, fetch, add, path, verify.",
+        _MEASURING,
     ),
     CommandRow("models", "sgkit.cli.models:models", "List the trained models that come with the package.", _OTHER),
     CommandRow(

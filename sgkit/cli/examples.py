@@ -193,10 +193,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "weights": (("what there is, and its licence", "sgkit weights list"),),
     "weights list": (("what there is, and its licence", "sgkit weights list"),),
-    "weights get": (
-        ("download before going offline", "sgkit weights get inception-2015-12-05"),
-        ("from a file", "sgkit weights get inception-2015-12-05 --file inception.pkl"),
+    "weights fetch": (
+        ("download before going offline", "sgkit weights fetch inception-2015-12-05"),
+        ("all that a loss needs", "sgkit weights fetch lpips"),
+        ("from a mirror", "sgkit weights fetch lpips --mirror https://mirror.example/weights"),
     ),
+    "weights add": (("a file from elsewhere", "sgkit weights add pt_inception-2015-12-05-6726825d.pth"),),
     "weights path": (("where the file is kept", "sgkit weights path inception-2015-12-05"),),
     "weights verify": (("check the downloads", "sgkit weights verify"),),
     "models": (("what there is", "sgkit models"),),

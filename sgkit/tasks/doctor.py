@@ -121,8 +121,8 @@ def _weights_need(name: str) -> Need:
     return Need(
         name=f"weights {name}",
         found=str(status.path) if status.state == "good" else None,
-        needed_for="metrics " + " and ".join(status.weights.used_by),
-        remedy=f"Run: sgkit weights get {name}",
+        needed_for=" and ".join(status.weights.used_by),
+        remedy=f"Run: sgkit weights fetch {name}",
     )
 
 

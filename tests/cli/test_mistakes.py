@@ -180,7 +180,7 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("shift model.st --out x --seeds 0 --random 2 --parts-of 1,2", 2, ("Parts are taken from one image; 2",)),
     ("metrics store --data photos --metrics fdi", 2, ("Unknown metric 'fdi'", "fd_effnet, kd_effnet, fid, kid")),
     ("metrics store --data no", 1, ("There is no file or folder no",)),
-    ("weights get inception", 2, ("Unknown weights 'inception'", "inception-2015-12-05")),
+    ("weights fetch inception", 2, ("Unknown weights 'inception'", "inception-2015-12-05")),
     ("data info photos", 1, ("Not a store: photos is a folder of images", "sgkit prepare photos")),
     ("data info me.jpg", 1, ("Not a store: me.jpg is a JPEG image",)),
     ("data export store --out x --form nvida", 2, ("Did you mean 'nvidia'?", "folder, nvidia, rosinality")),

@@ -95,7 +95,7 @@ FAILS = [
     ["metrics", f"gone{N}", "--data", f"store{N}"],
     ["train", f"photos{N}", "--out", "x", "--preset", "stylegan2-mini"],
     ["train", f"store{N}", "--out", "x", "--preset", "stylegan2-mini"],  # config.toml is UTF-8
-    ["weights", "get", f"gone{N}"],
+    ["weights", "fetch", f"gone{N}"],
     [f"generate{N}"],
     ["generate", f"--seed{N}"],
 ]

@@ -38,7 +38,8 @@ NEEDED = {  # command -> what else it needs, with files that exist
     "translate": ["HERE", "HERE", "--seeds", "0", "--out", "new.png"],
     "replay": ["HERE", "--out", "new.png"],
     "metrics": ["HERE", "--data", "HERE"],
-    "weights get": ["inception-2015-12-05"],
+    "weights fetch": ["inception-2015-12-05"],
+    "weights add": ["HERE"],
     "info": ["HERE"],
     "convert": ["HERE", "new.pt"],
 }
@@ -102,7 +103,7 @@ READS = {  # (command, parameter) -> the words that give a wrong path to it; a n
     ("replay", "model"): ["--model", "NONE"],
     ("metrics", "images"): 0,
     ("metrics", "data"): ["--data", "NONE"],
-    ("weights get", "file"): ["--file", "NONE"],
+    ("weights add", "files"): 0,
     ("info", "file"): 0,
     ("convert", "source"): 0,
 }

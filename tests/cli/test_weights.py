@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sgkit import weights as weights_module
 from sgkit.cli.app import main
-from sgkit.weights import Weights
+from sgkit.weights import WEIGHTS, Weights, fetching
 
 CONTENT = b"weights of a small network"
 
@@ -24,8 +23,10 @@ def _one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         homepage="http://127.0.0.1:1",
         used_by=("fid",),
     )
-    monkeypatch.setattr(weights_module, "WEIGHTS", {"net": entry})
-    monkeypatch.setattr(weights_module.time, "sleep", lambda seconds: None)
+    for name in list(WEIGHTS):
+        monkeypatch.delitem(WEIGHTS, name)
+    monkeypatch.setitem(WEIGHTS, "net", entry)
+    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "file").write_bytes(CONTENT)
 
@@ -37,11 +38,9 @@ def test_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert str(tmp_path / "cache" / "weights" / "net.pth") in out
 
 
-def test_import_path_and_verify(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["weights", "get", "net", "--file", str(tmp_path / "file")]) == 0
-    out, err = capsys.readouterr()
-    assert out.strip() == str(tmp_path / "cache" / "weights" / "net.pth")
-    assert "under the licence Apache-2.0" in err
+def test_add_path_and_verify(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["weights", "add", str(tmp_path / "file")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "cache" / "weights" / "net.pth")
     assert main(["weights", "path", "net"]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path.read_bytes() == CONTENT
@@ -52,13 +51,21 @@ def test_import_path_and_verify(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert "net.pth is damaged" in capsys.readouterr().err
 
 
-def test_get_without_connection(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["weights", "get", "net"]) == 1
+@pytest.mark.parametrize("name", ["net", "fid"])
+def test_fetch_without_connection(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main(["weights", "fetch", name]) == 1
     err = capsys.readouterr().err
+    assert "under the licence Apache-2.0" in err
     assert "Could not get http://127.0.0.1:1/net.pth" in err
-    assert "sgkit weights get net --file FILE" in err
+    assert "sgkit weights add FILE" in err
+
+
+def test_fetch_from_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").rename(tmp_path / "net.pth")
+    assert main(["weights", "fetch", "net", "--mirror", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "good"
 
 
 def test_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["weights", "get", "nets"]) == 2
+    assert main(["weights", "fetch", "nets"]) == 2
     assert "Unknown weights 'nets'. Did you mean 'net'?" in capsys.readouterr().err

@@ -1,25 +1,31 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sgkit import weights as weights_module
-from sgkit.errors import InputError, UsageError, WeightsError
+from sgkit.errors import InputError, ResourceError, UsageError, WeightsError
 from sgkit.runtime.progress import Progress
 from sgkit.weights import (
+    WEIGHTS,
     Weights,
+    add_weights,
     cache_folder,
     download,
     fetch_weights,
-    import_weights,
+    fetching,
+    files,
     weights_path,
     weights_status,
 )
@@ -149,11 +155,76 @@ def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == []
 
 
-def test_part_of_another_file_is_found_out(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "net.pth.part").write_bytes(b"x" * 1000)
-    with pytest.raises(WeightsError, match="not the expected file"):
-        get(server, tmp_path / "net.pth")
+@pytest.mark.parametrize("part", [b"x" * 1000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)])
+def test_part_of_another_file_is_found_out(server: Server, tmp_path: Path, part: bytes) -> None:
+    (tmp_path / "net.pth.part").write_bytes(part)
     assert get(server, tmp_path / "net.pth").read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.requests] == [f"bytes={len(part)}-", None]
+
+
+def test_short_file_is_refused(server: Server, tmp_path: Path) -> None:
+    server.content = CONTENT[:-1]
+    with pytest.raises(WeightsError, match="is not the expected file"):
+        get(server, tmp_path / "net.pth")
+    assert not (tmp_path / "net.pth").exists()
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from sgkit.weights import download
+print(download(sys.argv[1], Path(sys.argv[2]), sha256=sys.argv[3]))
+"""
+
+
+def test_two_processes_download_once(server: Server, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FETCH, server.url, str(tmp_path / "net.pth"), SHA256]
+    running = [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate(timeout=60)[1] for process in running] == [b"", b""]
+    assert (tmp_path / "net.pth").read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+class FullDisk:
+    """A file on a disk that takes ``room`` bytes."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self.file, self.room = file, room
+
+    def __enter__(self) -> FullDisk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, data: bytes) -> int:
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return int(self.file.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def test_full_disk_leaves_nothing_half(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda *args, **options: FullDisk(opened(*args, **options), 500_000))
+    with pytest.raises(ResourceError, match=r"disk of .* is full; the unfinished download was removed.*SGKIT_CACHE"):
+        get(server, tmp_path / "net.pth")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+    assert len(server.requests) == 1, "a full disk is not tried again"
+
+
+def test_too_little_space_is_told_before_the_download(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.pth.part").write_bytes(CONTENT[:1000])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ResourceError, match=r"has 0 MB free; the download needs 1 MB"):
+        get(server, tmp_path / "net.pth")
+    assert (tmp_path / "net.pth.part").stat().st_size == 1000
 
 
 def test_missing_file_is_not_tried_again(server: Server, tmp_path: Path) -> None:
@@ -199,8 +270,9 @@ def entry(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> We
         licence="MIT",
         homepage="",
         used_by=("fid",),
+        instead="Use another.",
     )
-    monkeypatch.setitem(weights_module.WEIGHTS, "net", made)
+    monkeypatch.setitem(WEIGHTS, "net", made)
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
     return made
 
@@ -220,8 +292,8 @@ def test_fetch_and_status(entry: Weights, tmp_path: Path, server: Server) -> Non
 def test_a_file_is_checked_when_it_is_used(entry: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fetch_weights("net")
     read: list[Path] = []
-    hashed = weights_module._sha256_of
-    monkeypatch.setattr(weights_module, "_sha256_of", lambda file: (read.append(file), hashed(file))[1])
+    hashed = files.sha256_of
+    monkeypatch.setattr(files, "sha256_of", lambda file: (read.append(file), hashed(file))[1])
     for _ in range(3):
         assert fetch_weights("net") == path
     assert read == [path], "hashed on first use in the process, and not again while it stays the same"
@@ -236,7 +308,7 @@ def test_a_file_is_checked_when_it_is_used(entry: Weights, monkeypatch: pytest.M
 
 def test_eight_digits_are_not_enough(entry: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fetch_weights("net")
-    monkeypatch.setattr(weights_module, "_sha256_of", lambda file: SHA256[:8] + "0" * 56)
+    monkeypatch.setattr(files, "sha256_of", lambda file: SHA256[:8] + "0" * 56)
     os.utime(path, ns=(1, 1))
     with pytest.raises(WeightsError, match="is not the expected file"):
         fetch_weights("net")
@@ -244,19 +316,45 @@ def test_eight_digits_are_not_enough(entry: Weights, monkeypatch: pytest.MonkeyP
 
 def test_fetch_without_connection_tells_the_way_by_hand(entry: Weights, server: Server) -> None:
     server.statuses = [404]
-    with pytest.raises(WeightsError, match=r"(?s)404.*on another machine.*sgkit weights get net --file FILE"):
+    expected = r"404.*on another machine.*sgkit weights add FILE.*--mirror or SGKIT_WEIGHTS_MIRROR.*Use another."
+    with pytest.raises(WeightsError, match=expected):
         fetch_weights("net")
 
 
-def test_import(entry: Weights, tmp_path: Path, server: Server) -> None:
+def test_mirrors_are_tried_first(
+    entry: Weights, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = server.url.rpartition("/")[0]
+    monkeypatch.setenv("SGKIT_WEIGHTS_MIRROR", f"{base}/set, ")
+    server.statuses = [404, 404]
+    assert fetch_weights("net", mirrors=[f"{base}/given/"]).read_bytes() == CONTENT
+    assert [path for path, _ in server.requests] == ["/given/net.pth", "/set/net.pth", "/net.pth"]
+
+
+def test_a_folder_can_be_a_mirror(entry: Weights, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "shared disk").mkdir()
+    (tmp_path / "shared disk" / "net.pth").write_bytes(CONTENT)
+    assert fetch_weights("net", mirrors=[str(tmp_path / "shared disk")]).read_bytes() == CONTENT
+    assert server.requests == []
+
+
+def test_a_wrong_file_on_a_mirror_is_not_used(entry: Weights, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(CONTENT[:-1] + b"!")
+    assert fetch_weights("net", mirrors=[str(tmp_path)]).read_bytes() == CONTENT
+
+
+def test_add(entry: Weights, tmp_path: Path, server: Server) -> None:
     (tmp_path / "by-hand").write_bytes(CONTENT)
-    assert import_weights("net", tmp_path / "by-hand").read_bytes() == CONTENT
+    assert add_weights(tmp_path / "by-hand") == weights_status("net")
     assert weights_status("net").state == "good"
     (tmp_path / "other").write_bytes(b"other")
-    with pytest.raises(WeightsError, match=r"other is not net.pth: its sha256 is"):
-        import_weights("net", tmp_path / "other")
-    with pytest.raises(InputError, match=r"Give the downloaded net.pth"):
-        import_weights("net", tmp_path / "nowhere")
+    with pytest.raises(WeightsError, match=r"other is not a known weights file: its sha256 is .* Allowed: inception"):
+        add_weights(tmp_path / "other")
+    (tmp_path / "net.pth").write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsError, match=rf"net has {SHA256}; the file is damaged or cut short"):
+        add_weights(tmp_path / "net.pth")
+    with pytest.raises(InputError, match=r"nowhere is not a file. Give a file that 'sgkit weights list'"):
+        add_weights(tmp_path / "nowhere")
     assert weights_status("net").state == "good"
     assert server.requests == []
 
@@ -266,9 +364,9 @@ def test_unknown_name() -> None:
         weights_path("inception")
 
 
-@pytest.mark.parametrize("name", list(weights_module.WEIGHTS))
+@pytest.mark.parametrize("name", list(WEIGHTS))
 def test_entries_are_complete(name: str) -> None:
-    found = weights_module.WEIGHTS[name]
+    found = WEIGHTS[name]
     assert found.name == name
     assert found.url.startswith("https://")
     assert len(found.sha256) == 64
