@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from sgkit.cli import report
 from sgkit.cli.options import DeviceOption, Given, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
-from sgkit.config.metrics import METRIC_ROWS, check_metrics
+from sgkit.config.metrics import METRIC_ROWS, check_metrics, metric_named
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def metrics(
             "--data",
             parser=parse_image,
             metavar="STORE|IMAGES",
-            help="Reference images, usually the training data. Required, except for --metrics seams.",
+            help="Reference images, usually the training data. Required, except for metrics of the images alone.",
             show_default=False,
         ),
     ] = None,
@@ -131,7 +131,7 @@ def metrics(
 
         report.emit(measure_seams(images, device=resolve_device(device)), json=json, show=_show_seams)
         return
-    if data is None:
+    if data is None and any(metric_named(name).needs == "data" for name in names):
         raise UsageError("Missing option '--data': the images to compare with, usually the training data.")
     from sgkit.measure.task import MeasureConfig, measure
 
@@ -179,7 +179,8 @@ def _show(result: MeasureResult) -> None:
     rows = [(value.name, value.value, value.std, value.num_images, value.num_data) for value in result.metrics]
     report.table(("metric", "value", "± of subsets", "images", "data"), rows)
     report.out("")
-    report.facts({"images": _describe(result.images), "data": _describe(result.data)})
+    sides = {"images": result.images, "data": result.data}
+    report.facts({name: _describe(info) for name, info in sides.items() if info is not None})
 
 
 def _describe(info: ImageSetInfo) -> str:

@@ -1,47 +1,98 @@
-"""The metrics as a table, in a module that loads nothing, so that help texts can list them."""
+"""The metrics as a table, in a module that loads nothing, so that help texts can list them.
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+How a metric is added is described in :mod:`sgkit.metrics.registry`.
+"""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sgkit.config.metric_row import MetricRow as MetricRow
+from sgkit.config.metric_row import Statistic as Statistic
 from sgkit.errors import UsageError, did_you_mean
 
-Statistic = Literal["gaussian", "bank"]
-"""What is kept of features: ``gaussian``, their mean and covariance; ``bank``, all of them."""
+_FRECHET = {"method": "frechet", "statistics": ("gaussian",), "paper": "Heusel et al., 2017"}
+_KERNEL = {
+    "method": "kernel",
+    "statistics": ("bank",),
+    "parameters": {"num_subsets": 100, "subset_size": 1000},
+    "paper": "Bińkowski et al., 2018",
+}
+_PRECISION_RECALL = {
+    "method": "precision_recall",
+    "statistics": ("bank",),
+    "parameters": {"neighbours": 3},
+    "values": ("precision", "recall"),
+    "better": "higher",
+    "paper": "Kynkäänniemi et al., 2019",
+}
+_SCORE = {
+    "method": "inception_score",
+    "network": "inception",
+    "statistics": ("bank",),
+    "needs": "images",
+    "parameters": {"num_splits": 10},
+    "better": "higher",
+    "paper": "Salimans et al., 2016",
+}
 
 
-class MetricRow(NamedTuple):
-    """One metric."""
-
-    name: str
-    extractor: str
-    """A key of :data:`sgkit.metrics.features.EXTRACTORS`."""
-    statistic: Statistic
-    """``gaussian``: the Fréchet distance; ``bank``: the kernel distance."""
-    num_images: int
-    """Images that a model generates for it by default."""
+def _rows_of(network: str, *, num_images: int) -> Iterator[MetricRow]:
+    """The distances that every feature network has."""
+    for start, options in (("fd", _FRECHET), ("kd", _KERNEL), ("pr", _PRECISION_RECALL)):
+        yield _row(f"{start}_{network}", options, network=network, num_images=num_images)
 
 
-METRIC_ROWS = (
-    MetricRow("fd_effnet", "effnet", "gaussian", 10_000),
-    MetricRow("kd_effnet", "effnet", "bank", 10_000),
-    MetricRow("fid", "inception", "gaussian", 50_000),  # Heusel et al., 2017
-    MetricRow("kid", "inception", "bank", 50_000),  # Bińkowski et al., 2018
+def _row(name: str, options: dict[str, Any], **more: Any) -> MetricRow:
+    parameters = {**options.get("parameters", {}), **more.pop("parameters", {})}
+    return MetricRow(name=name, **{**options, **more, "parameters": parameters})
+
+
+_NVIDIA: dict[str, Any] = {"network": "inception", "num_images": 50_000, "protocol": "NVIDIA"}
+_INCEPTION: dict[str, Any] = {"network": "inception", "num_images": 50_000}
+METRIC_ROWS: tuple[MetricRow, ...] = (
+    *_rows_of("effnet", num_images=10_000),
+    _row("fid", _FRECHET, **_INCEPTION),
+    _row("kid", _KERNEL, **_INCEPTION),
+    _row("pr_inception", _PRECISION_RECALL, **_INCEPTION),
+    _row("is", _SCORE, num_images=50_000),
+    # NVIDIA's names and parameters (stylegan2-ada-pytorch, stylegan3): covariances are divided by N
+    _row("fid50k_full", _FRECHET, **_NVIDIA, parameters={"ddof": 0}),
+    _row("fid50k", _FRECHET, **_NVIDIA, num_data=50_000, parameters={"ddof": 0}),
+    _row("kid50k_full", _KERNEL, **_NVIDIA),
+    _row("kid50k", _KERNEL, **_NVIDIA, num_data=50_000),
+    _row("is50k", _SCORE, num_images=50_000, protocol="NVIDIA"),
 )
 
 
 def list_metrics() -> list[MetricRow]:
-    """The metrics that ``sgkit metrics`` and training compute: name, features, statistic, standard number of images."""
+    """The metrics that ``sgkit metrics`` and training compute: what each needs, its protocol and its paper."""
     return list(METRIC_ROWS)
 
 
 _ELSEWHERE = {
-    "fid": "fid50k_full fid50k fid10k fid_full frechet_inception_distance",
-    "kid": "kid50k_full kid50k kernel_inception_distance",
+    "fid50k_full": "fid50k3_full",
+    "fid": "fid10k fid_full frechet_inception_distance fd_inception",
+    "kid": "kernel_inception_distance kd_inception",
+    "is": "inception_score isc",
+    "pr_inception": "prc precision recall precision_recall",
 }
-_MISSING = "pr50k3_full pr50k3 is50k ppl ppl_zfull ppl_wfull ppl_zend ppl_wend ppl2_wend eqt50k_int eqt50k_frac eqr50k"
-METRIC_NAMES: dict[str, str | None] = {word: name for name, words in _ELSEWHERE.items() for word in words.split()}
-METRIC_NAMES |= dict.fromkeys(_MISSING.split())
+_MISSING = "pr50k3_full pr50k3 ppl ppl_zfull ppl_wfull ppl_zend ppl_wend ppl2_wend eqt50k_int eqt50k_frac eqr50k"
+METRIC_NAMES: dict[str, str | None] = dict.fromkeys(_MISSING.split())
+METRIC_NAMES |= {word: name for name, words in _ELSEWHERE.items() for word in words.split()}
+METRIC_NAMES = {name: here for name, here in METRIC_NAMES.items() if name not in {row.name for row in METRIC_ROWS}}
 """Metric of other tools -> its name here; ``None``: sgkit does not have it."""
+
+
+def metric_named(name: str) -> MetricRow:
+    """The metric called ``name``, or the one that has a value of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    check_metrics([name])
+    return next(row for row in METRIC_ROWS if name == row.name)
 
 
 def check_metrics(names: Iterable[str]) -> None:

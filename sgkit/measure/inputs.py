@@ -9,14 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sgkit.checkpoint import load
+from sgkit.config.metric_row import Statistic
 from sgkit.errors import InputError, UsageError
+from sgkit.metrics.features import FeatureExtractor
+from sgkit.metrics.statistics import FeatureStatistics
+from sgkit.metrics.values import GeneratorSource
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
 from sgkit.packaged import packaged_path
@@ -82,6 +86,16 @@ class ImageSet(ABC):
 
     num: int
     """Number of images."""
+    nested: ClassVar[bool] = False
+    """Whether the images of :meth:`subset` are the first ones, so that one pass serves several numbers of images."""
+
+    @abstractmethod
+    def subset(self, num: int) -> ImageSet:
+        """``num`` of the images, always the same ones: at random, or the first ones if ``nested``."""
+
+    def known(self, extractor: FeatureExtractor, statistics: frozenset[Statistic]) -> FeatureStatistics | None:
+        """Statistics that need no images, as they were saved in a file; ``None``: they have to be computed."""
+        return None
 
     @abstractmethod
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
@@ -105,6 +119,10 @@ class StoreImages(ImageSet):
         self.chosen = _choose(len(self.dataset), num, path)
         self.num = len(self.chosen)
         self._num_workers = num_workers
+
+    def subset(self, num: int) -> StoreImages:
+        """As :class:`ImageSet`."""
+        return self if num == self.num else StoreImages(self.path, num=num, num_workers=self._num_workers)
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As :class:`ImageSet`."""
@@ -168,6 +186,10 @@ class FileImages(ImageSet):
         bits = find_range([self.source]).bits
         self._options = ImageOptions(size=(1, 1), channels=3, exact_decoding=True, bits=bits)
         self._sizes: dict[int, tuple[int, int]] = {}
+
+    def subset(self, num: int) -> FileImages:
+        """As :class:`ImageSet`."""
+        return self if num == self.num else FileImages(self.path, num=num)
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As :class:`ImageSet`; a batch ends where the size changes."""
@@ -245,6 +267,8 @@ class FileImages(ImageSet):
 class GeneratedImages(ImageSet):
     """Images that a model generates from the seeds 0, 1, 2 ..., with noise from the same seeds."""
 
+    nested = True
+
     def __init__(
         self, model: Model, *, num: int, path: str = "", truncation_psi: float = 1.0, labels: Tensor | None = None
     ) -> None:
@@ -254,6 +278,22 @@ class GeneratedImages(ImageSet):
         self._truncation_psi = truncation_psi
         self._labels = labels  # [num, label_dim]
         self._inputs = Inputs(model)
+
+    def subset(self, num: int) -> GeneratedImages:
+        """As :class:`ImageSet`."""
+        if num > self.num:
+            raise ValueError(f"{num} of {self.num} images")
+        labels = None if self._labels is None else self._labels[:num]
+        return GeneratedImages(self.model, num=num, path=self.path, truncation_psi=self._truncation_psi, labels=labels)
+
+    def source(self, batch: int) -> GeneratorSource:
+        """The generator, for metrics that sample it themselves."""
+        return GeneratorSource(
+            model=self.model,
+            labels=lambda count: None if self._labels is None else self._labels[:count],
+            truncation_psi=self._truncation_psi,
+            batch=batch,
+        )
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As :class:`ImageSet`."""

@@ -1,97 +1,172 @@
-"""Feature statistics of image sets: shared over processes, and kept between runs for the reference images."""
+"""Feature statistics of image sets: shared over processes, and kept between runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import PIL
+import torch
+
+from sgkit.config.metric_row import MetricRow, Statistic
 from sgkit.errors import SgkitError
 from sgkit.faults import explain
 from sgkit.measure.inputs import ImageSet
 from sgkit.metrics.cache import StatisticsCache
-from sgkit.metrics.features import load_extractor
-from sgkit.metrics.registry import MetricRecipe, statistics_needed
+from sgkit.metrics.features import FeatureExtractor, load_extractor
+from sgkit.metrics.registry import statistics_needed
 from sgkit.metrics.statistics import FeatureRequest, FeatureStatistics, compute_statistics
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import cache_folder
+
+VERSIONS = {"torch": torch.__version__.split("+")[0], "pillow": PIL.__version__}
+"""Libraries whose versions may change features in the last digits, or the pixels of decoded images."""
+Need = tuple[str, int | None]
+"""Name of a feature network, and the number of images; ``None``: all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideStatistics:
+    """The statistics of one side of a comparison."""
+
+    images: ImageSet
+    found: Mapping[Need, FeatureStatistics]
+    from_cache: bool
+    """Whether none of them had to be computed."""
+
+    def of(self, row: MetricRow, num: int | None) -> FeatureStatistics | None:
+        """Statistics for ``row`` of ``num`` images (``None``: all); ``None`` if it needs none."""
+        return self.found[(row.network, num)] if row.network else None
+
+
+def needs_of(rows: Iterable[MetricRow], num: Callable[[MetricRow], int | None]) -> dict[Need, frozenset[Statistic]]:
+    """(network, number of images) -> statistics that ``rows`` need, where ``num`` says how many images each needs."""
+    needed: dict[Need, frozenset[Statistic]] = {}
+    for row in rows:
+        for network, statistics in statistics_needed([row]).items():
+            need = (network, num(row))
+            needed[need] = needed.get(need, frozenset()) | statistics
+    return needed
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsRunner:
     """Computes the statistics that some metrics need. All processes of ``context`` call it together."""
 
-    requests: Sequence[FeatureRequest]
+    extractors: Mapping[str, FeatureExtractor]
     context: DistributedContext
     batch: int = 32
     cache: bool = True
-    """Keep the statistics of the reference images between runs."""
+    """Keep statistics between runs."""
     on_progress: OnProgress = ignore_progress
     on_warning: Callable[[str], object] = str
     """Told why statistics could not be kept; results are not affected. The default tells nobody."""
 
     @classmethod
-    def for_metrics(
-        cls, recipes: Iterable[MetricRecipe], context: DistributedContext, **options: Any
-    ) -> StatisticsRunner:
-        """A runner with the extractors that ``recipes`` need; ``options`` are its other fields.
+    def for_metrics(cls, rows: Iterable[MetricRow], context: DistributedContext, **options: Any) -> StatisticsRunner:
+        """A runner with the extractors that ``rows`` need; ``options`` are its other fields.
 
         Raises:
             MissingDependencyError: a metric needs a package that is not installed.
             WeightsError: a metric's weights cannot be downloaded.
         """
         tell: OnProgress = options.get("on_progress", ignore_progress)
-        requests = [
-            FeatureRequest(extractor=load_extractor(name, context.device, on_progress=tell), statistics=statistics)
-            for name, statistics in statistics_needed(recipes).items()
-        ]
-        return cls(requests=requests, context=context, **options)
+        names = statistics_needed(rows)
+        extractors = {name: load_extractor(name, context.device, on_progress=tell) for name in names}
+        return cls(extractors=extractors, context=context, **options)
 
-    def of_reference(self, images: ImageSet) -> tuple[dict[str, FeatureStatistics], bool]:
-        """Extractor name -> statistics, from the cache if they are known; and whether all of them were."""
-        if not self.cache:
-            return self.of(images, stage="data"), False
-        cache, content = StatisticsCache(cache_folder("statistics")), images.content()
-        keys = {one.extractor.name: {"images": content, "extractor": one.extractor.content_id} for one in self.requests}
-        found: dict[str, FeatureStatistics] = {}
-        for one in self.requests:
-            known = cache.load(keys[one.extractor.name], dim=one.extractor.dim, statistics=one.statistics)
+    def side(
+        self, images: ImageSet, needs: Mapping[Need, frozenset[Statistic]], *, stage: str, cache: bool = True
+    ) -> SideStatistics:
+        """The statistics ``needs`` of ``images``: saved or kept ones where there are, and the others computed.
+
+        Images are read once, or once for each number of images where these are not the first ones of each other.
+        """
+        requests = {need: self._request(images, need, statistics) for need, statistics in needs.items()}
+        found = dict(self._known(images, requests))
+        store = StatisticsCache(cache_folder("statistics")) if cache and self.cache else None
+        keys: dict[Need, dict[str, Any]] = {}
+        if store is not None:
+            keys = {need: self._key(images, request) for need, request in requests.items() if need not in found}
+            kept = {need: store.load(key, requests[need].empty()) for need, key in keys.items()}
+            everywhere = self.context.gather_objects({need for need, one in kept.items() if one is not None})
+            common = set.intersection(*everywhere)  # all processes compute, or none
+            found |= {need: one for need, one in kept.items() if one is not None and need in common}
+        missing = {need: request for need, request in requests.items() if need not in found}
+        for chosen, needed in _passes(images, missing):
+            found |= dict(zip(needed, self.of(chosen, list(needed.values()), stage=stage), strict=True))
+        if store is not None and missing:
+            self._keep(store, [(keys[need], found[need]) for need in missing])
+        return SideStatistics(images=images, found=found, from_cache=not missing)
+
+    def _request(self, images: ImageSet, need: Need, statistics: frozenset[Statistic]) -> FeatureRequest:
+        num = None if need[1] is None or need[1] >= images.num > 0 else need[1]
+        return FeatureRequest(extractor=self.extractors[need[0]], statistics=statistics, num=num)
+
+    def _known(
+        self, images: ImageSet, requests: Mapping[Need, FeatureRequest]
+    ) -> Iterator[tuple[Need, FeatureStatistics]]:
+        for need, request in requests.items():
+            known = images.known(request.extractor, request.statistics)
             if known is not None:
-                found[one.extractor.name] = known
-        if all(self.context.gather_objects(len(found) == len(self.requests))):
-            return found, True
-        found = self.of(images, stage="data")
+                yield need, known
+
+    def _key(self, images: ImageSet, request: FeatureRequest) -> dict[str, Any]:
+        """All that statistics depend on, as plain values."""
+        chosen = images if request.num is None else images.subset(request.num)
+        return {
+            "images": chosen.content(),
+            "extractor": request.extractor.content_id,
+            "device": self.context.device.type,
+            "versions": VERSIONS,
+        }
+
+    def _keep(self, cache: StatisticsCache, kept: Sequence[tuple[Mapping[str, Any], FeatureStatistics]]) -> None:
         if self.context.is_main:
-            self._keep(cache, keys, found)
+            try:
+                for key, statistics in kept:
+                    cache.save(key, statistics)
+            except (OSError, SgkitError) as error:
+                fault = explain(error)
+                reason = fault.text if fault else str(error).rstrip(".")
+                self.on_warning(
+                    f"The statistics could not be kept in {cache.folder}: {reason}. They will be computed again next "
+                    "time. To keep them, set the environment variable SGKIT_CACHE to a writable folder."
+                )
         self.context.barrier()
-        return found, False
 
-    def _keep(
-        self, cache: StatisticsCache, keys: dict[str, dict[str, Any]], found: dict[str, FeatureStatistics]
-    ) -> None:
-        try:
-            for name, key in keys.items():
-                cache.save(key, found[name])
-        except (OSError, SgkitError) as error:
-            fault = explain(error)
-            reason = fault.text if fault else str(error).rstrip(".")
-            self.on_warning(
-                f"The statistics of the data could not be kept in {cache.folder}: {reason}. They will be computed "
-                "again next time. To keep them, set the environment variable SGKIT_CACHE to a writable folder."
-            )
-
-    def of(self, images: ImageSet, *, stage: str) -> dict[str, FeatureStatistics]:
-        """Extractor name -> statistics of ``images``, of which each process reads a part."""
+    def of(self, images: ImageSet, requests: Sequence[FeatureRequest], *, stage: str) -> list[FeatureStatistics]:
+        """For each request its statistics of ``images``, of which each process reads a part."""
         rank, world_size = self.context.rank, self.context.world_size
-        part = range(images.num * rank // world_size, images.num * (rank + 1) // world_size)
-        batches = images.batches(part, self.batch)
+        first, last = (images.num * one // world_size for one in (rank, rank + 1))
+        part = range(first - first % 2, last - last % 2 if rank + 1 < world_size else last)
         own = compute_statistics(
-            batches, self.requests, num_images=len(part), stage=stage, on_progress=self.on_progress
+            images.batches(part, self.batch),
+            requests,
+            num_images=len(part),
+            start=part.start,
+            stage=stage,
+            on_progress=self.on_progress,
         )
-        whole: dict[str, FeatureStatistics]
+        whole: list[FeatureStatistics]
         whole, *others = self.context.gather_objects(own)
         for other in others:
-            for name, statistics in other.items():
-                whole[name].merge(statistics)
+            for mine, more in zip(whole, other, strict=True):
+                mine.merge(more)
         return whole
+
+
+def _passes(
+    images: ImageSet, missing: Mapping[Need, FeatureRequest]
+) -> Iterator[tuple[ImageSet, dict[Need, FeatureRequest]]]:
+    """Which images to read, and what for, each pass."""
+    if images.nested:
+        needed = max((request.num or images.num for request in missing.values()), default=0)
+        if missing:
+            yield images.subset(needed), dict(missing)
+        return
+    for num in dict.fromkeys(request.num for request in missing.values()):
+        chosen = images if num is None else images.subset(num)
+        yield chosen, {need: replace(one, num=None) for need, one in missing.items() if one.num == num}

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 from pydantic import Field
 
+import sgkit
 from sgkit.config.base import Config, Count, Text
+from sgkit.config.metric_row import MetricRow
 from sgkit.config.train import Images
 from sgkit.errors import UsageError
+from sgkit.measure.cautions import cautions
+from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages, open_image_set
-from sgkit.measure.statistics import StatisticsRunner
+from sgkit.measure.statistics import VERSIONS, StatisticsRunner
 from sgkit.metrics.distances import SUBSET_SIZE
-from sgkit.metrics.features import EXTRACTORS
-from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes
+from sgkit.metrics.registry import metric_rows
+from sgkit.metrics.values import MetricValue
 from sgkit.model.labels import LabelChoice
 from sgkit.runtime.distributed import DistributedContext, distributed
-from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+from sgkit.runtime.progress import OnProgress, ignore_progress
 
 _Number = Annotated[int, Field(ge=2, le=1 << 40)]
 
@@ -28,8 +34,8 @@ class MeasureConfig(Config):
 
     images: Text
     """Images to measure: a model, a store, or a folder, zip file or list of images."""
-    data: Text
-    """Reference images, of the same kinds; usually the training data."""
+    data: Text | None = None
+    """Reference images, of the same kinds; usually the training data. ``None``: only for metrics that need none."""
     metrics: tuple[str, ...] = ("fd_effnet", "kd_effnet")
     num_images: _Number | None = None
     """Images to measure; ``None``: the metrics' standard number for a model, all otherwise."""
@@ -55,13 +61,23 @@ class MeasureResult:
 
     metrics: tuple[MetricValue, ...]
     images: ImageSetInfo
-    data: ImageSetInfo
+    data: ImageSetInfo | None
+    """``None``: no metric needed reference images."""
     extractors: dict[str, str]
     """Extractor name -> its content id: weights and preprocessing."""
     warnings: tuple[str, ...]
     """What may make the values misleading."""
     data_from_cache: bool
     """Whether the statistics of the reference images were kept by an earlier run."""
+    images_from_cache: bool = False
+    """The same of the measured images."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Versions of sgkit and of the libraries that matter."""
+    device: str = "cpu"
+    measured_at: str = ""
+    """Date and time, in UTC."""
+    seconds: float = 0.0
+    """Time that it took."""
 
 
 def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress) -> MeasureResult:
@@ -73,51 +89,61 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
         MissingDependencyError: a metric needs a package that is not installed.
         WeightsError: a metric's weights cannot be downloaded.
     """
-    recipes = metric_recipes(config.metrics)
+    rows = metric_rows(config.metrics)
+    began = time.monotonic()
     with distributed(config.device) as context:
-        data, images = _open_sides(config, recipes, context)
-        _refuse_idle(config, recipes, (images, data))
+        data, images = _open_sides(config, rows, context)
+        _refuse_idle(config, rows, [side for side in (images, data) if side is not None])
         notes: list[str] = []
         options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
-        runner = StatisticsRunner.for_metrics(recipes, context, on_progress=on_progress, **options)
-        reference, from_cache = runner.of_reference(data)
-        measured = runner.of(images, stage="images")
-    on_progress(Progress(done=0, total=len(recipes), unit="metrics", stage="comparing"))
-    values = [
-        recipe.value(measured[recipe.extractor], reference[recipe.extractor], seed=config.seed) for recipe in recipes
-    ]
-    on_progress(Progress(done=len(recipes), total=len(recipes), unit="metrics", stage="comparing"))
+        runner = StatisticsRunner.for_metrics(rows, context, on_progress=on_progress, **options)
+        evaluator = Evaluator(
+            rows=rows, runner=runner, num_images=config.num_images, num_data=config.num_data, seed=config.seed
+        )
+        reference = None if data is None else evaluator.reference(data)
+        values, measured = evaluator.of(images, reference)
+    sides = [side.info() for side in (images, data) if side is not None]
     return MeasureResult(
-        metrics=tuple(values),
-        images=images.info(),
-        data=data.info(),
-        extractors={one.extractor.name: one.extractor.content_id for one in runner.requests},
-        warnings=(*_warnings(recipes, images.info(), data.info()), *notes),
-        data_from_cache=from_cache,
+        metrics=values,
+        images=sides[0],
+        data=sides[1] if data is not None else None,
+        extractors={name: one.content_id for name, one in runner.extractors.items()},
+        warnings=(*cautions(rows, sides), *notes),
+        data_from_cache=reference is not None and reference.from_cache,
+        images_from_cache=measured.from_cache,
+        versions={"sgkit": sgkit.__version__, **VERSIONS},
+        device=context.device.type,
+        measured_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(time.monotonic() - began, 3),
     )
 
 
 def _open_sides(
-    config: MeasureConfig, recipes: Sequence[MetricRecipe], context: DistributedContext
-) -> tuple[ImageSet, ImageSet]:
+    config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext
+) -> tuple[ImageSet | None, ImageSet]:
     """(data, images)."""
     same: dict[str, Any] = {
-        "num_generated": max(recipe.num_images for recipe in recipes),
+        "num_generated": max(row.num_images for row in rows),
         "device": context.device,
         "truncation_psi": config.truncation_psi,
         "label": config.label,
         "seed": config.seed,
         "num_workers": config.num_workers,
     }
-    data = open_image_set(config.data, num=config.num_data, **same)
+    lacking = [row.name for row in rows if row.needs == "data"]
+    if config.data is None and lacking:
+        raise UsageError(
+            f"Missing option '--data': the images to compare with ({lacking[0]}), usually the training data."
+        )
+    data = None if config.data is None else open_image_set(config.data, num=config.num_data, **same)
     return data, open_image_set(config.images, num=config.num_images, label_pool=data, **same)
 
 
-def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: Sequence[ImageSet]) -> None:
+def _refuse_idle(config: MeasureConfig, rows: Sequence[MetricRow], sides: Sequence[ImageSet]) -> None:
     """Refuse options that would have no effect."""
     models = [side.model for side in sides if isinstance(side, GeneratedImages)]
     no_model = "it applies to generated images, and neither --data nor the measured images are a model"
-    draws = any(recipe.statistic == "bank" for recipe in recipes) and max(side.num for side in sides) > SUBSET_SIZE
+    draws = any(row.method == "kernel" for row in rows) and max(side.num for side in sides) > SUBSET_SIZE
     draws = draws or (config.label is None and any(model.config.label_dim for model in models))
     idle = {
         "--psi": (config.truncation_psi != 1 and not models, no_model),
@@ -135,38 +161,3 @@ def _refuse_idle(config: MeasureConfig, recipes: Sequence[MetricRecipe], sides: 
     for option, (is_idle, because) in idle.items():
         if is_idle:
             raise UsageError(f"{option.strip()} has no effect here: {because}. Remove {option.strip()}.")
-
-
-def _warnings(recipes: Sequence[MetricRecipe], images: ImageSetInfo, data: ImageSetInfo) -> Iterator[str]:
-    for recipe in recipes:
-        dim = EXTRACTORS[recipe.extractor].dim
-        few = [info for info in (images, data) if recipe.statistic == "gaussian" and info.num_images <= dim]
-        if few:
-            counts = " and ".join(f"{info.num_images} images of {info.path}" for info in few)
-            yield (
-                f"{recipe.name}: {counts} are too few for the covariance of {dim} features (at least {dim + 1}), so "
-                "the value is too high. Compare it only with values computed on the same number of images, or use "
-                f"{_kernel_metric(recipe)}, which has no such bias."
-            )
-    for info in (images, data):
-        if info.num_sizes > 1:
-            yield (
-                f"{info.path} has images of {info.size_text} (WxH). They are scaled to one size, so their sharpness "
-                "differs. For comparable values, make a store of one size with: sgkit prepare"
-            )
-        if info.sample_bits < 16:
-            yield (
-                f"16-bit images of {info.path} use {info.sample_bits} bits and were scaled accordingly. To choose the "
-                "number of bits, make a store with: sgkit prepare --bits"
-            )
-    if max(images.num_sizes, data.num_sizes) == 1 and images.image_size != data.image_size:
-        sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
-        yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH), so one side is sharper, which affects the values."
-    filters = (images.resize_filter, data.resize_filter)
-    if None not in filters and filters[0] != filters[1]:
-        yield f"The stores were resized by different filters, {filters[0]} and {filters[1]}, which affects the values."
-
-
-def _kernel_metric(recipe: MetricRecipe) -> str:
-    """The metric of the same features that works with few images."""
-    return next(name for name, m in METRICS.items() if m.extractor == recipe.extractor and m.statistic == "bank")

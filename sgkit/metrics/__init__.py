@@ -3,8 +3,9 @@
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.distances import KernelDistance, frechet_distance, kernel_distance
 from sgkit.metrics.features import EXTRACTORS, ExtractorRecipe, FeatureExtractor, load_extractor
-from sgkit.metrics.registry import METRICS, MetricRecipe, MetricValue, metric_recipes, statistics_needed
+from sgkit.metrics.registry import METRICS, evaluate, metric_rows, statistics_needed
 from sgkit.metrics.statistics import FeatureRequest, FeatureStatistics, Gaussian, compute_statistics
+from sgkit.metrics.values import MetricInputs, MetricValue, Score
 
 __all__ = [
     "EXTRACTORS",
@@ -15,13 +16,15 @@ __all__ = [
     "FeatureStatistics",
     "Gaussian",
     "KernelDistance",
-    "MetricRecipe",
+    "MetricInputs",
     "MetricValue",
+    "Score",
     "StatisticsCache",
     "compute_statistics",
+    "evaluate",
     "frechet_distance",
     "kernel_distance",
     "load_extractor",
-    "metric_recipes",
+    "metric_rows",
     "statistics_needed",
 ]

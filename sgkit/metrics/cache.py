@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sgkit.config.metrics import Statistic
+from sgkit.config.metric_row import Statistic
 from sgkit.errors import CheckpointError
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.unpickle.budget import bad_data
@@ -28,13 +28,13 @@ class StatisticsCache:
 
     folder: Path
 
-    def load(self, key: Mapping[str, Any], *, dim: int, statistics: Iterable[Statistic]) -> FeatureStatistics | None:
-        """The statistics kept under ``key``, or ``None`` if one is not there or its file is damaged.
+    def load(self, key: Mapping[str, Any], wanted: FeatureStatistics) -> FeatureStatistics | None:
+        """Statistics like ``wanted`` that were kept under ``key``; ``None`` if one is missing or its file is damaged.
 
         ``key`` is plain values, as JSON has them: content hash of the images, content id of the extractor, count.
         """
         arrays: dict[Statistic, Mapping[str, NDArray[np.generic]]] = {}
-        for statistic in statistics:
+        for statistic in sorted(wanted.statistics):
             text = _key_text(key, statistic)
             held = load_arrays(self._path(text), text)
             if held is None:
@@ -42,7 +42,7 @@ class StatisticsCache:
             arrays[statistic] = held
         try:
             with bad_data("it"):
-                return FeatureStatistics.from_arrays(dim, arrays)
+                return FeatureStatistics.from_arrays(wanted.dim, arrays)
         except CheckpointError:
             return None
 

@@ -42,11 +42,22 @@ class ExtractorRecipe:
     """Loads the network on a device; reports a download of its weights."""
 
 
+class Pixels:
+    """Passes images on, for metrics of the images themselves; their statistics check what they are given."""
+
+    name, dim, content_id = "pixels", 0, "pixels"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """``images``, as they are."""
+        return images
+
+
 EXTRACTORS: dict[str, ExtractorRecipe] = {
     "effnet": ExtractorRecipe(dim=EFFNET_DIM, make=lambda device, _: EffnetExtractor(device)),
     "inception": ExtractorRecipe(
         dim=INCEPTION_DIM, make=lambda device, on_progress: InceptionExtractor(device, on_progress=on_progress)
     ),
+    "pixels": ExtractorRecipe(dim=0, make=lambda _device, _on_progress: Pixels()),
 }
 
 

@@ -7,15 +7,18 @@ local Nash equilibrium", 2017, use its pooled last layer; every published FID an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgkit.errors import CheckpointError
 from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, to_rgb
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import WEIGHTS, fetch_weights
@@ -212,7 +215,23 @@ class InceptionExtractor(NetworkExtractor):
         path: Path | None = None,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
+        self._classes: Tensor | None = None
         super().__init__(FidInception(), path or fetch_weights(INCEPTION_WEIGHTS, on_progress=on_progress), device)
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Keep the weights of the classes; a file without them serves all metrics but the Inception score."""
+        self._classes = state.get("fc.weight")
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [N, 1008] of features [N, 2048], without the bias, as the Inception scores of NVIDIA and others have.
+
+        Raises:
+            CheckpointError: the weights file has no classes.
+        """
+        if self._classes is None or self._classes.ndim != 2 or self._classes.shape[1] != self.dim:
+            raise CheckpointError("The weights of Inception have no tensor 'fc.weight' [1008, 2048], so no classes.")
+        found: NDArray[np.float32] = (torch.from_numpy(features) @ self._classes.float().T).numpy()
+        return found
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:

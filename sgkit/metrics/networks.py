@@ -129,7 +129,11 @@ class NetworkExtractor(ABC):
         except CheckpointError as error:
             raise CheckpointError(f"Cannot read the weights in {weights}: {error}") from error
         load_weights(network, state)
+        self.keep(state)
         self._network = network.eval().to(self.device)
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 - a network may need nothing more
+        """Take what else is needed of the weights file."""
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:

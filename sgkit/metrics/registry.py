@@ -1,46 +1,45 @@
-"""The metrics by name, and their values. The table is in :mod:`sgkit.config.metrics`."""
+"""The metrics by name, and how their values are computed.
+
+To add a metric:
+
+1. Write its method, a function ``(inputs: MetricInputs) -> Score`` (or a sequence of scores, if ``row.values`` has
+   several endings), in a module of this folder, and add it to :data:`METHODS`. It reads ``inputs.of_measured(name)``
+   and ``inputs.of_data(name)`` (a ``bank`` is float32 [N, dim], a ``gaussian`` is a
+   :class:`~sgkit.metrics.statistics.Gaussian`), or samples ``inputs.the_generator()``; parameters of the protocol come
+   from ``inputs.parameter(name, default)``. All processes call it together: one that samples the generator shares the
+   work through ``inputs.context``, and gives every process the same scores.
+2. Add a row to :data:`sgkit.config.metrics.METRIC_ROWS` (which loads nothing) that names the method, the feature
+   network, the statistics and the protocol. ``needs="images"`` for metrics without reference images,
+   ``needs="generator"`` for those that sample a model by themselves (``network=""``, ``statistics=()``).
+3. What neither mean and covariance nor all features can serve is a new statistic: a class with ``num``, ``update``,
+   ``merge``, ``result``, ``to_arrays`` and ``restore`` in :data:`sgkit.metrics.statistics.STATISTICS`. With the network
+   ``pixels``, ``update`` is given the images themselves, uint8 [N, C, H, W].
+
+Features are computed once for all metrics of a call, statistics are merged over processes in the order of the images,
+and each process begins at an even position.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Any
 
-from sgkit.config.metrics import METRIC_ROWS, MetricRow, Statistic, check_metrics
-from sgkit.metrics.distances import frechet_distance, kernel_distance
+from sgkit.config.metric_row import MetricRow, Statistic
+from sgkit.config.metrics import METRIC_ROWS, check_metrics
+from sgkit.metrics import methods
 from sgkit.metrics.statistics import FeatureStatistics
+from sgkit.metrics.values import Method, MetricInputs, MetricValue, Score
+
+METHODS: dict[str, Method] = {
+    "frechet": methods.frechet,
+    "kernel": methods.kernel,
+    "precision_recall": methods.precision_recall,
+    "inception_score": methods.inception_score,
+}
+METRICS: dict[str, MetricRow] = {row.name: row for row in METRIC_ROWS}
 
 
-@dataclass(frozen=True, kw_only=True)
-class MetricValue:
-    """Value of a metric; smaller is better."""
-
-    name: str
-    value: float
-    std: float | None
-    """Standard deviation over the subsets of a kernel distance."""
-    num_images: int
-    """Number of measured images."""
-    num_data: int
-    """Number of reference images."""
-
-
-class MetricRecipe(MetricRow):
-    """One row of :data:`METRICS`, which knows how to compute its value."""
-
-    def value(self, measured: FeatureStatistics, data: FeatureStatistics, *, seed: int = 0) -> MetricValue:
-        """The metric between two sets of images; ``seed`` draws the subsets of kernel distances."""
-        if self.statistic == "gaussian":
-            value, std = frechet_distance(measured.gaussian(), data.gaussian()), None
-        else:
-            found = kernel_distance(measured.bank(), data.bank(), seed=seed)
-            value, std = found.mean, found.std
-        return MetricValue(name=self.name, value=value, std=std, num_images=measured.num, num_data=data.num)
-
-
-METRICS: dict[str, MetricRecipe] = {row.name: MetricRecipe(*row) for row in METRIC_ROWS}
-
-
-def metric_recipes(names: Iterable[str]) -> tuple[MetricRecipe, ...]:
+def metric_rows(names: Iterable[str]) -> tuple[MetricRow, ...]:
     """The metrics called ``names``, in that order, each once.
 
     Raises:
@@ -51,9 +50,62 @@ def metric_recipes(names: Iterable[str]) -> tuple[MetricRecipe, ...]:
     return tuple(METRICS[name] for name in wanted)
 
 
-def statistics_needed(recipes: Iterable[MetricRecipe]) -> dict[str, frozenset[Statistic]]:
-    """Extractor name -> the statistics of its features that ``recipes`` compare."""
+def statistics_needed(rows: Iterable[MetricRow]) -> dict[str, frozenset[Statistic]]:
+    """Name of a feature network -> the statistics of its features that ``rows`` need."""
     needed: dict[str, frozenset[Statistic]] = {}
-    for recipe in recipes:
-        needed[recipe.extractor] = needed.get(recipe.extractor, frozenset()) | {recipe.statistic}
+    for row in rows:
+        if row.network:
+            needed[row.network] = needed.get(row.network, frozenset()) | set(row.statistics)
     return needed
+
+
+def evaluate(inputs: MetricInputs) -> tuple[MetricValue, ...]:
+    """The values of a metric.
+
+    Raises:
+        InputError: the images do not suffice for it, or their features are broken.
+    """
+    row = inputs.row
+    found = METHODS[row.method](inputs)
+    scores = (found,) if isinstance(found, Score) else tuple(found)
+    num_images = inputs.num_images if inputs.measured is None else inputs.measured.num
+    num_data = None if inputs.data is None else inputs.data.num
+    notes = tuple(_too_few(row, num_images, inputs.data))
+    return tuple(
+        MetricValue(
+            name=name,
+            value=score.value,
+            std=score.std,
+            std_of=score.std_of,
+            num_images=num_images,
+            num_data=num_data,
+            better=row.better,
+            unit=row.unit,
+            metric=row.name,
+            protocol=protocol_of(row, seed=inputs.seed),
+            notes=(*notes, *score.notes),
+            details=score.details,
+        )
+        for name, score in zip(row.value_names, scores, strict=True)
+    )
+
+
+def protocol_of(row: MetricRow, *, seed: int) -> dict[str, Any]:
+    """How a metric is computed, as plain values for the record."""
+    return {
+        "protocol": row.protocol or "sgkit",
+        "method": row.method,
+        "network": row.network,
+        "num_images": row.num_images,
+        "num_data": row.num_data,
+        **row.parameters,
+        "seed": seed,
+        "paper": row.paper,
+    }
+
+
+def _too_few(row: MetricRow, num_images: int | None, data: FeatureStatistics | None) -> Iterable[str]:
+    if num_images is not None and num_images < row.num_images:
+        yield f"{num_images:,} of {row.num_images:,} images"
+    if row.num_data is not None and data is not None and data.num < row.num_data:
+        yield f"{data.num:,} of {row.num_data:,} reference images"

@@ -6,7 +6,7 @@ batch size beyond the last digits, and statistics from several processes can be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgkit.config.metrics import Statistic
+from sgkit.config.metric_row import Statistic
 from sgkit.errors import InputError
 from sgkit.metrics.features import FeatureExtractor
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
@@ -141,6 +141,11 @@ class FeatureBank:
         self._parts = [features.astype(np.float32)]
 
 
+STATISTICS: dict[Statistic, Callable[[int], Any]] = {"gaussian": StreamingGaussian, "bank": FeatureBank}
+"""Statistic -> a new, empty one for features of a dimension: an object with ``num``, ``update(features)``, ``merge``,
+``result()``, and ``to_arrays()`` and ``restore(arrays)`` for the cache."""
+
+
 def _checked(features: Tensor, dim: int) -> Floats:
     if features.ndim != 2 or features.shape[1] != dim:
         raise InputError(f"Features have shape {list(features.shape)}; expected [N, {dim}].")
@@ -155,8 +160,7 @@ class FeatureStatistics:
 
     def __init__(self, dim: int, statistics: Iterable[Statistic]) -> None:
         self.dim = dim
-        kinds = {"gaussian": StreamingGaussian, "bank": FeatureBank}
-        self._parts: dict[Statistic, Any] = {name: kinds[name](dim) for name in sorted(set(statistics))}
+        self._parts: dict[Statistic, Any] = {name: STATISTICS[name](dim) for name in sorted(set(statistics))}
 
     @property
     def statistics(self) -> frozenset[Statistic]:
@@ -178,6 +182,10 @@ class FeatureStatistics:
         assert (self.dim, self.statistics) == (other.dim, other.statistics)
         for name, part in self._parts.items():
             part.merge(other._parts[name])
+
+    def result(self, statistic: Statistic) -> Any:
+        """The statistic of that name: what its ``result()`` returns."""
+        return self._parts[statistic].result()
 
     def gaussian(self) -> Gaussian:
         """Mean and covariance, if ``"gaussian"`` is one of the statistics."""
@@ -212,10 +220,16 @@ class FeatureStatistics:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureRequest:
-    """An extractor, and which statistics of its features are needed."""
+    """An extractor, which statistics of its features are needed, and of how many images."""
 
     extractor: FeatureExtractor
     statistics: frozenset[Statistic]
+    num: int | None = None
+    """Only of the first ``num`` images; ``None``: of all."""
+
+    def empty(self) -> FeatureStatistics:
+        """The statistics before the first image."""
+        return FeatureStatistics(self.extractor.dim, self.statistics)
 
 
 def compute_statistics(
@@ -223,24 +237,33 @@ def compute_statistics(
     requests: Sequence[FeatureRequest],
     *,
     num_images: int | None = None,
+    start: int = 0,
     stage: str = "",
     on_progress: OnProgress = ignore_progress,
-) -> dict[str, FeatureStatistics]:
-    """Extractor name -> statistics of the images in ``batches`` (uint8 [N, C, H, W] each), which are read once.
+) -> list[FeatureStatistics]:
+    """For each request its statistics of the images in ``batches`` (uint8 [N, C, H, W] each), which are read once.
+
+    Requests with the same extractor share its features.
 
     Args:
         num_images: stop after this many; ``None``: read all.
+        start: position of the first image among all, for requests of the first images.
         stage: name for the progress report.
 
     Raises:
         InputError: images are not uint8 with 1, 3 or 4 channels.
     """
-    found = {one.extractor.name: FeatureStatistics(one.extractor.dim, one.statistics) for one in requests}
+    found = [one.empty() for one in requests]
     done = 0
     for images in batches if num_images != 0 else ():
         counted = images if num_images is None else images[: num_images - done]
-        for one in requests:
-            found[one.extractor.name].update(one.extractor(counted))
+        features: dict[int, Tensor] = {}
+        for one, statistics in zip(requests, found, strict=True):
+            wanted = len(counted) if one.num is None else min(len(counted), one.num - start - done)
+            if wanted > 0:
+                if id(one.extractor) not in features:
+                    features[id(one.extractor)] = one.extractor(counted)
+                statistics.update(features[id(one.extractor)][:wanted])
         done += len(counted)
         on_progress(Progress(done=done, total=num_images, stage=stage))
         if done == num_images:

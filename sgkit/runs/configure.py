@@ -13,7 +13,7 @@ from sgkit.config import GrowthConfig, ModelConfig, TrainConfig, override, prese
 from sgkit.config.base import differences
 from sgkit.config.synonyms import known_as
 from sgkit.errors import CheckpointError, ConfigError, InputError, TrainingError, UsageError
-from sgkit.metrics.registry import metric_recipes
+from sgkit.metrics.registry import metric_rows
 from sgkit.model import ModelInfo
 from sgkit.model.precision import training_precision
 from sgkit.runs import auto
@@ -106,7 +106,7 @@ def configured(
     if config.wandb is not None:
         WandbTracker.check()
     if config.metrics.names:
-        metric_recipes(config.metrics.names)  # refuses unknown ones
+        metric_rows(config.metrics.names)  # refuses unknown ones
     return config
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from sgkit.config import MetricsConfig
+from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, StoreImages
-from sgkit.measure.statistics import StatisticsRunner
-from sgkit.metrics.registry import MetricRecipe, MetricValue, metric_recipes
-from sgkit.metrics.statistics import FeatureStatistics
+from sgkit.measure.statistics import SideStatistics, StatisticsRunner
+from sgkit.metrics.registry import metric_rows
+from sgkit.metrics.values import MetricValue
 from sgkit.model import Model
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.progress import OnProgress
@@ -27,10 +28,9 @@ LABEL_SEED = 0
 class Measuring:
     """The metrics of a run, computed again and again. All processes call it together."""
 
-    recipes: Sequence[MetricRecipe]
+    evaluator: Evaluator
     num_images: int
     data: StoreImages
-    runner: StatisticsRunner
 
     @classmethod
     def start(
@@ -50,31 +50,27 @@ class Measuring:
         """
         if not config.names:
             return None
-        recipes = metric_recipes(config.names)
+        rows = metric_rows(config.names)
         with _random_state_kept(context):
-            runner = StatisticsRunner.for_metrics(recipes, context, on_progress=on_progress, on_warning=on_warning)
+            runner = StatisticsRunner.for_metrics(rows, context, on_progress=on_progress, on_warning=on_warning)
         return cls(
-            recipes=recipes,
-            num_images=config.num_images or max(recipe.num_images for recipe in recipes),
+            evaluator=Evaluator(rows=rows, runner=runner, num_images=config.num_images),
+            num_images=config.num_images or max(row.num_images for row in rows),
             data=StoreImages(str(dataset.reader.path)),
-            runner=runner,
         )
 
     @cached_property
-    def data_side(self) -> dict[str, FeatureStatistics]:
-        """Extractor name -> statistics of the training images: computed once, and kept between runs."""
-        return self.runner.of_reference(self.data)[0]
+    def data_side(self) -> SideStatistics:
+        """Statistics of the training images: computed once, and kept between runs."""
+        return self.evaluator.reference(self.data)
 
     def of(self, model: Model) -> list[MetricValue]:
         """The metrics of ``model``, on images of the seeds 0, 1, 2 ...; the run's random state is restored."""
         labels = self.data.labels(self.num_images, LABEL_SEED) if model.config.label_dim > 0 else None
         images = GeneratedImages(model, num=self.num_images, labels=labels)
-        with _random_state_kept(self.runner.context):
-            data_side = self.data_side
-            side = self.runner.of(images, stage="measuring")
-            return [
-                recipe.value(side[recipe.extractor], data_side[recipe.extractor], seed=0) for recipe in self.recipes
-            ]
+        with _random_state_kept(self.evaluator.runner.context):
+            values, _ = self.evaluator.of(images, self.data_side, stage="measuring", cache=False)
+        return list(values)
 
 
 def _random_state_kept(context: DistributedContext) -> Any:

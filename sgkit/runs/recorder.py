@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from sgkit import checkpoint
 from sgkit.errors import TrainingError
 from sgkit.faults import explain
-from sgkit.metrics.registry import MetricValue
+from sgkit.metrics.values import MetricValue
 from sgkit.model import ModelInfo
 from sgkit.runs.config import RunConfig
 from sgkit.runs.events import DAMAGED, HELD_OUT, INIT, NEW_DATA, OnEvent, init_sentences, new_data_sentences

@@ -36,7 +36,7 @@ ANSWERS: list[tuple[str, str]] = [
     ("project x --target a.png", "Use the argument IMAGE."),
     ("project x --num-steps 100", "Use --steps."),
     ("metrics --network=n", "Use the argument MODEL."),
-    ("metrics landscapes --data . --metrics=fid50k_full", "'fid50k_full': it is called 'fid' here"),
+    ("metrics landscapes --data . --metrics=fid_full", "'fid_full': it is called 'fid' here"),
     ("metrics landscapes --data . --metrics=pr50k3_full", "sgkit does not compute 'pr50k3_full'"),
     ("prepare --source x", "Use the argument SOURCE."),
     ("prepare --dest x", "Use --out."),

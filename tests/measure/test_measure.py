@@ -102,8 +102,10 @@ def test_statistics_of_data_are_kept(data: Path, store: Path, tmp_path: Path, ch
     assert not first.data_from_cache
     cheap_features.seen = 0
     second = run(store, data)
-    assert second.data_from_cache
-    assert cheap_features.seen == 24  # the measured side alone
+    assert (second.data_from_cache, second.images_from_cache) == (True, True)
+    assert cheap_features.seen == 0
+    assert run(data, data, num_images=9).images_from_cache is False
+    assert cheap_features.seen == 9  # the measured side alone
     assert [value.value for value in second.metrics] == pytest.approx([value.value for value in first.metrics])
     data.rename(tmp_path / "moved")  # content counts, not where it is
     assert run(store, tmp_path / "moved").data_from_cache
@@ -137,13 +139,16 @@ def test_unlike_filters_warn(data: Path, store: Path, tmp_path: Path) -> None:
 
 def test_progress(data: Path) -> None:
     seen: list[Progress] = []
-    measure(MeasureConfig(images=str(data), data=str(data), device="cpu", batch=16), on_progress=seen.append)
+    measure(
+        MeasureConfig(images=str(data), data=str(data), device="cpu", batch=16, cache=False), on_progress=seen.append
+    )
     assert [(p.stage, p.done, p.total) for p in seen] == [
         ("data", 16, 24),
         ("data", 24, 24),
         ("images", 16, 24),
         ("images", 24, 24),
         ("comparing", 0, 2),
+        ("comparing", 1, 2),
         ("comparing", 2, 2),
     ]
 
@@ -160,16 +165,16 @@ def test_processes_share_the_images(data: Path, cheap_features: Any) -> None:
     images = FileImages(str(data), num=23)
     for rank in range(3):
         context = Recorder(rank=rank, world_size=3)
-        StatisticsRunner(requests=[want], context=context, batch=4).of(images, stage="")
-    assert [parts[rank]["effnet"].num for rank in range(3)] == [7, 8, 8]
+        StatisticsRunner(extractors={}, context=context, batch=4).of(images, [want], stage="")
+    assert [parts[rank][0].num for rank in range(3)] == [6, 8, 9]
 
     class Gathered(DistributedContext):
         def gather_objects(self, value: Any) -> list[Any]:
             return [value, parts[1], parts[2]]
 
-    together = StatisticsRunner(requests=[want], context=Gathered(world_size=3), batch=4)
+    together = StatisticsRunner(extractors={}, context=Gathered(world_size=3), batch=4)
     alone = dataclasses.replace(together, context=DistributedContext())
-    shared, whole = (run.of(images, stage="")["effnet"] for run in (together, alone))
+    shared, whole = (run.of(images, [want], stage="")[0] for run in (together, alone))
     assert shared.num == whole.num == 23
     np.testing.assert_array_equal(shared.bank(), whole.bank())
     np.testing.assert_allclose(shared.gaussian().covariance, whole.gaussian().covariance, rtol=1e-9, atol=1e-15)

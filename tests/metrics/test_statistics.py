@@ -122,21 +122,32 @@ COLOURS = IMAGES.float().mean(dim=(2, 3)).numpy()
 
 def computed(batches: Any, extractor: MeanColour | None = None, **options: Any) -> FeatureStatistics:
     request = FeatureRequest(extractor=extractor or MeanColour(), statistics=BOTH)
-    return compute_statistics(batches, [request], **options)["colour"]
+    return compute_statistics(batches, [request], **options)[0]
 
 
 def test_each_extractor_has_the_statistics_that_were_requested() -> None:
-    found = compute_statistics(
+    first, second = compute_statistics(
         IMAGES.split(6),
         [
             FeatureRequest(extractor=MeanColour("a"), statistics=BOTH),
             FeatureRequest(extractor=MeanColour("b", 2), statistics=frozenset(("gaussian",))),
         ],
     )
-    np.testing.assert_allclose(found["a"].bank(), COLOURS, rtol=1e-6)
-    np.testing.assert_allclose(found["b"].gaussian().mean, COLOURS[:, :2].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(first.bank(), COLOURS, rtol=1e-6)
+    np.testing.assert_allclose(second.gaussian().mean, COLOURS[:, :2].mean(axis=0), rtol=1e-6)
     with pytest.raises(KeyError, match="bank"):
-        found["b"].bank()
+        second.bank()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 20])
+@pytest.mark.parametrize("start", [0, 5])
+def test_requests_of_the_first_images_share_features(batch: int, start: int) -> None:
+    extractor = MeanColour()
+    requests = [FeatureRequest(extractor=extractor, statistics=BOTH, num=num) for num in (None, 9, 3)]
+    found = compute_statistics(IMAGES.split(batch), requests, start=start)
+    assert [one.num for one in found] == [20, 9 - start, max(3 - start, 0)]
+    assert extractor.seen == 20
+    np.testing.assert_array_equal(found[1].bank(), found[0].bank()[: 9 - start])
 
 
 @pytest.mark.parametrize("batch", [1, 7, 20])

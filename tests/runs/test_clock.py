@@ -122,13 +122,13 @@ def test_a_measurement_is_broken_off_and_made_up_for(
 ) -> None:
     compute, broken_off, clock = StatisticsRunner.of, [], [0.0]
 
-    def disturbed(self: StatisticsRunner, images: Any, **given: str) -> Any:
+    def disturbed(self: StatisticsRunner, *images: Any, **given: str) -> Any:
         if given["stage"] == stage:
             broken_off.append(stage)
             disturb(clock)
             self.on_progress(Progress(done=0, total=2, stage=stage))
             raise AssertionError("the measurement went on")
-        return compute(self, images, **given)
+        return compute(self, *images, **given)
 
     run = tmp_path / "run"
     with monkeypatch.context() as patch:

@@ -1,0 +1,77 @@
+"""The values of metrics for one image set against another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sgkit.config.metric_row import MetricRow
+from sgkit.measure.inputs import GeneratedImages, ImageSet
+from sgkit.measure.statistics import SideStatistics, StatisticsRunner, needs_of
+from sgkit.metrics.registry import evaluate
+from sgkit.metrics.values import MetricInputs, MetricValue
+from sgkit.runtime.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Metrics against one set of reference images. All processes call it together."""
+
+    rows: Sequence[MetricRow]
+    runner: StatisticsRunner
+    num_images: int | None = None
+    """Images of a model to measure; ``None``: as many as each metric's protocol says."""
+    num_data: int | None = None
+    """Reference images that were chosen; ``None``: as many as each metric's protocol says."""
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def reference(self, data: ImageSet) -> SideStatistics:
+        """Statistics of the reference images, for :meth:`of`."""
+        rows = [row for row in self.rows if row.needs == "data"]
+        return self.runner.side(data, needs_of(rows, lambda row: self._num_data(row, data)), stage="data")
+
+    def of(
+        self, images: ImageSet, data: SideStatistics | None, *, stage: str = "images", cache: bool = True
+    ) -> tuple[tuple[MetricValue, ...], SideStatistics]:
+        """The values of all metrics for ``images``, and the statistics that they were computed from.
+
+        Raises:
+            InputError: the images do not suffice for a metric, or a metric needs a generator or reference images.
+        """
+        needs = needs_of(self.rows, lambda row: self._num_images(row, images))
+        measured = self.runner.side(images, needs, stage=stage, cache=cache)
+        values: list[MetricValue] = []
+        self._tell(0)
+        for done, row in enumerate(self.rows, start=1):
+            values += evaluate(self._inputs(row, measured, data))
+            self._tell(done)
+        return tuple(values), measured
+
+    def _inputs(self, row: MetricRow, measured: SideStatistics, data: SideStatistics | None) -> MetricInputs:
+        images = measured.images
+        return MetricInputs(
+            row=row,
+            measured=measured.of(row, self._num_images(row, images)),
+            data=data.of(row, self._num_data(row, data.images)) if data and row.needs == "data" else None,
+            extractor=self.runner.extractors.get(row.network),
+            generator=images.source(self.runner.batch) if isinstance(images, GeneratedImages) else None,
+            num_images=self.num_images or row.num_images,
+            seed=self.seed,
+            context=self.runner.context,
+            options=self.options,
+            on_progress=self.runner.on_progress,
+        )
+
+    def _num_images(self, row: MetricRow, images: ImageSet) -> int | None:
+        return None if self.num_images is not None or not images.nested else row.num_images
+
+    def _num_data(self, row: MetricRow, data: ImageSet) -> int | None:
+        if self.num_data is not None:
+            return None
+        wanted = row.num_images if data.nested and row.num_data is None else row.num_data
+        return None if wanted is None or wanted >= data.num else wanted
+
+    def _tell(self, done: int) -> None:
+        self.runner.on_progress(Progress(done=done, total=len(self.rows), unit="metrics", stage="comparing"))

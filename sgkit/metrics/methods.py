@@ -1,0 +1,65 @@
+"""The metrics that compare features: each turns the statistics of :class:`MetricInputs` into scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sgkit.errors import InputError
+from sgkit.metrics.distances import SUBSET_SIZE, frechet_distance, kernel_distance
+from sgkit.metrics.manifold import precision_recall as manifold_precision_recall
+from sgkit.metrics.scores import inception_score as score_of_logits
+from sgkit.metrics.statistics import Gaussian
+from sgkit.metrics.values import MetricInputs, Score
+
+
+def frechet(inputs: MetricInputs) -> Score:
+    """The squared Fréchet distance; the parameter ``ddof`` is 0 where covariances are divided by N (default: 1)."""
+    sides = []
+    for side in (inputs.of_measured("gaussian"), inputs.of_data("gaussian")):
+        sides.append(_divided(side, int(inputs.parameter("ddof", 1))))
+    found = frechet_distance(*sides)
+    notes = []
+    for side, name in zip(sides, ("images", "reference images"), strict=True):
+        if side.num is not None and side.num <= side.mean.size:
+            notes.append(f"singular covariance: {side.num:,} {name} for {side.mean.size:,} features")
+    return Score(value=found, notes=tuple(notes))
+
+
+def _divided(given: Gaussian, ddof: int) -> Gaussian:
+    if ddof == 1 or given.num is None:
+        return given
+    return replace(given, covariance=given.covariance * ((given.num - 1) / (given.num - ddof)))
+
+
+def kernel(inputs: MetricInputs) -> Score:
+    """The kernel distance over random subsets."""
+    found = kernel_distance(
+        inputs.of_measured("bank"),
+        inputs.of_data("bank"),
+        num_subsets=int(inputs.parameter("num_subsets", 100)),
+        subset_size=int(inputs.parameter("subset_size", SUBSET_SIZE)),
+        seed=inputs.seed,
+    )
+    wanted = int(inputs.parameter("subset_size", SUBSET_SIZE))
+    notes = (f"subsets of {found.subset_size:,} instead of {wanted:,}",) if found.subset_size < wanted else ()
+    return Score(value=found.mean, std=found.std, std_of="subsets", notes=notes)
+
+
+def precision_recall(inputs: MetricInputs) -> tuple[Score, Score]:
+    """Precision and recall by the k nearest neighbours (Kynkäänniemi et al., 2019)."""
+    found = manifold_precision_recall(
+        inputs.of_data("bank"), inputs.of_measured("bank"), neighbours=int(inputs.parameter("neighbours", 3))
+    )
+    return Score(value=found.precision), Score(value=found.recall)
+
+
+def inception_score(inputs: MetricInputs) -> Score:
+    """The Inception score over splits in the order of the images."""
+    bank = inputs.of_measured("bank")
+    classify = getattr(inputs.extractor, "logits", None)
+    if classify is None:
+        raise InputError(f"The network {inputs.row.network!r} has no classes, which {inputs.row.name} needs.")
+    mean, std = score_of_logits(np.asarray(classify(bank)), num_splits=int(inputs.parameter("num_splits", 10)))
+    return Score(value=mean, std=std, std_of="splits")
