@@ -18,6 +18,7 @@ import typer
 from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 from sgkit.runtime.ranges import parse_ranges
+from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,6 +285,24 @@ class Given:
         """
         if when and name in self:
             raise UsageError(f"{self._names[name]} has no effect here: {because}. Remove {self._names[name]}.")
+
+
+def typed(context: typer.Context) -> str:
+    """The command as it can be typed again: its arguments, then the options that were given."""
+    words, options = context.command_path.split(), []
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if getattr(context.get_parameter_source(name), "name", "") != "COMMANDLINE":
+            continue
+        value = context.params.get(name)
+        values = value if isinstance(value, list) else [value]
+        if parameter.param_type_name == "argument":
+            words += [shell_word(one) for one in values]
+        elif isinstance(value, bool):
+            options.append(_written(parameter, value))
+        else:
+            options += [f"{_written(parameter, value)} {shell_word(one)}" for one in values]
+    return " ".join([*words, *options])
 
 
 def _written(parameter: Any, value: object) -> str:

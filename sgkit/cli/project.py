@@ -17,12 +17,21 @@ from sgkit.cli.options import (
     PrecisionOption,
     SeedOption,
     parse_image,
+    typed,
 )
+from sgkit.cli.prepare import parse_landmarks
 from sgkit.cli.shapes import parse_shape
-from sgkit.config.project import PriorName, SpaceName
+from sgkit.config.project import CropName, PriorName, SpaceName, VideoName
+from sgkit.errors import InputError
 
 if TYPE_CHECKING:
-    from sgkit.inversion import ProjectResult
+    import torch
+
+    import sgkit
+    from sgkit.inversion import ProjectResult, ProjectSettings
+
+MOST_ROWS = 40
+"""Rows of the table: of more images, the best and the worst halves."""
 
 
 def project(
@@ -119,6 +128,25 @@ def project(
         ),
     ] = 1e5,
     label: LabelOption = None,
+    crop: Annotated[
+        CropName,
+        typer.Option(
+            "--crop", help="How images of another shape are cut: center, none (stretched), celeba, or face (aligned)."
+        ),
+    ] = "center",
+    landmarks: Annotated[
+        str,
+        typer.Option(
+            "--landmarks",
+            metavar="FILE|dlib",
+            parser=parse_landmarks,
+            help="Where --crop face finds eyes and mouths: dlib, or a CSV or JSON file.",
+        ),
+    ] = "dlib",
+    video: Annotated[
+        VideoName | None,
+        typer.Option("--video", help="Also write an animation of each search.", show_default=False),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images optimised at a time.")] = 4,
     seed: SeedOption = 0,
     precision: PrecisionOption = "auto",
@@ -128,17 +156,19 @@ def project(
     """Find the latents and noise maps of given images, so you can mix and edit them like generated ones.
 
     Writes a folder for each image, and continues an existing --out: finished images are skipped. Its latent.npz is
-    accepted wherever a command takes latents.
+    accepted wherever a command takes latents. Several images also get report.html. Images that cannot be read are
+    named at the end (exit code 1). Under torchrun, processes share the images.
     """
     given = Given(context)
     given.refuse("pixel_weight", when=loss != "both", because=f"it weighs the pixels in --loss both, not in {loss}")
     given.refuse("prior_weight", when=prior == "none", because="there is no --prior to weigh")
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
-    import sgkit
-    from sgkit.inversion import ProjectSettings, project_files
+    given.refuse("landmarks", when=crop != "face", because=f"--crop {crop} does not look for faces")
+    _check_out(out)
+    from sgkit.inversion import Fitting, ProjectSettings, project_files
     from sgkit.model.precision import drawing_precision
     from sgkit.render.inputs import Inputs
-    from sgkit.runtime.device import resolve_device
+    from sgkit.runtime.distributed import distributed
 
     settings = ProjectSettings(
         space=space,
@@ -157,13 +187,8 @@ def project(
         noise_weight=noise_weight,
         seed=seed,
     )
-    opened = sgkit.load(model, device=resolve_device(device))
-    has_noise = any(spec.has_noise for spec in opened.generator.synthesis.plan)
-    for name in ("noise", "noise_weight"):
-        given.refuse(name, when=not has_noise, because="this model has no noise inputs")
-    one_w = "this model has one w for all layers, so w+ is the same as w"
-    given.refuse("space", when=space == "w+" and opened.num_ws == 1, because=one_w)
-    with report.progress_bar("Projecting") as on_progress:
+    with distributed(device) as processes, report.progress_bar("Projecting") as on_progress:
+        opened = _opened(model, processes.device, given, settings)
         result = project_files(
             Inputs(opened, path=model),
             images,
@@ -171,13 +196,36 @@ def project(
             settings,
             label=label,
             mask=mask,
+            fitting=Fitting(crop=crop, landmarks=landmarks),
+            video=video,
             batch=batch,
             precision=drawing_precision(precision, opened.config, opened.device),
+            context=processes,
+            command=typed(context),
             on_progress=on_progress,
         )
     for line in _adaptations(result):
         report.note(line)
     report.emit(result, json=json, show=_show)
+    result.raise_unusable()
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Give --out the name of a folder.")
+
+
+def _opened(path: Path, device: torch.device, given: Given, settings: ProjectSettings) -> sgkit.Model:
+    """The model, if the options that were given have an effect on it."""
+    import sgkit
+
+    opened = sgkit.load(path, device=device)
+    has_noise = any(spec.has_noise for spec in opened.generator.synthesis.plan)
+    for name in ("noise", "noise_weight"):
+        given.refuse(name, when=not has_noise, because="this model has no noise inputs")
+    one_w = "this model has one w for all layers, so w+ is the same as w"
+    given.refuse("space", when=settings.space == "w+" and opened.num_ws == 1, because=one_w)
+    return opened
 
 
 def _adaptations(result: ProjectResult) -> list[str]:
@@ -193,11 +241,25 @@ def _adaptations(result: ProjectResult) -> list[str]:
 
 
 def _show(result: ProjectResult) -> None:
+    images = result.by_quality
     rows = [
-        (image.name, image.start_distance, image.distance, round(image.psnr, 2), image.best_step)
-        for image in result.images
+        (image.name, round(image.psnr, 2), image.ssim, image.distance, image.start_distance, image.best_step)
+        for image in images
     ]
-    report.table(("image", "mean w", "distance", "PSNR dB", "best step"), rows)
-    skipped = f", {result.num_skipped} finished before" if result.num_skipped else ""
-    count = f"{len(rows)} image{'s' * (len(rows) != 1)}"
-    report.out(f"{count} in {result.folder}{skipped} ({report.duration(result.seconds)})")
+    columns = ("image", "PSNR dB", "SSIM", "distance", "at the start", "best step")
+    if len(rows) > MOST_ROWS:
+        half = MOST_ROWS // 2
+        report.table(columns, rows[:half], title=f"The {half} best of {len(rows):,}")
+        report.table(columns, rows[-half:], title=f"The {half} worst")
+    elif rows:
+        report.table(columns, rows)
+    if len(images) > 1:
+        best, worst = images[0], images[-1]
+        mean = sum(image.psnr for image in images) / len(images)
+        report.out(
+            f"Best: {best.name} ({best.psnr:.1f} dB), worst: {worst.name} ({worst.psnr:.1f} dB), mean {mean:.1f} dB."
+        )
+    skipped = f", {result.num_skipped:,} finished before" if result.num_skipped else ""
+    count = f"{len(rows):,} image{'s' * (len(rows) != 1)}"
+    page = f", report in {result.report.name}" if result.report else ""
+    report.out(f"{count} in {result.folder}{skipped}{page} ({report.duration(result.seconds)})")

@@ -51,7 +51,7 @@ RESULTS = {
     "generate": Row("images written", ("sgkit.render.generate:GenerateResult",)),
     "mix": Row("a table of mixtures", ("sgkit.render.mix:MixResult",)),
     "interpolate": Row("an animation", ("sgkit.render.interpolate:InterpolateResult",)),
-    "project": Row("latents found", ("sgkit.inversion.task:ProjectResult",)),
+    "project": Row("latents found", ("sgkit.inversion.results:ProjectResult",)),
     "directions-find": Row("directions found", ("sgkit.tasks.directions:DirectionList",)),
     "directions-list": Row("sgkit directions list", ("sgkit.tasks.directions:DirectionList",)),
     "directions-apply": Row("latents moved", ("sgkit.render.edit:ApplyResult",)),

@@ -245,6 +245,7 @@ def _projected(
             precision=drawing_precision(precision, opened.config, opened.device),
             on_progress=on_progress,
         )
+    found.raise_unusable()
     for image in found.images:
         report.note(f"{image.source}: latents in {folder / image.name} (PSNR {image.psnr:.1f} dB).")
     return [folder / image.name / LATENT for image in found.images]

@@ -25,6 +25,10 @@ PRIOR_WEIGHTS: dict[PriorName, float] = {
 }
 """Weights beside a distance that weighs 1. Those of ``gaussian`` are 1e-3 beside 20 times LPIPS, as the code of
 "StyleGAN of All Trades" has it; ``delta`` is e4e's (Tov et al. 2021); those of ``p`` and ``mean`` are ours."""
+CropName = Literal["center", "none", "celeba", "face"]
+"""How images of other shapes are cut: those crops of :mod:`sgkit.store.images.crops` that give one image each."""
+VideoName = Literal["mp4", "webp", "gif"]
+"""Formats of the animation of a search."""
 LOSSES = ("features", "pixels", "l1", "ssim", "ms-ssim")
 """What a loss may be made of."""
 

@@ -7,21 +7,24 @@ from sgkit.inversion.drag_task import DragResult, drag_files, drag_latents
 from sgkit.inversion.losses import Distance, distance_to, feature_layers, features_distance, pixel_error
 from sgkit.inversion.noise import noise_penalty
 from sgkit.inversion.optimize import Projection, search
+from sgkit.inversion.results import ProjectedImage, ProjectResult, UnusableImage
 from sgkit.inversion.schedules import exploration, learning_rate
-from sgkit.inversion.targets import Target, read_targets, target_images
-from sgkit.inversion.task import ProjectedImage, ProjectResult, project, project_files
+from sgkit.inversion.targets import Fitting, Target, read_targets, target_images
+from sgkit.inversion.task import project, project_files
 
 __all__ = [
     "Distance",
     "DragResult",
     "DragSettings",
     "Dragged",
+    "Fitting",
     "LatentDistribution",
     "ProjectResult",
     "ProjectSettings",
     "ProjectedImage",
     "Projection",
     "Target",
+    "UnusableImage",
     "distance_to",
     "drag",
     "drag_files",

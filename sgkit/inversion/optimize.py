@@ -13,6 +13,7 @@ from sgkit.config.project import PRIOR_WEIGHTS, ProjectSettings
 from sgkit.errors import TrainingError, UsageError
 from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.losses import Distance, distance_to, pixel_error, ssim
+from sgkit.inversion.measures import loss_terms
 from sgkit.inversion.noise import initial_maps, noise_penalty, normalize_maps
 from sgkit.inversion.observe import Observation, checked_downscale, checked_mask
 from sgkit.inversion.priors import Measured, Prior, prior_named
@@ -54,6 +55,8 @@ class Projection:
     """[N]: mean squared error of ``images``, in the range of -1 to 1."""
     similarities: Tensor
     """[N]: structural similarity of ``images`` (SSIM)."""
+    terms: Mapping[str, Tensor]
+    """Each term of the loss by itself, without its weight, of ``images``: [N] each."""
 
     @property
     def w(self) -> Tensor:
@@ -75,6 +78,7 @@ def search(
     start: Tensor | None = None,
     precision: ResolvedPrecision = "fp32",
     on_step: Callable[[int, Tensor], None] | None = None,
+    watch: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> Projection:
     """Latents and noise maps whose pictures resemble ``targets`` [N, C, H, W] (-1 to 1), each searched for itself.
 
@@ -91,6 +95,7 @@ def search(
         start: w+ [N, num_ws, w_dim] to start from, of an encoder or of the frame before.
         precision: of the networks' passes.
         on_step: called with the number of the step and the distances of the pictures that are searched [n].
+        watch: called with the number of the step, the rows of ``targets`` that are searched [n], and their images.
 
     Raises:
         UsageError: the targets have another shape than the model's pictures; or a setting does not fit the model.
@@ -117,7 +122,9 @@ def search(
     )
     found.begin(start)
     for step in range(settings.steps):
-        distances = found.step(step)
+        rows, distances = found.active, found.step(step)
+        if watch is not None:
+            watch(step, rows, found.drawn)
         if on_step is not None:
             on_step(step, distances)
         if not len(found.active):
@@ -137,6 +144,8 @@ class _Search:
     prior: Prior | None
     precision: ResolvedPrecision
     history: list[Tensor] = field(default_factory=list)
+    drawn: Tensor = field(default_factory=lambda: torch.empty(0))
+    """The images of the last step."""
 
     @property
     def prior_weight(self) -> float:
@@ -224,6 +233,7 @@ class _Search:
             else:
                 images = self.draw(styles, self.maps)
             distances = self.distance(images)
+        self.drawn = images.detach()
         if self.prior is None:
             return distances, torch.zeros_like(distances)
         return distances, self.prior(Measured(None if self.space.ws is None else self.space.ws(point), styles))
@@ -320,6 +330,7 @@ class _Search:
     def result(self, label: Tensor | None) -> Projection:
         """The best of all steps."""
         images = self.draw(self.space.styles(self.best_point), self.best_maps).float()
+        seen, wanted = self.observation(images), self.observation(self.targets)
         return Projection(
             space=self.space.saved_as,
             values=self.space.values(self.best_point),
@@ -334,6 +345,7 @@ class _Search:
             start_distances=self.start,
             pixel_errors=pixel_error(images.clamp(-1, 1), self.targets),
             similarities=ssim(images.clamp(-1, 1), self.targets),
+            terms=loss_terms(seen, wanted, self.model, self.settings),
         )
 
 

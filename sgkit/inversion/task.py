@@ -1,83 +1,48 @@
-"""Projections of many pictures: searched in batches, written to a folder each, resumable."""
+"""Projections of many images: searched in batches by one process or several, a folder for each, resumable."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 
-from sgkit.config.project import ProjectSettings
-from sgkit.errors import InputError, UsageError
-from sgkit.inversion.curve import draw_curve
+from sgkit.config.project import ProjectSettings, VideoName
+from sgkit.errors import InputError, SgkitError, UsageError
+from sgkit.inversion.job import Job
 from sgkit.inversion.optimize import Projection, search
-from sgkit.inversion.targets import Picture, SeenMask, Target, read_targets, seen_mask, target_images
-from sgkit.latents.spaces import Latents, save_latents
+from sgkit.inversion.report import write_report
+from sgkit.inversion.results import ProjectedImage, ProjectResult, UnusableImage, check_same
+from sgkit.inversion.targets import (
+    Fitting,
+    Listed,
+    Picture,
+    Target,
+    list_targets,
+    read_target,
+    read_targets,
+    seen_mask,
+    target_images,
+)
+from sgkit.latents.spaces import Latents
 from sgkit.model import Model
 from sgkit.model.labels import LabelChoice, label_vector
-from sgkit.render.files import scene_text
-from sgkit.render.inputs import Inputs, latents_hash
-from sgkit.render.pictures import arrange, to_pixels, write_png
-from sgkit.render.scene import MODEL, Alone, LatentRef, ModelRef, Photo, Scene, Sheet, Subject
-from sgkit.render.sheets import shown
-from sgkit.runtime.files import atomic_directory
-from sgkit.runtime.path_checks import LATENT
+from sgkit.render.inputs import Inputs
+from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.locks import LockedError, exclusive
+from sgkit.runtime.outputs import check_animation
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
-METRICS = "metrics.json"
-SHOWN_SIDE = 256
-"""Side-by-side pictures of small models are enlarged by whole factors to about this height."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProjectedImage:
-    """The outcome for one picture; also the content of its ``metrics.json``."""
-
-    name: str
-    source: str
-    adapted: str | None
-    """What was done to make the picture fit the model; ``None``: nothing."""
-    distance: float
-    """By the loss that was minimised."""
-    start_distance: float
-    """That of the mean of w."""
-    mse: float
-    """Mean squared error of the pixels, of a range of 0 to 1."""
-    psnr: float
-    """Peak signal-to-noise ratio in decibels."""
-    best_step: int
-    steps: int
-    seconds: float
-    """Time that the search took, divided by the pictures of its batch."""
-    settings: dict[str, Any]
-    label: list[float] | None
-    target_hash: str
-    model_hash: str
-    ssim: float | None = None
-    """Structural similarity; ``None``: the projection is of a version that did not measure it."""
-    prior: float | None = None
-    """Squared distance by the prior; ``None``: without one."""
-    mask: str | None = None
-    """Where the image was compared: a shape, or a mask's file by content; ``None``: everywhere."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProjectResult:
-    """What was written."""
-
-    folder: Path
-    images: tuple[ProjectedImage, ...]
-    """All pictures, in the order given; those that were finished before, too."""
-    num_skipped: int
-    """Pictures that were finished before."""
-    seconds: float
+LOCK = ".project.lock"
+"""In the folder of results while a call writes there."""
+T = TypeVar("T")
+_CALLS = itertools.count()
 
 
 def project(
@@ -89,10 +54,10 @@ def project(
     mask: str | None = None,
     precision: ResolvedPrecision = "fp32",
 ) -> tuple[Latents, Projection]:
-    """The latents of the pictures in ``paths``, with their noise maps, ready to be saved; and what the search found.
+    """The latents of the images in ``paths``, with their noise maps, ready to be saved; and what the search found.
 
     Raises:
-        InputError: a picture cannot be read.
+        InputError: an image cannot be read.
         UsageError: label or loss do not fit the model.
     """
     settings, targets = settings or ProjectSettings(), list(read_targets(paths, model))
@@ -116,14 +81,19 @@ def project_files(
     *,
     label: LabelChoice | None = None,
     mask: str | None = None,
+    fitting: Fitting | None = None,
+    video: VideoName | None = None,
     batch: int = 4,
     precision: ResolvedPrecision = "fp32",
+    context: DistributedContext | None = None,
+    command: str = "",
     on_progress: OnProgress = ignore_progress,
 ) -> ProjectResult:
-    """Project every picture and write a folder for each below ``folder``; finished ones are skipped.
+    """Project every image and write a folder for each below ``folder``; finished ones are skipped.
 
-    A picture's folder appears when all of it is there: ``latent.npz``, ``projection.png``, ``target.png``,
-    ``comparison.png`` (target, projection), ``loss.png`` and ``metrics.json``.
+    An image's folder appears when all of it is there: ``latent.npz``, ``projection.png``, ``target.png``,
+    ``comparison.png`` (target, projection), ``loss.png``, ``metrics.json`` and, if asked for, ``search.mp4``. Several
+    images also get ``report.html``. An image that cannot be read is left out and named in the result.
 
     Args:
         model: the model whose latents are searched.
@@ -131,157 +101,145 @@ def project_files(
         folder: where to write; made when missing.
         settings: how to search.
         label: for a conditional model.
-        mask: where pictures are compared: a shape, or an image file, white there and black where they are free.
-        batch: pictures searched at a time.
+        mask: where images are compared: a shape, or an image file, white there and black where they are free.
+        fitting: how images are brought to the model's size.
+        video: also write an animation of each search, of this format.
+        batch: images searched at a time.
         precision: of the networks' passes.
+        context: the processes that share the images; every one gets the whole result.
+        command: what was typed, for the report.
         on_progress: told of every step.
 
     Raises:
-        InputError: a picture cannot be read; or a folder holds another projection, or something else.
+        InputError: there is no such image; or a folder holds another projection, or something else; or another
+            process writes there.
         UsageError: label, loss or batch do not fit.
     """
     if batch < 1:
         raise UsageError(f"batch is {batch}; it must be 1 or more.")
-    settings, began = settings or ProjectSettings(), time.perf_counter()
-    inputs = model if isinstance(model, Inputs) else Inputs(model)
-    model = inputs.only
-    seen = None if mask is None else seen_mask(mask, inputs, model)
-    job = _Job(model, Path(folder), settings, label_vector(model, label), precision, inputs.reference(model), seen)
-    targets = list(read_targets(paths, model))
-    done = {target.name: image for target in targets if (image := job.finished(target)) is not None}
-    num_skipped = len(done)
-    pending = [target for target in targets if target.name not in done]
-    chunks = [pending[start : start + batch] for start in range(0, len(pending), batch)]
-    for index, chunk in enumerate(chunks):
-        names = chunk[0].name if len(chunk) == 1 else f"{chunk[0].name} to {chunk[-1].name}"
-
-        def report(step: int, distances: Tensor, names: str = names, before: int = index * settings.steps) -> None:
-            shown = {"image": names, "distance": f"{distances.mean().item():.4f}"}
-            total = len(chunks) * settings.steps  # no stages, so that the time left is that of all images
-            on_progress(Progress(done=before + step + 1, total=total, unit="steps", fields=shown))
-
-        done |= {image.name: image for image in job.run(chunk, report)}
-    return ProjectResult(
-        folder=Path(folder),
-        images=tuple(done[target.name] for target in targets),
-        num_skipped=num_skipped,
-        seconds=time.perf_counter() - began,
+    began, folder, context = time.perf_counter(), Path(folder), context or DistributedContext()
+    settings, fitting, inputs = settings or ProjectSettings(), fitting or Fitting(), _inputs(model)
+    if video is not None:
+        check_animation(Path(f"search.{video}"), fps=1)
+    fitting.check(inputs.only.image_size)
+    job = Job(
+        model=inputs.only,
+        folder=folder,
+        settings=settings,
+        label=label_vector(inputs.only, label),
+        precision=precision,
+        reference=inputs.reference(inputs.only),
+        mask=None if mask is None else seen_mask(mask, inputs, inputs.only),
+        fitting=fitting,
+        video=video,
     )
+    listed = list_targets(paths, inputs.only.image_size)
+    with ExitStack() as stack:
+        _by_main(context, lambda: stack.enter_context(_locked(folder)))
+        before, unusable = _by_main(context, lambda: _finished(job, listed))
+        left_out = {one.source for one in unusable}
+        pending = [one for one in listed if one.name not in before and one.source not in left_out]
+        images, more = _shared(job, pending, batch, context, on_progress)
+        found = {image.name: image for image in [*before.values(), *images]}
+        result = ProjectResult(
+            folder=folder,
+            images=tuple(found[one.name] for one in listed if one.name in found),
+            num_skipped=len(before),
+            seconds=time.perf_counter() - began,
+            unusable=(*unusable, *more),
+        )
+        if len(result.images) < 2:
+            return result
+        return replace(result, report=_by_main(context, lambda: write_report(result, settings, command)))
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What all pictures of one call share."""
+def _inputs(model: Model | Inputs) -> Inputs:
+    return model if isinstance(model, Inputs) else Inputs(model)
 
-    model: Model
-    folder: Path
-    settings: ProjectSettings
-    label: Tensor | None
-    precision: ResolvedPrecision
-    reference: ModelRef
-    mask: SeenMask | None
 
-    def finished(self, target: Target) -> ProjectedImage | None:
-        """The outcome of an earlier call for the same picture, model and settings; ``None``: there is none.
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other calls from writing into the folder."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file. Give --out the name of a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive(folder / LOCK):
+            yield
+    except LockedError as error:
+        raise InputError(
+            f"{folder} is being written by {error.holder}. Wait until it has finished, choose a different --out, or "
+            "share the images with: torchrun --nproc-per-node N -m sgkit project ..."
+        ) from None
 
-        Raises:
-            InputError: the picture's folder holds something else.
-        """
-        folder = self.folder / target.name
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return None
+
+def _by_main(context: DistributedContext, compute: Callable[[], T]) -> T:
+    """What the main process computes, for all; an error of it is raised by all."""
+    value: T | None = None
+    error: SgkitError | None = None
+    if context.is_main:
         try:
-            found = ProjectedImage(**json.loads((folder / METRICS).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            raise InputError(
-                f"{folder} exists, but is not a projection. Choose a different --out, or remove that folder."
-            ) from None
-        before = asdict(ProjectSettings())  # of projections made before there was such a setting
-        for what, old, new in (
-            ("image", found.target_hash, target.pixel_hash),
-            ("model", found.model_hash, str(self.reference.hash)),
-            ("label", found.label, self._plain_label()),
-            ("mask", found.mask, None if self.mask is None else self.mask.name),
-            *((name, found.settings.get(name, before[name]), value) for name, value in asdict(self.settings).items()),
-        ):
-            if old != new:
-                raise InputError(
-                    f"{folder} holds a projection with a different {what} ({old}, not {new}). "
-                    "Choose a different --out, or remove that folder."
-                )
-        return found
+            value = compute()
+        except SgkitError as caught:
+            error = caught
+    value, error = context.gather_objects((value, error))[0]
+    if error is not None:
+        raise error
+    return value
 
-    def run(self, targets: list[Target], on_step: Callable[[int, Tensor], None]) -> Iterator[ProjectedImage]:
-        """Search the pictures together and write their folders."""
-        began = time.perf_counter()
-        images = target_images(targets, self.model)
-        found = search(
-            self.model,
-            images,
-            self.settings,
-            label=self.label,
-            mask=None if self.mask is None else self.mask.weights,
-            precision=self.precision,
-            on_step=on_step,
-        )
-        seconds = (time.perf_counter() - began) / len(targets)
-        for index, target in enumerate(targets):
-            outcome = self._outcome(target, found, index, seconds)
-            with atomic_directory(self.folder / target.name) as aside:
-                self._write(aside, target, found, index, outcome)
-            yield outcome
 
-    def _outcome(self, target: Target, found: Projection, index: int, seconds: float) -> ProjectedImage:
-        mse = found.pixel_errors[index].item() / 4  # from a range of 2 to one of 1
-        return ProjectedImage(
-            name=target.name,
-            source=target.source,
-            adapted=target.adapted,
-            distance=found.distances[index].item(),
-            start_distance=found.start_distances[index].item(),
-            mse=mse,
-            psnr=-10 * math.log10(max(mse, 1e-12)),
-            best_step=int(found.best_steps[index]),
-            steps=int(found.num_steps[index]),
-            seconds=seconds,
-            settings=asdict(self.settings),
-            label=self._plain_label(),
-            target_hash=target.pixel_hash,
-            model_hash=str(self.reference.hash),
-            ssim=found.similarities[index].item(),
-            prior=None if self.settings.prior == "none" else found.priors[index].item(),
-            mask=None if self.mask is None else self.mask.name,
-        )
+def _finished(job: Job, listed: Sequence[Listed]) -> tuple[dict[str, ProjectedImage], list[UnusableImage]]:
+    """The outcomes that are there already, by name, and what cannot be compared with its outcome.
 
-    def _write(self, folder: Path, target: Target, found: Projection, index: int, outcome: ProjectedImage) -> None:
-        latents = replace(found.latents()[index], model_hash=str(self.reference.hash), names=(target.name,))
-        save_latents(latents, folder / LATENT)
-        write_png(target.pixels, folder / "target.png")
-        scene = self._scene(latents, len(found.images))
-        projection = to_pixels(found.images[index : index + 1])[0]
-        write_png(projection, folder / "projection.png", text=scene_text(Sheet(scenes=(scene,))))
-        digest = hashlib.sha256((folder / "target.png").read_bytes()).hexdigest()
-        scale = max(round(SHOWN_SIDE / target.pixels.shape[0]), 1)
-        photo = Photo(photo="target.png", hash=digest)
-        sheet = Sheet(scenes=(photo, scene), columns=2, gap=4 * scale, scale=scale)
-        sides = [shown(pixels, sheet) for pixels in (target.pixels, projection)]
-        write_png(arrange(sides, (2, 1), gap=sheet.gap), folder / "comparison.png", text=scene_text(sheet))
-        title = f"{target.name}: distance by {self.settings.loss}"
-        curve = draw_curve(found.history[: outcome.steps, index].tolist(), title=title, mark=outcome.best_step)
-        write_png(curve, folder / "loss.png")
-        (folder / METRICS).write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
+    Raises:
+        InputError: a folder holds a different projection.
+    """
+    found: dict[str, ProjectedImage] = {}
+    unusable: list[UnusableImage] = []
+    for one in listed:
+        outcome = job.finished(one.name)
+        target = None if outcome is None else _read(one, job)
+        if isinstance(target, UnusableImage):
+            unusable.append(target)
+        elif outcome is not None and target is not None:
+            check_same(outcome, job.folder / one.name, {"target_hash": target.pixel_hash}, job.settings)
+            found[one.name] = outcome
+    return found, unusable
 
-    def _scene(self, latents: Latents, together: int) -> Scene:
-        """What makes the projection again from its latent file, beside which it is."""
-        (name,) = latents.names
-        source = LatentRef(latent=LATENT, hash=latents_hash(latents))
-        return Scene(
-            models={MODEL: self.reference},
-            subjects={name: Subject(source=source, batch=together)},
-            arrangement=Alone(of=name),
-            precision=self.precision,
-            batch=together,
-        )
 
-    def _plain_label(self) -> list[float] | None:
-        return None if self.label is None else self.label[0].tolist()
+def _shared(
+    job: Job, pending: Sequence[Listed], batch: int, context: DistributedContext, on_progress: OnProgress
+) -> tuple[list[ProjectedImage], list[UnusableImage]]:
+    """Project what is pending, by all processes: each takes the next batch when it has finished one."""
+    chunks = [pending[start : start + batch] for start in range(0, len(pending), batch)]
+    images: list[ProjectedImage] = []
+    unusable: list[UnusableImage] = []
+    for number in context.claimed(f"project {next(_CALLS)}", len(chunks)):
+        read = [_read(one, job) for one in chunks[number]]
+        targets = [one for one in read if isinstance(one, Target)]
+        unusable += [one for one in read if isinstance(one, UnusableImage)]
+        if targets:
+            report = _reporter(targets, number, len(chunks), job.settings.steps, on_progress)
+            images += job.run(targets, report)
+    parts = context.gather_objects((images, unusable))
+    return [image for part, _ in parts for image in part], [one for _, part in parts for one in part]
+
+
+def _read(listed: Listed, job: Job) -> Target | UnusableImage:
+    try:
+        return read_target(listed, job.model, job.fitting)
+    except InputError as error:
+        return UnusableImage(source=listed.source, reason=str(error).removeprefix(f"{listed.source} "))
+
+
+def _reporter(
+    targets: Sequence[Target], number: int, count: int, steps: int, on_progress: OnProgress
+) -> Callable[[int, Tensor], None]:
+    names = targets[0].name if len(targets) == 1 else f"{targets[0].name} to {targets[-1].name}"
+
+    def report(step: int, distances: Tensor) -> None:
+        shown = {"image": names, "distance": f"{distances.mean().item():.4f}"}
+        # no stages, so that the time left is that of all images
+        on_progress(Progress(done=number * steps + step + 1, total=count * steps, unit="steps", fields=shown))
+
+    return report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,8 @@ class DistributedContext:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     """Where this process computes; its own GPU where there are several."""
+    numbers: Callable[[str], int] | None = field(default=None, repr=False, compare=False)
+    """Gives 1, 2, 3 ... under a name, each to one of the processes."""
 
     @property
     def is_main(self) -> bool:
@@ -56,6 +58,17 @@ class DistributedContext:
         if self.world_size > 1:
             dist.broadcast(tensor, src=0)
         return tensor
+
+    def claimed(self, name: str, count: int) -> Iterator[int]:
+        """Numbers below ``count``, rising, each for one process only: whoever is free takes the next one.
+
+        ``name`` must not be used twice in a job. Unlike the other methods, processes need not call it together.
+        """
+        if self.world_size == 1 or self.numbers is None:
+            yield from range(count)
+            return
+        while (number := self.numbers(name) - 1) < count:
+            yield number
 
     def gather_objects(self, value: Any) -> list[Any]:
         """The value of every process, by rank. Values travel pickled, between processes of one job only."""
@@ -102,9 +115,9 @@ def distributed(device: str = "auto") -> Iterator[DistributedContext]:
             "'torchrun --nproc-per-node N -m sgkit ...', or unset WORLD_SIZE to run alone."
         )
     own = _own_device(resolve_device(device), int(os.environ["LOCAL_RANK"]))
-    _join_group("nccl" if own.type == "cuda" else "gloo")
+    numbers = _join_group("nccl" if own.type == "cuda" else "gloo")
     try:
-        yield DistributedContext(rank=dist.get_rank(), world_size=world_size, device=own)
+        yield DistributedContext(rank=dist.get_rank(), world_size=world_size, device=own, numbers=numbers)
     finally:
         dist.destroy_process_group()
 
@@ -116,8 +129,8 @@ def is_lost(error: BaseException, context: DistributedContext) -> bool:
     return context.world_size > 1 and is_torch
 
 
-def _join_group(backend: str) -> None:
-    """Meet the other processes where ``torchrun`` says.
+def _join_group(backend: str) -> Callable[[str], int]:
+    """Meet the other processes where ``torchrun`` says; the result counts for all of them, under a name.
 
     Addresses go under the number of the attempt: the store outlives a restart, and without that a process might try to
     reach one that is gone.
@@ -126,6 +139,7 @@ def _join_group(backend: str) -> None:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     apart = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=apart, rank=rank, world_size=world_size)
+    return lambda name: int(apart.add(f"sgkit {name}", 1))
 
 
 def _own_device(device: torch.device, local_rank: int) -> torch.device:

@@ -116,6 +116,12 @@ CHANGES: dict[str, tuple[str, str]] = {
     "project noise_weight": (f"{P} --lr 0.5", "--noise-weight 1e9"),
     "project label": ("project cond photo.png --out out --steps 2 --class 0", "--class 1"),
     "project seed": (P, "--seed 1"),
+    "project crop": ("project plain wide.png --out out --steps 2", "--crop none"),
+    "project landmarks": (
+        "project plain photo.png --out out --steps 2 --crop face --landmarks near.csv",
+        "--landmarks far.csv",
+    ),
+    "project video": (P, "--video webp"),
     "project precision": (P, "--precision bf16"),
     "panorama seeds": (W, "--seeds 3-5"),
     "panorama latent": (W, "--latent z.npz"),
@@ -434,6 +440,7 @@ REFUSED = [
     "project progan photo.png --out out --steps 1 | --noise-weight 3",
     "project progan photo.png --out out --steps 1 | --space w+",
     f"{P} | --class 0",
+    f"{P} | --landmarks near.csv",
     f"{DR} | --mask-weight 3",
     "drag progan --out out --seeds 3 --point 4,8:7,8 --steps 2 | --space w",
     f"{ED} | --mask-layers 0",
@@ -621,6 +628,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture(folder / "photos" / "b" / "again.png", (12, 14), 0)
     for name, size, mode in (
         ("photo.png", (16, 16), "RGB"),
+        ("wide.png", (40, 16), "RGB"),
         ("clear.png", (16, 16), "RGBA"),
         ("large.jpg", (640, 640), "RGB"),
     ):
@@ -631,6 +639,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         painted.putdata(colours)
         painted.save(folder / name)
     (folder / "places.txt").write_text("3, z.npz\n0, 3\n")
+    for name, left in (("near.csv", 5), ("far.csv", 4)):
+        (folder / name).write_text(f"name,x0,y0,x1,y1,x2,y2,x3,y3\nphoto.png,{left},6,11,6,6,11,10,11\n")
     (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:100])
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:])

@@ -14,12 +14,14 @@ from sgkit.checkpoint import save
 from sgkit.cli.app import main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.errors import InputError, UsageError
-from sgkit.inversion import ProjectSettings, project, project_files, read_targets
+from sgkit.inversion import Fitting, ProjectSettings, project, project_files, read_targets
 from sgkit.inversion.curve import draw_curve
+from sgkit.inversion.measures import MEASURES
 from sgkit.latents.files import load_latents
 from sgkit.model import Model, build
 from sgkit.render.generate import generate
 from sgkit.render.pictures import to_pixels, write_png
+from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import Progress
 
 QUICK = ProjectSettings(steps=4, w_samples=50)
@@ -107,6 +109,52 @@ def test_finished_pictures_are_skipped(model: Model, pictures: Path, tmp_path: P
     assert (out / "p0" / "latent.npz").stat().st_mtime_ns == before
 
 
+def test_several_images_are_reported_by_quality(
+    model: Model, file: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    settings = ProjectSettings(steps=3, w_samples=50, prior="gaussian", loss="features=1,l1=2")
+    (pictures / "p3.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    result = project_files(model, [pictures], out, settings, command="sgkit project & co", video="gif")
+    best, _, worst = result.by_quality
+    assert best.psnr >= worst.psnr
+    for image in result.images:
+        assert image.terms.keys() == {"features", "l1"}
+        total = image.terms["features"] + 2 * image.terms["l1"]
+        assert image.distance == pytest.approx(total, rel=1e-4)
+        assert image.measures["l1"] > 0
+        assert image.log_likelihood == -(image.prior or 0) / 2
+        with Image.open(out / image.name / "search.gif") as film:
+            assert film.size == (32, 16)
+    assert result.report == out / "report.html"
+    page = result.report.read_text(encoding="utf-8")
+    assert page.index(f"{best.name}: ") < page.index(f"{worst.name}: ")
+    for words in ("<span>&amp;</span>", f"Worst: {worst.name}", "log-likelihood", "p3.png", "features=1,l1=2"):
+        assert words in page
+    with pytest.raises(InputError, match=r"1 of 4 images could not be projected: .*p3\.png cannot be used: truncated"):
+        result.raise_unusable()
+    assert main(["project", str(file), str(pictures), "--out", str(tmp_path / "o"), "--steps", "1"]) == 1
+    said = capsys.readouterr()
+    assert "Best: " in said.out
+    assert "1 of 4 images could not be projected" in said.err
+
+
+def test_one_image_has_no_report(model: Model, pictures: Path, tmp_path: Path) -> None:
+    assert project_files(model, [pictures / "p0.png"], tmp_path / "out", QUICK).report is None
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_measure_is_added_by_name(
+    model: Model, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MEASURES, "red", lambda images, targets, model: images[:, 0].mean(dim=(1, 2)))
+    monkeypatch.setitem(MEASURES, "absent", lambda images, targets, model: None)
+    (image,) = project_files(model, [pictures / "p0.png"], tmp_path / "out", QUICK).images
+    found = read(tmp_path / "out" / "p0" / "projection.png")[:, :, 0] / 127.5 - 1
+    assert image.measures["red"] == pytest.approx(found.mean(), abs=0.01)
+    assert "absent" not in image.measures
+
+
 def test_an_interrupted_call_leaves_whole_folders_only(model: Model, pictures: Path, tmp_path: Path) -> None:
     def stop(progress: Progress) -> None:
         if progress.done == 6:
@@ -126,6 +174,8 @@ def test_an_interrupted_call_leaves_whole_folders_only(model: Model, pictures: P
         ("picture", "different image"),
         ("model", "different model"),
         ("folder", "is not a projection"),
+        ("crop", r"different crop \(center, not none\)"),
+        ("precision", r"different precision \(fp32, not bf16\)"),
     ],
 )
 def test_another_projection_of_the_name_is_not_touched(
@@ -140,10 +190,12 @@ def test_another_projection_of_the_name_is_not_touched(
         (pictures / "p1.png").replace(pictures / "p0.png")
     elif change == "model":
         other = build(model.config, seed=9)
-    else:
+    elif change == "folder":
         (out / "p0" / "metrics.json").write_text("{}")
+    fitting = Fitting(crop="none" if change == "crop" else "center")
+    precision: ResolvedPrecision = "bf16" if change == "precision" else "fp32"
     with pytest.raises(InputError, match=message):
-        project_files(other, [pictures / "p0.png"], out, settings)
+        project_files(other, [pictures / "p0.png"], out, settings, fitting=fitting, precision=precision)
     assert (out / "p0" / "latent.npz").exists()
 
 
