@@ -313,6 +313,32 @@ class Model(Networks):
 
         return project(self, images, ProjectSettings(**settings), label=label, mask=mask)[0]
 
+    def tune(
+        self,
+        projections: str | Path | Iterable[str | Path],
+        *,
+        out: str | Path,
+        overwrite: bool = False,
+        **settings: Any,
+    ) -> Model:
+        """This model tuned to projected images, whose weights are written to ``out``: pivotal tuning.
+
+        Args:
+            projections: folders that ``sgkit project`` (:func:`sgkit.inversion.project_files`) wrote.
+            out: the file of tuned weights, with which ``sgkit.load("MODEL+OUT")`` gives the tuned model again.
+            overwrite: replace an older file.
+            settings: see :class:`sgkit.config.tune.TuneSettings`: steps, lr, locality, rank ...
+        """
+        from sgkit.checkpoint.deltas import with_delta
+        from sgkit.config.tune import TuneSettings
+        from sgkit.inversion.tune_task import tune_files
+
+        tune_files(self, projections, out, TuneSettings(**settings), overwrite=overwrite)
+        found = with_delta(self, out)
+        tuned = Model(found.config, found.generator, found.discriminator, found.raw_generator, found.info)
+        tuned.path = None if self.path is None else Path(f"{self.path}+{out}")
+        return tuned
+
     def save(self, path: str | Path) -> None:
         """Write a model file; see :func:`sgkit.save`."""
         checkpoint.save(self, path)

@@ -12,12 +12,14 @@ import torch
 
 from sgkit.checkpoint.adapters import model_of
 from sgkit.checkpoint.compressed import unpacked
+from sgkit.checkpoint.deltas import with_delta
 from sgkit.checkpoint.native import METADATA_KEY, load_native, read_header
 from sgkit.checkpoint.state_dict_files import CONFIG_KEY, load_state_dicts
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, UsageError
 from sgkit.model import Model
 from sgkit.model.inputs import as_device
 from sgkit.runtime.detect import detect
+from sgkit.runtime.model_names import split_name
 from sgkit.runtime.path_checks import check_model
 from sgkit.text import name_list
 from sgkit.unpickle.safetensors_header import read_safetensors_header
@@ -28,7 +30,8 @@ SNAPSHOTS, BEST = "snapshots", "best.json"
 def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: int | None = None) -> Model:
     """The model at ``path``: a ``.safetensors`` of sgkit, a run directory, or a checkpoint of another project.
 
-    Or the packaged model of that name (:func:`sgkit.list_models`), if there is no such file or folder.
+    Or the packaged model of that name (:func:`sgkit.list_models`), if there is no such file or folder; or any of these
+    with the weights that ``sgkit tune`` made, as ``MODEL+DELTA``.
 
     Nothing in a file is ever executed. Networks come in evaluation mode, on ``device``.
 
@@ -42,6 +45,9 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
         InputError: there is nothing at ``path``.
     """
     file, device = model_file(path), as_device(device)
+    base, delta = split_name(file)
+    if delta is not None:
+        return with_delta(load(base, image_size=image_size), delta).to(device)
     with unpacked(detect(file)) as inner:
         form = form_of(inner)
         if form == "native":
@@ -85,7 +91,7 @@ def form_of(file: Path) -> Literal["native", "state dict", "foreign"]:
 
 
 def model_file(path: str | Path) -> Path:
-    """The model file at ``path``: itself, or a snapshot of a run directory.
+    """The model file at ``path``: itself (``MODEL+DELTA``, too), or a snapshot of a run directory.
 
     That is the best one by the run's first metric, or where none was measured the one that has seen the most images.
 

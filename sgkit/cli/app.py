@@ -85,6 +85,12 @@ COMMANDS: tuple[CommandRow, ...] = (
         _IMAGES,
     ),
     CommandRow(
+        "tune",
+        "sgkit.cli.tune:tune",
+        "Tune a model to projected images, so it shows them exactly and their latents stay editable (pivotal tuning).",
+        _IMAGES,
+    ),
+    CommandRow(
         "directions",
         "sgkit.cli.directions:app",
         "Find directions in latent space that change one property of the images; list and apply them.",

@@ -301,7 +301,7 @@ def _check_model_hashes(model: Model, sources: Sequence[int | Path]) -> None:
         return
     from sgkit.latents.files import load_latents
 
-    own = model.content_hash()
+    fitting = (None, model.content_hash(), *model.info.tuned_from)
     for file in files:
-        if load_latents(file).model_hash not in (None, own):
+        if load_latents(file).model_hash not in fitting:
             report.warning(f"{file} was made with a different model. The image may look different.")

@@ -69,6 +69,17 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("then use it like a seed", "sgkit mix run --rows projected/me --cols 0-3 --out mix.png"),
         ("all photos of a folder, closer to them", "sgkit project run photos --space w+ --out projected"),
     ),
+    "tune": (
+        (
+            "a photo, exactly: project it, tune the model to it",
+            "sgkit project run me.jpg --out projected\n  sgkit tune run projected/me --out me.safetensors",
+        ),
+        (
+            "edit it with the directions of the model that was tuned",
+            "sgkit edit run+me.safetensors --latent projected/me \\\n  --move sefa.safetensors:0=2 --out edited.png",
+        ),
+        ("all photos of a folder in one small file", "sgkit tune run projected --rank 8 --out all.safetensors"),
+    ),
     "directions": (("ten directions of a model, by its weights", SEFA),),
     "directions find": (
         ("ten directions, by the weights of the layers (SeFa)", SEFA),

@@ -22,7 +22,7 @@ from sgkit.cli.options import (
 )
 from sgkit.cli.streaming import MOST_PIXELS, MaxPixelsOption
 from sgkit.errors import SceneError, UsageError, did_you_mean
-from sgkit.packaged import packaged_path
+from sgkit.runtime.model_names import find_model
 from sgkit.runtime.outputs import STILLS, STREAMED
 from sgkit.text import shell_word
 
@@ -161,10 +161,9 @@ def _last_seen(model: ModelRef, key: str, file: Path, count: int) -> Path:
     Raises:
         SceneError: it is not there.
     """
-    places = [Path(model.path), file.parent / model.path] if model.path else []
-    for place in places:
-        if packaged_path(place).exists():
-            return place
+    found = find_model(model.path, file.parent) if model.path else None
+    if found is not None:
+        return found
     known = f" with the hash {model.hash[:12]}" if model.hash else ""
     seen = f", last seen at {model.path}" if model.path else ""
     raise SceneError(

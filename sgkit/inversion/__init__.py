@@ -1,6 +1,7 @@
 """Projection: the latents and noise maps whose picture comes closest to a given one (StyleGAN2, appendix D)."""
 
 from sgkit.config.project import ProjectSettings
+from sgkit.config.tune import TuneSettings
 from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.drag import Dragged, DragSettings, drag
 from sgkit.inversion.drag_task import DragResult, drag_files, drag_latents
@@ -11,6 +12,8 @@ from sgkit.inversion.results import ProjectedImage, ProjectResult, UnusableImage
 from sgkit.inversion.schedules import exploration, learning_rate
 from sgkit.inversion.targets import Fitting, Target, read_targets, target_images
 from sgkit.inversion.task import project, project_files
+from sgkit.inversion.tune_task import TuneResult, tune_files
+from sgkit.inversion.tuning import tune
 
 __all__ = [
     "Distance",
@@ -24,6 +27,8 @@ __all__ = [
     "ProjectedImage",
     "Projection",
     "Target",
+    "TuneResult",
+    "TuneSettings",
     "UnusableImage",
     "distance_to",
     "drag",
@@ -40,4 +45,6 @@ __all__ = [
     "read_targets",
     "search",
     "target_images",
+    "tune",
+    "tune_files",
 ]

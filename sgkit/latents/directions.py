@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 import sgkit
-from sgkit.errors import InputError, UsageError
+from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.latents.direction_header import (
     EXPLAINED,
     FORMAT_VERSION,
@@ -33,7 +32,7 @@ from sgkit.latents.direction_header import (
 from sgkit.latents.spaces import Latents, Space
 from sgkit.model import Model
 from sgkit.runtime.files import atomic_path, utf8_name
-from sgkit.runtime.limits import open_regular
+from sgkit.unpickle.safetensors_header import float_arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +126,14 @@ def check_fits(directions: Directions, model: Model, *, own_hash: str | None, na
     Args:
         directions: what was read.
         model: the model that is to be moved.
-        own_hash: its content hash; ``None``: directions of any model are allowed, if only their lengths fit.
+        own_hash: its content hash (directions of models that it was tuned from fit as well); ``None``: directions of
+            any model are allowed, if only their lengths fit.
         name: their file, for messages.
 
     Raises:
         UsageError: they do not fit.
     """
-    if own_hash is not None and directions.model_hash != own_hash:
+    if own_hash is not None and directions.model_hash not in (own_hash, *model.info.tuned_from):
         raise UsageError(
             f"{name} was made for a different model: its directions belong to the one with the hash "
             f"{directions.model_hash[:12]}, and the given one has {own_hash[:12]}. Find directions for this model "
@@ -245,19 +245,10 @@ def load_directions(path: str | Path) -> Directions:
         InputError: there is no such file, it is of another kind, or it is damaged.
     """
     header, raw = read_headers(path)
-    tensors: dict[str, Tensor] = {}
-    with open_regular(path) as file:
-        for name, entry in raw.tensors.items():
-            file.seek(raw.start + entry.first)
-            data = file.read(entry.last - entry.first)
-            if len(data) != entry.last - entry.first:
-                raise InputError(f"{path} is cut short. Copy or make it again.")
-            values = np.frombuffer(bytearray(data), dtype="<f4").reshape(entry.shape)
-            tensors[name] = torch.from_numpy(values.astype(np.float32))
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise InputError(
-            f"{path} holds numbers that are not finite (NaN or infinity), so it is damaged. Make it again."
-        )
+    try:
+        tensors = {name: torch.from_numpy(array) for name, array in float_arrays(path, raw).items()}
+    except (CheckpointError, OSError) as error:
+        raise InputError(f"Cannot read directions from {path}: {error}") from None
     steps, explained = tensors.pop(STEPS), tensors.pop(EXPLAINED, None)
     prefix = STYLE if header.space == "s" else ""
     return Directions(

@@ -29,6 +29,7 @@ from sgkit.render.render import render
 from sgkit.render.scene import Alone, Noise, Scene, Seed, Subject
 from sgkit.runtime.detect import detect
 from sgkit.runtime.file_kinds import IMAGES
+from sgkit.runtime.model_names import split_name
 from sgkit.store import StoreDataset, iterate
 from sgkit.store.bad_images import BadImageError
 from sgkit.store.header import HEADER_NAME, PLAN_NAME, size_text
@@ -358,7 +359,7 @@ def open_image_set(
     folder = packaged_path(path)
     if (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file():
         return StoreImages(path, num=num, num_workers=num_workers)
-    if not _is_model(folder):
+    if split_name(path).delta is None and not _is_model(folder):
         return FileImages(path, num=num)
     model = load(path, device=device)
     count = num or num_generated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,17 @@ class ModelInfo:
     """Growing networks: doublings still left out (ProGAN, section 2)."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts: data, source file, preset."""
+
+    @property
+    def tuned_from(self) -> tuple[str, ...]:
+        """Content hashes of the models that this one was tuned from, the nearest first; latents of these fit it."""
+        hashes = self.provenance.get("tuned_from")
+        return tuple(map(str, hashes)) if isinstance(hashes, (list, tuple)) else ()
+
+    def after_tuning(self, model_hash: str, settings: Mapping[str, Any]) -> ModelInfo:
+        """That of the result of tuning the model with this content hash."""
+        tuned = {"tuned_from": [model_hash, *self.tuned_from], "tuning": dict(settings)}
+        return replace(self, provenance={**self.provenance, **tuned})
 
     @property
     def augment_p(self) -> float | None:

@@ -6,6 +6,7 @@ is decoded, little is read (at most :data:`MOST_READ` bytes of a file), and no l
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import stat
@@ -143,12 +144,13 @@ def _is_onnx(start: bytes) -> bool:
     return start[:1] == b"\x08" and 1 <= start[1] <= 32 and start[2:3] == b"\x12" and start[4:5].isalpha()
 
 
-def _is_directions(start: bytes) -> bool:
-    return _is_safetensors(start) and start[8:].startswith(b'{"__metadata__":{"sgkit.directions":')
+def _is_ours(start: bytes, kind: str) -> bool:
+    """Whether a .safetensors begins with the metadata that sgkit gives to files of ``kind``, which are not models."""
+    return _is_safetensors(start) and start[8:].startswith(b'{"__metadata__":{"sgkit.%s":' % kind.encode())
 
 
 TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    (_is_directions, "directions"),
+    *((functools.partial(_is_ours, kind=kind), kind) for kind in ("directions", "delta", "encoder")),
     (_is_safetensors, "safetensors"),
     (_is_pickle, "pickle"),
     (lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", "webp"),

@@ -23,6 +23,10 @@ PHRASES_BY_GROUP: dict[str, dict[str, str]] = {
         "projections": "a folder of projections made by 'sgkit project'",
     },
     "directions": {"directions": "a file of directions made by 'sgkit directions find'"},
+    "weights": {
+        "delta": "a file of tuned weights made by 'sgkit tune'",
+        "encoder": "an encoder made by 'sgkit encoder train'",
+    },
     "image": {
         "jpeg": "a JPEG image",
         "png": "a PNG image",
@@ -116,6 +120,8 @@ ADVICE: dict[str, str] = {
     "projections": "It holds latents of images. Use them with a model: sgkit generate MODEL --latent {path}",
     "npy": "If it holds latents, use it with a model: sgkit generate MODEL --latent {path}",
     "directions": "List them: sgkit directions list {path}. Use one: sgkit edit MODEL --seeds 0 --move {path}:NAME=2",
+    "delta": "Use it with the model that was tuned, joined by a +: sgkit generate MODEL+{path} --seeds 0 --out FOLDER",
+    "encoder": "Start projections from it: sgkit project MODEL IMAGE --encoder {path} --out FOLDER",
     "lmdb": _PREPARE,
     "lmdb file": "If it belongs to a dataset, prepare a store from its folder: sgkit prepare FOLDER --out STORE",
     "parquet": _PREPARE,

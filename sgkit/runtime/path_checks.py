@@ -32,14 +32,21 @@ from sgkit.runtime.file_kinds import (
     PACKED,
     PHRASES,
 )
+from sgkit.runtime.model_names import split_name
 from sgkit.text import shell_word
 
 LATENT = "latent.npz"
 """The latent file in the folder of a projection."""
+_TUNE = "sgkit tune MODEL PROJECTION --out DELTA.safetensors"
+_TRAIN_ENCODER = "sgkit encoder train MODEL --out ENCODER.safetensors"
 
 
 def check_model(path: str | Path) -> FileType:
-    """What is at ``path``: a file or folder that may hold a model, or the name of a packaged one."""
+    """What is at ``path``: a file or folder that may hold a model, the name of a packaged one, or ``MODEL+DELTA``."""
+    base, delta = split_name(path)
+    if delta is not None:
+        check_delta(delta)
+        return check_model(base)._replace(path=Path(path))
     allowed = "Give a model file (.safetensors, .pkl, .pt), the folder of a training run, or a name from: sgkit models"
     found = check_exists(packaged_path(path), "model", allowed, names=PACKAGED_MODELS)
     return _allowed(found, "a model", MODELS | PACKED | MODEL_FOLDERS | {"unknown"})
@@ -76,6 +83,26 @@ def check_directions(path: str | Path) -> Path:
             "sgkit directions find MODEL --method sefa --out FILE.safetensors"
         )
     return _allowed(found, "a direction file", {"directions"}).path
+
+
+def check_delta(path: str | Path) -> Path:
+    """``path``, a file of tuned weights."""
+    found = check_exists(path, "file of tuned weights", f"Make one with: {_TUNE}")
+    if found.kind == "safetensors":
+        raise InputError(
+            f"Not a file of tuned weights: {found.path} is a different .safetensors file. Make one with: {_TUNE}"
+        )
+    return _allowed(found, "a file of tuned weights", {"delta"}).path
+
+
+def check_encoder(path: str | Path) -> Path:
+    """``path``, a file with an encoder."""
+    found = check_exists(path, "encoder", f"Train one with: {_TRAIN_ENCODER}")
+    if found.kind == "safetensors":
+        raise InputError(
+            f"Not an encoder: {found.path} is a different .safetensors file. Train one with: {_TRAIN_ENCODER}"
+        )
+    return _allowed(found, "an encoder", {"encoder"}).path
 
 
 def check_store(path: str | Path) -> Path:
@@ -117,11 +144,16 @@ def check_mask(path: str | Path) -> Path:
 
 def check_measured(path: str | Path) -> str:
     """``path``, where images or a model may be; or the name of a packaged model."""
+    if split_name(path).delta is not None:
+        check_model(path)
+        return str(path)
     return str(path) if packaged_path(path) != Path(path) else check_images(path)
 
 
 def check_any(path: str | Path) -> FileType:
-    """What is at ``path``, whatever it is; or the packaged model of that name."""
+    """What is at ``path``, whatever it is; or the packaged model of that name; or ``MODEL+DELTA``."""
+    if split_name(path).delta is not None:
+        return check_model(path)
     return check_exists(packaged_path(path), "file or folder", "Check the spelling.", names=PACKAGED_MODELS)
 
 

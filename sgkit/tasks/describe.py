@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from sgkit.checkpoint.deltas import read_delta_header
 from sgkit.errors import SceneError, SgkitError
 from sgkit.latents.direction_header import read_direction_header
 from sgkit.latents.files import load_latents
@@ -83,6 +84,19 @@ def _directions(found: FileType) -> Description:
         "layers of w+": "all" if header.layers is None else list(header.layers),
         "settings": ", ".join(f"{name} {value}" for name, value in header.settings.items())[:200],
         "model": header.model_hash,
+    }
+    return Description(facts=facts)
+
+
+def _delta(found: FileType) -> Description:
+    header = read_delta_header(found.path)
+    is_whole = header.rank is None
+    facts: Facts = {
+        "weights": f"{header.parameters:,} numbers",
+        "rank": "full: exact" if is_whole else f"{header.rank}, relative error {header.error:.3g}",
+        "settings": ", ".join(f"{name} {value}" for name, value in header.settings.items())[:400],
+        "model": header.model_hash,
+        "tuned model": header.tuned_hash,
     }
     return Description(facts=facts)
 
@@ -177,6 +191,7 @@ def _images(found: FileType) -> Description:
 
 DESCRIBERS: dict[str, Callable[[FileType], Description]] = {
     "deep zoom": _deep_zoom,
+    "delta": _delta,
     "directions": _directions,
     "images": _images,
     "images in subfolders": _images,

@@ -14,10 +14,11 @@ from sgkit.checkpoint.loading import form_of
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, CheckpointWarning, InputError, SgkitError
 from sgkit.latents.files import load_latents
-from sgkit.model import Discriminator, Generator, discriminator_plan, not_finite, synthesis_plan
+from sgkit.model import Discriminator, Generator, Model, discriminator_plan, not_finite, synthesis_plan
 from sgkit.model.plan import all_layers
 from sgkit.runtime.detect import FileType
 from sgkit.runtime.file_kinds import BROKEN, MODELS, PACKED
+from sgkit.runtime.model_names import split_name
 from sgkit.runtime.path_checks import check_any
 from sgkit.tasks.describe import Facts, describe
 from sgkit.text import name_list
@@ -52,8 +53,9 @@ class ModelSummary:
 
     path: Path
     kind: str
-    """``sgkit``, or the project that wrote the file."""
+    """``sgkit``, or the project that wrote the file; of ``MODEL+DELTA``, what it was tuned from."""
     bytes: int
+    """Of ``MODEL+DELTA``: those of the delta."""
     sgkit_version: str | None
     """Of the sgkit that wrote the file; ``None``: another project did."""
     config: ModelConfig
@@ -124,14 +126,15 @@ def _holds_latents(path: Path) -> bool:
 
 def _model_summary(path: str | Path, image_size: int | None) -> ModelSummary:
     file = model_file(path)
-    is_native = form_of(file) == "native" and image_size is None
+    name = split_name(file)
+    is_native = name.delta is None and form_of(file) == "native" and image_size is None
     version = read_header(file).sgkit_version if is_native else None
     model = load(file, image_size=image_size)
     damage = {name: not_finite(network) for name, network in model.networks().items()}
     return ModelSummary(
         path=file,
-        kind="sgkit" if is_native else str(model.info.provenance.get("source_kind", "state dict")),
-        bytes=file.stat().st_size,
+        kind=_kind(model, is_native=is_native, is_tuned=name.delta is not None),
+        bytes=(name.delta or file).stat().st_size,
         sgkit_version=version,
         config=model.config,
         kimg=model.info.kimg,
@@ -147,6 +150,12 @@ def _model_summary(path: str | Path, image_size: int | None) -> ModelSummary:
             if tensors
         ),
     )
+
+
+def _kind(model: Model, *, is_native: bool, is_tuned: bool) -> str:
+    if is_tuned:
+        return f"sgkit tune, from the model with the hash {model.info.tuned_from[0]}"
+    return "sgkit" if is_native else str(model.info.provenance.get("source_kind", "state dict"))
 
 
 def _network_summary(name: str, network: Generator | Discriminator) -> NetworkSummary:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
 from sgkit.unpickle.arrays import num_elements
@@ -62,6 +64,32 @@ def read_safetensors_header(path: str | Path) -> SafetensorsHeader:
         text = file.read(length)
     with bad_data("its header"):
         return _checked(text, size - 8 - length)
+
+
+def float_arrays(path: str | Path, header: SafetensorsHeader) -> dict[str, np.ndarray[Any, Any]]:
+    """The tensors of a file whose ``header`` was read, all of them F32, as arrays of float32.
+
+    Raises:
+        CheckpointError: one is of another type, or not finite; or the file was cut since.
+        OSError: the file cannot be read.
+    """
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    with limits.open_regular(path) as file:
+        for name, entry in header.tensors.items():
+            if entry.dtype != "F32":
+                raise CheckpointError(f"tensor {shown(name)} is of type {entry.dtype}; F32 is expected.")
+            file.seek(header.start + entry.first)
+            data = file.read(entry.last - entry.first)
+            if len(data) != entry.last - entry.first:
+                raise CheckpointError("it is cut short. Copy or make it again.")
+            values = np.frombuffer(bytearray(data), dtype="<f4").reshape(entry.shape).astype(np.float32, copy=False)
+            if not np.isfinite(values).all():
+                raise CheckpointError(
+                    f"tensor {shown(name)} holds numbers that are not finite (NaN or infinity), so it is damaged. Make "
+                    "the file again."
+                )
+            arrays[name] = values
+    return arrays
 
 
 def _checked(text: bytes, size: int) -> SafetensorsHeader:

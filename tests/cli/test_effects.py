@@ -34,6 +34,7 @@ G = "generate plain --out out --seeds 0-1"
 M = "mix plain --out a.png --rows 0,1 --cols 2"
 I = "interpolate plain --out out --seeds 0-2 --frames 5"  # noqa: E741
 P = "project plain photo.png --out out --steps 3"
+TU = "tune plain projected --out out.safetensors --steps 2"
 W = "panorama plain --out a.png --seeds 0-2"
 ED = "edit plain --out a.png --seeds 0,1 --move w.safetensors:0=1"
 DF = "directions find plain --out out.safetensors --samples 20"
@@ -123,6 +124,14 @@ CHANGES: dict[str, tuple[str, str]] = {
     ),
     "project video": (P, "--video webp"),
     "project precision": (P, "--precision bf16"),
+    "tune steps": (TU, "--steps 3"),
+    "tune lr": (TU, "--lr 0.1"),
+    "tune loss": (TU, "--loss pixels"),
+    "tune locality": (TU, "--locality 5"),
+    "tune rank": (TU, "--rank 1"),
+    "tune batch": (f"{TU} --steps 3", "--batch 1"),
+    "tune seed": (TU, "--seed 1"),
+    "tune precision": (TU, "--precision bf16"),
     "panorama seeds": (W, "--seeds 3-5"),
     "panorama latent": (W, "--latent z.npz"),
     "panorama grid": (f"{W.replace('0-2', '0-3')}", "--grid 2x2"),
@@ -385,6 +394,7 @@ SAME: dict[str, str] = {
     "out": "the name of the result",
     "force": "allows to overwrite; by the test below",
     "model": "the input",
+    "projections": "the input",
     "images": "the input",
     "sources": "the input",
     "source": "the input",
@@ -648,6 +658,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "table.csv").write_text("file,a,b\n" + "".join(f"{n},{i % 2},{i % 3}\n" for i, n in enumerate(names)))
     (folder / "other").symlink_to("progan")
     assert main(["generate", str(folder / "plain"), "--seeds", "3", "--out", str(folder / "scene.png")]) == 0
+    projected = ["photo.png", "clear.png", "--steps", "2", "--out", "projected"]
+    words = [str(folder / word) if "." in word or word == "projected" else word for word in projected]
+    assert main(["project", str(folder / "plain"), *words]) == 0
     points = [3, 4, 9, 4, 6, 6, 4, 9, 8, 9]
     for name, move in (("one.csv", 0), ("two.csv", 1)):
         rows = "".join(f"{n},{','.join(str(p + move) for p in points)}\n" for n in names)
@@ -730,6 +743,7 @@ OVERWRITES: dict[str, list[str]] = {
     "directions apply": [DA],
     "edit": [ED],
     "drag": [DR],
+    "tune": [TU],
     "panorama": [W, f"{W} --tile 16", V],
     "expand": [E],
     "blend": [B],

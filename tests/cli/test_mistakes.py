@@ -16,10 +16,12 @@ import torch
 from PIL import Image
 
 import sgkit
+from sgkit.checkpoint.deltas import save_delta
 from sgkit.cli.app import main
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig, override
 from sgkit.config.presets import preset
 from sgkit.latents.directions import save_directions, unit
+from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Model, build
 from sgkit.model.model import ModelInfo
 
@@ -111,6 +113,22 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("drag model.st --out x --point 3,4:5,4 --layer 99px", 2, ("no layers that close a resolution of 99",)),
     ("drag model.st --out x --point 3,4:5,4 --frames 1", 2, ("--frames 1 is not an animation",)),
     ("drag model.st --out photos --point 3,4:5,4", 1, ("photos exists already", "--force")),
+    # tuned weights
+    ("tune model.st me.jpg --out x.safetensors", 1, ("Not a latent file: me.jpg", "sgkit project MODEL me.jpg")),
+    ("tune model.st latent.npz --out x.safetensors", 1, ("no target.png beside it", "sgkit project MODEL IMAGE")),
+    ("tune model.st latent.npz --out x.npz", 2, ("Unsupported extension '.npz'", ".safetensors")),
+    ("tune model.st latent.npz --out x.safetensors --lr 0", 2, ("--lr is 0", "3e-4")),
+    ("tune model.st latent.npz --out x.safetensors --loss nice", 2, ("'nice'", "features, pixels")),
+    ("generate model.st+gone.st --out x", 1, ("There is no file of tuned weights gone.st", "sgkit tune")),
+    ("generate model.st+me.jpg --out x", 1, ("Not a file of tuned weights: me.jpg is a JPEG image",)),
+    ("generate model.st+wide.st --out x", 1, ("wide.st is a different .safetensors file", "sgkit tune")),
+    ("generate gone.st+delta.safetensors --out x", 1, ("There is no model gone.st",)),
+    ("generate delta.safetensors --out x", 1, ("Not a model: delta.safetensors", "MODEL+delta.safetensors")),
+    (
+        "generate wide.st+delta.safetensors --out x",
+        1,
+        ("delta.safetensors was tuned for a different model", "belongs to the one with the hash", "the given one has"),
+    ),
     # outputs
     ("generate model.st --out old.png", 1, ("old.png exists already", "--force")),
     ("mix model.st --out old.png --rows 0 --cols 1", 1, ("old.png exists already", "--force")),
@@ -257,6 +275,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pointer.pkl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     (folder / "empty.pkl").touch()
     (folder / "old.png").write_bytes(b"precious")
+    save_latents(Latents(space="w", values={"w": torch.zeros(1, 8)}), folder / "latent.npz")
+    save_delta(models["model"], build(models["model"].config, seed=1), folder / "delta.safetensors")
     assert main(["prepare", str(folder / "photos"), "--size", "16", "--out", str(folder / "store")]) == 0
     return folder
 

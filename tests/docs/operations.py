@@ -39,6 +39,11 @@ LINES: dict[str, tuple[str, ...]] = {
     "mix": ("mix model --rows 0 --cols 1 --layers 0-1 CLASS --out out.png",),
     "interpolate": ("interpolate model --seeds 0,1 --frames 2 CLASS --out out.gif",),
     "project": ("project model photo.png --steps 2 --space w CLASS --out out",),
+    "tune": (
+        "project model photo.png --steps 2 CLASS --out projected",
+        "tune model projected --steps 2 --out out.safetensors",
+        "generate model+out.safetensors --latent projected --out out.png",
+    ),
     "panorama": (
         "panorama model --seeds 0-2 --wrap x CLASS --out out.png",
         "panorama model --seeds 0-3 --grid 2x2 --wrap both CLASS --out out2.png",

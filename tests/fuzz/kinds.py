@@ -20,13 +20,14 @@ from PIL.PngImagePlugin import PngInfo
 
 import sgkit
 from sgkit.checkpoint import export, save
+from sgkit.checkpoint.deltas import save_delta, with_delta
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.config.presets import preset
 from sgkit.latents.directions import load_directions, save_directions, unit
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.statistics import FeatureStatistics
-from sgkit.model import ModelInfo, build
+from sgkit.model import Model, ModelInfo, build
 from sgkit.render.edit import EditSettings, edit
 from sgkit.render.files import read_sheet
 from sgkit.render.inputs import Inputs
@@ -74,6 +75,7 @@ def kinds(scratch: Path) -> list[Kind]:
     """All kinds, their good files made in ``scratch``."""
     return [
         *_models(scratch),
+        *_deltas(scratch),
         *_latents(scratch),
         *_images(),
         *_archives(),
@@ -129,6 +131,19 @@ def _directions(path: Path) -> None:
     load_directions(path)
     info(path)
     edit(build(CONFIG), [1], [f"{path}:up=2"], by=EditSettings(steps=1))
+
+
+def _delta(base: Model, path: Path) -> None:
+    with_delta(base, path)
+    info(path)
+
+
+def _deltas(scratch: Path) -> Iterator[Kind]:
+    base, tuned = build(CONFIG, seed=3), build(CONFIG, seed=4)
+    for rank in (None, 1):
+        path = scratch / f"rank{rank}.safetensors"
+        save_delta(base, tuned, path, rank=rank, settings={"steps": 3})
+        yield Kind(f"delta {path.name}", {path.name: path.read_bytes()}, partial(_delta, base), mutate_header, 3)
 
 
 def _latents(scratch: Path) -> Iterator[Kind]:
