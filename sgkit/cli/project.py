@@ -207,7 +207,8 @@ def project(
     for line in _adaptations(result):
         report.note(line)
     report.emit(result, json=json, show=_show)
-    result.raise_unusable()
+    if processes.is_main:  # torchrun ends the others when one fails
+        result.raise_unusable()
 
 
 def _check_out(out: Path) -> None:

@@ -69,7 +69,9 @@ def latent_files(path: str | Path) -> list[Path]:
     """The latent files at ``path``: itself, or those in a folder of projections, by name."""
     found = check_latents(path)
     pattern = {"projection": LATENT, "projections": f"*/{LATENT}"}.get(found.kind)
-    return [found.path] if pattern is None else sorted(found.path.glob(pattern))
+    if pattern is None:
+        return [found.path]
+    return sorted(file for file in found.path.glob(pattern) if not file.parent.name.startswith("."))  # unfinished ones
 
 
 def check_directions(path: str | Path) -> Path:
