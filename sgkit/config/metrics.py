@@ -56,11 +56,11 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     _row("fid", _FRECHET, **_INCEPTION),
     _row("kid", _KERNEL, **_INCEPTION),
     _row("pr_inception", _PRECISION_RECALL, **_INCEPTION),
-    _row("is", _SCORE, num_images=50_000),
+    _row("is", _SCORE, num_images=50_000, parameters={"shuffle_seed": 2020}),
     # NVIDIA's names and parameters (stylegan2-ada-pytorch, stylegan3): covariances are divided by N
     _row("fid50k_full", _FRECHET, **_NVIDIA, parameters={"ddof": 0}),
     _row("fid50k", _FRECHET, **_NVIDIA, num_data=50_000, parameters={"ddof": 0}),
-    _row("kid50k_full", _KERNEL, **_NVIDIA),
+    _row("kid50k_full", _KERNEL, **_NVIDIA, num_data=1_000_000),
     _row("kid50k", _KERNEL, **_NVIDIA, num_data=50_000),
     _row("is50k", _SCORE, num_images=50_000, protocol="NVIDIA"),
 )

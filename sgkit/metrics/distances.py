@@ -63,8 +63,9 @@ def kernel_distance(
     """The squared maximum mean discrepancy of features [N, dim] and [M, dim] with the cubic kernel, unbiased.
 
     Bińkowski et al., "Demystifying MMD GANs", 2018. The mean over ``num_subsets`` pairs of random subsets of
-    ``subset_size`` images (fewer where there are fewer), each drawn without repeats; ``seed`` fixes the draws. Where a
-    subset would hold every image of both sides, it is taken once.
+    ``subset_size`` images (fewer where there are fewer), each drawn without repeats; ``seed`` fixes the draws, which
+    are those of torch-fidelity (its default seed is 2020). Where a subset would hold every image of both sides, it is
+    taken once.
 
     Raises:
         InputError: the features have different dimensions, or one side has fewer than two images.
@@ -78,7 +79,7 @@ def kernel_distance(
         )
     if size == len(first) == len(second):
         num_subsets = 1
-    draw = np.random.default_rng(seed)
+    draw = np.random.RandomState(seed)
     values = []
     for _ in range(num_subsets):
         x = first[draw.choice(len(first), size, replace=False)].astype(np.float64)

@@ -2,7 +2,8 @@
 
 Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", 2019. A sample is on the
 manifold of a set if it is in the ball around one of its samples, whose radius is the distance to the k-th nearest other
-sample. Distances are float64, and equal samples are exactly 0 apart.
+sample. Distances are float64, and equal samples are exactly 0 apart; NVIDIA's tools compute in float16, which makes
+many distances equal.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ class PrecisionRecall:
     """Fraction of the data on the manifold of generated samples."""
 
 
-def precision_recall(data: Bank, generated: Bank, *, neighbours: int = 3) -> PrecisionRecall:
+def precision_recall(data: Bank, generated: Bank, *, neighbours: int = 3, half: bool = False) -> PrecisionRecall:
     """Precision and recall of ``generated`` [M, dim] against ``data`` [N, dim].
 
     A distance equal to the radius counts as inside, as in NVIDIA's tools and torch-fidelity (prdc counts only smaller
     ones, which differs only for repeated samples).
+
+    Args:
+        neighbours: the k of the radii.
+        half: round features and distances to float16, as NVIDIA's tools do.
 
     Raises:
         InputError: a side has not more samples than ``neighbours``, or the dimensions differ.
@@ -46,13 +51,13 @@ def precision_recall(data: Bank, generated: Bank, *, neighbours: int = 3) -> Pre
     if data.shape[1] != generated.shape[1]:
         raise InputError(f"Features of {generated.shape[1]} and {data.shape[1]} dimensions cannot be compared.")
     return PrecisionRecall(
-        precision=float(is_inside(generated, data, radii(data, neighbours)).mean()),
-        recall=float(is_inside(data, generated, radii(generated, neighbours)).mean()),
+        precision=float(is_inside(generated, data, radii(data, neighbours, half=half), half=half).mean()),
+        recall=float(is_inside(data, generated, radii(generated, neighbours, half=half), half=half).mean()),
     )
 
 
-def radii(samples: Bank, neighbours: int) -> NDArray[np.float64]:
-    """Squared distance of each sample [N, dim] to its ``neighbours``-th nearest other one.
+def radii(samples: Bank, neighbours: int, *, half: bool = False) -> NDArray[np.float64]:
+    """Distance of each sample [N, dim] to its ``neighbours``-th nearest other one.
 
     Raises:
         InputError: there are too few samples.
@@ -63,27 +68,29 @@ def radii(samples: Bank, neighbours: int) -> NDArray[np.float64]:
             f"given: {len(samples)}."
         )
     found = np.empty(len(samples))
-    for start, rows in squared_distances(samples, samples):
+    for start, rows in distances(samples, samples, half=half):
         # the nearest is the sample itself, at a distance of 0
         found[start : start + len(rows)] = torch.kthvalue(rows, neighbours + 1, dim=1).values.numpy()
     return found
 
 
-def is_inside(samples: Bank, centres: Bank, squared_radii: NDArray[np.float64]) -> NDArray[np.bool_]:
+def is_inside(samples: Bank, centres: Bank, radius: NDArray[np.float64], *, half: bool = False) -> NDArray[np.bool_]:
     """For each of ``samples`` [N, dim] whether it is in a ball around one of ``centres`` [M, dim]."""
     found = np.empty(len(samples), dtype=bool)
-    limits = torch.from_numpy(squared_radii)
-    for start, rows in squared_distances(samples, centres):
+    limits = torch.from_numpy(radius)
+    for start, rows in distances(samples, centres, half=half):
         found[start : start + len(rows)] = (rows <= limits).any(dim=1).numpy()
     return found
 
 
-def squared_distances(first: Bank, second: Bank) -> Iterator[tuple[int, Tensor]]:
-    """Squared distances of all pairs, float64, as blocks of rows: number of the first row, and [rows, M]."""
-    other = torch.from_numpy(second).double()
+def distances(first: Bank, second: Bank, *, half: bool = False) -> Iterator[tuple[int, Tensor]]:
+    """Euclidean distances of all pairs, float64, as blocks of rows: number of the first row, and [rows, M]."""
+    one, other = ((torch.from_numpy(side).half() if half else torch.from_numpy(side)) for side in (first, second))
+    other = other.double()
     norms = other.square().sum(dim=1)
-    for start in range(0, len(first), ROWS):
-        rows = torch.from_numpy(first[start : start + ROWS]).double()
+    for start in range(0, len(one), ROWS):
+        rows = one[start : start + ROWS].double()
         scale = rows.square().sum(dim=1)[:, None] + norms
-        found = torch.addmm(scale, rows, other.T, alpha=-2)
-        yield start, torch.where(found <= scale * ROUNDING, 0.0, found)  # products round; equal samples are equal
+        squared = torch.addmm(scale, rows, other.T, alpha=-2)
+        found = torch.where(squared <= scale * ROUNDING, 0.0, squared).sqrt()  # products round; equal samples are equal
+        yield start, found.half().double() if half else found

@@ -50,16 +50,24 @@ def kernel(inputs: MetricInputs) -> Score:
 def precision_recall(inputs: MetricInputs) -> tuple[Score, Score]:
     """Precision and recall by the k nearest neighbours (Kynkäänniemi et al., 2019)."""
     found = manifold_precision_recall(
-        inputs.of_data("bank"), inputs.of_measured("bank"), neighbours=int(inputs.parameter("neighbours", 3))
+        inputs.of_data("bank"),
+        inputs.of_measured("bank"),
+        neighbours=int(inputs.parameter("neighbours", 3)),
+        half=inputs.parameter("dtype", "float64") == "float16",
     )
     return Score(value=found.precision), Score(value=found.recall)
 
 
 def inception_score(inputs: MetricInputs) -> Score:
-    """The Inception score over splits in the order of the images."""
+    """The Inception score over splits, in the order of the images or one drawn by ``shuffle_seed``."""
     bank = inputs.of_measured("bank")
     classify = getattr(inputs.extractor, "logits", None)
     if classify is None:
         raise InputError(f"The network {inputs.row.network!r} has no classes, which {inputs.row.name} needs.")
-    mean, std = score_of_logits(np.asarray(classify(bank)), num_splits=int(inputs.parameter("num_splits", 10)))
+    shuffle = int(inputs.parameter("shuffle_seed", -1))
+    mean, std = score_of_logits(
+        np.asarray(classify(bank)),
+        num_splits=int(inputs.parameter("num_splits", 10)),
+        shuffle_seed=None if shuffle < 0 else shuffle,
+    )
     return Score(value=mean, std=std, std_of="splits")

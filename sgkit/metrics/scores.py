@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from sgkit.errors import InputError
 
 
-def inception_score(logits: NDArray[np.float32], *, num_splits: int = 10) -> tuple[float, float]:
+def inception_score(
+    logits: NDArray[np.float32], *, num_splits: int = 10, shuffle_seed: int | None = None
+) -> tuple[float, float]:
     """Mean and standard deviation over splits of ``exp(E KL(p(y|x) || p(y)))``, for logits [N, classes].
 
     Salimans et al., "Improved techniques for training GANs", 2016. Splits are parts of the images in their order, as in
-    NVIDIA's tools; probabilities are float64.
+    NVIDIA's tools, or in an order drawn by ``shuffle_seed``, as in torch-fidelity (2020); probabilities are float64.
 
     Raises:
         InputError: there are fewer images than splits.
@@ -20,6 +22,8 @@ def inception_score(logits: NDArray[np.float32], *, num_splits: int = 10) -> tup
     num = len(logits)
     if num < num_splits:
         raise InputError(f"The Inception score needs at least {num_splits} images, one for each split; given: {num}.")
+    if shuffle_seed is not None:  # images of one folder are often sorted by class
+        logits = logits[np.random.RandomState(shuffle_seed).permutation(num)]
     scores = []
     for split in range(num_splits):
         part = logits[num * split // num_splits : num * (split + 1) // num_splits].astype(np.float64)
