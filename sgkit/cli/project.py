@@ -254,6 +254,8 @@ def _show(result: ProjectResult) -> None:
         report.table(columns, rows[-half:], title=f"The {half} worst")
     elif rows:
         report.table(columns, rows)
+    else:
+        return  # the error that follows says why
     if len(images) > 1:
         best, worst = images[0], images[-1]
         mean = sum(image.psnr for image in images) / len(images)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sgkit.config.project import PRIOR_WEIGHTS, ProjectSettings
-from sgkit.errors import TrainingError, UsageError
+from sgkit.errors import NonFiniteImageError, TrainingError, UsageError
 from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.losses import Distance, distance_to, pixel_error, ssim
 from sgkit.inversion.measures import loss_terms
@@ -98,13 +98,16 @@ def search(
         watch: called with the number of the step, the rows of ``targets`` that are searched [n], and their images.
 
     Raises:
-        UsageError: the targets have another shape than the model's pictures; or a setting does not fit the model.
+        UsageError: the targets have another shape than the model's pictures, or are not finite; or a setting does not
+            fit the model.
         TrainingError: a distance is not a number.
     """
     settings = settings or ProjectSettings()
     expected = (model.config.image_channels, *model.image_size)
     if targets.ndim != 4 or tuple(targets.shape[1:]) != expected:
         raise UsageError(f"The model needs images of shape [N, {_comma(expected)}]; got {list(targets.shape)}.")
+    if not bool(torch.isfinite(targets).all()):
+        raise UsageError("The targets hold NaN or infinity. Give images whose values are numbers, from -1 to 1.")
     observation = Observation(
         mask=None if mask is None else checked_mask(mask, model.image_size, len(targets)).to(targets),
         downscale=checked_downscale(settings.downscale, model.image_size),
@@ -251,12 +254,14 @@ class _Search:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         tried = self._wandered(exploration(step, settings))
-        distances, priors = self.measured(tried)
+        try:
+            distances, priors = self.measured(tried)
+        except NonFiniteImageError:
+            if all(bool(torch.isfinite(value).all()) for value in tried.values()):
+                raise
+            raise _diverged(step, "the latent") from None
         if not torch.isfinite(distances).all():
-            raise TrainingError(
-                f"The search diverged at step {step}: a distance is not a finite number. Lower the learning rate "
-                "(--lr)."
-            )
+            raise _diverged(step, "a distance")
         self._keep(step, distances.detach(), priors.detach(), {name: value.detach() for name, value in tried.items()})
         parts = self._objective(distances, priors)
         loss = parts[0].sum() if len(parts) == 1 else torch.stack(parts).sum()
@@ -347,6 +352,12 @@ class _Search:
             similarities=ssim(images.clamp(-1, 1), self.targets),
             terms=loss_terms(seen, wanted, self.model, self.settings),
         )
+
+
+def _diverged(step: int, what: str) -> TrainingError:
+    return TrainingError(
+        f"The search diverged at step {step}: {what} is not a finite number. Lower the learning rate (--lr)."
+    )
 
 
 def _comma(numbers: tuple[int, ...]) -> str:

@@ -22,6 +22,7 @@ from sgkit.render.files import png_bytes
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import Pixels, pixels_of
 from sgkit.render.shapes import MaskPicture, mask_of
+from sgkit.runtime.detect import detect
 from sgkit.runtime.limits import read_file
 from sgkit.runtime.path_checks import one_or_many
 from sgkit.store.bad_images import BadImageError
@@ -134,11 +135,10 @@ def read_target(listed: Listed, model: Model, fitting: Fitting) -> Target:
     try:
         pixels, adapted = _fitted(listed, model, fitting)
     except BadImageError as error:
-        raise InputError(
-            f"{listed.source} cannot be used: {' '.join(str(part) for part in error.args if part)}."
-        ) from None
+        detail = f" ({error.detail})" if error.detail else ""
+        raise InputError(f"{listed.source} cannot be used: {error.reason}{detail}.") from None
     except OSError as error:
-        raise InputError(f"{listed.source} cannot be read: {error}.") from None
+        raise InputError(f"{listed.source} cannot be read: {error.strerror or error}.") from None
     return Target(name=listed.name, source=listed.source, pixels=pixels, adapted=adapted)
 
 
@@ -202,6 +202,25 @@ def list_targets(paths: Picture | Iterable[Picture], size: tuple[int, int]) -> l
                 name = re.sub(r"\.\w+$", "", item)
                 add(name, f"{path}: {item}", number, item, partial(reading.payload, index), bits)
     return found
+
+
+def check_sources(paths: Iterable[str | Path], folder: Path) -> None:
+    """Refuse sources in which results would be taken for images.
+
+    Raises:
+        InputError: ``folder``, for the results, is in one of them; or one of them is a folder of results.
+    """
+    for path in map(Path, paths):
+        if path.is_dir() and path.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise InputError(
+                f"{folder} is in the folder of images {path}, so the next call would take results for images. Give "
+                "--out a folder outside of it."
+            )
+        if path.is_dir() and detect(path).kind in ("projection", "projections"):
+            raise InputError(
+                f"Not a folder of photos: {path} holds results of 'sgkit project'. Give the images themselves, for "
+                "example its target.png."
+            )
 
 
 class _Reading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from sgkit.inversion.targets import (
     Listed,
     Picture,
     Target,
+    check_sources,
     list_targets,
     read_target,
     read_targets,
@@ -36,6 +37,7 @@ from sgkit.render.inputs import Inputs
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.locks import LockedError, exclusive
 from sgkit.runtime.outputs import check_animation
+from sgkit.runtime.path_checks import one_or_many
 from sgkit.runtime.precision import ResolvedPrecision
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -133,6 +135,8 @@ def project_files(
         fitting=fitting,
         video=video,
     )
+    given = [one for one in one_or_many(paths) if isinstance(one, (str, Path))]
+    check_sources(given, folder)
     listed = list_targets(paths, inputs.only.image_size)
     with ExitStack() as stack:
         _by_main(context, lambda: stack.enter_context(_locked(folder)))
@@ -171,6 +175,9 @@ def _locked(folder: Path) -> Iterator[None]:
             f"{folder} is being written by {error.holder}. Wait until it has finished, choose a different --out, or "
             "share the images with: torchrun --nproc-per-node N -m sgkit project ..."
         ) from None
+    finally:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def _by_main(context: DistributedContext, compute: Callable[[], T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sgkit.config.shapes import ShapeText
-from sgkit.errors import SceneError
+from sgkit.errors import CheckpointWarning, SceneError
 from sgkit.latents.directions import Directions, check_fits, load_directions
 from sgkit.latents.files import LatentSpace, load_latents
 from sgkit.latents.sources import Origin
@@ -62,6 +63,7 @@ class Inputs:
         self._last: tuple[Latents, str] | None = None
         self._masks: dict[tuple[str | None, tuple[int, ...]], Tensor] = {}
         self._directions: dict[str, Directions] = {}
+        self._warned: set[str] = set()
 
     @property
     def only(self) -> Model:
@@ -116,12 +118,28 @@ class Inputs:
             return Seed(seed=origin.seed)
         if self._last is None or self._last[0] is not origin.latents:
             self._last = (origin.latents, latents_hash(origin.latents))
+        self._warn_of(origin)
         key = self._last[1]
         if origin.file is None:
             self._given[key] = origin.latents
             return LatentRef(latent=None, index=origin.index, hash=key)
         self._keep(key, origin.latents)
         return LatentRef(latent=str(origin.file), index=origin.index, hash=key, space=space)
+
+    def _warn_of(self, origin: Origin) -> None:
+        """Warn of latents that were found with a different model; once for each. Several models may share latents."""
+        found, model = origin.latents.model_hash if origin.latents else None, self._models
+        if found is None or found in self._warned or self._any_model or not isinstance(model, Model):
+            return
+        if found not in (self.model_hash(model), *model.info.tuned_from):
+            self._warned.add(found)
+            warnings.warn(
+                f"{origin.file or origin.name} holds latents of a different model (hash {found[:12]}); this one has "
+                f"the hash {self.model_hash(model)[:12]}, so its images will not resemble those of that model. Use "
+                "that model, or project the image again: sgkit project MODEL IMAGE --out FOLDER",
+                CheckpointWarning,
+                stacklevel=2,
+            )
 
     def latents(self, source: LatentRef, model: Model) -> Latents:
         """The one latent that ``source`` names.

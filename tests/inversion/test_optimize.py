@@ -259,5 +259,9 @@ def test_a_conditional_model_starts_from_its_label_s_mean() -> None:
 def test_wrong_targets_and_divergence_are_told(model: Model, targets: torch.Tensor) -> None:
     with pytest.raises(UsageError, match=r"shape \[N, 3, 16, 16\]; got \[2, 1, 16, 16\]"):
         search(model, targets[:, :1], QUICK)
-    with pytest.raises(TrainingError, match="step 0: a distance is not a finite number"):
-        search(model, targets * float("nan"), QUICK)
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(UsageError, match="The targets hold NaN or infinity"):
+            search(model, targets * wrong, QUICK)
+    wild = ProjectSettings(steps=5, w_samples=50, lr=1e30, lr_rampup=0)
+    with pytest.raises(TrainingError, match=r"at step \d: .* is not a finite number\. Lower .*--lr"):
+        search(model, targets, wild)

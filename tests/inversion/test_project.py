@@ -255,6 +255,71 @@ def test_names_are_unique_and_fit_for_folders(model: Model, pictures: Path, tmp_
     assert named == ["p0", "one_p0", "p0-2"]
 
 
+@pytest.mark.parametrize(
+    ("given", "options", "code", "message"),
+    [
+        ("empty", "", 1, "empty holds no images, but no files at all"),
+        ("words", "", 1, "words holds no images, but 1 other file"),
+        ("words/a.png.txt", "", 1, "words/a.png.txt"),
+        ("text.png", "", 1, "1 of 1 image could not be projected: text.png cannot be used: not an image (a text file)"),
+        ("photos/p0.png", "--steps 0", 2, "'--steps': it must be greater than or equal to 1"),
+        ("photos/p0.png", "--out words/a.png.txt", 1, "a.png.txt is a file. Give --out the name of a folder"),
+        ("photos", "--out photos", 1, "photos is in the folder of images photos"),
+        ("photos", "--out photos/results", 1, "Give --out a folder outside of it"),
+        ("photos/p0.png", "--mask wide.png", 2, "The mask wide.png is 20x10, and the picture's proportions are 1:1"),
+        ("photos/p0.png", "--mask black.png", 1, "black.png is black all over"),
+        ("photos/p0.png", "--mask none.png", 1, "none.png"),
+        ("photos/p0.png", "--mask box:2,2,3,3", 2, "'box:2,2,3,3' is outside the picture"),
+        ("photos/p0.png", "--downscale 5", 2, "does not divide 16x16. Allowed: 1, 2, 4, 8, 16"),
+        ("photos/p0.png", "--crop middle", 2, "'center', 'none', 'celeba'"),
+        ("photos/p0.png", "--video avi", 2, "'mp4', 'webp', 'gif'"),
+        ("photos/p0.png", "--crop face --landmarks none.csv", 1, "none.csv"),
+        ("model.safetensors", "", 1, "is not a source of images"),
+        ("done", "", 1, "done holds results of 'sgkit project'. Give the images themselves"),
+        ("done/p0", "", 1, "done/p0 holds results of 'sgkit project'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(
+    given: str,
+    options: str,
+    code: int,
+    message: str,
+    model: Model,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures.rename("photos")
+    save(model, "model.safetensors")
+    for name in ("empty", "words", "done/p0"):
+        Path(name).mkdir(parents=True)
+    for name in ("words/a.png.txt", "text.png", "done/p0/latent.npz"):
+        Path(name).write_text("no picture")
+    Image.new("L", (20, 10), 255).save("wide.png")
+    Image.new("L", (16, 16), 0).save("black.png")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["project", "model.safetensors", given, "--out", "out", "--steps", "1", *options.split()]) == code
+    said = capsys.readouterr()
+    assert (said.out, message in said.err) == ("", True), said.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_latent_of_a_different_model_is_told(
+    model: Model, file: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project_files(model, [pictures / "p0.png"], tmp_path / "out", QUICK)
+    save(build(model.config, seed=5), tmp_path / "other.safetensors")
+    command = ["--latent", str(tmp_path / "out" / "p0"), "--out"]
+    assert main(["generate", str(file), *command, str(tmp_path / "a")]) == 0
+    assert "different model" not in capsys.readouterr().err
+    assert main(["generate", str(tmp_path / "other.safetensors"), *command, str(tmp_path / "b")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("latents of a different model (hash") == 1
+    assert "project the image again: sgkit project" in said
+
+
 def test_what_cannot_be_read_is_named(model: Model, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no file or folder"):
         list(read_targets([tmp_path / "none.png"], model))
