@@ -27,6 +27,20 @@ _PRECISION_RECALL = {
     "better": "higher",
     "paper": "Kynkäänniemi et al., 2019",
 }
+_DENSITY_COVERAGE = {
+    "method": "density_coverage",
+    "statistics": ("bank",),
+    "parameters": {"neighbours": 5},
+    "values": ("coverage", "density"),
+    "better": "higher",
+    "paper": "Naeem et al., 2020",
+}
+_CMMD = {
+    "method": "cmmd",
+    "statistics": ("bank",),
+    "parameters": {"sigma": 10.0},
+    "paper": "Jayasumana et al., 2023",
+}
 _SCORE = {
     "method": "inception_score",
     "network": "inception",
@@ -40,7 +54,14 @@ _SCORE = {
 
 def _rows_of(network: str, *, num_images: int) -> Iterator[MetricRow]:
     """The distances that every feature network has."""
-    for start, options in (("fd", _FRECHET), ("kd", _KERNEL), ("pr", _PRECISION_RECALL)):
+    of_every_network: dict[str, dict[str, Any]] = {
+        "fd": _FRECHET,
+        "kd": _KERNEL,
+        "pr": _PRECISION_RECALL,
+        "dc": _DENSITY_COVERAGE,
+        "cmmd": _CMMD,
+    }
+    for start, options in of_every_network.items():
         yield _row(f"{start}_{network}", options, network=network, num_images=num_images)
 
 
@@ -49,6 +70,51 @@ def _row(name: str, options: dict[str, Any], **more: Any) -> MetricRow:
     return MetricRow(name=name, **{**options, **more, "parameters": parameters})
 
 
+def _path_lengths() -> Iterator[MetricRow]:
+    """Perceptual path lengths: in z and w, anywhere on a path and at its start."""
+    paper = {"paper": "Karras et al., 2019"}
+    for space in ("z", "w"):
+        for sampling in ("full", "end"):
+            path = {"space": space, "sampling": sampling, "epsilon": 1e-4}
+            yield _row(
+                f"ppl_{space}{sampling}_effnet",
+                {"method": "path_length", "needs": "generator", **paper},
+                num_images=10_000,
+                parameters={**path, "crop": "none", "distance": "effnet"},
+            )
+
+
+def _equivariances() -> Iterator[MetricRow]:
+    """Peak signal-to-noise ratios of moved inputs of StyleGAN3."""
+    for name, movement in (("eqt50k_int", "int"), ("eqt50k_frac", "frac"), ("eqr50k", "rotation")):
+        yield MetricRow(
+            name=name,
+            method="equivariance",
+            needs="generator",
+            num_images=50_000,
+            parameters={"movement": movement, "translate_max": 0.125, "rotate_max": 1.0},
+            better="higher",
+            unit="dB",
+            protocol="NVIDIA",
+            paper="Karras et al., 2021",
+        )
+
+
+_PATCHES = {
+    "method": "sliced_wasserstein",
+    "network": "pixels",
+    "statistics": ("patches",),
+    "protocol": "ProGAN",
+    "paper": "Karras et al., 2018",
+}
+_PAIRS = {
+    "method": "ms_ssim",
+    "network": "pixels",
+    "statistics": ("pairs",),
+    "needs": "images",
+    "protocol": "ProGAN",
+    "paper": "Odena et al., 2017",
+}
 _NVIDIA: dict[str, Any] = {"network": "inception", "num_images": 50_000, "protocol": "NVIDIA"}
 _INCEPTION: dict[str, Any] = {"network": "inception", "num_images": 50_000}
 METRIC_ROWS: tuple[MetricRow, ...] = (
@@ -63,6 +129,10 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     _row("kid50k_full", _KERNEL, **_NVIDIA, num_data=1_000_000),
     _row("kid50k", _KERNEL, **_NVIDIA, num_data=50_000),
     _row("is50k", _SCORE, num_images=50_000, protocol="NVIDIA"),
+    _row("swd", _PATCHES, num_images=16_384, num_data=16_384),
+    _row("ms_ssim", _PAIRS, num_images=20_000),
+    *_path_lengths(),
+    *_equivariances(),
 )
 
 
@@ -77,6 +147,11 @@ _ELSEWHERE = {
     "kid": "kernel_inception_distance kd_inception",
     "is": "inception_score isc",
     "pr_inception": "prc precision recall precision_recall",
+    "dc_effnet": "prdc density coverage density_coverage",
+    "ms_ssim": "ms-ssim msssim",
+    "swd": "swd16k sliced_wasserstein sliced_wasserstein_distance",
+    "eqt50k_int": "eqt eq_t",
+    "eqr50k": "eqr eq_r",
 }
 _MISSING = "pr50k3_full pr50k3 ppl ppl_zfull ppl_wfull ppl_zend ppl_wend ppl2_wend eqt50k_int eqt50k_frac eqr50k"
 METRIC_NAMES: dict[str, str | None] = dict.fromkeys(_MISSING.split())

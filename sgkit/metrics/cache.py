@@ -18,6 +18,8 @@ from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.kept import load_arrays, save_arrays
 
+MOST_BYTES = 1 << 30
+"""Larger statistics (patches of many images) are computed again: they would fill the disk."""
 FORMAT = 1
 """Part of every key: raise it when features or statistics are computed differently."""
 
@@ -49,8 +51,9 @@ class StatisticsCache:
     def save(self, key: Mapping[str, Any], found: FeatureStatistics) -> None:
         """Keep ``found`` under ``key``."""
         for statistic in sorted(found.statistics):
-            text = _key_text(key, statistic)
-            save_arrays(self._path(text), text, found.to_arrays(statistic))
+            text, arrays = _key_text(key, statistic), found.to_arrays(statistic)
+            if sum(array.nbytes for array in arrays.values()) <= MOST_BYTES:
+                save_arrays(self._path(text), text, arrays)
 
     def _path(self, text: str) -> Path:
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}.npz"

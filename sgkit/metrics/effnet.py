@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgkit.errors import MissingDependencyError, WeightsError
-from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, to_rgb
+from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, rgb_of_floats, to_rgb
 from sgkit.weights import check_file
 
 EFFNET_DIM = 1280
@@ -132,8 +132,20 @@ class EffnetExtractor(NetworkExtractor):
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
         """The whole image at 224x224 by antialiased bicubic, clamped, then (x - 127) / 128."""
-        x = to_rgb(images)
-        if x.shape[2:] != (EFFNET_SIZE, EFFNET_SIZE):
-            x = F.interpolate(x, (EFFNET_SIZE, EFFNET_SIZE), mode="bicubic", align_corners=False, antialias=True)
-            x = x.clamp(0, 255)
-        return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        return _normalised(_resized(to_rgb(images)).clamp(0, 255))
+
+    def of_floats(self, images: Tensor) -> Tensor:
+        """Features float32 [N, dim] of float images [N, C, H, W] in [0, 255], which are neither rounded nor clamped."""
+        features: Tensor = self._network(_normalised(_resized(rgb_of_floats(images.float().to(self.device)))))
+        return features
+
+
+def _resized(x: Tensor) -> Tensor:
+    size = (EFFNET_SIZE, EFFNET_SIZE)
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)

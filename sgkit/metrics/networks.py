@@ -160,7 +160,11 @@ def to_rgb(images: Tensor) -> Tensor:
             f"Features need uint8 images [N, C, H, W] with 1, 3 or 4 channels; "
             f"given: {str(images.dtype).removeprefix('torch.')} {list(images.shape)}."
         )
-    x = images.float()
+    return rgb_of_floats(images.float())
+
+
+def rgb_of_floats(x: Tensor) -> Tensor:
+    """RGB [N, 3, H, W] from floats in [0, 255], grey, RGB or RGBA [N, 1|3|4, H, W], as :func:`to_rgb`."""
     if x.shape[1] == 1:
         return x.expand(-1, 3, -1, -1)
     if x.shape[1] == 4:

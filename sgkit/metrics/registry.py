@@ -26,7 +26,7 @@ from typing import Any
 
 from sgkit.config.metric_row import MetricRow, Statistic
 from sgkit.config.metrics import METRIC_ROWS, check_metrics
-from sgkit.metrics import methods
+from sgkit.metrics import generator_methods, methods
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.values import Method, MetricInputs, MetricValue, Score
 
@@ -35,6 +35,12 @@ METHODS: dict[str, Method] = {
     "kernel": methods.kernel,
     "precision_recall": methods.precision_recall,
     "inception_score": methods.inception_score,
+    "density_coverage": generator_methods.density_coverage,
+    "cmmd": generator_methods.cmmd,
+    "sliced_wasserstein": generator_methods.patch_distance,
+    "ms_ssim": generator_methods.pair_similarity,
+    "path_length": generator_methods.path_length,
+    "equivariance": generator_methods.equivariance_ratio,
 }
 METRICS: dict[str, MetricRow] = {row.name: row for row in METRIC_ROWS}
 

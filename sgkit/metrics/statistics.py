@@ -17,6 +17,8 @@ from torch import Tensor
 from sgkit.config.metric_row import Statistic
 from sgkit.errors import InputError
 from sgkit.metrics.features import FeatureExtractor
+from sgkit.metrics.structural_similarity import PairSimilarity
+from sgkit.metrics.wasserstein import PatchBank
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 Floats = NDArray[np.float64]
@@ -141,7 +143,12 @@ class FeatureBank:
         self._parts = [features.astype(np.float32)]
 
 
-STATISTICS: dict[Statistic, Callable[[int], Any]] = {"gaussian": StreamingGaussian, "bank": FeatureBank}
+STATISTICS: dict[Statistic, Callable[[int], Any]] = {
+    "gaussian": StreamingGaussian,
+    "bank": FeatureBank,
+    "patches": lambda _: PatchBank(),
+    "pairs": lambda _: PairSimilarity(),
+}
 """Statistic -> a new, empty one for features of a dimension: an object with ``num``, ``update(features)``, ``merge``,
 ``result()``, and ``to_arrays()`` and ``restore(arrays)`` for the cache."""
 
