@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, Given, JsonOption, LabelOption, SeedOption, parse_image, parse_measured
+from sgkit.cli.options import (
+    DeviceOption,
+    ForceOption,
+    Given,
+    JsonOption,
+    LabelOption,
+    SeedOption,
+    parse_image,
+    parse_measured,
+)
 from sgkit.config.metrics import METRIC_ROWS, check_metrics, metric_named
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from sgkit.measure.inputs import ImageSetInfo
+    from sgkit.measure.kept import Kept
     from sgkit.measure.seams import SeamsResult
     from sgkit.measure.task import MeasureResult
 
@@ -46,12 +58,14 @@ def parse_metrics(text: str | Names) -> Names:
 
 
 class MetricsCommand(TyperCommand):
-    """``sgkit metrics seams FILE`` measures the joins of a panorama."""
+    """``sgkit metrics seams FILE`` and ``sgkit metrics cache list|clear`` besides measuring images."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Write ``seams FILE`` as ``FILE --metrics seams``."""
+        """Write ``seams FILE`` as ``FILE --metrics seams``, and ``cache list`` as ``--kept list``."""
         if args[:1] == [SEAMS] and len(args) > 1 and not args[1].startswith("-"):
             args[:2] = [args[1], "--metrics", SEAMS]
+        elif args[:1] == ["cache"] and args[1:2] in (["list"], ["clear"]):
+            args[:2] = ["--kept", args[1]]
         return super().parse_args(ctx, args)
 
 
@@ -61,13 +75,15 @@ COMMAND_CLASS = MetricsCommand
 def metrics(
     context: typer.Context,
     images: Annotated[
-        str,
+        list[str] | None,
         typer.Argument(
-            metavar="MODEL|IMAGES|STORE",
+            metavar="MODEL|IMAGES|STORE...",
             parser=parse_measured,
-            help="Images to measure: a model (or its name), store, folder, zip file or list.",
+            help="Images to measure: one or more models (or their names), stores, folders, zip files, lists, or "
+            "statistics that --save-statistics, pytorch-fid, clean-fid or NVIDIA's tools wrote.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +91,7 @@ def metrics(
             parser=parse_image,
             metavar="STORE|IMAGES",
             help="Reference images, usually the training data. Required, except for metrics of the images alone.",
-            show_default=False,
+            show_default="for a run, the store that it was trained on",
         ),
     ] = None,
     names: Annotated[
@@ -100,7 +116,13 @@ def metrics(
     ] = None,
     num_data: Annotated[
         int | None,
-        typer.Option("--num-data", min=2, metavar="N", help="Number of reference images to use.", show_default="all"),
+        typer.Option(
+            "--num-data",
+            min=2,
+            metavar="N",
+            help="Number of reference images to use.",
+            show_default="all, or what the metric's protocol says",
+        ),
     ] = None,
     psi: Annotated[
         float, typer.Option("--psi", metavar="PSI", help="Truncation psi of a model's images; 1 turns it off.")
@@ -111,32 +133,60 @@ def metrics(
     workers: Annotated[
         int, typer.Option("--workers", min=0, metavar="N", help="Processes that read a store; 0 reads in this process.")
     ] = 0,
+    all_snapshots: Annotated[
+        bool,
+        typer.Option("--all-snapshots", help="Measure every snapshot of a run, and write the values into its report."),
+    ] = False,
+    save_statistics: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-statistics",
+            metavar="FILE.npz",
+            help="Write the statistics of the measured images, for later comparisons; pytorch-fid reads the file.",
+        ),
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table in Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the table in LaTeX.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write an HTML page: table, curves over kimg, protocols."),
+    ] = None,
+    force: ForceOption = False,
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep the statistics of the data for later runs.")
+        bool, typer.Option("--cache/--no-cache", help="Keep the statistics of images for later runs.")
     ] = True,
+    kept: Annotated[str | None, typer.Option("--kept", hidden=True)] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Compare images with a dataset: FID, KID, and the same distances on EfficientNet features.
+    """Compare images with a dataset: FID, KID, Inception score, precision, recall, in NVIDIA's protocols and others.
 
     Images of a model come from the seeds 0, 1, 2 ..., so results are reproducible. Under torchrun, processes share the
-    work. 'sgkit metrics seams FILE' measures the joins of a panorama.
+    work. 'sgkit metrics seams FILE' measures the joins of a panorama; 'sgkit metrics cache list' and 'cache clear' show
+    and remove the statistics that are kept between runs.
     """
     given = Given(context)
+    if kept is not None:
+        _show_or_clear(kept, json=json)
+        return
+    if not images:
+        raise UsageError("Missing argument 'MODEL|IMAGES|STORE...': what to measure.")
     if tuple(names) == (SEAMS,):
         for name in ("data", "num_images", "num_data", "psi", "label", "batch", "seed", "workers", "cache"):
             given.refuse(name, when=True, because="seams are measured in one panorama, without data")
-        from sgkit.measure.seams import measure_seams
-        from sgkit.runtime.device import resolve_device
-
-        report.emit(measure_seams(images, device=resolve_device(device)), json=json, show=_show_seams)
+        _seams(images, device, json=json)
         return
-    if data is None and any(metric_named(name).needs == "data" for name in names):
-        raise UsageError("Missing option '--data': the images to compare with, usually the training data.")
-    from sgkit.measure.task import MeasureConfig, measure
+    if sum((markdown, latex, json)) > 1:
+        raise UsageError("--markdown, --latex and --json are different forms of the same result. Give one of them.")
+    if html is not None:
+        from sgkit.runtime.files import check_new
+
+        check_new(html, overwrite=force)
+    data = data or _data_of(images, names, may_lack=save_statistics is not None)
+    from sgkit.measure.task import MeasureConfig
 
     config = MeasureConfig(
-        images=images,
+        images=images[0],
         data=data,
         metrics=tuple(names),
         num_images=num_images,
@@ -148,12 +198,87 @@ def metrics(
         device=device,
         num_workers=workers,
         cache=cache,
+        save_statistics=None if save_statistics is None else str(save_statistics),
+        overwrite=force,
     )
     with report.progress_bar("Measuring") as on_progress:
-        result = measure(config, on_progress=on_progress)
-    report.emit(result, json=json, show=_show)
-    for text in result.warnings:
+        results = _measure(config, images, all_snapshots=all_snapshots, on_progress=on_progress)
+    _emit(results, json=json, markdown=markdown, latex=latex, html=html)
+
+
+def _data_of(images: Sequence[str], names: Sequence[str], *, may_lack: bool) -> str | None:
+    """The store of the first run among ``images``, if a metric needs reference images and none were given."""
+    if not any(metric_named(name).needs == "data" for name in names):
+        return None
+    from sgkit.runs.fill import store_of
+
+    store = store_of(images[0])
+    if store is None and not may_lack:
+        raise UsageError("Missing option '--data': the images to compare with, usually the training data.")
+    if store is not None:
+        report.note(f"Reference images: {store}, which {images[0]} was trained on.")
+    return store
+
+
+def _measure(config: Any, images: Sequence[str], *, all_snapshots: bool, on_progress: Any) -> list[MeasureResult]:
+    if not all_snapshots:
+        from sgkit.measure.task import measure_each
+
+        return measure_each(config, images, on_progress=on_progress)
+    if len(images) > 1:
+        raise UsageError(f"--all-snapshots measures one run; {len(images)} were given.")
+    from sgkit.runs.fill import measure_snapshots
+
+    return measure_snapshots(config, on_progress=on_progress)
+
+
+def _emit(results: list[MeasureResult], *, json: bool, markdown: bool, latex: bool, html: Path | None) -> None:
+    from sgkit.measure import tables
+
+    if html is not None:
+        from sgkit.runtime.files import atomic_path
+
+        with atomic_path(html) as temporary:
+            temporary.write_text(tables.page(results), encoding="utf-8")
+    if markdown or latex:
+        report.block((tables.markdown if markdown else tables.latex)(results))
+    elif len(results) == 1:
+        report.emit(results[0], json=json, show=_show)
+    else:
+        report.emit(results, json=json, show=_show_each)
+    for text in dict.fromkeys(text for result in results for text in result.warnings):
         report.warning(text)
+    if html is not None:
+        report.note(f"Written: {html}")
+
+
+def _show_or_clear(action: str, *, json: bool) -> None:
+    from sgkit.measure.kept import clear_kept, list_kept
+
+    if action not in ("list", "clear"):
+        raise UsageError(f"Unknown action {action!r}. Use: sgkit metrics cache list, or sgkit metrics cache clear")
+    report.emit(list_kept() if action == "list" else clear_kept(), json=json, show=_show_kept)
+
+
+def _show_kept(found: Kept) -> None:
+    if not found.removed and found.files:
+        rows = [
+            (one.images, one.extractor, one.statistic, one.num_images, f"{one.size / 1e6:.1f} MB", one.state)
+            for one in found.files
+        ]
+        report.table(("images", "features", "statistic", "number", "size", "state"), rows)
+        report.out("")
+    done = "Removed" if found.removed else "Kept"
+    report.out(f"{done}: {len(found.files)} files, {found.size / 1e6:.1f} MB, in {found.folder}")
+
+
+def _seams(images: Sequence[str], device: str, *, json: bool) -> None:
+    if len(images) > 1:
+        raise UsageError(f"Seams are measured in one panorama; {len(images)} files were given.")
+    from sgkit.measure.seams import measure_seams
+    from sgkit.runtime.device import resolve_device
+
+    report.emit(measure_seams(images[0], device=resolve_device(device)), json=json, show=_show_seams)
 
 
 def _show_seams(result: SeamsResult) -> None:
@@ -176,11 +301,36 @@ def _show_seams(result: SeamsResult) -> None:
 
 
 def _show(result: MeasureResult) -> None:
-    rows = [(value.name, value.value, value.std, value.num_images, value.num_data) for value in result.metrics]
-    report.table(("metric", "value", "± of subsets", "images", "data"), rows)
+    rows = [
+        (
+            value.name,
+            value.value,
+            None if value.std is None else f"{value.std:.3g} ({value.std_of})",
+            value.num_images,
+            value.num_data,
+            "; ".join(value.notes),
+        )
+        for value in result.metrics
+    ]
+    noted = any(row[-1] for row in rows)
+    columns = ("metric", "value", "±", "images", "data", "notes")
+    report.table(columns if noted else columns[:-1], rows if noted else [row[:-1] for row in rows])
     report.out("")
     sides = {"images": result.images, "data": result.data}
     report.facts({name: _describe(info) for name, info in sides.items() if info is not None})
+
+
+def _show_each(results: list[MeasureResult]) -> None:
+    from sgkit.measure.tables import grid_of
+
+    grid = grid_of(results)
+    report.table(grid.columns, grid.rows)
+    for note in grid.notes:
+        report.out(note)
+    data = results[0].data
+    if data is not None:
+        report.out("")
+        report.facts({"data": _describe(data)})
 
 
 def _describe(info: ImageSetInfo) -> str:

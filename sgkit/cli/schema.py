@@ -66,6 +66,8 @@ RESULTS = {
     "translate": Row("images translated", ("sgkit.render.translate:TranslateResult",)),
     "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
+    "metrics-cache": Row("sgkit metrics cache list and clear", ("sgkit.measure.kept:Kept",)),
+    "metrics-several": Row("sgkit metrics with several sets of images", ("sgkit.measure.task:MeasureResult",), list),
     "metrics-seams": Row("sgkit metrics seams", ("sgkit.measure.seams:SeamsResult",)),
     "models": Row("the packaged models", ("sgkit.cli.models:ModelRow",), list),
     "weights": Row("sgkit weights list, fetch, add and verify", ("sgkit.weights:WeightsStatus",), list),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sgkit.config.metric_row import Better
 from sgkit.config.metric_row import MetricRow as MetricRow
 from sgkit.config.metric_row import Statistic as Statistic
 from sgkit.errors import UsageError, did_you_mean
@@ -161,13 +162,24 @@ METRIC_NAMES = {name: here for name, here in METRIC_NAMES.items() if name not in
 
 
 def metric_named(name: str) -> MetricRow:
-    """The metric called ``name``, or the one that has a value of that name.
+    """The metric called ``name``.
 
     Raises:
         UsageError: there is none.
     """
     check_metrics([name])
     return next(row for row in METRIC_ROWS if name == row.name)
+
+
+def ranking(name: str) -> tuple[str, Better]:
+    """Name of the value that ranks snapshots by the metric ``name``, and which values are better.
+
+    A name that this version does not know, of an older run, is taken for that of a distance.
+    """
+    row = next((row for row in METRIC_ROWS if name in (row.name, *row.value_names)), None)
+    if row is None:
+        return name, "lower"
+    return (name if name in row.value_names else row.value_names[0]), row.better
 
 
 def check_metrics(names: Iterable[str]) -> None:

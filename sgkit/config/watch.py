@@ -31,6 +31,8 @@ class MetricsConfig(Config):
     """Thousands of images between measurements, each made on a snapshot; ``none``: at every snapshot."""
     num_images: Annotated[int, Field(ge=2, le=1 << 30)] | None = None
     """Images generated for a measurement; ``none``: the metric's standard number."""
+    patience_kimg: Kimg | None = None
+    """End training when the first metric has not improved for this many thousand images; ``none``: never."""
 
 
 class HealthConfig(Config):

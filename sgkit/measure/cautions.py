@@ -36,6 +36,14 @@ def cautions(rows: Sequence[MetricRow], sides: Sequence[ImageSetInfo]) -> Iterat
     if len(sides) < 2:
         return
     images, data = sides
+    for info in sides:
+        if info.kind == "statistics" and info.content_hash is None and info.image_size == (0, 0):
+            yield (
+                f"{info.path} does not say of which network and preprocessing its statistics are: the value is right "
+                "only if they are those of the metric."
+            )
+    if (0, 0) in (images.image_size, data.image_size):
+        return
     if max(images.num_sizes, data.num_sizes) == 1 and images.image_size != data.image_size:
         sizes = [f"{width}x{height}" for height, width in (images.image_size, data.image_size)]
         yield f"The images are {sizes[0]}, the data {sizes[1]} (WxH), so one side is sharper, which affects the values."

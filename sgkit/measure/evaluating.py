@@ -26,6 +26,13 @@ class Evaluator:
     """Reference images that were chosen; ``None``: as many as each metric's protocol says."""
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    also_needed: Sequence[MetricRow] = ()
+    """Metrics whose statistics are computed, but not their values."""
+
+    @property
+    def all_rows(self) -> list[MetricRow]:
+        """All metrics that statistics are computed for."""
+        return [*self.rows, *self.also_needed]
 
     def reference(self, data: ImageSet) -> SideStatistics:
         """Statistics of the reference images, for :meth:`of`."""
@@ -40,7 +47,7 @@ class Evaluator:
         Raises:
             InputError: the images do not suffice for a metric, or a metric needs a generator or reference images.
         """
-        needs = needs_of(self.rows, lambda row: self._num_images(row, images))
+        needs = needs_of(self.all_rows, lambda row: self._num_images(row, images))
         measured = self.runner.side(images, needs, stage=stage, cache=cache)
         values: list[MetricValue] = []
         self._tell(0)

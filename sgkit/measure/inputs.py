@@ -8,31 +8,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sgkit.checkpoint import load
 from sgkit.config.metric_row import Statistic
-from sgkit.errors import InputError, UsageError
+from sgkit.errors import InputError
 from sgkit.metrics.features import FeatureExtractor
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.values import GeneratorSource
 from sgkit.model import Model
-from sgkit.model.labels import LabelChoice, label_vector
-from sgkit.packaged import packaged_path
 from sgkit.render.inputs import Inputs
 from sgkit.render.render import render
 from sgkit.render.scene import Alone, Noise, Scene, Seed, Subject
-from sgkit.runtime.detect import detect
 from sgkit.runtime.file_kinds import IMAGES
-from sgkit.runtime.model_names import split_name
 from sgkit.store import StoreDataset, iterate
 from sgkit.store.bad_images import BadImageError
-from sgkit.store.header import HEADER_NAME, PLAN_NAME, size_text
+from sgkit.store.header import size_text
 from sgkit.store.images.decoding import Payload, open_picture
 from sgkit.store.images.depth import FULL_BITS
 from sgkit.store.images.process import ImageOptions, pixels_of
@@ -51,7 +45,7 @@ class ImageSetInfo:
     """Which images were compared, for the record."""
 
     path: str
-    kind: Literal["store", "files", "model"]
+    kind: Literal["store", "files", "model", "statistics"]
     num_images: int
     image_size: tuple[int, int]
     """Height and width; the most frequent ones if files differ."""
@@ -334,45 +328,6 @@ class GeneratedImages(ImageSet):
         )
 
 
-def open_image_set(
-    path: str,
-    *,
-    num: int | None,
-    num_generated: int,
-    device: torch.device,
-    truncation_psi: float = 1.0,
-    label: LabelChoice | None = None,
-    label_pool: ImageSet | None = None,
-    seed: int = 0,
-    num_workers: int = 0,
-) -> ImageSet:
-    """The images at ``path``: a store, files, or else a model.
-
-    Args:
-        num: how many images to use; ``None``: all, or ``num_generated`` of a model.
-        label: of a conditional model's images; ``None``: labels drawn from ``label_pool`` by ``seed``.
-
-    Raises:
-        InputError: there is nothing at ``path``, or fewer images than ``num``.
-        UsageError: labels and model do not fit.
-    """
-    folder = packaged_path(path)
-    if (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file():
-        return StoreImages(path, num=num, num_workers=num_workers)
-    if split_name(path).delta is None and not _is_model(folder):
-        return FileImages(path, num=num)
-    model = load(path, device=device)
-    count = num or num_generated
-    labels = _labels(model, count, label, label_pool, seed)
-    return GeneratedImages(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
-
-
-def _is_model(path: Path) -> bool:
-    if path.is_dir():
-        return (path / "snapshots").is_dir() or next(path.glob("[!.]*.safetensors"), None) is not None
-    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES and detect(path).kind not in IMAGE_KINDS
-
-
 def _choose(available: int, num: int | None, path: str) -> list[int]:
     """``num`` numbers below ``available``, in order, always the same; random, as the first ones may be all alike."""
     if num is None:
@@ -383,18 +338,3 @@ def _choose(available: int, num: int | None, path: str) -> list[int]:
         )
     chosen = np.random.RandomState(SUBSET_SEED).permutation(available)[:num]
     return [int(index) for index in np.sort(chosen)]
-
-
-def _labels(model: Model, count: int, label: LabelChoice | None, pool: ImageSet | None, seed: int) -> Tensor | None:
-    dim = model.config.label_dim
-    if label is not None:
-        fixed = label_vector(model, label)
-        return None if fixed is None else fixed.cpu().expand(count, -1).contiguous()
-    if dim == 0:
-        return None
-    if not isinstance(pool, StoreImages) or pool.dataset.label_dim != dim:
-        raise UsageError(
-            f"This model is conditional ({dim} classes). Compare it with a store that has these labels, or choose one "
-            "class with --class."
-        )
-    return pool.labels(count, seed)

@@ -17,13 +17,16 @@ from sgkit.config.train import Images
 from sgkit.errors import UsageError
 from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
-from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages, open_image_set
-from sgkit.measure.statistics import VERSIONS, StatisticsRunner
+from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages
+from sgkit.measure.opening import open_image_set
+from sgkit.measure.statistics import VERSIONS, SideStatistics, StatisticsRunner
+from sgkit.measure.statistics_files import save_statistics
 from sgkit.metrics.distances import SUBSET_SIZE
-from sgkit.metrics.registry import metric_rows
+from sgkit.metrics.registry import metric_rows, statistics_needed
 from sgkit.metrics.values import MetricValue
 from sgkit.model.labels import LabelChoice
 from sgkit.runtime.distributed import DistributedContext, distributed
+from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
 _Number = Annotated[int, Field(ge=2, le=1 << 40)]
@@ -52,7 +55,11 @@ class MeasureConfig(Config):
     num_workers: Count = 0
     """Processes that read a store."""
     cache: bool = True
-    """Keep the statistics of the reference images between runs."""
+    """Keep the statistics of images between runs."""
+    save_statistics: Text | None = None
+    """Write the statistics of the measured images into this ``.npz``, for later comparisons."""
+    overwrite: bool = False
+    """Whether ``save_statistics`` may replace a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,54 +96,122 @@ def measure(config: MeasureConfig, *, on_progress: OnProgress = ignore_progress)
         MissingDependencyError: a metric needs a package that is not installed.
         WeightsError: a metric's weights cannot be downloaded.
     """
+    return measure_each(config, [config.images], on_progress=on_progress)[0]
+
+
+def measure_each(
+    config: MeasureConfig, several: Sequence[str], *, on_progress: OnProgress = ignore_progress
+) -> list[MeasureResult]:
+    """As :func:`measure`, of each of ``several`` in place of ``config.images``: the reference images are read once."""
     rows = metric_rows(config.metrics)
-    began = time.monotonic()
+    check_saving(config, rows, several)
     with distributed(config.device) as context:
-        data, images = _open_sides(config, rows, context)
-        _refuse_idle(config, rows, [side for side in (images, data) if side is not None])
-        notes: list[str] = []
-        options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
-        runner = StatisticsRunner.for_metrics(rows, context, on_progress=on_progress, **options)
-        evaluator = Evaluator(
-            rows=rows, runner=runner, num_images=config.num_images, num_data=config.num_data, seed=config.seed
-        )
-        reference = None if data is None else evaluator.reference(data)
-        values, measured = evaluator.of(images, reference)
-    sides = [side.info() for side in (images, data) if side is not None]
-    return MeasureResult(
-        metrics=values,
-        images=sides[0],
-        data=sides[1] if data is not None else None,
-        extractors={name: one.content_id for name, one in runner.extractors.items()},
-        warnings=(*cautions(rows, sides), *notes),
-        data_from_cache=reference is not None and reference.from_cache,
-        images_from_cache=measured.from_cache,
-        versions={"sgkit": sgkit.__version__, **VERSIONS},
-        device=context.device.type,
-        measured_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seconds=round(time.monotonic() - began, 3),
-    )
+        session = _begin(config, rows, context, on_progress)
+        return [session.of(path) for path in several]
 
 
-def _open_sides(
-    config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext
-) -> tuple[ImageSet | None, ImageSet]:
-    """(data, images)."""
-    same: dict[str, Any] = {
-        "num_generated": max(row.num_images for row in rows),
-        "device": context.device,
-        "truncation_psi": config.truncation_psi,
-        "label": config.label,
-        "seed": config.seed,
-        "num_workers": config.num_workers,
-    }
-    lacking = [row.name for row in rows if row.needs == "data"]
-    if config.data is None and lacking:
+def check_saving(config: MeasureConfig, rows: Sequence[MetricRow], several: Sequence[str]) -> None:
+    """Refuse to save statistics of several networks or sets of images into one file.
+
+    Raises:
+        UsageError: that was asked for, or the file's name has another ending.
+        InputError: there is such a file.
+    """
+    if config.save_statistics is None:
+        return
+    networks = list(statistics_needed(rows))
+    if len(networks) != 1 or len(several) != 1:
         raise UsageError(
-            f"Missing option '--data': the images to compare with ({lacking[0]}), usually the training data."
+            f"A statistics file holds one set of images and one network; given: {len(several)} of images, and metrics "
+            f"of {', '.join(networks) or 'no network'}. Name metrics of one network with --metrics."
         )
-    data = None if config.data is None else open_image_set(config.data, num=config.num_data, **same)
-    return data, open_image_set(config.images, num=config.num_images, label_pool=data, **same)
+    if not config.save_statistics.endswith(".npz"):
+        raise UsageError(f"Unsupported statistics file {config.save_statistics!r}. Its name must end in .npz.")
+    check_new(config.save_statistics, overwrite=config.overwrite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """The reference images, ready for one set of images after another."""
+
+    config: MeasureConfig
+    evaluator: Evaluator
+    data: ImageSet | None
+    reference: SideStatistics | None
+    notes: list[str]
+
+    def of(self, path: str) -> MeasureResult:
+        """The metrics of the images at ``path``."""
+        began, runner, rows = time.monotonic(), self.evaluator.runner, self.evaluator.all_rows
+        images = _open(self.config, rows, runner.context, path, self.config.num_images, label_pool=self.data)
+        opened = [side for side in (images, self.data) if side is not None]
+        _refuse_idle(self.config, rows, opened)
+        values, measured = self.evaluator.of(images, self.reference)
+        if self.config.save_statistics is not None and runner.context.is_main:
+            self._save(measured, self.config.save_statistics)
+        sides = [side.info() for side in opened]
+        return MeasureResult(
+            metrics=values,
+            images=sides[0],
+            data=sides[1] if len(sides) > 1 else None,
+            extractors={name: one.content_id for name, one in runner.extractors.items()},
+            warnings=(*cautions(self.evaluator.rows, sides), *dict.fromkeys(self.notes)),
+            data_from_cache=self.reference is not None and self.reference.from_cache,
+            images_from_cache=measured.from_cache,
+            versions={"sgkit": sgkit.__version__, **VERSIONS},
+            device=runner.context.device.type,
+            measured_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    def _save(self, measured: SideStatistics, path: str) -> None:
+        found = max(measured.found.values(), key=lambda one: one.num)
+        (extractor,) = self.evaluator.runner.extractors.values()
+        images = measured.images
+        save_statistics(path, found, extractor, images.info(), versions=VERSIONS, content=images.content())
+
+
+def _begin(
+    config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext, on_progress: OnProgress
+) -> _Session:
+    computed = [row for row in rows if config.data is not None or row.needs != "data"]
+    if len(computed) < len(rows) and config.save_statistics is None:
+        name = next(row.name for row in rows if row not in computed)
+        raise UsageError(f"Missing option '--data': the images to compare with ({name}), usually the training data.")
+    data = None if config.data is None else _open(config, rows, context, config.data, config.num_data)
+    notes: list[str] = []
+    options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
+    evaluator = Evaluator(
+        rows=computed,
+        also_needed=[row for row in rows if row not in computed],
+        runner=StatisticsRunner.for_metrics(rows, context, on_progress=on_progress, **options),
+        num_images=config.num_images,
+        num_data=config.num_data,
+        seed=config.seed,
+    )
+    reference = None if data is None else evaluator.reference(data)
+    return _Session(config=config, evaluator=evaluator, data=data, reference=reference, notes=notes)
+
+
+def _open(
+    config: MeasureConfig,
+    rows: Sequence[MetricRow],
+    context: DistributedContext,
+    path: str,
+    num: int | None,
+    **more: Any,
+) -> ImageSet:
+    return open_image_set(
+        path,
+        num=num,
+        num_generated=max(row.num_images for row in rows),
+        device=context.device,
+        truncation_psi=config.truncation_psi,
+        label=config.label,
+        seed=config.seed,
+        num_workers=config.num_workers,
+        **more,
+    )
 
 
 def _refuse_idle(config: MeasureConfig, rows: Sequence[MetricRow], sides: Sequence[ImageSet]) -> None:

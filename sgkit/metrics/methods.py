@@ -22,13 +22,13 @@ def frechet(inputs: MetricInputs) -> Score:
     found = frechet_distance(*sides)
     notes = []
     for side, name in zip(sides, ("images", "reference images"), strict=True):
-        if side.num is not None and side.num <= side.mean.size:
+        if 0 < side.num <= side.mean.size:
             notes.append(f"singular covariance: {side.num:,} {name} for {side.mean.size:,} features")
     return Score(value=found, notes=tuple(notes))
 
 
 def _divided(given: Gaussian, ddof: int) -> Gaussian:
-    if ddof == 1 or given.num is None:
+    if ddof == 1 or given.num == 0:
         return given
     return replace(given, covariance=given.covariance * ((given.num - 1) / (given.num - ddof)))
 

@@ -74,8 +74,8 @@ def evaluate(inputs: MetricInputs) -> tuple[MetricValue, ...]:
     row = inputs.row
     found = METHODS[row.method](inputs)
     scores = (found,) if isinstance(found, Score) else tuple(found)
-    num_images = inputs.num_images if inputs.measured is None else inputs.measured.num
-    num_data = None if inputs.data is None else inputs.data.num
+    num_images = inputs.num_images if inputs.measured is None else inputs.measured.num or None
+    num_data = None if inputs.data is None else inputs.data.num or None
     notes = tuple(_too_few(row, num_images, inputs.data))
     return tuple(
         MetricValue(
@@ -113,5 +113,5 @@ def protocol_of(row: MetricRow, *, seed: int) -> dict[str, Any]:
 def _too_few(row: MetricRow, num_images: int | None, data: FeatureStatistics | None) -> Iterable[str]:
     if num_images is not None and num_images < row.num_images:
         yield f"{num_images:,} of {row.num_images:,} images"
-    if row.num_data is not None and data is not None and data.num < row.num_data:
+    if row.num_data is not None and data is not None and 0 < data.num < row.num_data:
         yield f"{data.num:,} of {row.num_data:,} reference images"

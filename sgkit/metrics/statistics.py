@@ -30,7 +30,7 @@ class Gaussian:
     """Mean and covariance of the features of some images."""
 
     num: int
-    """Number of images."""
+    """Number of images; 0: not known."""
     mean: Floats
     """[dim]"""
     covariance: Floats
@@ -97,6 +97,18 @@ class StreamingGaussian:
         self.num = num
         self._mean = mean.astype(np.float64)
         self._scatter = covariance.astype(np.float64) * (num - 1)
+
+
+class KnownGaussian:
+    """A :class:`Gaussian` that somebody else computed; nothing can be added."""
+
+    def __init__(self, gaussian: Gaussian) -> None:
+        self._gaussian = gaussian
+        self.num = gaussian.num
+
+    def result(self) -> Gaussian:
+        """It."""
+        return self._gaussian
 
 
 class FeatureBank:
@@ -208,6 +220,13 @@ class FeatureStatistics:
         """One statistic as plain arrays; :meth:`from_arrays` reads them."""
         arrays: dict[str, Any] = self._parts[statistic].to_arrays()
         return arrays
+
+    @classmethod
+    def of_parts(cls, dim: int, parts: Mapping[Statistic, Any]) -> FeatureStatistics:
+        """Statistics that are there already, by name."""
+        made = cls(dim, ())
+        made._parts = dict(parts)
+        return made
 
     @classmethod
     def from_arrays(cls, dim: int, arrays: Mapping[Statistic, Arrays]) -> FeatureStatistics:

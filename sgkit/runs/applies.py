@@ -221,7 +221,12 @@ _TRAIN = (
     _need("train.precision other than fp32", lambda run: run.train.precision != "fp32", "train.reduced_resolutions"),
 )
 _WATCH = (
-    _need("--metrics", lambda run: bool(run.metrics.names), *_keys("metrics", "every_kimg num_images"), "keep.best"),
+    _need(
+        "--metrics",
+        lambda run: bool(run.metrics.names),
+        *_keys("metrics", "every_kimg num_images patience_kimg"),
+        "keep.best",
+    ),
     _need("--keep: without it, all snapshots stay", lambda run: run.keep.last is not None, "keep.best"),
     _need(
         "health.nonfinite or health.collapse rollback",

@@ -38,10 +38,12 @@ class RunLog:
         for tracker in self._trackers:
             tracker.scalars(_finite(rounded), images=report.images)
 
-    def measured(self, values: Mapping[str, float], *, images: int) -> None:
-        """Add a line on a snapshot, and a point to each curve; nothing where the log has these values already."""
+    def measured(self, values: Mapping[str, float], *, images: int, again: bool = False) -> None:
+        """Add a line on a snapshot, and a point to each curve; unless ``again``, nothing where the log has these."""
         rounded = _rounded(values)
-        if any(line["images"] == images and values.keys() <= line.keys() for line in read_log(self._file.parent)):
+        if not again and any(
+            line["images"] == images and values.keys() <= line.keys() for line in read_log(self._file.parent)
+        ):
             return
         for tracker in self._trackers:  # first: what the log has is not sent again
             tracker.scalars(_finite(rounded), images=images)

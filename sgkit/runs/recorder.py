@@ -22,7 +22,7 @@ from sgkit.runs.report import write_report
 from sgkit.runs.resume import StartingPoint
 from sgkit.runs.samples import Grid, Grids
 from sgkit.runs.scores import HeldOut, Scores
-from sgkit.runs.snapshots import Best, Snapshot, write_metrics
+from sgkit.runs.snapshots import Best, Snapshot, metric_facts, write_metrics
 from sgkit.runs.state import save_state
 from sgkit.runs.trackers import TensorBoardTracker, Tracker, WandbTracker
 from sgkit.runtime.distributed import DistributedContext
@@ -159,13 +159,9 @@ class Recorder:
         """Write metrics into the log and into the folder of the snapshot at ``images``."""
         if self._log is None:
             return
-        facts = [
-            {"name": v.name, "value": v.value, "std": v.std, "num_images": v.num_images, "num_data": v.num_data}
-            for v in values
-        ]
         with self.writing("the metrics"):  # the file last: without it, a resumed run measures again
             self._log.measured({value.name: value.value for value in values}, images=images)
-            write_metrics(self.folder.snapshot_at(images), facts)
+            write_metrics(self.folder.snapshot_at(images), metric_facts(values))
 
     def write_report(self, images: int, status: str) -> None:
         """Write which snapshot is best, remove those that are not kept, and write the report."""

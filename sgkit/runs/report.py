@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sgkit.config.metrics import METRIC_ROWS, ranking
 from sgkit.reports.charts import Chart, Curve, Mark
 from sgkit.reports.pages import Figure, Page, Section, Table, TimeLapse, preview, render_page
 from sgkit.runs.config import RunConfig
-from sgkit.runs.events import EXPECT, INIT, MEANINGS, NEW_DATA
+from sgkit.runs.events import EXPECT, INIT, MEANINGS, NEW_DATA, STALLED
 from sgkit.runs.expect import speed_words, time_words
 from sgkit.runs.folder import RunFolder, kimg_of
 from sgkit.runs.logs import read_log
@@ -66,7 +67,7 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
     steps, events = [line for line in lines if "event" not in line], [line for line in lines if "event" in line]
     curves = _curves(steps)
     troubles = [event for event in events if event["event"] != EXPECT]
-    is_ill = any(event["event"] not in (INIT, NEW_DATA) for event in troubles)
+    is_ill = any(event["event"] not in (INIT, NEW_DATA, STALLED) for event in troubles)
     charts = _charts(curves, _marks(troubles), config)
     page = Page(
         title=folder.path.resolve().name,
@@ -90,13 +91,13 @@ def write_report(folder: RunFolder, config: RunConfig, header: Header, *, images
 
 
 def _curves(lines: Lines) -> Curves:
-    """Name -> points (kimg, value), in the order of the log."""
-    curves: dict[str, list[tuple[float, float]]] = {}
+    """Name -> points (kimg, value) by rising kimg; of several values at one kimg, the last in the log."""
+    curves: dict[str, dict[float, float]] = {}
     for line in lines:
         for name, value in line.items():
             if name not in _NO_CURVES and isinstance(value, (int, float)) and math.isfinite(value):
-                curves.setdefault(name, []).append((line["kimg"], float(value)))
-    return curves
+                curves.setdefault(name, {})[line["kimg"]] = float(value)
+    return {name: sorted(points.items()) for name, points in curves.items()}
 
 
 def _facts(folder: RunFolder, config: RunConfig, steps: Lines, images: int) -> dict[str, str]:
@@ -195,7 +196,7 @@ def _kimg(file: Path) -> float:
 
 
 def _metrics(folder: RunFolder, config: RunConfig, curves: Curves, marks: list[Mark]) -> list[Section]:
-    names = [name for name in config.metrics.names if name in curves]
+    names = [name for name in _value_names(config) if name in curves]
     if not names:
         return []
     best = _best(folder)
@@ -214,7 +215,7 @@ def _metrics(folder: RunFolder, config: RunConfig, curves: Curves, marks: list[M
     return [
         Section(
             title="Metrics",
-            text="Distance between generated and training images; smaller is better. The best snapshot is kept, and "
+            text=f"{_better(names)} The best snapshot is kept, and "
             "commands use it when they are given this run folder.",
             charts=[Chart(title=name, curves=[Curve(name=name, points=curves[name])], marks=marks) for name in names],
             table=table,
@@ -222,9 +223,22 @@ def _metrics(folder: RunFolder, config: RunConfig, curves: Curves, marks: list[M
     ]
 
 
+def _value_names(config: RunConfig) -> list[str]:
+    """Names of the values of the run's metrics."""
+    rows = {row.name: row.value_names for row in METRIC_ROWS}
+    return [value for name in config.metrics.names for value in rows.get(name, (name,))]
+
+
+def _better(names: Sequence[str]) -> str:
+    """Which values are good, in a sentence or two."""
+    higher = [name for name in names if ranking(name)[1] == "higher"]
+    text = "Distance between generated and training images; smaller is better." if len(higher) < len(names) else ""
+    return f"{text} Of {', '.join(higher)}, larger is better.".strip() if higher else text
+
+
 def _charts(curves: Curves, marks: list[Mark], config: RunConfig) -> list[Chart]:
     known = {name for _, names, _, _ in _CHARTS for name in names}
-    others = sorted(name for name in curves if name not in known and name not in config.metrics.names)
+    others = sorted(name for name in curves if name not in known and name not in _value_names(config))
     charts = []
     for title, names, note, axis in [*_CHARTS, *((name, (name,), "", "") for name in others)]:
         shown = [Curve(name=name, points=curves[name]) for name in names if _is_shown(name, curves)]

@@ -14,7 +14,7 @@ from sgkit.errors import NonFiniteError, TrainingError
 from sgkit.runs.auto import this_machine
 from sgkit.runs.config import RunConfig
 from sgkit.runs.culprits import culprit
-from sgkit.runs.events import ROLLBACK, SKIPPED, START, OnEvent, choices_event, columns_event, introduction
+from sgkit.runs.events import ROLLBACK, SKIPPED, STALLED, START, OnEvent, choices_event, columns_event, introduction
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import peak_memory
 from sgkit.runs.measuring import Measuring
@@ -181,9 +181,24 @@ class Run:
             is_measured = bool(metrics.names) and crossed(before, now, kimg=metrics.every_kimg or config.snapshot_kimg)
             if is_measured or crossed(before, now, kimg=config.snapshot_kimg):
                 self._snapshot(measure=is_measured)
+                if is_measured and self._is_stalled():
+                    return None
             elif self.context.is_main and self.clock.pictures.is_due():
                 self._draw()
         return None
+
+    def _is_stalled(self) -> bool:
+        """Whether the first metric has not improved for ``metrics.patience_kimg``; told as an event."""
+        patience, best = self.config.metrics.patience_kimg, self.context.gather_objects(self.recorder.best)[0]
+        if patience is None or best is None or self.state.kimg - best.snapshot.kimg < patience:
+            return False
+        text = (
+            f"{best.metric} has not been better than {best.value:.4g}, at {best.snapshot.kimg:g} kimg, for "
+            f"{patience:g} kimg (metrics.patience_kimg), so training ends. To train on, resume with a larger "
+            "number or none."
+        )
+        self.recorder.event(Event(name=STALLED, images=self.state.images, text=text))
+        return True
 
     def _supply(self, stage: Stage, mine: range) -> Any:
         config = self.config.train

@@ -19,6 +19,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from sgkit.config import KeepConfig
+from sgkit.config.metrics import ranking
+from sgkit.metrics.values import MetricValue
 from sgkit.runtime.files import atomic_path, utf8_name
 
 MANIFEST, METRICS = "snapshot.json", "metrics.json"
@@ -96,18 +98,33 @@ def write_metrics(snapshot: Snapshot, metrics: Sequence[Mapping[str, Any]]) -> N
 
 def measured(snapshot: Snapshot) -> dict[str, float]:
     """Metric -> value of a snapshot, as far as it was measured."""
+    return {metric["name"]: metric["value"] for metric in read_metrics(snapshot)}
+
+
+def read_metrics(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What :func:`write_metrics` wrote for a snapshot; empty where it was not measured, or the file is damaged."""
     try:
         found = json.loads((snapshot.folder / METRICS).read_text(encoding="utf-8"))["metrics"]
-        return {str(metric["name"]): float(metric["value"]) for metric in found}
+        return [{**metric, "name": str(metric["name"]), "value": float(metric["value"])} for metric in found]
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return []
+
+
+def metric_facts(values: Iterable[MetricValue]) -> list[dict[str, Any]]:
+    """Values of metrics as ``metrics.json`` holds them."""
+    return [
+        {"name": v.name, "value": v.value, "std": v.std, "num_images": v.num_images, "num_data": v.num_data}
+        for v in values
+    ]
 
 
 def best_of(snapshots: Iterable[Snapshot], metric: str) -> Best | None:
-    """The snapshot with the smallest ``metric``, the older of equals; ``None`` where none was measured."""
-    known = [(measured(snapshot).get(metric, math.nan), snapshot) for snapshot in snapshots]
-    ranked = sorted((value, snapshot) for value, snapshot in known if math.isfinite(value))
-    return Best(snapshot=ranked[0][1], metric=metric, value=ranked[0][0]) if ranked else None
+    """The best snapshot by ``metric``, the older of equals; ``None`` where none was measured."""
+    name, better = ranking(metric)
+    known = [(measured(snapshot).get(name, math.nan), snapshot) for snapshot in snapshots]
+    sign = -1 if better == "higher" else 1
+    ranked = sorted((sign * value, snapshot) for value, snapshot in known if math.isfinite(value))
+    return Best(snapshot=ranked[0][1], metric=name, value=sign * ranked[0][0]) if ranked else None
 
 
 def removable(snapshots: Sequence[Snapshot], keep: KeepConfig, best: Best | None) -> list[Snapshot]:

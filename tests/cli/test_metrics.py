@@ -9,6 +9,7 @@ from PIL import Image
 
 from sgkit.cli.app import main
 from sgkit.metrics import effnet
+from tests.schemas import checked_result
 
 
 @pytest.fixture
@@ -25,10 +26,11 @@ def test_table(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> 
     assert main(["metrics", folders[0], "--data", folders[1], "--device", "cpu"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["metric", "value", "±", "of", "subsets", "images", "data"]
+    assert lines[0].split() == ["metric", "value", "±", "images", "data", "notes"]
     assert lines[1].split()[0] == "fd_effnet"
-    assert lines[1].split()[-2:] == ["3", "9"]
-    assert lines[2].split()[0] == "kd_effnet"
+    assert lines[1].split()[2:5] == ["-", "3", "9"]
+    assert "3 of 10,000 images" in lines[1]
+    assert any(line.startswith("kd_effnet") for line in lines)
     assert f"{folders[0]} (files), 8x8" in out
     assert "Warning: fd_effnet: 3 images of" in err
 
@@ -44,12 +46,47 @@ def test_json(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> N
     assert result["images"]["num_images"] == 5
 
 
+def test_several_in_one_table(folders: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    command = ["metrics", *folders, "--data", folders[1], "--metrics", "fd_effnet", "--device", "cpu"]
+    assert main([*command, "--html", str(page)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["images", "fd_effnet", "↓"]
+    assert [line.split()[0] for line in lines[1:3]] == list(folders)
+    assert "* 3 of 10,000 images" in "\n".join(lines)
+    assert "fd_effnet" in page.read_text(encoding="utf-8")
+    assert main([*command, "--json"]) == 0
+    found = checked_result(["metrics", "several"], capsys.readouterr().out)
+    assert [result["metrics"][0]["num_images"] for result in found] == [3, 9]
+    assert found[0]["metrics"][0]["protocol"]["method"] == "frechet"
+    assert main([*command, "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("| images | fd_effnet ↓ |")
+    assert main([*command, "--latex"]) == 0
+    assert capsys.readouterr().out.startswith("\\begin{tabular}{lr}")
+    assert main([*command, "--html", str(page)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_cache_is_listed_and_cleared(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", folders[0], "--data", folders[1], "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert main(["metrics", "cache", "list"]) == 0
+    out = capsys.readouterr().out
+    assert "Kept: 4 files" in out
+    assert out.count("colours") == 4
+    assert main(["metrics", "cache", "clear", "--json"]) == 0
+    assert checked_result(["metrics", "cache"], capsys.readouterr().out)["removed"] is True
+    assert main(["metrics", "cache", "list"]) == 0
+    assert "Kept: 0 files" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--metrics", "fd_efnet"], "Unknown metric 'fd_efnet'. Did you mean 'fd_effnet'?"),
         (["--metrics", ","], "No metric was named. Allowed: fd_effnet, kd_effnet, "),
         (["--num-images", "1"], "Invalid value for '--num-images'"),
+        (["--latex", "--markdown"], "different forms of the same result"),
     ],
 )
 def test_bad_usage(

@@ -354,7 +354,7 @@ LIMITS = {  # key: values just beyond its limits
     ),
     AugmentConfig: "p: -.1 1.1, target: -1 1, interval: 0, kimg: 0",
     KeepConfig: "last: 0",
-    MetricsConfig: "every_kimg: 0, num_images: 1",
+    MetricsConfig: "every_kimg: 0, num_images: 1, patience_kimg: 0",
     HealthConfig: (
         "rollback_lr_factor: 0 1.1, max_rollbacks: -1, window_kimg: 0, saturated_sign: 0 1.1, min_diversity: -.1 1, "
         "path_length_growth: 1"

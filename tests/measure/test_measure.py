@@ -13,7 +13,8 @@ from PIL import Image
 
 from sgkit import checkpoint
 from sgkit.errors import ConfigError, InputError, UsageError
-from sgkit.measure.inputs import FileImages, GeneratedImages, StoreImages, open_image_set
+from sgkit.measure.inputs import FileImages, GeneratedImages, StoreImages
+from sgkit.measure.opening import open_image_set
 from sgkit.measure.statistics import StatisticsRunner
 from sgkit.measure.task import MeasureConfig, MeasureResult, measure
 from sgkit.metrics.statistics import FeatureRequest

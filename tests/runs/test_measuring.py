@@ -57,6 +57,60 @@ def test_the_best_snapshot_stays_and_stands_for_the_run(
     assert sgkit.load(run).info.kimg == 0.08  # the newest, where the best is gone
 
 
+def test_the_best_snapshot_is_the_largest_where_larger_is_better(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = iter([0.2, 0.7, 0.4])
+    values = [("pr_effnet_precision", 1.0), ("pr_effnet_recall", 0.1)]
+    monkeypatch.setattr(
+        Measuring,
+        "of",
+        lambda self, model, mark=None: [MetricValue(name=n, value=f * m) for m in [next(marks)] for n, f in values],
+    )
+    run = tmp_path / "run"
+    assert cli.new(run, "--kimg", "0.032", "--metrics", "pr_effnet") == 0
+    best = json.loads((run / "best.json").read_text())
+    assert (best["metric"], best["value"], best["kimg"]) == ("pr_effnet_precision", pytest.approx(0.7), 0.016)
+    assert "pr_effnet_precision, pr_effnet_recall, larger is better" in (run / "report.html").read_text()
+
+
+def test_training_ends_when_the_metric_stops_improving(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = iter([9.0, 3.0, 5.0, 4.0, 7.0, 2.0])  # at 0, 16, 32 ... images
+    monkeypatch.setattr(Measuring, "of", lambda self, model: [MetricValue(name="fd_effnet", value=next(marks))])
+    run = tmp_path / "run"
+    options = ("--metrics", "fd_effnet", "--set", "metrics.patience_kimg=0.03")
+    assert cli.new(run, "--kimg", "0.2", *options) == 0
+    assert cli.names(run)[-1] == "000000.048"  # 0.032 kimg after the best one
+    (event,) = [line for line in cli.log(run) if line.get("event") == "no improvement"]
+    assert "fd_effnet has not been better than 3, at 0.016 kimg, for 0.03 kimg" in event["text"]
+    assert "complete" in (run / "report.html").read_text()
+
+
+def test_all_snapshots_of_a_run_are_measured_afterwards(
+    tmp_path: Path, cli: Cli, store: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert cli.new(run, "--kimg", "0.032", "--set", "train.snapshot_kimg=0.016") == 0
+    cli.said()
+    command = ["metrics", str(run), "--all-snapshots", "--num-images", "12", "--device", "cpu"]
+    assert main([*command, "--metrics", "fd_effnet"]) == 0
+    said = capfd.readouterr()
+    assert f"Reference images: {store}" in said.err
+    words = " ".join(said.out.split())
+    assert all(f"{kimg} kimg" in words for kimg in ("0", "0.016", "0.032"))
+    values = {snapshot.kimg: measured(snapshot) for snapshot in RunFolder(run).snapshots()}
+    assert all(list(found) == ["fd_effnet"] for found in values.values())
+    assert json.loads((run / "best.json").read_text())["value"] == min(found["fd_effnet"] for found in values.values())
+    assert {line["kimg"] for line in cli.log(run) if "fd_effnet" in line} == {0, 0.016, 0.032}
+    assert main([*command, "--metrics", "kd_effnet"]) == 0  # values of other metrics stay
+    assert all(set(measured(snapshot)) == {"fd_effnet", "kd_effnet"} for snapshot in RunFolder(run).snapshots())
+    assert "fd_effnet" in (run / "report.html").read_text()
+    assert main(["metrics", str(store), "--data", str(store), "--all-snapshots"]) == 1
+    assert "is not a run with snapshots" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,0 +1,77 @@
+"""Whatever there is at a path, as images to compare: a store, files, saved statistics or a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sgkit.checkpoint import load
+from sgkit.errors import InputError, UsageError
+from sgkit.measure.inputs import IMAGE_KINDS, IMAGE_SOURCES, FileImages, GeneratedImages, ImageSet, StoreImages
+from sgkit.measure.statistics_files import SavedStatistics, is_statistics_file
+from sgkit.model import Model
+from sgkit.model.labels import LabelChoice, label_vector
+from sgkit.packaged import packaged_path
+from sgkit.runtime.detect import detect
+from sgkit.runtime.model_names import split_name
+from sgkit.store.header import HEADER_NAME, PLAN_NAME
+
+
+def open_image_set(
+    path: str,
+    *,
+    num: int | None,
+    num_generated: int,
+    device: torch.device,
+    truncation_psi: float = 1.0,
+    label: LabelChoice | None = None,
+    label_pool: ImageSet | None = None,
+    seed: int = 0,
+    num_workers: int = 0,
+) -> ImageSet:
+    """The images at ``path``: a store, saved statistics, files, or else a model.
+
+    Args:
+        num: how many images to use; ``None``: all, or ``num_generated`` of a model.
+        label: of a conditional model's images; ``None``: labels drawn from ``label_pool`` by ``seed``.
+
+    Raises:
+        InputError: there is nothing at ``path``, or fewer images than ``num``.
+        UsageError: labels and model do not fit.
+    """
+    folder = packaged_path(path)
+    if (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file():
+        return StoreImages(path, num=num, num_workers=num_workers)
+    if is_statistics_file(folder):
+        if num is not None:
+            raise InputError(f"{path} has statistics of a fixed number of images: remove --num-images or --num-data.")
+        return SavedStatistics(path)
+    if split_name(path).delta is None and not _is_model(folder):
+        return FileImages(path, num=num)
+    model = load(path, device=device)
+    count = num or num_generated
+    labels = _labels(model, count, label, label_pool, seed)
+    return GeneratedImages(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
+
+
+def _is_model(path: Path) -> bool:
+    if path.is_dir():
+        return (path / "snapshots").is_dir() or next(path.glob("[!.]*.safetensors"), None) is not None
+    return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES and detect(path).kind not in IMAGE_KINDS
+
+
+def _labels(model: Model, count: int, label: LabelChoice | None, pool: ImageSet | None, seed: int) -> Tensor | None:
+    dim = model.config.label_dim
+    if label is not None:
+        fixed = label_vector(model, label)
+        return None if fixed is None else fixed.cpu().expand(count, -1).contiguous()
+    if dim == 0:
+        return None
+    if not isinstance(pool, StoreImages) or pool.dataset.label_dim != dim:
+        raise UsageError(
+            f"This model is conditional ({dim} classes). Compare it with a store that has these labels, or choose one "
+            "class with --class."
+        )
+    return pool.labels(count, seed)
