@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sgkit.measure.kept import Kept
     from sgkit.measure.seams import SeamsResult
     from sgkit.measure.task import MeasureResult
+    from sgkit.metrics.values import MetricValue
 
 
 SEAMS = "seams"
@@ -133,6 +134,16 @@ def metrics(
     workers: Annotated[
         int, typer.Option("--workers", min=0, metavar="N", help="Processes that read a store; 0 reads in this process.")
     ] = 0,
+    confidence: Annotated[
+        int,
+        typer.Option(
+            "--confidence",
+            min=0,
+            metavar="N",
+            help="Add 95% confidence intervals from N sets of resampled images, for example 200.",
+            show_default="0, no intervals",
+        ),
+    ] = 0,
     all_snapshots: Annotated[
         bool,
         typer.Option("--all-snapshots", help="Measure every snapshot of a run, and write the values into its report."),
@@ -172,7 +183,19 @@ def metrics(
     if not images:
         raise UsageError("Missing argument 'MODEL|IMAGES|STORE...': what to measure.")
     if tuple(names) == (SEAMS,):
-        for name in ("data", "num_images", "num_data", "psi", "label", "batch", "seed", "workers", "cache"):
+        of_images = (
+            "data",
+            "num_images",
+            "num_data",
+            "psi",
+            "label",
+            "batch",
+            "seed",
+            "workers",
+            "cache",
+            "confidence",
+        )
+        for name in of_images:
             given.refuse(name, when=True, because="seams are measured in one panorama, without data")
         _seams(images, device, json=json)
         return
@@ -198,6 +221,7 @@ def metrics(
         device=device,
         num_workers=workers,
         cache=cache,
+        confidence=confidence,
         save_statistics=None if save_statistics is None else str(save_statistics),
         overwrite=force,
     )
@@ -305,7 +329,7 @@ def _show(result: MeasureResult) -> None:
         (
             value.name,
             value.value,
-            None if value.std is None else f"{value.std:.3g} ({value.std_of})",
+            _uncertainty(value),
             value.num_images,
             value.num_data,
             "; ".join(value.notes),
@@ -318,6 +342,13 @@ def _show(result: MeasureResult) -> None:
     report.out("")
     sides = {"images": result.images, "data": result.data}
     report.facts({name: _describe(info) for name, info in sides.items() if info is not None})
+
+
+def _uncertainty(value: MetricValue) -> str | None:
+    if value.std is None:
+        return None
+    between = "" if value.interval is None else f", 95% {value.interval[0]:.4g} to {value.interval[1]:.4g}"
+    return f"{value.std:.3g} ({value.std_of}){between}"
 
 
 def _show_each(results: list[MeasureResult]) -> None:

@@ -25,6 +25,8 @@ class MetricRow:
     """A key of :data:`sgkit.metrics.features.EXTRACTORS`; empty: no statistics of images are needed."""
     statistics: tuple[Statistic, ...] = ()
     """Statistics of the network's features that the method needs, of each side."""
+    data_statistics: tuple[Statistic, ...] | None = None
+    """Statistics of the reference images, where they are other ones; ``None``: the same."""
     needs: Needs = "data"
     """``data``: two sets of images; ``images``: the measured images alone; ``generator``: a model."""
     num_images: int

@@ -42,6 +42,27 @@ _CMMD = {
     "parameters": {"sigma": 10.0},
     "paper": "Jayasumana et al., 2023",
 }
+_FRECHET_INFINITY = {
+    "method": "frechet_infinity",
+    "statistics": ("bank",),
+    "data_statistics": ("gaussian",),
+    "parameters": {"num_points": 15},
+    "paper": "Chong and Forsyth, 2020",
+}
+_CURVE = {
+    "method": "precision_recall_curve",
+    "statistics": ("bank",),
+    "parameters": {"num_clusters": 20, "num_runs": 10},
+    "values": ("f8", "f1_8"),
+    "better": "higher",
+    "paper": "Sajjadi et al., 2018",
+}
+_DUPLICATES = {
+    "method": "duplicates",
+    "statistics": ("bank",),
+    "parameters": {"quantile": 0.01},
+    "paper": "sgkit",
+}
 _SCORE = {
     "method": "inception_score",
     "network": "inception",
@@ -61,6 +82,9 @@ def _rows_of(network: str, *, num_images: int) -> Iterator[MetricRow]:
         "pr": _PRECISION_RECALL,
         "dc": _DENSITY_COVERAGE,
         "cmmd": _CMMD,
+        "fd_inf": _FRECHET_INFINITY,
+        "prd": _CURVE,
+        "dup": _DUPLICATES,
     }
     for start, options in of_every_network.items():
         yield _row(f"{start}_{network}", options, network=network, num_images=num_images)
@@ -122,7 +146,9 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     *_rows_of("effnet", num_images=10_000),
     _row("fid", _FRECHET, **_INCEPTION),
     _row("kid", _KERNEL, **_INCEPTION),
+    _row("fid_inf", _FRECHET_INFINITY, **_INCEPTION),
     _row("pr_inception", _PRECISION_RECALL, **_INCEPTION),
+    _row("prd_inception", _CURVE, **_INCEPTION),
     _row("is", _SCORE, num_images=50_000, parameters={"shuffle_seed": 2020}),
     # NVIDIA's names and parameters (stylegan2-ada-pytorch, stylegan3): covariances are divided by N
     _row("fid50k_full", _FRECHET, **_NVIDIA, parameters={"ddof": 0}),

@@ -9,7 +9,7 @@ from typing import Any
 from sgkit.config.metric_row import MetricRow
 from sgkit.measure.inputs import GeneratedImages, ImageSet
 from sgkit.measure.statistics import SideStatistics, StatisticsRunner, needs_of
-from sgkit.metrics.registry import evaluate
+from sgkit.metrics.registry import evaluate, with_intervals
 from sgkit.metrics.values import MetricInputs, MetricValue
 from sgkit.runtime.progress import Progress
 
@@ -26,6 +26,8 @@ class Evaluator:
     """Reference images that were chosen; ``None``: as many as each metric's protocol says."""
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    num_resampled: int = 0
+    """Sets of resampled images for confidence intervals; 0: none."""
     also_needed: Sequence[MetricRow] = ()
     """Metrics whose statistics are computed, but not their values."""
 
@@ -37,7 +39,8 @@ class Evaluator:
     def reference(self, data: ImageSet) -> SideStatistics:
         """Statistics of the reference images, for :meth:`of`."""
         rows = [row for row in self.rows if row.needs == "data"]
-        return self.runner.side(data, needs_of(rows, lambda row: self._num_data(row, data)), stage="data")
+        needs = needs_of(rows, lambda row: self._num_data(row, data), of_data=True, resampled=self.num_resampled > 0)
+        return self.runner.side(data, needs, stage="data")
 
     def of(
         self, images: ImageSet, data: SideStatistics | None, *, stage: str = "images", cache: bool = True
@@ -47,12 +50,14 @@ class Evaluator:
         Raises:
             InputError: the images do not suffice for a metric, or a metric needs a generator or reference images.
         """
-        needs = needs_of(self.all_rows, lambda row: self._num_images(row, images))
+        needs = needs_of(self.all_rows, lambda row: self._num_images(row, images), resampled=self.num_resampled > 0)
         measured = self.runner.side(images, needs, stage=stage, cache=cache)
         values: list[MetricValue] = []
         self._tell(0)
         for done, row in enumerate(self.rows, start=1):
-            values += evaluate(self._inputs(row, measured, data))
+            inputs = self._inputs(row, measured, data)
+            found = evaluate(inputs)
+            values += with_intervals(found, inputs, num_samples=self.num_resampled) if self.num_resampled else found
             self._tell(done)
         return tuple(values), measured
 

@@ -41,11 +41,16 @@ class SideStatistics:
         return self.found[(row.network, num)] if row.network else None
 
 
-def needs_of(rows: Iterable[MetricRow], num: Callable[[MetricRow], int | None]) -> dict[Need, frozenset[Statistic]]:
-    """(network, number of images) -> statistics that ``rows`` need, where ``num`` says how many images each needs."""
+def needs_of(
+    rows: Iterable[MetricRow], num: Callable[[MetricRow], int | None], *, of_data: bool = False, resampled: bool = False
+) -> dict[Need, frozenset[Statistic]]:
+    """(network, number of images) -> statistics that ``rows`` need, where ``num`` says how many images each needs.
+
+    ``of_data`` and ``resampled`` are those of :func:`sgkit.metrics.registry.statistics_needed`.
+    """
     needed: dict[Need, frozenset[Statistic]] = {}
     for row in rows:
-        for network, statistics in statistics_needed([row]).items():
+        for network, statistics in statistics_needed([row], of_data=of_data, resampled=resampled).items():
             need = (network, num(row))
             needed[need] = needed.get(need, frozenset()) | statistics
     return needed

@@ -29,6 +29,8 @@ from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
+DRAWING = ("frechet_infinity", "precision_recall_curve", "duplicates", "path_length", "equivariance")
+"""Methods that draw random numbers, however many images there are."""
 _Number = Annotated[int, Field(ge=2, le=1 << 40)]
 
 
@@ -56,6 +58,8 @@ class MeasureConfig(Config):
     """Processes that read a store."""
     cache: bool = True
     """Keep the statistics of images between runs."""
+    confidence: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Sets of resampled images for confidence intervals; 0: none."""
     save_statistics: Text | None = None
     """Write the statistics of the measured images into this ``.npz``, for later comparisons."""
     overwrite: bool = False
@@ -188,6 +192,7 @@ def _begin(
         num_images=config.num_images,
         num_data=config.num_data,
         seed=config.seed,
+        num_resampled=config.confidence,
     )
     reference = None if data is None else evaluator.reference(data)
     return _Session(config=config, evaluator=evaluator, data=data, reference=reference, notes=notes)
@@ -219,6 +224,7 @@ def _refuse_idle(config: MeasureConfig, rows: Sequence[MetricRow], sides: Sequen
     models = [side.model for side in sides if isinstance(side, GeneratedImages)]
     no_model = "it applies to generated images, and neither --data nor the measured images are a model"
     draws = any(row.method == "kernel" for row in rows) and max(side.num for side in sides) > SUBSET_SIZE
+    draws = draws or config.confidence > 0 or any(row.method in DRAWING for row in rows)
     draws = draws or (config.label is None and any(model.config.label_dim for model in models))
     idle = {
         "--psi": (config.truncation_psi != 1 and not models, no_model),

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from sgkit.errors import InputError
+from sgkit.metrics import duplicates as repeated
+from sgkit.metrics import prd, uncertainty
 from sgkit.metrics.distances import SUBSET_SIZE, frechet_distance, kernel_distance
 from sgkit.metrics.manifold import precision_recall as manifold_precision_recall
 from sgkit.metrics.scores import inception_score as score_of_logits
@@ -71,3 +73,36 @@ def inception_score(inputs: MetricInputs) -> Score:
         shuffle_seed=None if shuffle < 0 else shuffle,
     )
     return Score(value=mean, std=std, std_of="splits")
+
+
+def frechet_infinity(inputs: MetricInputs) -> Score:
+    """The Fréchet distance for infinitely many measured images, with the distances of fewer."""
+    found = uncertainty.frechet_infinity(
+        inputs.of_measured("bank"),
+        inputs.of_data("gaussian"),
+        num_points=int(inputs.parameter("num_points", 15)),
+        seed=inputs.seed,
+    )
+    details = {"counts": list(found.counts), "values": list(found.values)}
+    return Score(value=found.value, std=found.std, std_of="fitted line", details=details)
+
+
+def precision_recall_curve(inputs: MetricInputs) -> tuple[Score, Score]:
+    """F8 (recall) and F1/8 (precision) of the curve of precision and recall, and the curve."""
+    curve = prd.precision_recall_curve(
+        inputs.of_data("bank"),
+        inputs.of_measured("bank"),
+        num_clusters=int(inputs.parameter("num_clusters", 20)),
+        num_runs=int(inputs.parameter("num_runs", 10)),
+        seed=inputs.seed,
+    )
+    shown = slice(None, None, 20)  # enough to draw it
+    details = {"recall": curve.recall[shown].tolist(), "precision": curve.precision[shown].tolist()}
+    return Score(value=curve.f_score(8), details=details), Score(value=curve.f_score(1 / 8))
+
+
+def duplicates(inputs: MetricInputs) -> Score:
+    """The share of measured images that another one is nearly the same as, and the nearest pairs."""
+    quantile = float(inputs.parameter("quantile", 0.01))
+    found = repeated.duplicates(inputs.of_measured("bank"), inputs.of_data("bank"), quantile=quantile, seed=inputs.seed)
+    return Score(value=found.share, details={"limit": found.limit, "pairs": [list(pair) for pair in found.pairs]})

@@ -21,13 +21,15 @@ and each process begins at an even position.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sgkit.config.metric_row import MetricRow, Statistic
 from sgkit.config.metrics import METRIC_ROWS, check_metrics
 from sgkit.metrics import generator_methods, methods
 from sgkit.metrics.statistics import FeatureStatistics
+from sgkit.metrics.uncertainty import resampled
 from sgkit.metrics.values import Method, MetricInputs, MetricValue, Score
 
 METHODS: dict[str, Method] = {
@@ -35,6 +37,9 @@ METHODS: dict[str, Method] = {
     "kernel": methods.kernel,
     "precision_recall": methods.precision_recall,
     "inception_score": methods.inception_score,
+    "frechet_infinity": methods.frechet_infinity,
+    "precision_recall_curve": methods.precision_recall_curve,
+    "duplicates": methods.duplicates,
     "density_coverage": generator_methods.density_coverage,
     "cmmd": generator_methods.cmmd,
     "sliced_wasserstein": generator_methods.patch_distance,
@@ -56,13 +61,51 @@ def metric_rows(names: Iterable[str]) -> tuple[MetricRow, ...]:
     return tuple(METRICS[name] for name in wanted)
 
 
-def statistics_needed(rows: Iterable[MetricRow]) -> dict[str, frozenset[Statistic]]:
-    """Name of a feature network -> the statistics of its features that ``rows`` need."""
+def statistics_needed(
+    rows: Iterable[MetricRow], *, of_data: bool = False, resampled: bool = False
+) -> dict[str, frozenset[Statistic]]:
+    """Name of a feature network -> the statistics of its features that ``rows`` need.
+
+    Args:
+        of_data: of the reference images, instead of the measured ones.
+        resampled: for confidence intervals as well, which need all features.
+    """
     needed: dict[str, frozenset[Statistic]] = {}
     for row in rows:
         if row.network:
-            needed[row.network] = needed.get(row.network, frozenset()) | set(row.statistics)
+            own = row.data_statistics if of_data and row.data_statistics is not None else row.statistics
+            more = {"bank"} if resampled and can_be_resampled(row) else set()
+            needed[row.network] = needed.get(row.network, frozenset()) | set(own) | more
     return needed
+
+
+def can_be_resampled(row: MetricRow) -> bool:
+    """Whether a metric has confidence intervals: it is computed from statistics that features alone give."""
+    return row.data_statistics is None and bool(row.network) and set(row.statistics) <= {"gaussian", "bank"}
+
+
+REPEATS_MISLEAD = ("precision_recall", "density_coverage", "precision_recall_curve", "duplicates")
+"""Methods that look at nearest neighbours or clusters, which repeated images would change."""
+
+
+def with_intervals(values: Sequence[MetricValue], inputs: MetricInputs, *, num_samples: int) -> tuple[MetricValue, ...]:
+    """``values`` of :func:`evaluate` with 95% confidence intervals, from ``num_samples`` sets of resampled images."""
+    row = inputs.row
+    if inputs.measured is None or not can_be_resampled(row):
+        return tuple(values)
+
+    def again(measured: FeatureStatistics, data: FeatureStatistics | None) -> list[float]:
+        found = METHODS[row.method](replace(inputs, measured=measured, data=data))
+        return [score.value for score in ((found,) if isinstance(found, Score) else found)]
+
+    with_repeats = row.method not in REPEATS_MISLEAD
+    options: dict[str, Any] = {"num_samples": num_samples, "replace": with_repeats, "seed": inputs.seed}
+    found = resampled([value.value for value in values], again, inputs.measured, inputs.data, **options)
+    kind = f"{num_samples} bootstrap samples" if with_repeats else f"{num_samples} random halves"
+    return tuple(
+        replace(value, interval=(one.low, one.high), std=one.std, std_of=kind)
+        for value, one in zip(values, found, strict=True)
+    )
 
 
 def evaluate(inputs: MetricInputs) -> tuple[MetricValue, ...]:

@@ -42,6 +42,8 @@ class MetricValue:
     """Uncertainty of the value."""
     std_of: str = ""
     """What the uncertainty is the standard deviation of, for example ``subsets``."""
+    interval: tuple[float, float] | None = None
+    """95% confidence interval, if one was asked for."""
     num_images: int | None = None
     """Number of measured images; ``None``: not known (a statistics file does not say)."""
     num_data: int | None = None
