@@ -71,8 +71,9 @@ def project(
         typer.Option(
             "--loss",
             metavar="NAME",
-            help="Similarity measure: features (of the discriminator), pixels, both, l1, ssim, ms-ssim; or a weighted "
-            "sum: features=1,l1=0.5.",
+            help="Similarity measure: features (of the discriminator), pixels, both, l1, ssim, ms-ssim; by other "
+            "networks: lpips, lpips-alex, lpips-squeeze, vgg (of StyleGAN2-ADA), effnet, identity (of faces); or a "
+            "weighted sum: features=1,l1=0.5.",
         ),
     ] = "both",
     mask: Annotated[

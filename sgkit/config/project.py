@@ -29,7 +29,9 @@ CropName = Literal["center", "none", "celeba", "face"]
 """How images of other shapes are cut: those crops of :mod:`sgkit.store.images.crops` that give one image each."""
 VideoName = Literal["mp4", "webp", "gif"]
 """Formats of the animation of a search."""
-LOSSES = ("features", "pixels", "l1", "ssim", "ms-ssim")
+NETWORK_LOSSES = ("lpips", "lpips-alex", "lpips-squeeze", "vgg", "effnet", "identity")
+"""Losses by networks that others trained: rows of :data:`sgkit.config.networks.NETWORKS`."""
+LOSSES = ("features", "pixels", "l1", "ssim", "ms-ssim", *NETWORK_LOSSES)
 """What a loss may be made of."""
 
 _Times = Annotated[int, Field(ge=1, le=10**9)]

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from sgkit.config.project import ProjectSettings
 from sgkit.errors import UsageError
+from sgkit.inversion.network_losses import Distance as Distance
+from sgkit.inversion.network_losses import by_identity, by_network
+from sgkit.metrics.networks import wide
+from sgkit.metrics.perceptual import PERCEPTUAL
 from sgkit.model import Discriminator, Model
 
-Distance = Callable[[Tensor], Tensor]
-"""Images [N, C, H, W] -> distance of each to its target [N]."""
 SSIM_SIDE = 11
 SSIM_SIGMA = 1.5
 """Side and deviation of the window of SSIM (Wang et al. 2004)."""
@@ -41,12 +43,12 @@ def distance_to(targets: Tensor, model: Model, settings: ProjectSettings) -> Dis
 
 def pixel_error(images: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error of each image [N], in the networks' range of -1 to 1."""
-    return (images.float() - targets.float()).square().mean(dim=(1, 2, 3))
+    return (wide(images) - wide(targets)).square().mean(dim=(1, 2, 3))
 
 
 def absolute_error(images: Tensor, targets: Tensor) -> Tensor:
     """Mean absolute error of each image [N], in the networks' range of -1 to 1."""
-    return (images.float() - targets.float()).abs().mean(dim=(1, 2, 3))
+    return (wide(images) - wide(targets)).abs().mean(dim=(1, 2, 3))
 
 
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
@@ -66,7 +68,7 @@ def ms_ssim(images: Tensor, targets: Tensor) -> Tensor:
     fitting = [scale for scale in range(5) if min(images.shape[2:]) >> scale >= SSIM_SIDE]
     if not fitting:
         raise UsageError(f"ms-ssim needs images of {SSIM_SIDE} pixels or more; these have {min(images.shape[2:])}.")
-    weights = torch.tensor([MS_SSIM_WEIGHTS[scale] for scale in fitting], device=images.device)
+    weights = wide(images).new_tensor([MS_SSIM_WEIGHTS[scale] for scale in fitting])
     weights = weights / weights.sum()
     found = []
     for scale in fitting:
@@ -78,9 +80,9 @@ def ms_ssim(images: Tensor, targets: Tensor) -> Tensor:
 
 def _ssim_maps(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """SSIM, and its contrast and structure alone, at every place of a window."""
-    images, targets = images.float(), targets.float()
+    images, targets = wide(images), wide(targets)
     side = min(SSIM_SIDE, *images.shape[2:])
-    offsets = torch.arange(side, device=images.device) - (side - 1) / 2
+    offsets = torch.arange(side).to(images) - (side - 1) / 2
     window = (-0.5 * (offsets / SSIM_SIGMA).square()).exp()
     window = window / window.sum()
     count, channels = images.shape[:2]
@@ -128,7 +130,7 @@ def feature_layers(discriminator: Discriminator) -> tuple[str, ...]:
 
 def _features(discriminator: Discriminator, images: Tensor, layers: tuple[str, ...], stop: int) -> list[Tensor]:
     found = discriminator.features(images, stop=stop)
-    return [found[name].float() for name in layers]
+    return [wide(found[name]) for name in layers]
 
 
 def _by_features(targets: Tensor, model: Model) -> Distance:
@@ -150,5 +152,7 @@ _BUILDERS: Mapping[str, Callable[[Tensor, Model], Distance]] = {
     "l1": _paired(absolute_error),
     "ssim": _paired(lambda images, targets: 1 - ssim(images, targets)),
     "ms-ssim": _paired(lambda images, targets: 1 - ms_ssim(images, targets)),
+    **{name: by_network(name) for name in PERCEPTUAL},
+    "identity": by_identity,
 }
 """Name of a loss, of :data:`sgkit.config.project.LOSSES` -> what makes the distance to some targets."""

@@ -5,6 +5,7 @@ To add one, put a function into :data:`MEASURES`: it appears in every ``metrics.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sgkit.config.project import ProjectSettings
 from sgkit.inversion.losses import absolute_error, distance_to, features_distance
+from sgkit.metrics.effnet import PACKAGE as EFFNET_PACKAGE
 from sgkit.model import Model
 
 Measure = Callable[[Tensor, Tensor, Model], Tensor | None]
@@ -23,9 +25,16 @@ def _features(images: Tensor, targets: Tensor, model: Model) -> Tensor | None:
     return None if model.discriminator is None else features_distance(targets, model.discriminator)(images)
 
 
+def _effnet(images: Tensor, targets: Tensor, model: Model) -> Tensor | None:
+    if importlib.util.find_spec(EFFNET_PACKAGE) is None:
+        return None
+    return distance_to(targets, model, ProjectSettings(loss="effnet"))(images)
+
+
 MEASURES: dict[str, Measure] = {
     "l1": lambda images, targets, model: absolute_error(images, targets),  # noqa: ARG005
     "features": _features,
+    "effnet": _effnet,
 }
 """Name -> measure."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from sgkit.config.project import ProjectSettings, VideoName
 from sgkit.errors import InputError, SgkitError, UsageError
 from sgkit.inversion.job import Job
+from sgkit.inversion.network_losses import fetch_networks
 from sgkit.inversion.optimize import Projection, search
 from sgkit.inversion.report import write_report
 from sgkit.inversion.results import ProjectedImage, ProjectResult, UnusableImage, check_same
@@ -116,6 +117,7 @@ def project_files(
         InputError: there is no such image; or a folder holds another projection, or something else; or another
             process writes there.
         UsageError: label, loss or batch do not fit.
+        WeightsError: the loss needs weights that cannot be downloaded.
     """
     if batch < 1:
         raise UsageError(f"batch is {batch}; it must be 1 or more.")
@@ -143,6 +145,8 @@ def project_files(
         before, unusable = _by_main(context, lambda: _finished(job, listed))
         left_out = {one.source for one in unusable}
         pending = [one for one in listed if one.name not in before and one.source not in left_out]
+        if pending:
+            _by_main(context, lambda: fetch_networks(settings.terms(), on_progress))
         images, more = _shared(job, pending, batch, context, on_progress)
         found = {image.name: image for image in [*before.values(), *images]}
         result = ProjectResult(

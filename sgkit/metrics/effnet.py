@@ -56,11 +56,17 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [N, 1280] of normalised images [N, 3, 224, 224]."""
-        x = self.stem(x)
+        return torch.mean(self.stages(x)[-1], dim=(2, 3))
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """The last features of each resolution, from 112 to 7 pixels, of normalised images [N, 3, 224, 224]."""
+        x, ends = self.stem(x), []
         for block in self.blocks:
             y = block(x)
+            if y.shape[2:] != x.shape[2:]:
+                ends.append(x)
             x = x + y if y.shape == x.shape else y
-        return torch.mean(self.head(x), dim=(2, 3))
+        return [*ends, self.head(x)]
 
 
 def _inverted_residual(name: str, channels: int, wide: int, out: int, kernel: int, stride: int) -> nn.Sequential:
@@ -132,12 +138,17 @@ class EffnetExtractor(NetworkExtractor):
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
         """The whole image at 224x224 by antialiased bicubic, clamped, then (x - 127) / 128."""
-        return _normalised(_resized(to_rgb(images)).clamp(0, 255))
+        return effnet_input(to_rgb(images))
 
     def of_floats(self, images: Tensor) -> Tensor:
         """Features float32 [N, dim] of float images [N, C, H, W] in [0, 255], which are neither rounded nor clamped."""
         features: Tensor = self._network(_normalised(_resized(rgb_of_floats(images.float().to(self.device)))))
         return features
+
+
+def effnet_input(x: Tensor) -> Tensor:
+    """RGB [N, 3, H, W] in [0, 255] as the network reads it: what overshoots is cut; differentiable."""
+    return _normalised(_resized(x).clamp(0, 255))
 
 
 def _resized(x: Tensor) -> Tensor:

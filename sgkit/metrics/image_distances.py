@@ -10,6 +10,7 @@ from torch import Tensor
 from sgkit.errors import UsageError
 from sgkit.metrics.effnet import EffnetExtractor
 from sgkit.metrics.path_length import ImageDistance
+from sgkit.metrics.perceptual import PerceptualName, load_perceptual
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
 
@@ -25,8 +26,23 @@ def effnet_distance(device: torch.device | str = "cpu") -> ImageDistance:
     return distance
 
 
+def perceptual_distance(
+    name: PerceptualName, device: torch.device | str = "cpu", *, on_progress: OnProgress = ignore_progress
+) -> ImageDistance:
+    """The perceptual distance called ``name``; that of NVIDIA's metrics is ``vgg``."""
+    network = load_perceptual(name, device, on_progress=on_progress)
+
+    @torch.inference_mode()
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        found: Tensor = network(*(images.float().to(device) / 127.5 - 1 for images in (first, second)))
+        return found.double()
+
+    return distance
+
+
 DISTANCES: dict[str, Callable[[torch.device, OnProgress], ImageDistance]] = {
     "effnet": lambda device, _: effnet_distance(device),
+    "lpips_vgg": lambda device, on_progress: perceptual_distance("vgg", device, on_progress=on_progress),
 }
 """Name of a perceptual distance -> loads its network."""
 

@@ -66,10 +66,7 @@ class FoldedConv(nn.Module):
         """
         spec = self.spec
         for name, needed in spec.shapes().items():
-            if name not in state:
-                raise CheckpointError(f"The weights file has no tensor {name!r}; it is not the file of this network.")
-            if (given := tuple(state[name].shape)) != needed:
-                raise CheckpointError(f"Tensor {name!r} of the weights file has shape {given}; it must have {needed}.")
+            checked_tensor(state, name, needed)
         norm = {key: state[f"{spec.norm}.{key}"].double() for key in ("weight", "bias", "running_mean", "running_var")}
         gain = norm["weight"] / (norm["running_var"] + BATCH_NORM_EPS).sqrt()
         weight = state[f"{spec.conv}.weight"].double() * gain[:, None, None, None]
@@ -115,6 +112,51 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
             module.load(state)
 
 
+class PlainConv(nn.Conv2d):
+    """A convolution whose weights are not drawn, since they are loaded, and that is not trained."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are."""
+        self.requires_grad_(False)
+
+    def take(self, weight: Tensor, bias: Tensor) -> None:
+        """Take the weights, in the layout that is fast for images with their channels last."""
+        self.weight.data.copy_(weight)
+        self.weight.data = self.weight.contiguous(memory_format=torch.channels_last)
+        if self.bias is not None:
+            self.bias.copy_(bias)
+
+
+def wide(x: Tensor) -> Tensor:
+    """``x`` in float32; in float64 where it is."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in ``path``, read without running code.
+
+    Raises:
+        CheckpointError: the file is damaged or hostile, or holds something else.
+    """
+    try:
+        return {name: torch.from_numpy(np.array(array)) for name, array in load_tensors(path).items()}
+    except CheckpointError as error:
+        raise CheckpointError(f"Cannot read the weights in {path}: {error}") from error
+
+
+def checked_tensor(state: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """The tensor called ``name``, of ``shape``.
+
+    Raises:
+        CheckpointError: it is missing or has a different shape.
+    """
+    if name not in state:
+        raise CheckpointError(f"The weights file has no tensor {name!r}; it is not the file of this network.")
+    if (given := tuple(state[name].shape)) != shape:
+        raise CheckpointError(f"Tensor {name!r} of the weights file has shape {given}; it must have {shape}.")
+    return state[name]
+
+
 class NetworkExtractor(ABC):
     """Features of a network's pooled last layer."""
 
@@ -124,10 +166,7 @@ class NetworkExtractor(ABC):
 
     def __init__(self, network: nn.Module, weights: Path, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        try:
-            state = {name: torch.from_numpy(np.array(array)) for name, array in load_tensors(weights).items()}
-        except CheckpointError as error:
-            raise CheckpointError(f"Cannot read the weights in {weights}: {error}") from error
+        state = read_state(weights)
         load_weights(network, state)
         self.keep(state)
         self._network = network.eval().to(self.device)

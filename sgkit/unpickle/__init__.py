@@ -5,5 +5,6 @@ Everything here raises :class:`~sgkit.errors.CheckpointError` for a file that is
 """
 
 from sgkit.unpickle.torch_files import load, load_tensors, loads
+from sgkit.unpickle.torchscript import load_script_tensors
 
-__all__ = ["load", "load_tensors", "loads"]
+__all__ = ["load", "load_script_tensors", "load_tensors", "loads"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,11 @@ def _storage(pid: Any, storages: dict[str, Storage], budget: Budget) -> Storage 
 
 def read_zip(data: memoryview, budget: Budget) -> Any:
     """What a zip torch file holds."""
-    members = stored_members(data)
+    return read_members(stored_members(data), AllowList(budget, _too_deep).find, budget)
+
+
+def read_members(members: dict[str, memoryview], find: Callable[[str, str], Any], budget: Budget) -> Any:
+    """What the members of a zip torch file hold; ``find`` gives the object for a global's module and name."""
     root = _root(members)
     order = members.get(root + "byteorder")
     if order is not None and bytes(order[:16]).strip() != b"little":
@@ -142,7 +147,7 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
     storages: dict[str, Storage] = {}
     unpickler = Unpickler(
         members[root + "data.pkl"],
-        find=AllowList(budget, _too_deep).find,
+        find=find,
         budget=budget,
         persistent=lambda pid: _storage(pid, storages, budget),
     )

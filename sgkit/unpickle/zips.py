@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sgkit.errors import CheckpointError
@@ -39,9 +39,9 @@ class Member:
     checksum: int
 
 
-def stored_members(data: memoryview) -> dict[str, memoryview]:
-    """The members of an archive by name, as views of ``data``; nothing is unpacked."""
-    members = zip_members(data)
+def stored_members(data: memoryview, *, needed: Callable[[str], bool] | None = None) -> dict[str, memoryview]:
+    """The members of an archive, or those whose names are ``needed``, as views of ``data``; nothing is unpacked."""
+    members = {name: member for name, member in zip_members(data).items() if needed is None or needed(name)}
     for member in members.values():
         if member.method != STORED:
             raise CheckpointError(

@@ -26,6 +26,8 @@ OVERSAMPLING = 4
 """The turned square is sampled at so many times the size and then filtered down (FFHQ: 4096 to 1024)."""
 FARTHEST = 1_000_000
 """Largest coordinate of a landmark."""
+CHIP_SIZE, CHIP_PADDING = 150, 0.25
+"""Side of the images that dlib's face network reads, and the margin around the face, as it was trained."""
 DETECTION_SIDE = 1280
 """Images with a longer side are searched for faces at this one."""
 
@@ -131,6 +133,11 @@ class DlibLandmarker:
 
     def points(self, picture: Image.Image) -> list[np.ndarray]:
         """The 68 points (iBUG) [68, 2] of each face that is found, in pixels (x, y), the largest face first."""
+        shapes = [(shape.parts(), scale) for shape, scale in self._shapes(picture)]
+        return [np.array([(p.x, p.y) for p in points]) * scale for points, scale in shapes]
+
+    def _shapes(self, picture: Image.Image) -> list[tuple[Any, float]]:
+        """What dlib predicts for each face, the largest first; and pixels of ``picture`` for one of its."""
         detect, predict = self._load()
         scale = max(max(picture.size) / DETECTION_SIDE, 1.0)
         small = picture.convert("RGB")
@@ -138,8 +145,27 @@ class DlibLandmarker:
             small = small.resize((round(picture.width / scale), round(picture.height / scale)), Image.Resampling.BOX)
         pixels = np.asarray(small)
         boxes = sorted(detect(pixels, 1), key=lambda box: (-box.area(), box.left(), box.top()))
-        shapes = (predict(pixels, box).parts() for box in boxes)
-        return [np.array([(p.x, p.y) for p in points]) * scale for points in shapes]
+        return [(predict(pixels, box), scale) for box in boxes]
+
+    def chip(self, picture: Image.Image) -> np.ndarray | None:
+        """Where dlib's face network wants the largest face to be cut out; ``None``: no face is found.
+
+        A matrix [2, 3] that maps the corners of the face's image, -1 and 1, to places in ``picture``, whose outer edges
+        are -1 and 1, too.
+        """
+        found = self._shapes(picture)
+        if not found:
+            return None
+        shape, scale = found[0]
+        details = importlib.import_module("dlib").get_face_chip_details(shape, CHIP_SIZE, CHIP_PADDING)
+        rect, size = details.rect, np.array(picture.size) / scale
+        centre = np.array([rect.left() + rect.right(), rect.top() + rect.bottom()]) / 2
+        half = np.array([rect.right() - rect.left(), rect.bottom() - rect.top()]) / 2 * CHIP_SIZE / (CHIP_SIZE - 1)
+        turn = np.array(
+            [[np.cos(details.angle), -np.sin(details.angle)], [np.sin(details.angle), np.cos(details.angle)]]
+        )
+        matrix = np.column_stack([turn * half, centre + 0.5 - size / 2])
+        return np.asarray(matrix * 2 / size[:, None])
 
     def _load(self) -> tuple[Any, Any]:
         if self._tools is None:
