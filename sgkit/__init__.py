@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from sgkit.api import Model as Model
     from sgkit.api import load as load
     from sgkit.checkpoint import save as save
+    from sgkit.checkpoint.deltas import save_delta as save_delta
     from sgkit.config.metrics import list_metrics as list_metrics
     from sgkit.config.presets import list_presets as list_presets
     from sgkit.errors import SgkitError as SgkitError
+    from sgkit.inversion.encoder_file import load_encoder as load_encoder
     from sgkit.latents.directions import load_directions as load_directions
     from sgkit.latents.directions import save_directions as save_directions
     from sgkit.latents.files import load_latents as load_latents
@@ -39,9 +41,11 @@ _LAZY = {
     "list_models": "sgkit.packaged",
     "list_presets": "sgkit.config.presets",
     "load": "sgkit.api",
+    "load_encoder": "sgkit.inversion.encoder_file",
     "load_directions": "sgkit.latents.directions",
     "load_latents": "sgkit.latents.files",
     "save": "sgkit.checkpoint",
+    "save_delta": "sgkit.checkpoint.deltas",
     "save_directions": "sgkit.latents.directions",
     "save_image": "sgkit.render.images",
     "save_latents": "sgkit.latents.spaces",
@@ -49,10 +53,22 @@ _LAZY = {
 
 __all__ = [
     *("Film", "Images", "Latents", "Model", "Scene", "SgkitError", "__version__"),
-    *("list_metrics", "list_models", "list_presets", "load", "load_directions", "load_latents"),
-    *("save", "save_directions", "save_image", "save_latents"),
+    *("list_metrics", "list_models", "list_presets", "load", "load_directions", "load_encoder", "load_latents"),
+    *("save", "save_delta", "save_directions", "save_image", "save_latents"),
 ]
-_OF_MODELS = {"generate", "mix", "interpolate", "project", "panorama", "expand", "blend", "shift", "edit", "render"}
+_OF_MODELS = {
+    "generate",
+    "mix",
+    "interpolate",
+    "project",
+    "panorama",
+    "expand",
+    "blend",
+    "shift",
+    "edit",
+    "render",
+    "tune",
+}
 """Methods of :class:`Model` that people look for here."""
 
 

@@ -12,6 +12,7 @@ from sgkit import checkpoint
 from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 from sgkit.latents.sources import Source
+from sgkit.model import Encoder
 from sgkit.model import Model as Networks
 from sgkit.model.inputs import as_device
 from sgkit.model.labels import LabelChoice, LabelChoices
@@ -299,6 +300,7 @@ class Model(Networks):
         *,
         label: LabelChoice | None = None,
         mask: str | None = None,
+        encoder: str | Path | Encoder | None = None,
         **settings: Any,
     ) -> Latents:
         """Latents of images, with noise maps: ``model.generate(model.project("me.jpg"))`` shows what was found.
@@ -307,11 +309,13 @@ class Model(Networks):
             images: files or folders; Pillow images; pixels, uint8 [H, W, C]; or several.
             label: of conditional models.
             mask: a shape; only what is in it is compared.
-            settings: see :class:`sgkit.inversion.ProjectSettings`: steps, space, loss ...
+            encoder: what the search starts from: a file that ``sgkit encoder train`` made, or what is loaded from it.
+            settings: see :class:`sgkit.inversion.ProjectSettings`: steps (0: the encoder's latents), space, loss ...
         """
-        from sgkit.inversion import ProjectSettings, project
+        from sgkit.inversion import ProjectSettings, load_encoder, project
 
-        return project(self, images, ProjectSettings(**settings), label=label, mask=mask)[0]
+        start = load_encoder(encoder, self) if isinstance(encoder, (str, Path)) else encoder
+        return project(self, images, ProjectSettings(**settings), label=label, mask=mask, encoder=start)[0]
 
     def tune(
         self,

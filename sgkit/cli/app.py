@@ -61,6 +61,12 @@ COMMANDS: tuple[CommandRow, ...] = (
         _TRAINING,
     ),
     CommandRow(
+        "encoder",
+        "sgkit.cli.encoder:app",
+        "Train an encoder, which finds the latents of images at once; projections can start from it.",
+        _TRAINING,
+    ),
+    CommandRow(
         "generate",
         "sgkit.cli.generate:generate",
         "Generate images from seeds or latent files: a folder of them, or one grid.",

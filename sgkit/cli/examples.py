@@ -6,6 +6,7 @@ NIGHT = (
     "sgkit directions find landscapes --method difference \\\n  --plus-class summer-night --minus-class summer-day "
     "--out night.safetensors"
 )
+ENCODER = "sgkit encoder train run --out encoder.safetensors"
 SEFA = "sgkit directions find landscapes --out sefa.safetensors"
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (
@@ -67,7 +68,20 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "project": (
         ("find a photo in the model's space", "sgkit project run me.jpg --out projected"),
         ("then use it like a seed", "sgkit mix run --rows projected/me --cols 0-3 --out mix.png"),
+        (
+            "at once, by an encoder, without a search",
+            "sgkit project run photos --encoder encoder.safetensors --steps 0 --out found",
+        ),
         ("all photos of a folder, closer to them", "sgkit project run photos --space w+ --out projected"),
+    ),
+    "encoder": (("an encoder for a model", ENCODER),),
+    "encoder train": (
+        ("an encoder for a model, by the model's own images", ENCODER),
+        (
+            "one w for each layer, with real images for half of each batch",
+            "sgkit encoder train run --data store --space w+ --out plus.safetensors",
+        ),
+        ("at most an hour; the same command continues", f"{ENCODER} --max-time 1h"),
     ),
     "tune": (
         (

@@ -22,7 +22,7 @@ from sgkit.cli.options import (
 from sgkit.cli.prepare import parse_landmarks
 from sgkit.cli.shapes import parse_shape
 from sgkit.config.project import CropName, PriorName, SpaceName, VideoName
-from sgkit.errors import InputError
+from sgkit.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 """Rows of the table: of more images, the best and the worst halves."""
+
+
+def parse_encoder(text: str | Path) -> Path:
+    """A path where an encoder may be."""
+    from sgkit.runtime.path_checks import check_encoder
+
+    return check_encoder(text)
 
 
 def project(
@@ -91,6 +98,16 @@ def project(
         int, typer.Option("--downscale", min=1, metavar="N", help="Compare at 1/N of the size (super-resolution).")
     ] = 1,
     grayscale: Annotated[bool, typer.Option("--grayscale", help="Compare brightness only (colourisation).")] = False,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder",
+            metavar="FILE",
+            parser=parse_encoder,
+            help="Start from the latents that this encoder finds; with --steps 0 they are the result.",
+            show_default=False,
+        ),
+    ] = None,
     starts: Annotated[
         int,
         typer.Option(
@@ -112,7 +129,7 @@ def project(
     pixel_weight: Annotated[
         float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")
     ] = 10.0,
-    steps: Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Number of optimisation steps.")] = 1000,
+    steps: Annotated[int, typer.Option("--steps", min=0, metavar="N", help="Number of optimisation steps.")] = 1000,
     lr: Annotated[float, typer.Option("--lr", min=0.0, metavar="X", help="Maximum learning rate.")] = 0.1,
     noise: Annotated[
         bool | None,
@@ -165,8 +182,9 @@ def project(
     given.refuse("prior_weight", when=prior == "none", because="there is no --prior to weigh")
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     given.refuse("landmarks", when=crop != "face", because=f"--crop {crop} does not look for faces")
+    _check_steps(given, steps, starts=starts, encoder=encoder)
     _check_out(out)
-    from sgkit.inversion import Fitting, ProjectSettings, project_files
+    from sgkit.inversion import Fitting, ProjectSettings, load_encoder, project_files
     from sgkit.model.precision import drawing_precision
     from sgkit.render.inputs import Inputs
     from sgkit.runtime.distributed import distributed
@@ -197,6 +215,7 @@ def project(
             settings,
             label=label,
             mask=mask,
+            encoder=None if encoder is None else load_encoder(encoder, opened),
             fitting=Fitting(crop=crop, landmarks=landmarks),
             video=video,
             batch=batch,
@@ -210,6 +229,21 @@ def project(
     report.emit(result, json=json, show=_show)
     if processes.is_main:  # torchrun ends the others when one fails
         result.raise_unusable()
+
+
+def _check_steps(given: Given, steps: int, *, starts: int, encoder: Path | None) -> None:
+    """Refuse a call that searches nothing, and options of the search where there is none.
+
+    Raises:
+        UsageError: there is no step, and nothing else that would find a latent.
+    """
+    if steps == 0 and not starts and encoder is None:
+        raise UsageError(
+            "--steps 0 leaves every latent at the mean. Give the latents of an encoder (--encoder FILE) or the best of "
+            "random ones (--starts N), or one step or more."
+        )
+    for name in ("lr", "patience", "coarse", "noise", "noise_weight", "video"):
+        given.refuse(name, when=steps == 0, because="--steps 0 optimises nothing")
 
 
 def _check_out(out: Path) -> None:

@@ -52,6 +52,7 @@ RESULTS = {
     "mix": Row("a table of mixtures", ("sgkit.render.mix:MixResult",)),
     "interpolate": Row("an animation", ("sgkit.render.interpolate:InterpolateResult",)),
     "project": Row("latents found", ("sgkit.inversion.results:ProjectResult",)),
+    "encoder-train": Row("an encoder trained", ("sgkit.inversion.encoder_task:EncoderResult",)),
     "tune": Row("a model tuned", ("sgkit.inversion.tune_task:TuneResult",)),
     "directions-find": Row("directions found", ("sgkit.tasks.directions:DirectionList",)),
     "directions-list": Row("sgkit directions list", ("sgkit.tasks.directions:DirectionList",)),

@@ -52,7 +52,8 @@ class ProjectSettings(Config):
     :data:`LOSSES`, such as ``features=1,l1=0.5``."""
     pixel_weight: Weight = 10.0
     """Weight of the pixels' mean squared error in ``both``, where the features' distance weighs 1."""
-    steps: _Times = 1000
+    steps: Annotated[int, Field(ge=0, le=10**9)] = 1000
+    """0: the start is the result, such as an encoder's latent."""
     lr: Weight = 0.1
     """The highest learning rate of Adam."""
     lr_rampup: Share = 0.05

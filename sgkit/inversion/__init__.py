@@ -1,10 +1,13 @@
 """Projection: the latents and noise maps whose picture comes closest to a given one (StyleGAN2, appendix D)."""
 
+from sgkit.config.encoder import EncoderSettings
 from sgkit.config.project import ProjectSettings
 from sgkit.config.tune import TuneSettings
 from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.drag import Dragged, DragSettings, drag
 from sgkit.inversion.drag_task import DragResult, drag_files, drag_latents
+from sgkit.inversion.encoder_file import load_encoder, save_encoder
+from sgkit.inversion.encoder_task import EncoderResult, train_encoder
 from sgkit.inversion.losses import Distance, distance_to, feature_layers, features_distance, pixel_error
 from sgkit.inversion.noise import noise_penalty
 from sgkit.inversion.optimize import Projection, search
@@ -20,6 +23,8 @@ __all__ = [
     "DragResult",
     "DragSettings",
     "Dragged",
+    "EncoderResult",
+    "EncoderSettings",
     "Fitting",
     "LatentDistribution",
     "ProjectResult",
@@ -38,13 +43,16 @@ __all__ = [
     "feature_layers",
     "features_distance",
     "learning_rate",
+    "load_encoder",
     "noise_penalty",
     "pixel_error",
     "project",
     "project_files",
     "read_targets",
+    "save_encoder",
     "search",
     "target_images",
+    "train_encoder",
     "tune",
     "tune_files",
 ]

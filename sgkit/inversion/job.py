@@ -14,13 +14,14 @@ from torch import Tensor
 
 from sgkit.config.project import ProjectSettings
 from sgkit.inversion.curve import draw_curve
+from sgkit.inversion.encoder_file import encoded
 from sgkit.inversion.film import Film
 from sgkit.inversion.measures import measured
 from sgkit.inversion.optimize import Projection, search
 from sgkit.inversion.results import METRICS, ProjectedImage, check_same, read_outcome
 from sgkit.inversion.targets import Fitting, SeenMask, Target, target_images
 from sgkit.latents.spaces import Latents, save_latents
-from sgkit.model import Model
+from sgkit.model import Encoder, Model, content_hash
 from sgkit.render.files import scene_text
 from sgkit.render.inputs import latents_hash
 from sgkit.render.pictures import arrange, to_pixels, write_png
@@ -47,6 +48,8 @@ class Job:
     reference: ModelRef
     mask: SeenMask | None
     fitting: Fitting
+    encoder: Encoder | None
+    """What the searches start from; ``None``: the middle of the distribution."""
     video: str | None
     """Extension of the animation of each search, without its point; ``None``: there is none."""
 
@@ -66,6 +69,7 @@ class Job:
             "mask": None if self.mask is None else self.mask.name,
             "crop": self.fitting.crop,
             "precision": self.precision,
+            "encoder": None if self.encoder is None else content_hash(self.encoder),
         }
         check_same(found, folder, wanted, self.settings)
         return found
@@ -81,6 +85,7 @@ class Job:
             self.settings,
             label=self.label,
             mask=None if self.mask is None else self.mask.weights,
+            start=encoded(self.encoder, images),
             precision=self.precision,
             on_step=on_step,
             watch=None if film is None else film.watch,
@@ -121,6 +126,7 @@ class Job:
             terms={name: values[index].item() for name, values in found.terms.items()},
             precision=self.precision,
             crop=self.fitting.crop,
+            encoder=None if self.encoder is None else content_hash(self.encoder),
         )
 
     def _write(self, folder: Path, target: Target, found: Projection, index: int, outcome: ProjectedImage) -> None:
@@ -136,9 +142,10 @@ class Job:
         sheet = Sheet(scenes=(photo, scene), columns=2, gap=4 * scale, scale=scale)
         sides = [shown(pixels, sheet) for pixels in (target.pixels, projection)]
         write_png(arrange(sides, (2, 1), gap=sheet.gap), folder / "comparison.png", text=scene_text(sheet))
-        title = f"{target.name}: distance by {self.settings.loss}"
-        curve = draw_curve(found.history[: outcome.steps, index].tolist(), title=title, mark=outcome.best_step)
-        write_png(curve, folder / "loss.png")
+        if outcome.steps:
+            title = f"{target.name}: distance by {self.settings.loss}"
+            curve = draw_curve(found.history[: outcome.steps, index].tolist(), title=title, mark=outcome.best_step)
+            write_png(curve, folder / "loss.png")
         (folder / METRICS).write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
 
     def _scene(self, latents: Latents, together: int) -> Scene:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -103,6 +103,8 @@ def search(
         TrainingError: a distance is not a number.
     """
     settings = settings or ProjectSettings()
+    if not settings.steps:  # nothing is searched: not the noise maps either
+        settings = replace(settings, optimize_noise=False)
     expected = (model.config.image_channels, *model.image_size)
     if targets.ndim != 4 or tuple(targets.shape[1:]) != expected:
         raise UsageError(f"The model needs images of shape [N, {_comma(expected)}]; got {list(targets.shape)}.")
@@ -178,11 +180,13 @@ class _Search:
         self.num_steps = torch.full((count,), settings.steps)
 
     def _started(self, start: Tensor | None, count: int) -> Point:
-        if start is not None:
-            if self.space.at is None:
-                raise UsageError("A search in z cannot start from w. Use --space w, w+, s or p.")
-            return {name: value.clone() for name, value in self.space.at(start.to(self.targets.device)).items()}
-        point = {name: value.expand(count, *value.shape[1:]).clone() for name, value in self.space.start.items()}
+        if start is None:
+            given = self.space.start
+        elif self.space.at is None:
+            raise UsageError("A search in z cannot start from w. Use --space w, w+, s or p.")
+        else:
+            given = self.space.at(start.to(self.targets.device))
+        point = {name: value.expand(count, *value.shape[1:]).clone() for name, value in given.items()}
         return self._best_start(point) if self.settings.starts else point
 
     @torch.no_grad()
@@ -346,7 +350,7 @@ class _Search:
             priors=self.best_prior,
             best_steps=self.best_step,
             num_steps=self.num_steps,
-            history=torch.stack(self.history),
+            history=torch.stack(self.history) if self.history else torch.empty(0, len(images)),
             start_distances=self.start,
             pixel_errors=pixel_error(images.clamp(-1, 1), self.targets),
             similarities=ssim(images.clamp(-1, 1), self.targets),

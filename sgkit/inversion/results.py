@@ -59,6 +59,8 @@ class ProjectedImage:
     """Number format of the search; ``None``: of a version that did not record it."""
     crop: str = "center"
     """How images of another shape are cut: see :class:`sgkit.inversion.targets.Fitting`."""
+    encoder: str | None = None
+    """Content hash of the encoder that the search started from; ``None``: there was none."""
     label_name: str | None = None
     """Of the class that ``--class search`` found; ``None``: it was given, or there is none."""
 

@@ -23,5 +23,5 @@ def exploration(step: int, settings: ProjectSettings) -> float:
 
 def coarseness(step: int, settings: ProjectSettings) -> int:
     """Side of the squares that are compared at a step: 4, then 2, then 1 pixels."""
-    left = step / settings.steps
+    left = step / settings.steps if settings.steps else 1.0
     return 4 if left < settings.coarse / 2 else 2 if left < settings.coarse else 1

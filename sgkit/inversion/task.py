@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sgkit.config.project import ProjectSettings, VideoName
 from sgkit.errors import InputError, SgkitError, UsageError
+from sgkit.inversion.encoder_file import encoded
 from sgkit.inversion.job import Job
 from sgkit.inversion.network_losses import fetch_networks
 from sgkit.inversion.optimize import Projection, search
@@ -32,7 +33,7 @@ from sgkit.inversion.targets import (
     target_images,
 )
 from sgkit.latents.spaces import Latents
-from sgkit.model import Model
+from sgkit.model import Encoder, Model
 from sgkit.model.labels import LabelChoice, label_vector
 from sgkit.render.inputs import Inputs
 from sgkit.runtime.distributed import DistributedContext
@@ -55,6 +56,7 @@ def project(
     *,
     label: LabelChoice | None = None,
     mask: str | None = None,
+    encoder: Encoder | None = None,
     precision: ResolvedPrecision = "fp32",
 ) -> tuple[Latents, Projection]:
     """The latents of the images in ``paths``, with their noise maps, ready to be saved; and what the search found.
@@ -64,12 +66,14 @@ def project(
         UsageError: label or loss do not fit the model.
     """
     settings, targets = settings or ProjectSettings(), list(read_targets(paths, model))
+    images = target_images(targets, model)
     found = search(
         model,
-        target_images(targets, model),
+        images,
         settings,
         label=label_vector(model, label),
         mask=None if mask is None else seen_mask(mask, Inputs(model), model).weights,
+        start=encoded(encoder, images),
         precision=precision,
     )
     names = tuple(target.name for target in targets)
@@ -84,6 +88,7 @@ def project_files(
     *,
     label: LabelChoice | None = None,
     mask: str | None = None,
+    encoder: Encoder | None = None,
     fitting: Fitting | None = None,
     video: VideoName | None = None,
     batch: int = 4,
@@ -105,6 +110,7 @@ def project_files(
         settings: how to search.
         label: for a conditional model.
         mask: where images are compared: a shape, or an image file, white there and black where they are free.
+        encoder: what the searches start from; see :func:`sgkit.inversion.load_encoder`.
         fitting: how images are brought to the model's size.
         video: also write an animation of each search, of this format.
         batch: images searched at a time.
@@ -134,6 +140,7 @@ def project_files(
         precision=precision,
         reference=inputs.reference(inputs.only),
         mask=None if mask is None else seen_mask(mask, inputs, inputs.only),
+        encoder=encoder,
         fitting=fitting,
         video=video,
     )

@@ -2,6 +2,7 @@
 
 from sgkit.model.canvas import Axis, Canvas, Side
 from sgkit.model.discriminator import Discriminator
+from sgkit.model.encoder import Encoder, new_encoder
 from sgkit.model.finite import finite, not_finite
 from sgkit.model.generator import Generator
 from sgkit.model.mapping import Mapping, truncate
@@ -28,6 +29,7 @@ __all__ = [
     "Canvas",
     "Discriminator",
     "Edit",
+    "Encoder",
     "Execution",
     "FeatureEdit",
     "Generator",
@@ -57,6 +59,7 @@ __all__ = [
     "grown_size",
     "hashed_normal",
     "keep",
+    "new_encoder",
     "noise_source",
     "not_finite",
     "num_ws",

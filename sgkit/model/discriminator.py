@@ -11,7 +11,7 @@ from sgkit.errors import UsageError
 from sgkit.model.layers import memory_format
 from sgkit.model.mapping import Mapping, checked_latent
 from sgkit.model.network import PlannedNetwork
-from sgkit.model.plan import discriminator_plan
+from sgkit.model.plan import PlanFunction, discriminator_plan
 from sgkit.model.spec import Plan
 from sgkit.model.walk import Branch, State, steps, walk
 
@@ -19,8 +19,8 @@ from sgkit.model.walk import Branch, State, steps, walk
 class Discriminator(PlannedNetwork):
     """D: image -> logit; with labels by projection (Miyato and Koyama 2018)."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config, discriminator_plan)
+    def __init__(self, config: ModelConfig, plan_function: PlanFunction = discriminator_plan) -> None:
+        super().__init__(config, plan_function)
         if config.label_dim > 0 and config.discriminator.label_mode == "project":
             self.mapping = Mapping(
                 config.discriminator.mapping,

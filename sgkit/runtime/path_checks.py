@@ -104,7 +104,7 @@ def check_encoder(path: str | Path) -> Path:
         raise InputError(
             f"Not an encoder: {found.path} is a different .safetensors file. Train one with: {_TRAIN_ENCODER}"
         )
-    return _allowed(found, "an encoder", {"encoder"}).path
+    return _allowed(found, "an encoder", {"encoder", "unknown"}).path
 
 
 def check_store(path: str | Path) -> Path:

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sgkit.checkpoint.deltas import read_delta_header
 from sgkit.errors import SceneError, SgkitError
+from sgkit.inversion.encoder_file import read_encoder_header
 from sgkit.latents.direction_header import read_direction_header
 from sgkit.latents.files import load_latents
 from sgkit.render.files import open_header, read_sheet, sheet_text, texts_of
@@ -97,6 +98,18 @@ def _delta(found: FileType) -> Description:
         "settings": ", ".join(f"{name} {value}" for name, value in header.settings.items())[:400],
         "model": header.model_hash,
         "tuned model": header.tuned_hash,
+    }
+    return Description(facts=facts)
+
+
+def _encoder(found: FileType) -> Description:
+    header = read_encoder_header(found.path)
+    facts: Facts = {
+        "space": header.space,
+        "weights": f"{header.parameters:,} numbers",
+        "trained": f"{header.images / 1000:g} kimg",
+        "settings": ", ".join(f"{name} {value}" for name, value in header.settings.items())[:400],
+        "model": header.model_hash,
     }
     return Description(facts=facts)
 
@@ -192,6 +205,7 @@ def _images(found: FileType) -> Description:
 DESCRIBERS: dict[str, Callable[[FileType], Description]] = {
     "deep zoom": _deep_zoom,
     "delta": _delta,
+    "encoder": _encoder,
     "directions": _directions,
     "images": _images,
     "images in subfolders": _images,

@@ -34,6 +34,7 @@ G = "generate plain --out out --seeds 0-1"
 M = "mix plain --out a.png --rows 0,1 --cols 2"
 I = "interpolate plain --out out --seeds 0-2 --frames 5"  # noqa: E741
 P = "project plain photo.png --out out --steps 3"
+EN = "encoder train plain --out out.safetensors --kimg 0.016 --batch 8"
 TU = "tune plain projected --out out.safetensors --steps 2"
 W = "panorama plain --out a.png --seeds 0-2"
 ED = "edit plain --out a.png --seeds 0,1 --move w.safetensors:0=1"
@@ -124,6 +125,13 @@ CHANGES: dict[str, tuple[str, str]] = {
     ),
     "project video": (P, "--video webp"),
     "project precision": (P, "--precision bf16"),
+    "project encoder": (P, "--encoder encoder.safetensors"),
+    "encoder train space": (EN, "--space w+"),
+    "encoder train data": (EN, "--data fitting"),
+    "encoder train kimg": (EN, "--kimg 0.024"),
+    "encoder train batch": (EN, "--batch 4"),
+    "encoder train seed": (EN, "--seed 1"),
+    "encoder train precision": (EN, "--precision bf16"),
     "tune steps": (TU, "--steps 3"),
     "tune lr": (TU, "--lr 0.1"),
     "tune loss": (TU, "--loss pixels"),
@@ -401,6 +409,7 @@ SAME: dict[str, str] = {
     "force": "allows to overwrite; by the test below",
     "model": "the input",
     "projections": "the input",
+    "encoder train max_time": "stops earlier and continues; by tests/inversion/test_encoder.py",
     "images": "the input",
     "metrics all_snapshots": "needs a run; by tests/runs/test_measuring.py",
     "metrics kept": "hidden: cache list|clear; by tests/cli/test_metrics.py",
@@ -458,6 +467,11 @@ REFUSED = [
     "project progan photo.png --out out --steps 1 | --noise-weight 3",
     "project progan photo.png --out out --steps 1 | --space w+",
     f"{P} | --class 0",
+    f"{P} --steps 0 --starts 2 | --lr 0.2",
+    f"{P} --steps 0 --starts 2 | --patience 3",
+    f"{P} --steps 0 --starts 2 | --no-noise",
+    f"{P} --steps 0 --starts 2 | --video webp",
+    "encoder train progan --out out.safetensors --kimg 0.008 --batch 8 | --space w+",
     f"{P} | --landmarks near.csv",
     f"{DR} | --mask-weight 3",
     "drag progan --out out --seeds 3 --point 4,8:7,8 --steps 2 | --space w",
@@ -669,6 +683,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     projected = ["photo.png", "clear.png", "--steps", "2", "--out", "projected"]
     words = [str(folder / word) if "." in word or word == "projected" else word for word in projected]
     assert main(["project", str(folder / "plain"), *words]) == 0
+    trained = ["--kimg", "0.008", "--batch", "8", "--out", str(folder / "encoder.safetensors")]
+    assert main(["encoder", "train", str(folder / "plain"), *trained]) == 0
     points = [3, 4, 9, 4, 6, 6, 4, 9, 8, 9]
     for name, move in (("one.csv", 0), ("two.csv", 1)):
         rows = "".join(f"{n},{','.join(str(p + move) for p in points)}\n" for n in names)
@@ -680,6 +696,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["prepare", str(folder / "photos"), "--size", "16", "--out", str(folder / "store"), "--labels", "folders"])
         == 0
     )
+    assert main(["prepare", str(folder / "photos"), "--size", "16", "--out", str(folder / "fitting")]) == 0
     return folder
 
 
@@ -751,6 +768,7 @@ OVERWRITES: dict[str, list[str]] = {
     "directions apply": [DA],
     "edit": [ED],
     "drag": [DR],
+    "encoder train": [EN],
     "tune": [TU],
     "panorama": [W, f"{W} --tile 16", V],
     "expand": [E],

@@ -129,6 +129,15 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
         1,
         ("delta.safetensors was tuned for a different model", "belongs to the one with the hash", "the given one has"),
     ),
+    # encoders
+    ("encoder train model.st --out x.npz", 2, ("Unsupported extension '.npz'", ".safetensors")),
+    ("encoder train model.st --out x.safetensors --kimg many", 2, ("'many'", "50 or 50kimg")),
+    ("encoder train model.st --out x.safetensors --data photos", 1, ("Not a store: photos is a folder of images",)),
+    ("encoder train model.st --out delta.safetensors", 1, ("delta.safetensors exists already", "--force")),
+    ("project model.st me.jpg --out x --encoder me.jpg", 1, ("Not an encoder: me.jpg is a JPEG image",)),
+    ("project model.st me.jpg --out x --encoder gone", 1, ("There is no encoder gone", "sgkit encoder train")),
+    ("project model.st me.jpg --out x --encoder model.st", 1, ("model.st is a different .safetensors file",)),
+    ("project model.st me.jpg --out x --steps 0", 2, ("--steps 0", "--encoder FILE", "--starts N")),
     # outputs
     ("generate model.st --out old.png", 1, ("old.png exists already", "--force")),
     ("mix model.st --out old.png --rows 0 --cols 1", 1, ("old.png exists already", "--force")),

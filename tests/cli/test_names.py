@@ -33,6 +33,19 @@ LINES = [
     ["interpolate", f"{N}.st", "--out", f"{N}.gif", "--seeds", f"0,{N}.npz", "--frames", "2", "--class", "1"],
     ["interpolate", f"{N}.st", "--out", f"frames{N}", "--seeds", "0,1", "--frames", "2", "--class", "1"],
     ["project", f"{N}.st", f"photos{N}", "--out", f"projects{N}", "--steps", "1", "--class", "1"],
+    [
+        "encoder",
+        "train",
+        f"{N}.st",
+        "--out",
+        f"e{N}.safetensors",
+        "--data",
+        f"fit{N}",
+        "--kimg",
+        "0.004",
+        "--batch",
+        "2",
+    ],
     ["tune", f"{N}.st", f"projected{N}", "--out", f"t{N}.safetensors", "--steps", "1"],
     ["panorama", f"{N}.st", "--out", f"pan{N}.png", "--seeds", "0", "--latent", f"{N}.npz", "--class", "1"],
     ["expand", f"{N}.st", "--out", f"wide{N}", "--seeds", f"0,{N}.npz", "--class", "1"],
@@ -135,6 +148,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(b"\x80\x04c" + N.encode("utf-8", "surrogateescape") + b"\nx")
     assert main(["prepare", str(folder / f"photos{N}"), "--out", str(folder / f"store{N}"), "--size", "32"]) == 0
     (folder / "store").symlink_to(f"store{N}")
+    assert main(["prepare", str(folder / f"photos{N}"), "--out", str(folder / f"fit{N}"), "--size", "16"]) == 0
     projected = [str(path), "--out", str(folder / f"projected{N}"), "--steps", "1", "--class", "1"]
     assert main(["project", str(folder / f"{N}.st"), *projected]) == 0
     scene = ["--seeds", "0", "--class", "1", "--out", str(folder / f"scene{N}.png")]

@@ -23,11 +23,12 @@ from sgkit.checkpoint import export, save
 from sgkit.checkpoint.deltas import save_delta, with_delta
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.config.presets import preset
+from sgkit.inversion.encoder_file import EncoderHeader, load_encoder, save_encoder
 from sgkit.latents.directions import load_directions, save_directions, unit
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
 from sgkit.metrics.statistics import FeatureStatistics
-from sgkit.model import Model, ModelInfo, build
+from sgkit.model import Model, ModelInfo, build, new_encoder
 from sgkit.render.edit import EditSettings, edit
 from sgkit.render.files import read_sheet
 from sgkit.render.inputs import Inputs
@@ -76,6 +77,7 @@ def kinds(scratch: Path) -> list[Kind]:
     return [
         *_models(scratch),
         *_deltas(scratch),
+        *_encoders(scratch),
         *_latents(scratch),
         *_images(),
         *_archives(),
@@ -144,6 +146,18 @@ def _deltas(scratch: Path) -> Iterator[Kind]:
         path = scratch / f"rank{rank}.safetensors"
         save_delta(base, tuned, path, rank=rank, settings={"steps": 3})
         yield Kind(f"delta {path.name}", {path.name: path.read_bytes()}, partial(_delta, base), mutate_header, 3)
+
+
+def _encoder(model: Model, path: Path) -> None:
+    load_encoder(path, model)
+    info(path)
+
+
+def _encoders(scratch: Path) -> Iterator[Kind]:
+    model, path = build(CONFIG, seed=3), scratch / "encoder.safetensors"
+    header = EncoderHeader(model_hash=model.content_hash(), space="w", images=8, settings={"batch": 8})
+    save_encoder(new_encoder(model, rows=1), path, header)
+    yield Kind("encoder", {path.name: path.read_bytes()}, partial(_encoder, model), mutate_header, 3)
 
 
 def _latents(scratch: Path) -> Iterator[Kind]:

@@ -262,7 +262,8 @@ def test_names_are_unique_and_fit_for_folders(model: Model, pictures: Path, tmp_
         ("words", "", 1, "words holds no images, but 1 other file"),
         ("words/a.png.txt", "", 1, "words/a.png.txt"),
         ("text.png", "", 1, "1 of 1 image could not be projected: text.png cannot be used: not an image (a text file)"),
-        ("photos/p0.png", "--steps 0", 2, "'--steps': it must be greater than or equal to 1"),
+        ("photos/p0.png", "--steps 0", 2, "--steps 0 leaves every latent at the mean"),
+        ("photos/p0.png", "--steps=-1", 2, "it must be greater than or equal to 0"),
         ("photos/p0.png", "--out words/a.png.txt", 1, "a.png.txt is a file. Give --out the name of a folder"),
         ("photos", "--out photos", 1, "photos is in the folder of images photos"),
         ("photos", "--out photos/results", 1, "Give --out a folder outside of it"),
@@ -410,7 +411,7 @@ def test_one_path_is_not_iterated_by_letters(model: Model, pictures: Path) -> No
         ({"noise_weight": float("inf")}, "noise_weight is inf; it must be a number"),
         ({"steps": 2.5}, "steps is 2.5; it must be a whole number"),
         ({"seed": "x"}, "seed is 'x'; it must be a whole number"),
-        ({"steps": 0}, "steps is 0; it must be 1 or more"),
+        ({"steps": -1}, "steps is -1; it must be 0 or more"),
     ],
 )
 def test_settings_that_do_not_exist_are_refused(values: dict[str, Any], message: str) -> None:

@@ -1,0 +1,123 @@
+"""``sgkit encoder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sgkit.cli import report
+from sgkit.cli.options import (
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    ModelArgument,
+    PrecisionOption,
+    SeedOption,
+    parse_duration,
+    parse_kimg,
+    parse_store,
+)
+from sgkit.errors import UsageError
+from sgkit.text import shell_word
+
+if TYPE_CHECKING:
+    from sgkit.inversion.encoder_task import EncoderResult
+
+app = typer.Typer(add_completion=False)
+
+
+@app.callback()
+def _group() -> None:
+    """Train an encoder, which finds the latents of images at once; projections can start from it."""
+
+
+@app.command()
+def train(
+    model: ModelArgument,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="File for the encoder; it must be named .safetensors.")
+    ],
+    space: Annotated[
+        Literal["w", "w+"],
+        typer.Option("--space", help="w (one w for all layers), or w+ (one per layer, as offsets from the first)."),
+    ] = "w",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="STORE",
+            parser=parse_store,
+            help="Store of real images for half of each batch; the other half is generated.",
+            show_default="generated images only",
+        ),
+    ] = None,
+    kimg: Annotated[
+        float,
+        typer.Option("--kimg", metavar="N", parser=parse_kimg, help="Training length, in thousands of images."),
+    ] = 100.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, max=65536, metavar="N", help="Images of a step.")] = 16,
+    max_time: Annotated[
+        float | None,
+        typer.Option(
+            "--max-time",
+            metavar="TIME",
+            parser=parse_duration,
+            help="Stop after this time (for example 30m) and write the encoder; the same command continues.",
+            show_default="no limit",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Train an encoder for a model, on images that the model makes, whose latents are known.
+
+    Interrupted, the same command continues. Then start projections from it: sgkit project MODEL IMAGE --encoder FILE
+    """
+    from sgkit.config.encoder import EncoderSettings
+    from sgkit.runtime.files import check_new
+
+    if out.suffix != ".safetensors":
+        raise UsageError(f"Unsupported extension {out.suffix or 'of ' + out.name!r}. Use .safetensors for --out.")
+    check_new(out, overwrite=force or out.with_name(f"{out.name}.partial").is_file())
+    settings = EncoderSettings(space=space, kimg=kimg, batch=batch, seed=seed)
+    import sgkit
+    from sgkit.inversion.encoder_task import train_encoder
+    from sgkit.model.precision import drawing_precision
+    from sgkit.runtime.device import resolve_device
+
+    opened = sgkit.load(model, device=resolve_device(device))
+    if space == "w+" and opened.num_ws == 1:
+        raise UsageError("--space w+ has no effect here: this model has one w for all layers. Remove --space.")
+    with report.progress_bar("Training the encoder") as on_progress:
+        result = train_encoder(
+            opened,
+            out,
+            settings,
+            data=data,
+            max_seconds=max_time,
+            precision=drawing_precision(precision, opened.config, opened.device),
+            overwrite=force,
+            on_progress=on_progress,
+        )
+    report.emit(result, json=json, show=lambda found: _show(found, model))
+
+
+def _show(result: EncoderResult, model: Path) -> None:
+    report.facts(
+        {
+            "images": f"{result.images:,}",
+            "error of w": f"{result.w_error:.3f} on unseen images of the model (the mean w: 1)",
+            "their images": f"PSNR {result.psnr:.1f} dB",
+        }
+    )
+    size, took = f"{result.bytes / 2**20:.1f} MiB", report.duration(result.seconds)
+    report.out(f"{result.path}: {size}, space {result.space} ({took})")
+    if not result.finished:
+        report.note("The time was up before all images were seen: the same command continues.")
+    words = f"{shell_word(model)} IMAGE --encoder {shell_word(result.path)}"
+    report.note(f"Use it: sgkit project {words} --out FOLDER")
