@@ -163,6 +163,12 @@ COMMANDS: tuple[CommandRow, ...] = (
         _MEASURING,
     ),
     CommandRow(
+        "classifier",
+        "sgkit.cli.classifier:app",
+        "Train classifiers of images on the labels of a store, for the metric ls (linear separability).",
+        _MEASURING,
+    ),
+    CommandRow(
         "weights",
         "sgkit.cli.weights:app",
         "Weights of third-party networks: list, fetch, add, path, verify.",

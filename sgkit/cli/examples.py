@@ -219,6 +219,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("statistics to compare with later", "sgkit metrics store --metrics fid --save-statistics store.npz"),
         ("what is kept between runs", "sgkit metrics cache list"),
     ),
+    "classifier": (("of the labels of a store", "sgkit classifier train store --out c.safetensors"),),
+    "classifier train": (
+        ("of the labels of a store", "sgkit classifier train store --out c.safetensors"),
+        (
+            "folders named 4.1 (decade and sex): two attributes",
+            "sgkit classifier train store --attributes age,sex \\\n  --out c.safetensors",
+        ),
+        (
+            "then measure how separable they are in z and in w",
+            "sgkit metrics run --metrics ls --classifier c.safetensors \\\n  --num-images 10000",
+        ),
+    ),
     "weights": (("what there is, and its licence", "sgkit weights list"),),
     "weights list": (("what there is, and its licence", "sgkit weights list"),),
     "weights fetch": (

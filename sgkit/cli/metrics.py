@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from sgkit.cli import report
+from sgkit.cli.classifier import check_classifier_option, parse_classifier
 from sgkit.cli.options import (
     DeviceOption,
     ForceOption,
@@ -129,6 +130,15 @@ def metrics(
         float, typer.Option("--psi", metavar="PSI", help="Truncation psi of a model's images; 1 turns it off.")
     ] = 1.0,
     label: LabelOption = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(
+            "--classifier",
+            metavar="FILE",
+            parser=parse_classifier,
+            help="ls: the classifier of images, made by 'sgkit classifier train'.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images per batch.")] = 32,
     seed: SeedOption = 0,
     workers: Annotated[
@@ -189,6 +199,7 @@ def metrics(
             "num_data",
             "psi",
             "label",
+            "classifier",
             "batch",
             "seed",
             "workers",
@@ -205,6 +216,7 @@ def metrics(
         from sgkit.runtime.files import check_new
 
         check_new(html, overwrite=force)
+    check_classifier_option(names, classifier, given)
     data = data or _data_of(images, names, may_lack=save_statistics is not None)
     from sgkit.measure.task import MeasureConfig
 
@@ -216,6 +228,7 @@ def metrics(
         num_data=num_data,
         truncation_psi=psi,
         label=label,
+        classifier=None if classifier is None else str(classifier),
         batch=batch,
         seed=seed,
         device=device,

@@ -66,6 +66,7 @@ RESULTS = {
     "transfer": Row("attributes transferred", ("sgkit.render.transfer:TransferResult",)),
     "translate": Row("images translated", ("sgkit.render.translate:TranslateResult",)),
     "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
+    "classifier-train": Row("a classifier trained", ("sgkit.measure.classifying:ClassifierResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
     "metrics-cache": Row("sgkit metrics cache list and clear", ("sgkit.measure.kept:Kept",)),
     "metrics-several": Row("sgkit metrics with several sets of images", ("sgkit.measure.task:MeasureResult",), list),

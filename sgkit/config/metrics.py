@@ -159,6 +159,16 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     _row("swd", _PATCHES, num_images=16_384, num_data=16_384),
     _row("ms_ssim", _PAIRS, num_images=20_000),
     *_path_lengths(),
+    MetricRow(
+        name="ls",
+        method="linear_separability",
+        needs="generator",
+        num_images=200_000,
+        parameters={"keep": 0.5},
+        values=("z", "w"),
+        protocol="StyleGAN",
+        paper="Karras et al., 2019",
+    ),
     *_equivariances(),
 )
 

@@ -14,7 +14,7 @@ import sgkit
 from sgkit.config.base import Config, Count, Text
 from sgkit.config.metric_row import MetricRow
 from sgkit.config.train import Images
-from sgkit.errors import UsageError
+from sgkit.errors import InputError, UsageError
 from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages
@@ -22,6 +22,7 @@ from sgkit.measure.opening import open_image_set
 from sgkit.measure.statistics import VERSIONS, SideStatistics, StatisticsRunner
 from sgkit.measure.statistics_files import save_statistics
 from sgkit.metrics.distances import SUBSET_SIZE
+from sgkit.metrics.image_classifier import load_classifier
 from sgkit.metrics.registry import metric_rows, statistics_needed
 from sgkit.metrics.values import MetricValue
 from sgkit.model.labels import LabelChoice
@@ -29,7 +30,14 @@ from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
-DRAWING = ("frechet_infinity", "precision_recall_curve", "duplicates", "path_length", "equivariance")
+DRAWING = (
+    "frechet_infinity",
+    "precision_recall_curve",
+    "duplicates",
+    "path_length",
+    "equivariance",
+    "sliced_wasserstein",
+)
 """Methods that draw random numbers, however many images there are."""
 _Number = Annotated[int, Field(ge=2, le=1 << 40)]
 
@@ -50,6 +58,8 @@ class MeasureConfig(Config):
     """For models: 1 measures what the model has learnt; less gives cleaner but more similar images."""
     label: LabelChoice | None = None
     """For conditional models; ``None``: labels drawn from the data."""
+    classifier: Text | None = None
+    """Of images, a file; for linear separability."""
     batch: Images = 32
     seed: Count = 0
     """Draws labels and the subsets of kernel distances. Images are generated from seeds 0, 1, 2 ..."""
@@ -175,6 +185,13 @@ class _Session:
         save_statistics(path, found, extractor, images.info(), versions=VERSIONS, content=images.content())
 
 
+def _options(config: MeasureConfig, context: DistributedContext, on_progress: OnProgress) -> dict[str, Any]:
+    """What single metrics need besides images."""
+    if config.classifier is None:
+        return {}
+    return {"classifier": load_classifier(config.classifier, context.device, on_progress=on_progress)}
+
+
 def _begin(
     config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext, on_progress: OnProgress
 ) -> _Session:
@@ -193,6 +210,7 @@ def _begin(
         num_data=config.num_data,
         seed=config.seed,
         num_resampled=config.confidence,
+        options=_options(config, context, on_progress),
     )
     reference = None if data is None else evaluator.reference(data)
     return _Session(config=config, evaluator=evaluator, data=data, reference=reference, notes=notes)
@@ -222,6 +240,12 @@ def _open(
 def _refuse_idle(config: MeasureConfig, rows: Sequence[MetricRow], sides: Sequence[ImageSet]) -> None:
     """Refuse options that would have no effect."""
     models = [side.model for side in sides if isinstance(side, GeneratedImages)]
+    sampling = [row.name for row in rows if row.needs == "generator"]
+    if sampling and not isinstance(sides[0], GeneratedImages):
+        raise InputError(
+            f"{sampling[0]} measures a generator, but {sides[0].info().path} holds images. Give a model or a run, or "
+            "choose another metric."
+        )
     no_model = "it applies to generated images, and neither --data nor the measured images are a model"
     draws = any(row.method == "kernel" for row in rows) and max(side.num for side in sides) > SUBSET_SIZE
     draws = draws or config.confidence > 0 or any(row.method in DRAWING for row in rows)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
+from sgkit.errors import UsageError
 from sgkit.metrics import coverage
 from sgkit.metrics.equivariance import Movement, equivariance, squared_errors
 from sgkit.metrics.image_distances import load_distance
-from sgkit.metrics.path_length import EPSILON, Floats, PathLengthSpec, path_distances
+from sgkit.metrics.path_length import EPSILON, Floats, PathLengthSpec, cropped, path_distances
 from sgkit.metrics.path_length import path_length as length_of
+from sgkit.metrics.separability import NUM_KEPT, NUM_SAMPLES, separability
 from sgkit.metrics.values import MetricInputs, Score
 from sgkit.metrics.wasserstein import sliced_wasserstein
+from sgkit.model.noise import SeededNoise
 from sgkit.runtime.progress import Progress
 
 
@@ -114,3 +118,43 @@ def pair_similarity(inputs: MetricInputs) -> Score:
     values = inputs.of_measured("pairs")
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return Score(value=float(values.mean()), std=error, std_of="mean", details={"pairs": len(values)})
+
+
+def linear_separability(inputs: MetricInputs) -> tuple[Score, Score]:
+    """Linear separability in z and in w, of the attributes that the option ``classifier`` tells of."""
+    source, classifier = inputs.the_generator(), inputs.options.get("classifier")
+    if classifier is None:
+        raise UsageError(
+            f"{inputs.row.name} needs a classifier of images: --classifier FILE. Train one on a store with labels: "
+            "sgkit classifier train STORE --out FILE"
+        )
+    labels, spaces, answers = source.labels(inputs.num_images), ("z", "w"), list[dict[str, Floats]]()
+    latents: dict[str, list[Floats]] = {space: [] for space in spaces}
+    part = own_part(inputs)
+    for start in range(part.start, part.stop, source.batch):
+        seeds = range(start, min(start + source.batch, part.stop))
+        with torch.no_grad():
+            z = source.model.sample_z(seeds)
+            label = None if labels is None else labels[seeds.start : seeds.stop].to(z.device)
+            ws = source.model.map(z, label, psi=source.truncation_psi)
+            images = cropped(source.model.synthesize(ws, noise=SeededNoise(seeds=list(seeds))), "none")
+        latents["z"].append(z.cpu().numpy())
+        latents["w"].append(ws[:, -1].float().cpu().numpy())
+        answers.append(classifier((images.float() * 127.5 + 127.5).round().clamp(0, 255).byte()))
+        inputs.on_progress(Progress(done=seeds.stop - part.start, total=len(part), stage=inputs.row.name))
+    everywhere = inputs.context.gather_objects((latents, answers))
+    joined = {space: np.concatenate([one for own, _ in everywhere for one in own[space]]) for space in spaces}
+    names = answers[0] if answers else {}
+    told = {name: np.concatenate([one[name] for _, own in everywhere for one in own]) for name in names}
+    share = float(inputs.parameter("keep", NUM_KEPT / NUM_SAMPLES))
+    found = separability(joined, told, keep=max(round(inputs.num_images * share), 2))
+    return tuple(  # type: ignore[return-value]
+        Score(
+            value=found[space].score,
+            details={
+                one.name: {"entropy": one.entropy, "accuracy": one.accuracy, "counts": list(one.counts)}
+                for one in found[space].attributes
+            },
+        )
+        for space in spaces
+    )

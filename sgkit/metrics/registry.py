@@ -46,6 +46,7 @@ METHODS: dict[str, Method] = {
     "ms_ssim": generator_methods.pair_similarity,
     "path_length": generator_methods.path_length,
     "equivariance": generator_methods.equivariance_ratio,
+    "linear_separability": generator_methods.linear_separability,
 }
 METRICS: dict[str, MetricRow] = {row.name: row for row in METRIC_ROWS}
 

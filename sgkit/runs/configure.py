@@ -106,7 +106,13 @@ def configured(
     if config.wandb is not None:
         WandbTracker.check()
     if config.metrics.names:
-        metric_rows(config.metrics.names)  # refuses unknown ones
+        rows = metric_rows(config.metrics.names)  # refuses unknown ones
+        lacking = [row.name for row in rows if row.method == "linear_separability"]
+        if lacking:
+            raise UsageError(
+                f"{lacking[0]} needs a classifier, so it is not measured during training. Measure snapshots: sgkit "
+                f"metrics RUN --metrics {lacking[0]} --classifier FILE"
+            )
     return config
 
 

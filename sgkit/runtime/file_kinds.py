@@ -26,6 +26,7 @@ PHRASES_BY_GROUP: dict[str, dict[str, str]] = {
     "weights": {
         "delta": "a file of tuned weights made by 'sgkit tune'",
         "encoder": "an encoder made by 'sgkit encoder train'",
+        "classifier": "a classifier made by 'sgkit classifier train'",
     },
     "image": {
         "jpeg": "a JPEG image",
@@ -121,6 +122,7 @@ ADVICE: dict[str, str] = {
     "npy": "If it holds latents, use it with a model: sgkit generate MODEL --latent {path}",
     "directions": "List them: sgkit directions list {path}. Use one: sgkit edit MODEL --seeds 0 --move {path}:NAME=2",
     "delta": "Use it with the model that was tuned, joined by a +: sgkit generate MODEL+{path} --seeds 0 --out FOLDER",
+    "classifier": "Measure linear separability with it: sgkit metrics MODEL --metrics ls --classifier {path}",
     "encoder": "Start projections from it: sgkit project MODEL IMAGE --encoder {path} --out FOLDER",
     "lmdb": _PREPARE,
     "lmdb file": "If it belongs to a dataset, prepare a store from its folder: sgkit prepare FOLDER --out STORE",

@@ -38,6 +38,7 @@ from sgkit.text import shell_word
 LATENT = "latent.npz"
 """The latent file in the folder of a projection."""
 _TUNE = "sgkit tune MODEL PROJECTION --out DELTA.safetensors"
+_TRAIN_CLASSIFIER = "sgkit classifier train STORE --out CLASSIFIER.safetensors"
 _TRAIN_ENCODER = "sgkit encoder train MODEL --out ENCODER.safetensors"
 
 
@@ -105,6 +106,16 @@ def check_encoder(path: str | Path) -> Path:
             f"Not an encoder: {found.path} is a different .safetensors file. Train one with: {_TRAIN_ENCODER}"
         )
     return _allowed(found, "an encoder", {"encoder", "unknown"}).path
+
+
+def check_classifier(path: str | Path) -> Path:
+    """``path``, a file with a classifier of images."""
+    found = check_exists(path, "classifier", f"Train one with: {_TRAIN_CLASSIFIER}")
+    if found.kind == "safetensors":
+        raise InputError(
+            f"Not a classifier: {found.path} is a different .safetensors file. Train one with: {_TRAIN_CLASSIFIER}"
+        )
+    return _allowed(found, "a classifier", {"classifier", "unknown"}).path
 
 
 def check_store(path: str | Path) -> Path:

@@ -20,6 +20,7 @@ from sgkit.errors import SceneError, SgkitError
 from sgkit.inversion.encoder_file import read_encoder_header
 from sgkit.latents.direction_header import read_direction_header
 from sgkit.latents.files import load_latents
+from sgkit.metrics.image_classifier import read_classifier_header
 from sgkit.render.files import open_header, read_sheet, sheet_text, texts_of
 from sgkit.render.scene import Sheet
 from sgkit.runtime.detect import FileType
@@ -114,6 +115,17 @@ def _encoder(found: FileType) -> Description:
     return Description(facts=facts)
 
 
+def _classifier(found: FileType) -> Description:
+    header = read_classifier_header(found.path)
+    facts: Facts = {"features": header.network}
+    for head in header.heads[:40]:
+        facts[head.name] = (
+            f"{len(head.classes)} classes, accuracy {head.accuracy:.3f} on {head.num_held_out:,} images (guessing: "
+            f"{head.chance:.3f})"
+        )
+    return Description(facts=facts)
+
+
 def _store(found: FileType) -> Description:
     header = read_store_header(found.path)
     labels = header.labels.kind if header.labels.kind == "none" else f"{header.labels.kind}, {header.labels.dim}"
@@ -203,6 +215,7 @@ def _images(found: FileType) -> Description:
 
 
 DESCRIBERS: dict[str, Callable[[FileType], Description]] = {
+    "classifier": _classifier,
     "deep zoom": _deep_zoom,
     "delta": _delta,
     "encoder": _encoder,

@@ -427,6 +427,12 @@ SAME: dict[str, str] = {
     "convert label": "for exports without labels; by tests/cli/test_convert.py",
     "info size": "for files that do not record it; by tests/cli/test_convert.py",
     "demo minutes": "by tests/tasks/test_demo.py",
+    "metrics classifier": "by tests/measure/test_classifying.py",
+    "classifier train labels": "by tests/measure/test_classifying.py",
+    "classifier train attributes": "by tests/measure/test_classifying.py",
+    "classifier train network": "the others need downloads; by tests/measure/test_classifying.py",
+    "classifier train num_images": "by tests/measure/test_classifying.py",
+    "classifier train seed": "by tests/measure/test_classifying.py",
 }
 
 REFUSED = [
@@ -778,6 +784,7 @@ OVERWRITES: dict[str, list[str]] = {
     "translate": [TL],
     "replay": ["replay scene.png --out out.png"],
     "convert": ["convert plain a.pt"],
+    "classifier train": ["classifier train store --out out.safetensors"],
     "metrics": [f"{F} --html page.html", "metrics store --metrics kd_effnet --save-statistics stats.npz"],
 }
 CONTINUES = {
