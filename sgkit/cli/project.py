@@ -145,6 +145,14 @@ def project(
             "--noise-weight", min=0.0, metavar="X", help="Strength of the noise regulariser (StyleGAN2, appendix D)."
         ),
     ] = 1e5,
+    place: Annotated[
+        bool | None,
+        typer.Option(
+            "--place/--no-place",
+            help="Also optimise translation and rotation at the input (StyleGAN3).",
+            show_default="--place, if the model is a StyleGAN3",
+        ),
+    ] = None,
     label: LabelOption = None,
     crop: Annotated[
         CropName,
@@ -204,6 +212,7 @@ def project(
         lr=lr,
         optimize_noise=noise is not False,
         noise_weight=noise_weight,
+        optimize_place=place is not False,
         seed=seed,
     )
     with distributed(device) as processes, report.progress_bar("Projecting") as on_progress:
@@ -254,11 +263,15 @@ def _check_out(out: Path) -> None:
 def _opened(path: Path, device: torch.device, given: Given, settings: ProjectSettings) -> sgkit.Model:
     """The model, if the options that were given have an effect on it."""
     import sgkit
+    from sgkit.render.placement import takes_placement
 
     opened = sgkit.load(path, device=device)
     has_noise = any(spec.has_noise for spec in opened.generator.synthesis.plan)
     for name in ("noise", "noise_weight"):
         given.refuse(name, when=not has_noise, because="this model has no noise inputs")
+    places = takes_placement(opened) and settings.space != "s"
+    moved = "only a StyleGAN3 can be moved and turned at its input; in the space s, the input's style does that already"
+    given.refuse("place", when=not places, because=moved)
     one_w = "this model has one w for all layers, so w+ is the same as w"
     given.refuse("space", when=settings.space == "w+" and opened.num_ws == 1, because=one_w)
     return opened

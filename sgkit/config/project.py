@@ -78,6 +78,8 @@ class ProjectSettings(Config):
     """Also search the noise maps of the layers."""
     noise_weight: Weight = 1e5
     """Weight of the noise maps' regularization."""
+    optimize_place: bool = True
+    """Also search where the image is on the canvas: StyleGAN3 only, whose input can be moved and turned."""
     downscale: Annotated[int, Field(ge=1, le=1024)] = 1
     """Compare means of squares of so many pixels a side: super-resolution."""
     grayscale: bool = False

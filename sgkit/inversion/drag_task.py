@@ -166,6 +166,11 @@ def one_origin(on: Drawing, source: Source) -> Origin:
     origins = list(on.origins(source))
     if len(origins) != 1:
         raise UsageError(f"A drag changes one image; {len(origins)} were given. Give one seed or one latent.")
+    if origins[0].latents is not None and origins[0].latents.place is not None:
+        raise UsageError(
+            f"{origins[0].name} is moved and turned at the input of its StyleGAN3, which a drag does not keep. Project "
+            "the image with: sgkit project --no-place"
+        )
     if origins[0].space == "s":
         raise UsageError(
             f"{origins[0].name} is a latent of the space s; dragging moves w. Give a seed or a latent of z, w or w+."

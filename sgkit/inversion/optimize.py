@@ -18,7 +18,7 @@ from sgkit.inversion.noise import initial_maps, noise_penalty, normalize_maps
 from sgkit.inversion.observe import Observation, checked_downscale, checked_mask
 from sgkit.inversion.priors import Measured, Prior, prior_named
 from sgkit.inversion.schedules import coarseness, exploration, learning_rate
-from sgkit.inversion.spaces import Point, SearchSpace, search_space
+from sgkit.inversion.spaces import PLACE, Point, SearchSpace, in_units, search_space, with_place
 from sgkit.latents.spaces import Latents, Space
 from sgkit.model import Branch, MapNoise, Model, finite, noise_source, walk
 from sgkit.runtime.precision import ResolvedPrecision, autocast
@@ -55,6 +55,8 @@ class Projection:
     """[N]: mean squared error of ``images``, in the range of -1 to 1."""
     similarities: Tensor
     """[N]: structural similarity of ``images`` (SSIM)."""
+    place: Tensor | None
+    """[N, 3]: where the images of a StyleGAN3 are on the canvas, see :class:`sgkit.latents.spaces.Latents`."""
     terms: Mapping[str, Tensor]
     """Each term of the loss by itself, without its weight, of ``images``: [N] each."""
 
@@ -65,7 +67,8 @@ class Projection:
 
     def latents(self, **options: object) -> Latents:
         """What is saved; ``options`` are the other fields of :class:`sgkit.latents.spaces.Latents`."""
-        return Latents(space=self.space, values=self.values, label=self.label, noise=self.noise, **options)  # type: ignore[arg-type]
+        kept = {"values": self.values, "label": self.label, "noise": self.noise, "place": self.place}
+        return Latents(space=self.space, **kept, **options)  # type: ignore[arg-type]
 
 
 def search(
@@ -116,12 +119,13 @@ def search(
         grayscale=settings.grayscale,
     )
     distribution = LatentDistribution(model=model, samples=settings.w_samples, label=label)
+    space = search_space(settings.space, distribution)
     found = _Search(
         model=model,
         targets=targets,
         settings=settings,
         observation=observation,
-        space=search_space(settings.space, distribution),
+        space=with_place(space, model) if settings.optimize_place else space,
         prior=prior_named(settings.prior, distribution, settings.space),
         precision=precision,
     )
@@ -353,6 +357,7 @@ class _Search:
             history=torch.stack(self.history) if self.history else torch.empty(0, len(images)),
             start_distances=self.start,
             pixel_errors=pixel_error(images.clamp(-1, 1), self.targets),
+            place=in_units(self.best_point[PLACE]) if PLACE in self.best_point else None,
             similarities=ssim(images.clamp(-1, 1), self.targets),
             terms=loss_terms(seen, wanted, self.model, self.settings),
         )

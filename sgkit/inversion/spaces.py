@@ -8,7 +8,7 @@ Good Latents?", Zhu et al. 2020); ``p+`` has one for each layer. Both are saved 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,8 +16,15 @@ from torch import Tensor
 from sgkit.config.project import SpaceName
 from sgkit.errors import UsageError
 from sgkit.inversion.distributions import LatentDistribution, degaussianized, gaussianized
+from sgkit.latents.places import fourier_input, placed_styles
 from sgkit.latents.spaces import Space
+from sgkit.model import Model
 
+PLACE = "place"
+"""The part of a point that moves and turns the image of a StyleGAN3."""
+PLACE_UNITS = (0.1, 0.1, 5.0)
+"""What 1 stands for there: fractions of the image's width and height, and degrees. A step of the search changes the
+parts of a point by about the learning rate, which is 0.1 at most."""
 Point = dict[str, Tensor]
 """Places in a space, by the names of its parts: [N, ...] each."""
 
@@ -56,6 +63,45 @@ def search_space(name: SpaceName, distribution: LatentDistribution) -> SearchSpa
         return _s(distribution)
     rows = distribution.model.num_ws if name.endswith("+") else 1
     return _w(distribution, rows) if name in ("w", "w+") else _p(distribution, rows)
+
+
+def with_place(space: SearchSpace, model: Model) -> SearchSpace:
+    """``space``, in which points also have a place on the canvas: StyleGAN3's features are moved and turned there.
+
+    Other models and s, where the style of the input does that already, stay as they are; so do networks whose input is
+    stretched.
+    """
+    if fourier_input(model) is None or space.saved_as == "s":
+        return space
+    origin = torch.zeros((1, 3), device=model.device)
+    try:
+        placed_styles(model.styles(model.generator.mapping.w_avg.expand(1, model.num_ws, -1)), origin, model)
+    except UsageError:
+        return space
+
+    def without(point: Point) -> Point:
+        return {name: value for name, value in point.items() if name != PLACE}
+
+    def placed(point: Point) -> Point:
+        count = len(next(iter(point.values())))
+        return {**point, PLACE: origin.expand(count, -1).clone()}
+
+    at, ws = space.at, space.ws
+    return replace(
+        space,
+        start=placed(space.start),
+        deviations={**space.deviations, PLACE: 0.0},
+        sampled=lambda z: placed(space.sampled(z)),
+        at=None if at is None else lambda w: placed(at(w)),
+        ws=None if ws is None else lambda point: ws(without(point)),
+        styles=lambda point: placed_styles(space.styles(without(point)), in_units(point[PLACE]), model),
+        values=lambda point: space.values(without(point)),
+    )
+
+
+def in_units(place: Tensor) -> Tensor:
+    """The place [N, 3] of :class:`sgkit.latents.spaces.Latents` for that part of points."""
+    return place * place.new_tensor(PLACE_UNITS)
 
 
 def whitening(distribution: LatentDistribution) -> Callable[[Tensor], Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -195,14 +195,7 @@ def truncated_styles(
 def moved(latents: Latents, delta: Mapping[str, Tensor]) -> Latents:
     """``latents`` with ``delta`` added, of their own space; labels, noise and names stay."""
     values = {n: v + delta[n].to(v) if n in delta else v for n, v in latents.values.items()}
-    return Latents(
-        space=latents.space,
-        values=values,
-        label=latents.label,
-        noise=latents.noise,
-        model_hash=latents.model_hash,
-        names=latents.names,
-    )
+    return replace(latents, values=values)
 
 
 # --------------------------------------------------------------------------------------------------- files

@@ -108,7 +108,12 @@ def _latents(space: Space, values: Mapping[str, Tensor], held: _Held, file: Path
     if file.name == LATENT and count == 1 and "names" not in arrays:
         names = (file.parent.name,)
     model_hash = str(arrays["model"]) if "model" in arrays else None
-    return Latents(space=space, values=values, label=label, noise=noise, model_hash=model_hash, names=names)
+    place = _tensor(arrays["place"], file) if "place" in arrays else None
+    if place is not None and place.shape != (count, 3):
+        raise InputError(f"{file} holds {count} latents, but places of shape {list(place.shape)}.")
+    return Latents(
+        space=space, values=values, label=label, noise=noise, model_hash=model_hash, names=names, place=place
+    )
 
 
 # --------------------------------------------------------------------------------------------------- reading

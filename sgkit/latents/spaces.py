@@ -9,7 +9,7 @@ of NVIDIA's tools holds ``w`` alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sgkit.errors import UsageError
+from sgkit.latents.places import fourier_input, placed_styles
 from sgkit.model import Model
 from sgkit.runtime.files import atomic_path
 
@@ -40,6 +41,8 @@ class Latents:
     """Content hash of the model that they are latents of; ``None``: not known."""
     names: tuple[str, ...] = ()
     """A name for each picture."""
+    place: Tensor | None = None
+    """Where pictures of a StyleGAN3 are on the canvas, [N, 3]: see :func:`sgkit.latents.places.placed_styles`."""
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))
@@ -56,6 +59,7 @@ class Latents:
             noise={name: maps if len(maps) == 1 else maps[pick] for name, maps in self.noise.items()},
             model_hash=self.model_hash,
             names=self.names[pick],
+            place=None if self.place is None else self.place[pick],
         )
 
     @property
@@ -104,8 +108,8 @@ def to_styles(
         UsageError: the latents do not fit the model.
     """
     if latents.space != "s":
-        ws = to_ws(latents, model, psi=psi, cutoff=cutoff)
-        return model.styles(ws)
+        styles = model.styles(to_ws(latents, model, psi=psi, cutoff=cutoff))
+        return styles if latents.place is None else placed_styles(styles, latents.place, model)
     _check_fits(latents, model)
     return {name: latents.values[name].to(model.device, torch.float32) for name in model.styles(_average(model))}
 
@@ -125,6 +129,8 @@ def _check_fits(latents: Latents, model: Model) -> None:
 def _misfit(latents: Latents, model: Model) -> str | None:
     """Where latents and model differ in shape; ``None``: nowhere."""
     config, space = model.config, latents.space
+    if latents.place is not None and fourier_input(model) is None:
+        return "its image is moved and turned, and only a StyleGAN3 does that"
     if space == "s":
         expected = {name: value.shape[1] for name, value in model.styles(_average(model)).items()}
         given = {name: value.shape[1] for name, value in latents.values.items()}
@@ -170,7 +176,8 @@ def convert(
                 "Truncation that differs from layer to layer gives one w for each layer: use the space w+."
             )
         values = {"w": ws[:, 0] if space == "w" else ws}
-    return Latents(space=space, values=values, noise=latents.noise, model_hash=latents.model_hash, names=latents.names)
+    place = None if space == "s" else latents.place  # s has it in the style of the input
+    return replace(latents, space=space, values=values, label=None, place=place)
 
 
 def join(latents: Sequence[Latents]) -> Latents:
@@ -196,7 +203,15 @@ def join(latents: Sequence[Latents]) -> Latents:
         },
         model_hash=first.model_hash if len(hashes) == 1 else None,
         names=tuple(name for one in latents for name in one.names),
+        place=joined_places(latents),
     )
+
+
+def joined_places(latents: Sequence[Latents]) -> Tensor | None:
+    """The places of all, [N, 3]; where they are not moved: 0."""
+    if all(one.place is None for one in latents):
+        return None
+    return torch.cat([torch.zeros(len(one), 3) if one.place is None else one.place.cpu() for one in latents])
 
 
 def _average(model: Model) -> Tensor:
@@ -213,6 +228,8 @@ def save_latents(latents: Latents, path: str | Path) -> None:
     arrays |= {f"noise_{name}": _array(value) for name, value in latents.noise.items()}
     if latents.label is not None:
         arrays["label"] = _array(latents.label)
+    if latents.place is not None:
+        arrays["place"] = _array(latents.place)
     if latents.model_hash is not None:
         arrays["model"] = np.array(latents.model_hash)
     if latents.names:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sgkit.config.shapes import LAYER_GROUPS as EVERY_GROUP
 from sgkit.errors import UsageError, did_you_mean
-from sgkit.latents.spaces import Latents, join, to_styles, to_ws
+from sgkit.latents.places import fourier_input, placed_styles
+from sgkit.latents.spaces import Latents, join, joined_places, to_styles, to_ws
 from sgkit.model import Canvas, LayerSpec, MapNoise, Model, NoiseSource, SeededNoise, StoredNoise, noise_source
 from sgkit.model.labels import label_vector, seed_label
 from sgkit.render.curves import points
@@ -28,6 +29,8 @@ MOST_STYLES = 512
 
 Styles = dict[str, Tensor]
 Key = tuple[object, ...]
+Keyframes = tuple[np.ndarray, np.ndarray | float, Tensor | None, Tensor | None]
+"""Latents [K, z_dim] or [K, num_ws, w_dim], the centre of spherical paths, the label that goes with z, places."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Compiler:
     def __init__(self, inputs: Inputs) -> None:
         self.inputs = inputs
         self._kept: dict[Key, Styled] = {}
-        self._curves: dict[Key, tuple[np.ndarray, np.ndarray | float, Tensor | None]] = {}
+        self._curves: dict[Key, Keyframes] = {}
 
     def styled(self, wanted: Sequence[tuple[Scene, str]]) -> list[Styled]:
         """The subjects ``wanted``, of scenes that are drawn together.
@@ -92,6 +95,8 @@ class Compiler:
             if any(by.has_w for by in moves):
                 ws = torch.cat([*(by.in_w(ws[i : i + 1]) for i, by in enumerate(moves)), ws[len(moves) :]])
             styles = model.styles(ws)
+        if batch.place is not None:
+            styles = _placed_rows(styles, latents, model)
         if subject.place is not None:
             styles = placed(styles, subject.place, model)
         return [
@@ -143,7 +148,7 @@ class Compiler:
         if not by.has_w:
             return latents
         ws = by.in_w(to_ws(latents, model, psi=subject.psi, cutoff=subject.cutoff))
-        return Latents(space="w+", values={"w": ws}, noise=latents.noise, names=(name,))
+        return Latents(space="w+", values={"w": ws}, noise=latents.noise, names=(name,), place=latents.place)
 
     # ------------------------------------------------------------------------------------------- curves
 
@@ -151,16 +156,18 @@ class Compiler:
         key = (curve.changed(at=0.0), *(_key(scene, one) for one in curve.through))
         if key not in self._curves:
             self._curves[key] = self._keyframes(scene, curve, model)
-        keys, centre, label = self._curves[key]
-        place = points(curve, keys - centre, np.array([curve.at])) + centre
-        values = torch.from_numpy(place).to(model.device, torch.float32)
+        keys, centre, label, places = self._curves[key]
+        at = points(curve, keys - centre, np.array([curve.at])) + centre
+        values = torch.from_numpy(at).to(model.device, torch.float32)
+        place = None
+        if places is not None:
+            straight = curve.changed(path="linear")
+            place = torch.from_numpy(points(straight, places.double().numpy(), np.array([curve.at]))).float()
         space, tensor = ("z", "z") if curve.space == "z" else ("w+", "w")
-        return Latents(space=space, values={tensor: values}, label=label, names=(name,))  # type: ignore[arg-type]
+        return Latents(space=space, values={tensor: values}, label=label, names=(name,), place=place)  # type: ignore[arg-type]
 
-    def _keyframes(
-        self, scene: Scene, curve: Curve, model: Model
-    ) -> tuple[np.ndarray, np.ndarray | float, Tensor | None]:
-        """Keyframes [K, z_dim] or [K, num_ws, w_dim], the centre of spherical paths, the label that goes with z."""
+    def _keyframes(self, scene: Scene, curve: Curve, model: Model) -> Keyframes:
+        """The keyframes of a curve."""
         moves = [Moves(self.inputs, model, scene, one) for one in curve.through]
         latents = [by.in_z(self.latents(scene, one)) for by, one in zip(moves, curve.through, strict=True)]
         for by in moves:
@@ -178,12 +185,12 @@ class Compiler:
                 raise UsageError(
                     "The keyframes have different labels, which cannot be interpolated in z. Use --space w."
                 )
-            return joined.only.double().cpu().numpy(), 0.0, None if label is None else label[:1]
+            return joined.only.double().cpu().numpy(), 0.0, None if label is None else label[:1], joined.place
         subjects = [scene.subjects[one] for one in curve.through]
         ws = [to_ws(one, model, psi=by.psi, cutoff=by.cutoff) for one, by in zip(latents, subjects, strict=True)]
         ws = [by.in_w(one) for one, by in zip(ws, moves, strict=True)]
         average = model.generator.mapping.w_avg.double().cpu().numpy()
-        return torch.cat(ws).double().cpu().numpy(), average, None
+        return torch.cat(ws).double().cpu().numpy(), average, None, joined_places(latents)
 
     # ------------------------------------------------------------------------------------------- mixing
 
@@ -203,6 +210,21 @@ class Compiler:
                 taken = _by_channel(styles, taken, self.inputs.latents(one.channels, model))
             styles |= taken
         return Styled(styles, base.batch)
+
+
+def _placed_rows(styles: Styles, latents: Sequence[Latents], model: Model) -> Styles:
+    """``styles`` with the rows of latents that have a place moved and turned; the others stay as they are, bit for bit.
+
+    Rows that fill a batch follow those of ``latents``.
+    """
+    found = fourier_input(model)
+    assert found is not None, "latents that have a place were checked to fit the model"
+    own = styles[found[0]]
+    rows = [own[index : index + 1] for index in range(len(own))]
+    for index, one in enumerate(latents):
+        if one.place is not None:
+            rows[index] = placed_styles({found[0]: rows[index]}, one.place, model)[found[0]]
+    return {**styles, found[0]: torch.cat(rows)}
 
 
 def _by_channel(own: Styles, others: Styles, weights: Latents) -> Styles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -239,14 +239,7 @@ def moved_latents(
         scene = scene_of(on, origin, name, records, by, share=1.0)
         found.append(Compiler(on.inputs).moved(scene, name))
     joined = join(found)
-    return Latents(
-        space=joined.space,
-        values=joined.values,
-        label=joined.label,
-        noise=joined.noise,
-        model_hash=on.inputs.model_hash(on.model),
-        names=tuple(names),
-    )
+    return replace(joined, model_hash=on.inputs.model_hash(on.model), names=tuple(names))
 
 
 def move_records(inputs: Inputs, moves: Sequence[AnyMove], *, layers: str | None = None) -> list[Along | Channel]:

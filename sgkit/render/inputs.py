@@ -339,6 +339,7 @@ def latents_hash(latents: Latents) -> str:
     digest = hashlib.sha256(latents.space.encode())
     tensors = {**latents.values, **{f"noise {name}": maps for name, maps in latents.noise.items()}}
     tensors |= {} if latents.label is None else {"label": latents.label}
+    tensors |= {} if latents.place is None else {"place": latents.place}
     for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu().float().contiguous().numpy()
         digest.update(f"{name} {list(values.shape)}\n".encode())

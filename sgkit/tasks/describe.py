@@ -20,6 +20,7 @@ from sgkit.errors import SceneError, SgkitError
 from sgkit.inversion.encoder_file import read_encoder_header
 from sgkit.latents.direction_header import read_direction_header
 from sgkit.latents.files import load_latents
+from sgkit.latents.spaces import Latents
 from sgkit.metrics.image_classifier import read_classifier_header
 from sgkit.render.files import open_header, read_sheet, sheet_text, texts_of
 from sgkit.render.scene import Sheet
@@ -65,6 +66,7 @@ def _latents(found: FileType) -> Description:
         "shape of each": shape,
         "names": ", ".join(name for one in read for name in one.names[:16])[:200],
         "noise maps": len(first.noise),
+        "moved and turned": None if first.place is None else "right, down, degrees: " + _places(first),
         "label": None if first.label is None else list(first.label.shape[1:]),
         "model": first.model_hash or "not recorded",
     }
@@ -74,6 +76,11 @@ def _latents(found: FileType) -> Description:
         what=found.phrase if found.is_folder else f"{found.phrase} with latents",
         advice=f"Generate images from it: sgkit generate MODEL --latent {shell_word(path)} --out FOLDER",
     )
+
+
+def _places(latents: Latents) -> str:
+    rows = [] if latents.place is None else latents.place[:4].tolist()
+    return "; ".join(f"{right:.3g}, {down:.3g}, {turn:.3g}" for right, down, turn in rows)
 
 
 def _directions(found: FileType) -> Description:

@@ -119,6 +119,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "project label": ("project cond photo.png --out out --steps 2 --class 0", "--class 1"),
     "project seed": (P, "--seed 1"),
     "project crop": ("project plain wide.png --out out --steps 2", "--crop none"),
+    "project place": ("project sg3 photo.png --out out --steps 3", "--no-place"),
     "project landmarks": (
         "project plain photo.png --out out --steps 2 --crop face --landmarks near.csv",
         "--landmarks far.csv",
@@ -479,6 +480,8 @@ REFUSED = [
     f"{P} --steps 0 --starts 2 | --video webp",
     "encoder train progan --out out.safetensors --kimg 0.008 --batch 8 | --space w+",
     f"{P} | --landmarks near.csv",
+    f"{P} | --place",
+    "project sg3 photo.png --out out --steps 1 --space s | --no-place",
     f"{DR} | --mask-weight 3",
     "drag progan --out out --seeds 3 --point 4,8:7,8 --steps 2 | --space w",
     f"{ED} | --mask-layers 0",

@@ -82,23 +82,27 @@ class FourierInput(Layer):
         by = torch.stack([right, down], dim=1).to(style) @ self.transform[:2, :2].t()
         return torch.cat([style[:, :2], style[:, 2:] + by], dim=1)
 
-    def turned(self, style: Tensor, angle: Tensor, right: float, down: float) -> Tensor:
+    def turned(self, style: Tensor, angle: Tensor, right: Tensor | float, down: Tensor | float) -> Tensor:
         """Styles [N, 4] whose features are those of ``style`` turned about the centre, then moved.
 
         Args:
             style: [N, 4].
-            angle: radians counter-clockwise, a scalar.
-            right: units of the image's base.
+            angle: radians counter-clockwise: one for all, or [N].
+            right: units of the image's base, likewise.
             down: likewise.
 
         Raises:
             UsageError: the network's own transform stretches its features, so that turning would shear them.
         """
-        cosine, sine = float(angle.cos()), float(angle.sin())
-        moved = torch.tensor([[cosine, sine, right], [-sine, cosine, down], [0, 0, 1]], dtype=torch.float64)
+        count = len(style)
+        angles, rights, downs = (torch.as_tensor(value).double().cpu().expand(count) for value in (angle, right, down))
+        cosine, sine, zero, one = angles.cos(), angles.sin(), torch.zeros_like(angles), torch.ones_like(angles)
+        rows = [cosine, sine, rights, -sine, cosine, downs, zero, zero, one]
+        moved = torch.stack(rows, dim=1).reshape(-1, 3, 3)
         own = self.transform.double().cpu()
-        change = own @ moved.inverse() @ own.inverse()
-        if not torch.allclose(change[:2, :2] @ change[:2, :2].t(), torch.eye(2, dtype=torch.float64), atol=1e-5):
+        change = own @ torch.linalg.inv(moved) @ own.inverse()
+        turn = change[:, :2, :2]
+        if not torch.allclose(turn @ turn.mT, torch.eye(2, dtype=torch.float64).expand_as(turn), atol=1e-5):
             raise UsageError("The input of this network is stretched, so its images cannot be turned.")
         plain = torch.eye(3, dtype=torch.float64)
         placement = self._placement(style.double().cpu(), plain) @ change
