@@ -12,7 +12,6 @@ from sgkit.cli.options import (
     DeviceOption,
     Given,
     JsonOption,
-    LabelOption,
     ModelArgument,
     PrecisionOption,
     SeedOption,
@@ -47,7 +46,7 @@ def project(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", parser=parse_image, help="Image files; folders, archives or stores of images."
+            metavar="IMAGE...", parser=parse_image, help="Image files; folders, archives or stores of images; videos."
         ),
     ],
     out: Annotated[
@@ -153,7 +152,38 @@ def project(
             show_default="--place, if the model is a StyleGAN3",
         ),
     ] = None,
-    label: LabelOption = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            "--label",
+            metavar="LABEL",
+            help="For conditional models: class number (3), class name, label vector (0.2,0.8), or search: for each "
+            "image the class that suits it best.",
+            show_default=False,
+        ),
+    ] = None,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            "--smooth",
+            min=0.0,
+            metavar="WEIGHT",
+            help="Images are frames of a video: start each from the one before, and keep its latent close, by this "
+            "weight (for example 0.1).",
+            show_default=False,
+        ),
+    ] = None,
+    frame_steps: Annotated[
+        int,
+        typer.Option(
+            "--frame-steps",
+            min=0,
+            metavar="N",
+            help="Steps of each frame after the first (with --smooth).",
+            show_default="a quarter of --steps",
+        ),
+    ] = 0,
     crop: Annotated[
         CropName,
         typer.Option(
@@ -191,6 +221,8 @@ def project(
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
     given.refuse("landmarks", when=crop != "face", because=f"--crop {crop} does not look for faces")
     _check_steps(given, steps, starts=starts, encoder=encoder)
+    given.refuse("frame_steps", when=smooth is None, because="images are frames of a video with --smooth only")
+    given.refuse("batch", when=smooth is not None, because="frames are searched one after the other with --smooth")
     _check_out(out)
     from sgkit.inversion import Fitting, ProjectSettings, load_encoder, project_files
     from sgkit.model.precision import drawing_precision
@@ -213,6 +245,8 @@ def project(
         optimize_noise=noise is not False,
         noise_weight=noise_weight,
         optimize_place=place is not False,
+        smooth=smooth,
+        frame_steps=frame_steps,
         seed=seed,
     )
     with distributed(device) as processes, report.progress_bar("Projecting") as on_progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -80,6 +81,11 @@ class ProjectSettings(Config):
     """Weight of the noise maps' regularization."""
     optimize_place: bool = True
     """Also search where the image is on the canvas: StyleGAN3 only, whose input can be moved and turned."""
+    smooth: Weight | None = None
+    """Images are frames: start each from the one before, and add this weight times the squared change of the latent, in
+    deviations of its distribution. ``None``: images have nothing to do with each other."""
+    frame_steps: Count = 0
+    """Steps of each frame after the first; 0: a quarter of :attr:`steps`."""
     downscale: Annotated[int, Field(ge=1, le=1024)] = 1
     """Compare means of squares of so many pixels a side: super-resolution."""
     grayscale: bool = False
@@ -91,6 +97,11 @@ class ProjectSettings(Config):
 
     def __post_init__(self) -> None:
         self.terms()
+
+    @property
+    def of_next_frame(self) -> ProjectSettings:
+        """Those of a frame that starts from the one before: fewer steps, and no noise on the latent."""
+        return replace(self, steps=self.frame_steps or max(self.steps // 4, 1), initial_noise=0.0, starts=0, coarse=0.0)
 
     def terms(self) -> dict[str, float]:
         """Weights of the terms of the loss, by name.

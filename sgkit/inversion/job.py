@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sgkit.config.project import ProjectSettings
+from sgkit.inversion.classes import search_classes
 from sgkit.inversion.curve import draw_curve
 from sgkit.inversion.encoder_file import encoded
 from sgkit.inversion.film import Film
@@ -20,6 +21,7 @@ from sgkit.inversion.measures import measured
 from sgkit.inversion.optimize import Projection, search
 from sgkit.inversion.results import METRICS, ProjectedImage, check_same, read_outcome
 from sgkit.inversion.targets import Fitting, SeenMask, Target, target_images
+from sgkit.latents.files import load_latents
 from sgkit.latents.spaces import Latents, save_latents
 from sgkit.model import Encoder, Model, content_hash
 from sgkit.render.files import scene_text
@@ -44,6 +46,8 @@ class Job:
     folder: Path
     settings: ProjectSettings
     label: Tensor | None
+    choose: bool
+    """Whether each image gets the class that suits it best."""
     precision: ResolvedPrecision
     reference: ModelRef
     mask: SeenMask | None
@@ -52,6 +56,8 @@ class Job:
     """What the searches start from; ``None``: the middle of the distribution."""
     video: str | None
     """Extension of the animation of each search, without its point; ``None``: there is none."""
+    label_name: str | None = None
+    """Of the class that was chosen."""
 
     def finished(self, name: str) -> ProjectedImage | None:
         """The outcome of an earlier call for the same model and settings; ``None``: there is none.
@@ -65,27 +71,54 @@ class Job:
             return None
         wanted = {
             "model_hash": self.reference.hash,
-            "label": self._plain_label(),
+            "class_search": self.choose,
             "mask": None if self.mask is None else self.mask.name,
             "crop": self.fitting.crop,
             "precision": self.precision,
             "encoder": None if self.encoder is None else content_hash(self.encoder),
-        }
+        } | ({} if self.choose else {"label": self._plain_label()})
         check_same(found, folder, wanted, self.settings)
         return found
 
-    def run(self, targets: Sequence[Target], on_step: OnStep) -> Iterator[ProjectedImage]:
-        """Search the images together and write their folders."""
-        began = time.perf_counter()
+    def run(self, targets: Sequence[Target], on_step: OnStep, previous: Path | None = None) -> Iterator[ProjectedImage]:
+        """Search the images together and write their folders; ``previous``: that of the frame before."""
         images = target_images(targets, self.model)
-        film = Film(images, self.settings.steps) if self.video else None
+        groups = self._by_label(images)
+        for number, (label, rows) in enumerate(groups.items()):
+            part = self if label is None else self._of_class(label)
+
+            def report(step: int, distances: Tensor, number: int = number) -> None:
+                on_step((number * self.settings.steps + step) // len(groups), distances)
+
+            yield from part._searched([targets[row] for row in rows], images[rows], report, previous)
+
+    def _of_class(self, number: int) -> Job:
+        names = self.model.class_names
+        name = names[number] if number < len(names) else str(number)
+        return replace(self, label=self.model.one_hot([number]), label_name=name)
+
+    def _by_label(self, images: Tensor) -> dict[int | None, list[int]]:
+        """The rows of the images by the class that was found for them; ``None``: classes are not searched."""
+        if not self.choose:
+            return {None: list(range(len(images)))}
+        mask = None if self.mask is None else self.mask.weights
+        found = search_classes(self.model, images, self.settings, mask=mask, precision=self.precision)
+        return {label: [row for row, one in enumerate(found) if one == label] for label in sorted(set(found))}
+
+    def _searched(
+        self, targets: Sequence[Target], images: Tensor, on_step: OnStep, previous: Path | None
+    ) -> Iterator[ProjectedImage]:
+        began = time.perf_counter()
+        settings = self.settings if previous is None else self.settings.of_next_frame
+        film = Film(images, settings.steps) if self.video else None
         found = search(
             self.model,
             images,
-            self.settings,
+            settings,
             label=self.label,
             mask=None if self.mask is None else self.mask.weights,
             start=encoded(self.encoder, images),
+            previous=None if previous is None else load_latents(previous, model=self.model),
             precision=self.precision,
             on_step=on_step,
             watch=None if film is None else film.watch,
@@ -127,6 +160,8 @@ class Job:
             precision=self.precision,
             crop=self.fitting.crop,
             encoder=None if self.encoder is None else content_hash(self.encoder),
+            class_search=self.choose,
+            label_name=self.label_name,
         )
 
     def _write(self, folder: Path, target: Target, found: Projection, index: int, outcome: ProjectedImage) -> None:

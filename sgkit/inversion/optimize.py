@@ -79,6 +79,7 @@ def search(
     label: Tensor | None = None,
     mask: Tensor | None = None,
     start: Tensor | None = None,
+    previous: Latents | None = None,
     precision: ResolvedPrecision = "fp32",
     on_step: Callable[[int, Tensor], None] | None = None,
     watch: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -95,7 +96,9 @@ def search(
         settings: how to search.
         label: [1, label_dim], whose distribution is searched, in a conditional model.
         mask: [H, W] or [N, 1, H, W]: 1 where pictures are compared, 0 where they are free.
-        start: w+ [N, num_ws, w_dim] to start from, of an encoder or of the frame before.
+        start: w+ [N, num_ws, w_dim] to start from, of an encoder.
+        previous: latents of the frame before, of the same space: where to start, and what ``settings.smooth`` keeps the
+            latents close to.
         precision: of the networks' passes.
         on_step: called with the number of the step and the distances of the pictures that are searched [n].
         watch: called with the number of the step, the rows of ``targets`` that are searched [n], and their images.
@@ -129,7 +132,7 @@ def search(
         prior=prior_named(settings.prior, distribution, settings.space),
         precision=precision,
     )
-    found.begin(start)
+    found.begin(start, previous)
     for step in range(settings.steps):
         rows, distances = found.active, found.step(step)
         if watch is not None:
@@ -163,27 +166,32 @@ class _Search:
 
     # ---------------------------------------------------------------------------------------- beginning
 
-    def begin(self, start: Tensor | None) -> None:
+    def begin(self, start: Tensor | None, previous: Latents | None = None) -> None:
         """Place all pictures at their start."""
         count, settings = len(self.targets), self.settings
         self.active = torch.arange(count)
         self.factor = coarseness(0, settings)
         self.distance = self._distance()
         self.maps = initial_maps(self.model, count, settings.seed)
+        self.anchor = None if previous is None else self.space.read(previous)
         self.point = self._started(start, count)
+        if previous is not None and settings.optimize_noise:
+            self.maps |= {name: maps.to(self.targets).clone() for name, maps in previous.noise.items()}
         self.generator = torch_generator(settings.seed, "project", "exploration")
         self._leaves()
         self.best_point = {name: value.detach().clone() for name, value in self.point.items()}
         self.best_maps = {name: noise.detach().clone() for name, noise in self.maps.items()}
         with torch.no_grad():
-            self.start, self.best_prior = (one.detach() for one in self.measured(self.point))
+            self.start, penalties = (one.detach() for one in self.measured(self.point))
         self.best_distance = self.start.clone()
-        self.best = self.start + self.prior_weight * self.best_prior
+        self.best = self.start + penalties
         self.best_step = torch.zeros(count, dtype=torch.int64)
         self.reference, self.improved_at = self.best.clone(), torch.zeros(count, dtype=torch.int64)
         self.num_steps = torch.full((count,), settings.steps)
 
     def _started(self, start: Tensor | None, count: int) -> Point:
+        if self.anchor is not None:
+            return {name: value.expand(count, *value.shape[1:]).clone() for name, value in self.anchor.items()}
         if start is None:
             given = self.space.start
         elif self.space.at is None:
@@ -200,10 +208,10 @@ class _Search:
             (self.settings.starts, self.model.config.z_dim),
             generator=torch_generator(self.settings.seed, "project", "starts"),
         )
-        best = sum(self._objective(*self.measured(point)), torch.zeros(()))
+        best = torch.stack(self.measured(point)).sum(dim=0)
         for z in drawn:
             tried = {name: value.expand_as(point[name]) for name, value in self.space.sampled(z[None]).items()}
-            objective = sum(self._objective(*self.measured(tried)), torch.zeros(()))
+            objective = torch.stack(self.measured(tried)).sum(dim=0)
             better = objective < best
             best = torch.where(better, objective, best)
             for name, value in tried.items():
@@ -236,7 +244,7 @@ class _Search:
             return finite(walk(branches)[0].image, branches)
 
     def measured(self, point: Point) -> tuple[Tensor, Tensor]:
-        """Distances and squared distances by the prior, [n] each, of a point with the noise maps as they are."""
+        """Distances, and what is minimised beside them, [n] each, of a point with the noise maps as they are."""
         styles = self.space.styles(point)
         with autocast(self.precision, self.model.device):
             if self.settings.recompute and torch.is_grad_enabled():
@@ -245,13 +253,18 @@ class _Search:
                 images = self.draw(styles, self.maps)
             distances = self.distance(images)
         self.drawn = images.detach()
-        if self.prior is None:
-            return distances, torch.zeros_like(distances)
-        return distances, self.prior(Measured(None if self.space.ws is None else self.space.ws(point), styles))
+        penalties = torch.zeros_like(distances)
+        if self.prior is not None:
+            penalties = penalties + self.prior_weight * self._prior(point, styles)
+        if self.anchor is not None and self.settings.smooth:
+            penalties = penalties + self.settings.smooth * self.space.change(point, self.anchor)
+        return distances, penalties
 
-    def _objective(self, distances: Tensor, priors: Tensor) -> tuple[Tensor, ...]:
-        """What is minimised, in parts."""
-        return (distances,) if self.prior is None else (distances, self.prior_weight * priors)
+    def _prior(self, point: Point, styles: Mapping[str, Tensor]) -> Tensor:
+        """Squared distances by the prior [n]."""
+        if self.prior is None:
+            return torch.zeros(len(next(iter(point.values()))), device=self.targets.device)
+        return self.prior(Measured(None if self.space.ws is None else self.space.ws(point), styles))
 
     # --------------------------------------------------------------------------------------------- steps
 
@@ -263,20 +276,19 @@ class _Search:
             group["lr"] = learning_rate(step, settings)
         tried = self._wandered(exploration(step, settings))
         try:
-            distances, priors = self.measured(tried)
+            distances, penalties = self.measured(tried)
         except NonFiniteImageError:
             if all(bool(torch.isfinite(value).all()) for value in tried.values()):
                 raise
             raise _diverged(step, "the latent") from None
         if not torch.isfinite(distances).all():
             raise _diverged(step, "a distance")
-        self._keep(step, distances.detach(), priors.detach(), {name: value.detach() for name, value in tried.items()})
-        parts = self._objective(distances, priors)
-        loss = parts[0].sum() if len(parts) == 1 else torch.stack(parts).sum()
-        penalties = [noise_penalty(noise) for noise in self.maps.values() if noise.requires_grad]
-        penalty = torch.stack(penalties).sum() if penalties else 0.0
+        objective = distances + penalties
+        self._keep(step, distances.detach(), objective.detach(), {name: one.detach() for name, one in tried.items()})
+        of_maps = [noise_penalty(noise) for noise in self.maps.values() if noise.requires_grad]
+        penalty = torch.stack(of_maps).sum() if of_maps else 0.0
         self.optimizer.zero_grad(set_to_none=True)
-        (loss + settings.noise_weight * penalty).backward()  # type: ignore[no-untyped-call]
+        (objective.sum() + settings.noise_weight * penalty).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if settings.optimize_noise:
             normalize_maps(self.maps)
@@ -300,16 +312,15 @@ class _Search:
         self.distance = self._distance()
         self.best[self.active] = torch.inf
 
-    def _keep(self, step: int, distances: Tensor, priors: Tensor, tried: Point) -> None:
+    def _keep(self, step: int, distances: Tensor, objective: Tensor, tried: Point) -> None:
         """Remember what is better than all before."""
         rows, history = self.active, torch.full((len(self.targets),), torch.nan)
         history[rows] = distances.cpu().float()
         self.history.append(history)
-        objective = distances + self.prior_weight * priors if self.prior is not None else distances
         better = objective < self.best[rows]
         kept = rows[better.cpu()]
         self.best[kept], self.best_distance[kept] = objective[better], distances[better]
-        self.best_prior[kept], self.best_step[kept] = priors[better], step
+        self.best_step[kept] = step
         for name, value in tried.items():
             self.best_point[name][kept] = value[better]
         for name, noise in self.maps.items():
@@ -342,7 +353,8 @@ class _Search:
     @torch.no_grad()
     def result(self, label: Tensor | None) -> Projection:
         """The best of all steps."""
-        images = self.draw(self.space.styles(self.best_point), self.best_maps).float()
+        styles = self.space.styles(self.best_point)
+        images = self.draw(styles, self.best_maps).float()
         seen, wanted = self.observation(images), self.observation(self.targets)
         return Projection(
             space=self.space.saved_as,
@@ -351,7 +363,7 @@ class _Search:
             noise=self.best_maps if self.settings.optimize_noise else {},
             images=images,
             distances=self.best_distance,
-            priors=self.best_prior,
+            priors=self._prior(self.best_point, styles),
             best_steps=self.best_step,
             num_steps=self.num_steps,
             history=torch.stack(self.history) if self.history else torch.empty(0, len(images)),

@@ -61,8 +61,10 @@ class ProjectedImage:
     """How images of another shape are cut: see :class:`sgkit.inversion.targets.Fitting`."""
     encoder: str | None = None
     """Content hash of the encoder that the search started from; ``None``: there was none."""
+    class_search: bool = False
+    """Whether the class was searched."""
     label_name: str | None = None
-    """Of the class that ``--class search`` found; ``None``: it was given, or there is none."""
+    """Of the class that was found; ``None``: it was given, or there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from sgkit.config.project import SpaceName
 from sgkit.errors import UsageError
 from sgkit.inversion.distributions import LatentDistribution, degaussianized, gaussianized
 from sgkit.latents.places import fourier_input, placed_styles
-from sgkit.latents.spaces import Space
+from sgkit.latents.spaces import Latents, Space
 from sgkit.model import Model
 
 PLACE = "place"
@@ -50,6 +50,32 @@ class SearchSpace:
     values: Callable[[Point], Mapping[str, Tensor]]
     """Points -> the values of :class:`sgkit.latents.spaces.Latents` in ``saved_as``."""
 
+    def read(self, latents: Latents) -> Point:
+        """The points of latents that were saved from this space."""
+        device = next(iter(self.start.values())).device
+        values = {name: value.to(device) for name, value in latents.values.items()}
+        if self.saved_as in ("z", "s"):
+            point = {name: values[name] for name in self.start if name != PLACE}
+        else:
+            assert self.at is not None
+            w = values["w"][:, None] if values["w"].ndim == 2 else values["w"]
+            point = self.at(w)
+        if PLACE in self.start:
+            place = latents.place if latents.place is not None else torch.zeros(len(latents), 3)
+            point[PLACE] = place.to(device) / place.new_tensor(PLACE_UNITS).to(device)
+        return point
+
+    def change(self, point: Point, anchor: Point) -> Tensor:
+        """Squared distance [N] of points from ``anchor``, in squared deviations of the distribution; mean of the parts.
+
+        A part that has no distribution, such as a place, counts in its own units.
+        """
+        parts = []
+        for name, value in point.items():
+            squares = ((value - anchor[name]) / (self.deviations[name] or 1.0)).square()
+            parts.append(squares.flatten(1).sum(dim=1) / (value.shape[1] if value.ndim == 3 else 1))
+        return torch.stack(parts).mean(dim=0)
+
 
 def search_space(name: SpaceName, distribution: LatentDistribution) -> SearchSpace:
     """The space ``name`` of a model.
@@ -74,8 +100,9 @@ def with_place(space: SearchSpace, model: Model) -> SearchSpace:
     if fourier_input(model) is None or space.saved_as == "s":
         return space
     origin = torch.zeros((1, 3), device=model.device)
+    turned = torch.tensor([[0.0, 0.0, 30.0]])
     try:
-        placed_styles(model.styles(model.generator.mapping.w_avg.expand(1, model.num_ws, -1)), origin, model)
+        placed_styles(model.styles(model.generator.mapping.w_avg.expand(1, model.num_ws, -1)), turned, model)
     except UsageError:
         return space
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from sgkit.config.project import ProjectSettings, VideoName
 from sgkit.errors import InputError, SgkitError, UsageError
+from sgkit.inversion.classes import SEARCH, check_classes
 from sgkit.inversion.encoder_file import encoded
 from sgkit.inversion.job import Job
 from sgkit.inversion.network_losses import fetch_networks
 from sgkit.inversion.optimize import Projection, search
 from sgkit.inversion.report import write_report
-from sgkit.inversion.results import ProjectedImage, ProjectResult, UnusableImage, check_same
+from sgkit.inversion.results import METRICS, ProjectedImage, ProjectResult, UnusableImage, check_same
 from sgkit.inversion.targets import (
     Fitting,
     Listed,
@@ -108,7 +109,7 @@ def project_files(
         paths: image files; folders, archives or stores of images.
         folder: where to write; made when missing.
         settings: how to search.
-        label: for a conditional model.
+        label: for a conditional model; ``search``: for each image the class that suits it best.
         mask: where images are compared: a shape, or an image file, white there and black where they are free.
         encoder: what the searches start from; see :func:`sgkit.inversion.load_encoder`.
         fitting: how images are brought to the model's size.
@@ -132,11 +133,15 @@ def project_files(
     if video is not None:
         check_animation(Path(f"search.{video}"), fps=1)
     fitting.check(inputs.only.image_size)
+    choose = label == SEARCH and SEARCH not in inputs.only.class_names
+    if choose:
+        check_classes(inputs.only)
     job = Job(
         model=inputs.only,
         folder=folder,
         settings=settings,
-        label=label_vector(inputs.only, label),
+        label=None if choose else label_vector(inputs.only, label),
+        choose=choose,
         precision=precision,
         reference=inputs.reference(inputs.only),
         mask=None if mask is None else seen_mask(mask, inputs, inputs.only),
@@ -151,10 +156,10 @@ def project_files(
         _by_main(context, lambda: stack.enter_context(_locked(folder)))
         before, unusable = _by_main(context, lambda: _finished(job, listed))
         left_out = {one.source for one in unusable}
-        pending = [one for one in listed if one.name not in before and one.source not in left_out]
-        if pending:
+        usable = [one for one in listed if one.source not in left_out]
+        if any(one.name not in before for one in usable):
             _by_main(context, lambda: fetch_networks(settings.terms(), on_progress))
-        images, more = _shared(job, pending, batch, context, on_progress)
+        images, more = _shared(job, usable, before.keys(), batch, context, on_progress)
         found = {image.name: image for image in [*before.values(), *images]}
         result = ProjectResult(
             folder=folder,
@@ -226,21 +231,67 @@ def _finished(job: Job, listed: Sequence[Listed]) -> tuple[dict[str, ProjectedIm
 
 
 def _shared(
-    job: Job, pending: Sequence[Listed], batch: int, context: DistributedContext, on_progress: OnProgress
+    job: Job,
+    listed: Sequence[Listed],
+    before: Collection[str],
+    batch: int,
+    context: DistributedContext,
+    on_progress: OnProgress,
 ) -> tuple[list[ProjectedImage], list[UnusableImage]]:
-    """Project what is pending, by all processes: each takes the next batch when it has finished one."""
-    chunks = [pending[start : start + batch] for start in range(0, len(pending), batch)]
+    """Project what is not in ``before``, by all processes: each takes the next batch when it has finished one."""
+    is_film = job.settings.smooth is not None
+    batches = _films(listed, before) if is_film else _batches([one for one in listed if one.name not in before], batch)
     images: list[ProjectedImage] = []
     unusable: list[UnusableImage] = []
-    for number in context.claimed(f"project {next(_CALLS)}", len(chunks)):
-        read = [_read(one, job) for one in chunks[number]]
-        targets = [one for one in read if isinstance(one, Target)]
-        unusable += [one for one in read if isinstance(one, UnusableImage)]
-        if targets:
-            report = _reporter(targets, number, len(chunks), job.settings.steps, on_progress)
-            images += job.run(targets, report)
+    for number in context.claimed(f"project {next(_CALLS)}", len(batches)):
+        told = _Told(number, len(batches), job.settings, on_progress)
+        if is_film:
+            _project_frames(job, batches[number], before, told, images, unusable)
+        else:
+            _project_batch(job, batches[number], None, told, images, unusable)
     parts = context.gather_objects((images, unusable))
     return [image for part, _ in parts for image in part], [one for _, part in parts for one in part]
+
+
+def _batches(listed: Sequence[Listed], size: int) -> list[Sequence[Listed]]:
+    return [listed[start : start + size] for start in range(0, len(listed), size)]
+
+
+def _films(listed: Sequence[Listed], before: Collection[str]) -> list[Sequence[Listed]]:
+    """The frames of each sequence that is not finished; all of them, since each starts from the one before."""
+    films = [list(group) for _, group in itertools.groupby(listed, key=lambda one: one.sequence)]
+    return [film for film in films if any(one.name not in before for one in film)]
+
+
+def _project_frames(
+    job: Job,
+    film: Sequence[Listed],
+    before: Collection[str],
+    told: _Told,
+    images: list[ProjectedImage],
+    unusable: list[UnusableImage],
+) -> None:
+    previous: Path | None = None
+    for index, one in enumerate(film):
+        if one.name not in before:
+            _project_batch(job, [one], previous, told.part(index, len(film)), images, unusable)
+        folder = job.folder / one.name
+        previous = folder if (folder / METRICS).is_file() else previous
+
+
+def _project_batch(
+    job: Job,
+    listed: Sequence[Listed],
+    previous: Path | None,
+    told: _Told,
+    images: list[ProjectedImage],
+    unusable: list[UnusableImage],
+) -> None:
+    read = [_read(one, job) for one in listed]
+    targets = [one for one in read if isinstance(one, Target)]
+    unusable += [one for one in read if isinstance(one, UnusableImage)]
+    if targets:
+        images += job.run(targets, told.of([one.name for one in targets]), previous)
 
 
 def _read(listed: Listed, job: Job) -> Target | UnusableImage:
@@ -250,14 +301,30 @@ def _read(listed: Listed, job: Job) -> Target | UnusableImage:
         return UnusableImage(source=listed.source, reason=str(error).removeprefix(f"{listed.source} "))
 
 
-def _reporter(
-    targets: Sequence[Target], number: int, count: int, steps: int, on_progress: OnProgress
-) -> Callable[[int, Tensor], None]:
-    names = targets[0].name if len(targets) == 1 else f"{targets[0].name} to {targets[-1].name}"
+@dataclass(frozen=True)
+class _Told:
+    """Where the progress of a batch is in that of the whole call: counted in steps, as if all batches took as many."""
 
-    def report(step: int, distances: Tensor) -> None:
-        shown = {"image": names, "distance": f"{distances.mean().item():.4f}"}
-        # no stages, so that the time left is that of all images
-        on_progress(Progress(done=number * steps + step + 1, total=count * steps, unit="steps", fields=shown))
+    number: int
+    count: int
+    settings: ProjectSettings
+    on_progress: OnProgress
+    first: int = 0
+    """Step of the batch that its part begins with: a film has parts."""
 
-    return report
+    def part(self, index: int, count: int) -> _Told:
+        """That of one of several frames, which share the steps of a batch."""
+        return replace(self, first=self.settings.steps * index // count)
+
+    def of(self, names: Sequence[str]) -> Callable[[int, Tensor], None]:
+        """What to call with each step of the images called ``names``."""
+        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        steps = self.settings.steps
+
+        def report(step: int, distances: Tensor) -> None:
+            fields = {"image": shown, "distance": f"{distances.mean().item():.4f}"}
+            done = min(self.number * steps + self.first + step + 1, (self.number + 1) * steps)
+            # no stages, so that the time left is that of all images
+            self.on_progress(Progress(done=done, total=self.count * steps, unit="steps", fields=fields))
+
+        return report

@@ -119,6 +119,8 @@ CHANGES: dict[str, tuple[str, str]] = {
     "project label": ("project cond photo.png --out out --steps 2 --class 0", "--class 1"),
     "project seed": (P, "--seed 1"),
     "project crop": ("project plain wide.png --out out --steps 2", "--crop none"),
+    "project smooth": ("project plain film --out out --steps 8", "--smooth 0.1"),
+    "project frame_steps": ("project plain film --out out --steps 8 --smooth 0.1", "--frame-steps 5"),
     "project place": ("project sg3 photo.png --out out --steps 3", "--no-place"),
     "project landmarks": (
         "project plain photo.png --out out --steps 2 --crop face --landmarks near.csv",
@@ -481,6 +483,8 @@ REFUSED = [
     "encoder train progan --out out.safetensors --kimg 0.008 --batch 8 | --space w+",
     f"{P} | --landmarks near.csv",
     f"{P} | --place",
+    f"{P} | --frame-steps 5",
+    f"{P} --smooth 1 | --batch 2",
     "project sg3 photo.png --out out --steps 1 --space s | --no-place",
     f"{DR} | --mask-weight 3",
     "drag progan --out out --seeds 3 --point 4,8:7,8 --steps 2 | --space w",
@@ -680,6 +684,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         painted.putdata(colours)
         painted.save(folder / name)
     (folder / "places.txt").write_text("3, z.npz\n0, 3\n")
+    (folder / "film").mkdir()
+    for seed in range(2):
+        picture(folder / "film" / f"{seed}.png", (16, 16), seed)
     for name, left in (("near.csv", 5), ("far.csv", 4)):
         (folder / name).write_text(f"name,x0,y0,x1,y1,x2,y2,x3,y3\nphoto.png,{left},6,11,6,6,11,10,11\n")
     (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:100])

@@ -21,6 +21,7 @@ from sgkit.store.sources.listing import described, walk
 from sgkit.store.sources.samples import SampleSource
 from sgkit.store.sources.tables import TableSource, table_files
 from sgkit.store.sources.tars import TarSource
+from sgkit.store.sources.videos import VideoSource, is_video
 from sgkit.store.sources.zips import ZipSource
 
 __all__ = ["Item", "Label", "Reader", "Source", "Unused", "open_source", "open_sources"]
@@ -57,8 +58,8 @@ class NotASourceError(InputError):
     def __init__(self, given: str, phrase: str) -> None:
         hint = " Labels are given with --labels FILE." if Path(given).suffix.lower() in TABLES else ""
         super().__init__(
-            f"{given} is {phrase}, which is not a source of images.{hint} Give a folder, image files, a .zip or .tar "
-            "file, a .txt list of files, an LMDB folder, CIFAR-10 or MNIST files, a .parquet file, a store, or "
+            f"{given} is {phrase}, which is not a source of images.{hint} Give a folder, image files, a video, a .zip "
+            "or .tar file, a .txt list of files, an LMDB folder, CIFAR-10 or MNIST files, a .parquet file, a store, or "
             "sample:landscapes?count=1000."
         )
         self.phrase = phrase
@@ -110,6 +111,8 @@ def _source_of(given: str, size: tuple[int, int]) -> Source:
         return FolderSource(given)
     if _is_image_file(given):
         return FilesSource([given])
+    if is_video(given):
+        return VideoSource(given)
     kind = detect(path)
     if path.suffix.lower() == ".zip" or kind.kind in ("zip", "zip of images"):
         return ZipSource(given)
