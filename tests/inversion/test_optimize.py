@@ -81,7 +81,7 @@ def test_schedules_without_ramps_are_flat() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"steps": 0}, "steps is 0; it must be 1 or more"),
+        ({"steps": -1}, "steps is -1; it must be 0 or more"),
         ({"lr": -1.0}, "lr is -1.0; it must be 0 or more"),
         ({"noise_ramp": 2.0}, "noise_ramp is 2.0; it must be between 0 and 1"),
     ],
