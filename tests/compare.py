@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import warnings
 from functools import cache
 from typing import Any
@@ -24,11 +24,16 @@ def _define_torchvision_operators() -> Any:
         return library
 
 
+def installed(name: str) -> bool:
+    """Whether the package of the module ``name`` is installed."""
+    return importlib.util.find_spec(name.split(".")[0]) is not None
+
+
 def other(name: str) -> Any:
     """The module ``name`` of another implementation; skips the test where it is not installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if importlib.util.find_spec(name.split(".")[0]) is None:
+        if not installed(name):
             pytest.skip(f"{name} is not installed: pip install 'stylegan-sgkit[compare]'")
         _define_torchvision_operators()
         return importlib.import_module(name)

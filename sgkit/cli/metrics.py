@@ -22,6 +22,7 @@ from sgkit.cli.options import (
     parse_measured,
 )
 from sgkit.config.metrics import METRIC_ROWS, check_metrics, metric_named
+from sgkit.config.words import FeaturePrecision
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -154,6 +155,14 @@ def metrics(
             show_default="0, no intervals",
         ),
     ] = 0,
+    precision: Annotated[
+        FeaturePrecision,
+        typer.Option(
+            "--precision",
+            help="Number format of the feature network. bf16 is faster on some processors; values differ slightly, so "
+            "compare only values of the same format.",
+        ),
+    ] = "fp32",
     all_snapshots: Annotated[
         bool,
         typer.Option("--all-snapshots", help="Measure every snapshot of a run, and write the values into its report."),
@@ -205,6 +214,7 @@ def metrics(
             "workers",
             "cache",
             "confidence",
+            "precision",
         )
         for name in of_images:
             given.refuse(name, when=True, because="seams are measured in one panorama, without data")
@@ -235,6 +245,7 @@ def metrics(
         num_workers=workers,
         cache=cache,
         confidence=confidence,
+        precision=precision,
         save_statistics=None if save_statistics is None else str(save_statistics),
         overwrite=force,
     )

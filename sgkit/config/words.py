@@ -12,3 +12,5 @@ LossName = Literal["nonsaturating", "saturating", "wgan", "hinge", "relativistic
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 NonFinitePolicy = Literal["rollback", "skip", "stop"]
 CollapsePolicy = Literal["warn", "rollback", "stop"]
+FeaturePrecision = Literal["fp32", "bf16"]
+"""Number formats of feature networks."""

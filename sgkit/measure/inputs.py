@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -35,6 +37,8 @@ from sgkit.store.sources.bit_depth import find_range
 
 SUBSET_SEED = 0
 MOST_SIZES = 20
+DECODERS = 8
+"""Threads that decode files, at most."""
 IMAGE_SOURCES = (".zip", ".txt", ".lst", ".tar", ".mdb", ".parquet", ".arrow")
 """Files with these endings hold images, as do files with such content; other files are models."""
 IMAGE_KINDS = frozenset({*IMAGES, "gzip", "bzip2", "xz", "zstd", "zip of images", "tar", "lmdb file", "parquet"})
@@ -187,16 +191,33 @@ class FileImages(ImageSet):
         return self if num == self.num else FileImages(self.path, num=num)
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
-        """As :class:`ImageSet`; a batch ends where the size changes."""
+        """As :class:`ImageSet`; a batch ends where the size changes.
+
+        Images are decoded in threads, up to two batches ahead of the caller, so memory does not grow with their number.
+        """
         pending: list[Tensor] = []
-        for position in part:
-            image = self._read(position)
+        for image in self._decoded(part, ahead=2 * batch):
             if pending and (len(pending) == batch or image.shape != pending[0].shape):
                 yield torch.stack(pending)
                 pending = []
             pending.append(image)
         if pending:
             yield torch.stack(pending)
+
+    def _decoded(self, part: range, *, ahead: int) -> Iterator[Tensor]:
+        """The images in order; the files are read by the caller's thread, as archives have one position."""
+        with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, DECODERS)) as pool:
+            running: deque[Future[Tensor]] = deque()
+            try:
+                for position in part:
+                    running.append(pool.submit(self._read, position, self._payload(position)))
+                    if len(running) > ahead:
+                        yield running.popleft().result()
+                while running:
+                    yield running.popleft().result()
+            finally:
+                for one in running:  # after an error, or where the caller has enough
+                    one.cancel()
 
     def content(self) -> dict[str, Any]:
         """As :class:`ImageSet`; reads every file."""
@@ -236,7 +257,7 @@ class FileImages(ImageSet):
                 turned = has_exif and picture.getexif().get(0x0112, 1) >= 5
                 self._sizes[position] = (width, height) if turned else (height, width)
             except BadImageError:
-                self._read(position)  # which says what is wrong
+                self._read(position, self._payload(position))  # which says what is wrong
         return self._sizes[position]
 
     def _payload(self, position: int) -> Payload:
@@ -246,10 +267,10 @@ class FileImages(ImageSet):
         except OSError as error:
             raise InputError(f"{item.name} in {self.path} cannot be read: {error}") from error
 
-    def _read(self, position: int) -> Tensor:
+    def _read(self, position: int, payload: Payload) -> Tensor:
         name = self.source[self.chosen[position]].name
         try:
-            pixels = pixels_of(name, self._payload(position), self._options, resize=False)
+            pixels = pixels_of(name, payload, self._options, resize=False)
             self._sizes[position] = (pixels.shape[1], pixels.shape[2])
             return torch.from_numpy(pixels)
         except BadImageError as error:

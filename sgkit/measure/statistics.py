@@ -10,6 +10,7 @@ import PIL
 import torch
 
 from sgkit.config.metric_row import MetricRow, Statistic
+from sgkit.config.words import FeaturePrecision
 from sgkit.errors import SgkitError
 from sgkit.faults import explain
 from sgkit.measure.inputs import ImageSet
@@ -71,15 +72,18 @@ class StatisticsRunner:
 
     @classmethod
     def for_metrics(cls, rows: Iterable[MetricRow], context: DistributedContext, **options: Any) -> StatisticsRunner:
-        """A runner with the extractors that ``rows`` need; ``options`` are its other fields.
+        """A runner with the extractors that ``rows`` need; ``options`` are its other fields, and ``precision``.
 
         Raises:
             MissingDependencyError: a metric needs a package that is not installed.
             WeightsError: a metric's weights cannot be downloaded.
         """
         tell: OnProgress = options.get("on_progress", ignore_progress)
+        precision: FeaturePrecision = options.pop("precision", "fp32")
         names = statistics_needed(rows)
-        extractors = {name: load_extractor(name, context.device, on_progress=tell) for name in names}
+        extractors = {
+            name: load_extractor(name, context.device, on_progress=tell, precision=precision) for name in names
+        }
         return cls(extractors=extractors, context=context, **options)
 
     def side(

@@ -14,6 +14,7 @@ import sgkit
 from sgkit.config.base import Config, Count, Text
 from sgkit.config.metric_row import MetricRow
 from sgkit.config.train import Images
+from sgkit.config.words import FeaturePrecision
 from sgkit.errors import InputError, UsageError
 from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
@@ -64,6 +65,8 @@ class MeasureConfig(Config):
     seed: Count = 0
     """Draws labels and the subsets of kernel distances. Images are generated from seeds 0, 1, 2 ..."""
     device: str = "auto"
+    precision: FeaturePrecision = "fp32"
+    """Number format of the feature networks; images are always generated in fp32."""
     num_workers: Count = 0
     """Processes that read a store."""
     cache: bool = True
@@ -201,7 +204,7 @@ def _begin(
         raise UsageError(f"Missing option '--data': the images to compare with ({name}), usually the training data.")
     data = None if config.data is None else _open(config, rows, context, config.data, config.num_data)
     notes: list[str] = []
-    options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append}
+    options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append, "precision": config.precision}
     evaluator = Evaluator(
         rows=computed,
         also_needed=[row for row in rows if row not in computed],

@@ -56,7 +56,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [N, 1280] of normalised images [N, 3, 224, 224]."""
-        return torch.mean(self.stages(x)[-1], dim=(2, 3))
+        return torch.mean(self.stages(x)[-1], dim=(2, 3), dtype=torch.float32)
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """The last features of each resolution, from 112 to 7 pixels, of normalised images [N, 3, 224, 224]."""

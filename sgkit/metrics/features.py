@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sgkit.config.words import FeaturePrecision
+from sgkit.errors import UsageError
 from sgkit.metrics.effnet import EFFNET_DIM, EffnetExtractor
 from sgkit.metrics.inception import INCEPTION_DIM, InceptionExtractor
 from sgkit.runtime.progress import OnProgress, ignore_progress
@@ -62,12 +64,24 @@ EXTRACTORS: dict[str, ExtractorRecipe] = {
 
 
 def load_extractor(
-    name: str, device: torch.device | str = "cpu", *, on_progress: OnProgress = ignore_progress
+    name: str,
+    device: torch.device | str = "cpu",
+    *,
+    on_progress: OnProgress = ignore_progress,
+    precision: FeaturePrecision = "fp32",
 ) -> FeatureExtractor:
     """The extractor called ``name``, a key of :data:`EXTRACTORS`, with its network on ``device``.
 
     Raises:
+        UsageError: the network cannot compute in this precision.
         MissingDependencyError: it needs a package that is not installed.
         WeightsError: its weights cannot be downloaded.
     """
-    return EXTRACTORS[name].make(torch.device(device), on_progress)
+    made = EXTRACTORS[name].make(torch.device(device), on_progress)
+    if precision == "fp32":
+        return made
+    in_bf16 = getattr(made, "in_bf16", None)
+    if in_bf16 is None:
+        raise UsageError(f"The features {name!r} are computed in fp32 only. Remove --precision {precision}.")
+    found: FeatureExtractor = in_bf16()
+    return found

@@ -161,7 +161,7 @@ class FidInception(nn.Module):
         for block in self.blocks:
             assert isinstance(block, nn.ModuleList)
             x = torch.cat([branch(x) for branch in block], dim=1)
-        return torch.mean(x, dim=(2, 3))
+        return torch.mean(x, dim=(2, 3), dtype=torch.float32)
 
 
 def _conv(

@@ -7,15 +7,17 @@ once: fewer passes over memory, the same numbers up to rounding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Self
 
 from sgkit.errors import CheckpointError, InputError
 from sgkit.unpickle import load_tensors
@@ -57,6 +59,7 @@ class FoldedConv(nn.Module):
     def __init__(self, spec: ConvSpec) -> None:
         super().__init__()
         self.spec = spec
+        self._packed: tuple[Any, Tensor] | None = None
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights from ``state``.
@@ -81,10 +84,51 @@ class FoldedConv(nn.Module):
             padding = (spec.kernel[0] // 2, spec.kernel[1] // 2)
         elif spec.padding == "tensorflow":
             x, padding = _pad_same(x, spec.kernel, spec.stride)
+        if x.device.type == "cpu" and torch.is_inference_mode_enabled() and fused_convolution() is not None:
+            return self._fused(x, padding)
         x = F.conv2d(x, self.weight, self.bias, stride=spec.stride, padding=padding, groups=spec.groups)
         if spec.activation == "relu":
             return F.relu_(x)
         return F.relu6(x, inplace=True) if spec.activation == "relu6" else x
+
+    def _fused(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        """The same in one pass over memory, with weights laid out once as the processor wants them."""
+        key = (x.dtype, tuple(x.shape[1:]))
+        shape = (padding, (self.spec.stride,) * 2, (1, 1), self.spec.groups)
+        if self._packed is None or self._packed[0] != key:
+            pack = torch.ops.mkldnn._reorder_convolution_weight
+            self._packed = (key, pack(self.weight.contiguous(), *shape, x.shape))
+        activation: tuple[str, list[float]] = _FUSED_ACTIVATIONS[self.spec.activation]
+        convolve = fused_convolution()
+        assert convolve is not None
+        found: Tensor = convolve(x, self._packed[1], self.bias, *shape, *activation, "")
+        return found
+
+
+_FUSED_ACTIVATIONS: dict[str, tuple[str, list[float]]] = {
+    "none": ("none", []),
+    "relu": ("relu", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+}
+
+
+@cache
+def fused_convolution() -> Callable[..., Tensor] | None:
+    """torch's operator for a convolution with its activation, which its own compiler uses; ``None``: not in this build.
+
+    It is tried once against the plain operators, as its interface is not public.
+    """
+    try:
+        fused: Callable[..., Tensor] = torch.ops.mkldnn._convolution_pointwise
+        with torch.inference_mode():
+            x, weight = torch.linspace(-1, 1, 32).view(1, 2, 4, 4), torch.linspace(-1, 1, 36).view(2, 2, 3, 3)
+            shape = ((1, 1), (1, 1), (1, 1), 1)
+            packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *shape, x.shape)
+            found = fused(x, packed, torch.ones(2), *shape, "hardtanh", [0.0, 6.0], "")
+            expected = F.relu6(F.conv2d(x, weight, torch.ones(2), padding=1))
+        return fused if torch.allclose(found, expected, atol=1e-5) else None
+    except (AttributeError, RuntimeError, TypeError, NotImplementedError):
+        return None
 
 
 def _pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> tuple[Tensor, tuple[int, int]]:
@@ -170,6 +214,15 @@ class NetworkExtractor(ABC):
         load_weights(network, state)
         self.keep(state)
         self._network = network.eval().to(self.device)
+        self._dtype = torch.float32
+
+    def in_bf16(self) -> Self:
+        """Compute in bfloat16 from now on: faster, with features that differ by about 1%."""
+        if self._dtype != torch.bfloat16:
+            self._network.to(torch.bfloat16)
+            self._dtype = torch.bfloat16
+            self.content_id = f"{self.content_id}/bf16"  # type: ignore[misc]  # of this extractor
+        return self
 
     def keep(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 - a network may need nothing more
         """Take what else is needed of the weights file."""
@@ -177,8 +230,8 @@ class NetworkExtractor(ABC):
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """Features float32 [N, dim] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
-        features: Tensor = self._network(self.prepare(images.to(self.device)))
-        return features
+        features: Tensor = self._network(self.prepare(images.to(self.device)).to(self._dtype))
+        return features.float()
 
     @staticmethod
     @abstractmethod

@@ -22,6 +22,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "loading": ("bench_loading.py", "--size", "256", "--rounds", "1"),
     "prepare": ("bench_prepare.py", "prepare", "--large", "4", "--rounds", "1"),
     "drag": ("bench_drag.py", "--count", "3", "--steps", "100"),
+    "features": ("bench_features.py", "speed", "--count", "32", "--rounds", "2"),
+    "features memory": ("bench_features.py", "memory", "--counts", "32,128"),
     "reader": ("bench_prepare.py", "reader", "--count", "200", "--rounds", "1"),
     "streaming": ("bench_streaming.py", "time", "--size", "1024x256", "--tiles", "256"),
     "streaming memory": ("bench_streaming.py", "memory", "--sizes", "1000x1000,16000x1000", "--tile", "256"),

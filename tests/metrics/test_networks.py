@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from sgkit.errors import CheckpointError, InputError
+from sgkit.metrics import networks
 from sgkit.metrics.networks import ConvSpec, FoldedConv, to_rgb
 
 
@@ -32,6 +35,44 @@ def test_folded_convolution_is_convolution_and_batch_norm(activation: str) -> No
     expected = norm(torch.nn.functional.conv2d(x, state["a.conv.weight"], padding=(1, 2)))
     act = {"none": nn.Identity(), "relu": nn.ReLU(), "relu6": nn.ReLU6()}[activation]
     torch.testing.assert_close(loaded(spec, state)(x), act(expected))
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"groups": 2}, {"padding": "tensorflow", "stride": 2}])
+def test_fused_convolution_is_the_plain_one(activation: str, options: dict[str, object]) -> None:
+    layer = loaded(spec := ConvSpec(**{**SPEC.__dict__, "activation": activation, **options}), random_state(spec))
+    for size in ((9, 8), (6, 12)):
+        for number in (2, 1):  # weights are laid out for the first batch
+            x = torch.randn(number, 4, *size, generator=torch.Generator().manual_seed(1)) * 4
+            with torch.inference_mode():
+                found = layer(x)
+            torch.testing.assert_close(found, layer(x), rtol=1e-5, atol=1e-5)
+
+
+def test_bf16_features_are_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Means(networks.NetworkExtractor):
+        name, dim, content_id = "means", 6, "means/1"
+
+        @staticmethod
+        def prepare(images: torch.Tensor) -> torch.Tensor:
+            return images.float() / 255
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = FoldedConv(SPEC)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.mean(self.conv(x), dim=(2, 3), dtype=torch.float32)
+
+    state = {name: tensor.numpy() for name, tensor in random_state(SPEC).items()}
+    monkeypatch.setattr(networks, "load_tensors", lambda _: state)
+    images = torch.randint(0, 256, (3, 4, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    full, low = Means(Network(), Path("x"), "cpu"), Means(Network(), Path("x"), "cpu").in_bf16()
+    assert (full.content_id, low.content_id, low.in_bf16().content_id) == ("means/1", "means/1/bf16", "means/1/bf16")
+    found, expected = low(images), full(images)
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() / expected.abs().max() < 1e-2
 
 
 @pytest.mark.parametrize(
