@@ -96,17 +96,23 @@ def _row(name: str, options: dict[str, Any], **more: Any) -> MetricRow:
 
 
 def _path_lengths() -> Iterator[MetricRow]:
-    """Perceptual path lengths: in z and w, anywhere on a path and at its start."""
-    paper = {"paper": "Karras et al., 2019"}
+    """Perceptual path lengths: in z and w, anywhere on a path and at its start.
+
+    By EfficientNet; as StyleGAN2-ADA measures them; and as the original does (``_tf``), which crops portraits before it
+    reduces them. ``ppl2_wend`` crops nothing.
+    """
+    options = {"method": "path_length", "needs": "generator", "paper": "Karras et al., 2019"}
+    nvidia = {**options, "protocol": "NVIDIA"}
     for space in ("z", "w"):
         for sampling in ("full", "end"):
             path = {"space": space, "sampling": sampling, "epsilon": 1e-4}
-            yield _row(
-                f"ppl_{space}{sampling}_effnet",
-                {"method": "path_length", "needs": "generator", **paper},
-                num_images=10_000,
-                parameters={**path, "crop": "none", "distance": "effnet"},
-            )
+            ada, tf = ({**path, "crop": crop, "distance": "lpips_vgg"} for crop in ("ada", "tf"))
+            name, effnet = f"ppl_{space}{sampling}", {**path, "crop": "none", "distance": "effnet"}
+            yield _row(f"{name}_effnet", options, num_images=10_000, parameters=effnet)
+            yield _row(name, nvidia, num_images=50_000, parameters=ada)
+            yield _row(f"{name}_tf", nvidia, num_images=100_000, parameters=tf)
+    uncropped = {"space": "w", "sampling": "end", "epsilon": 1e-4, "crop": "none", "distance": "lpips_vgg"}
+    yield _row("ppl2_wend", nvidia, num_images=50_000, parameters=uncropped)
 
 
 def _equivariances() -> Iterator[MetricRow]:
@@ -144,6 +150,8 @@ _NVIDIA: dict[str, Any] = {"network": "inception", "num_images": 50_000, "protoc
 _INCEPTION: dict[str, Any] = {"network": "inception", "num_images": 50_000}
 METRIC_ROWS: tuple[MetricRow, ...] = (
     *_rows_of("effnet", num_images=10_000),
+    *_rows_of("clip", num_images=10_000),
+    *_rows_of("dinov2", num_images=10_000),
     _row("fid", _FRECHET, **_INCEPTION),
     _row("kid", _KERNEL, **_INCEPTION),
     _row("fid_inf", _FRECHET_INFINITY, **_INCEPTION),
@@ -155,6 +163,13 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     _row("fid50k", _FRECHET, **_NVIDIA, num_data=50_000, parameters={"ddof": 0}),
     _row("kid50k_full", _KERNEL, **_NVIDIA, num_data=1_000_000),
     _row("kid50k", _KERNEL, **_NVIDIA, num_data=50_000),
+    _row(
+        "pr50k3_full",
+        _PRECISION_RECALL,
+        **{**_NVIDIA, "network": "vgg16"},
+        num_data=200_000,
+        parameters={"dtype": "float16"},
+    ),
     _row("is50k", _SCORE, num_images=50_000, protocol="NVIDIA"),
     _row("swd", _PATCHES, num_images=16_384, num_data=16_384),
     _row("ms_ssim", _PAIRS, num_images=20_000),
@@ -186,13 +201,15 @@ _ELSEWHERE = {
     "pr_inception": "prc precision recall precision_recall",
     "dc_effnet": "prdc density coverage density_coverage",
     "ms_ssim": "ms-ssim msssim",
+    "pr50k3_full": "pr50k3",
+    "ppl2_wend": "ppl ppl2",
+    "cmmd_clip": "cmmd",
+    "fd_dinov2": "fdd fd_dino",
     "swd": "swd16k sliced_wasserstein sliced_wasserstein_distance",
     "eqt50k_int": "eqt eq_t",
     "eqr50k": "eqr eq_r",
 }
-_MISSING = "pr50k3_full pr50k3 ppl ppl_zfull ppl_wfull ppl_zend ppl_wend ppl2_wend eqt50k_int eqt50k_frac eqr50k"
-METRIC_NAMES: dict[str, str | None] = dict.fromkeys(_MISSING.split())
-METRIC_NAMES |= {word: name for name, words in _ELSEWHERE.items() for word in words.split()}
+METRIC_NAMES: dict[str, str | None] = {word: name for name, words in _ELSEWHERE.items() for word in words.split()}
 METRIC_NAMES = {name: here for name, here in METRIC_NAMES.items() if name not in {row.name for row in METRIC_ROWS}}
 """Metric of other tools -> its name here; ``None``: sgkit does not have it."""
 

@@ -14,7 +14,7 @@ class NetworkRow(NamedTuple):
     weights: tuple[str, ...]
     """Names of :data:`sgkit.weights.WEIGHTS`; empty where a package brings them."""
     extra: str
-    """The extra of sgkit with that package; empty: none."""
+    """The extra of sgkit that it needs; empty: none."""
     size: int | None
     """Side of the images that it reads; ``None``: as they are."""
     resize: Resize
@@ -59,6 +59,18 @@ NETWORKS: dict[str, NetworkRow] = {
         NetworkRow(
             "vgg", "VGG16 of StyleGAN2-ADA, with the weights of LPIPS", ("nvidia-vgg16",), "", 256, "area", 16,
             _IMAGENET, _VGG_LAYERS, 1472, "NVIDIA Source Code License",
+        ),
+        NetworkRow(
+            "vgg16", "VGG16 of StyleGAN2-ADA's metrics", ("nvidia-vgg16",), "", 224, "tensorflow1", 1,
+            _IMAGENET, "fc2", 4096, "NVIDIA Source Code License",
+        ),
+        NetworkRow(
+            "clip", "CLIP ViT-L/14", ("clip-vit-l-14-336",), "vit", 336, "bicubic", 1,
+            "x/255, minus CLIP's mean, over its deviation", "image embedding, of length 1", 768, "MIT",
+        ),
+        NetworkRow(
+            "dinov2", "DINOv2 ViT-L/14", ("dinov2-vit-l-14",), "vit", 224, "bicubic", 1,
+            _IMAGENET, "class token", 1024, "Apache-2.0",
         ),
         NetworkRow(
             "identity", "dlib's ResNet for faces", (), "faces", 150, "face", 16,

@@ -13,6 +13,8 @@ from sgkit.config.words import FeaturePrecision
 from sgkit.errors import UsageError
 from sgkit.metrics.effnet import EFFNET_DIM, EffnetExtractor
 from sgkit.metrics.inception import INCEPTION_DIM, InceptionExtractor
+from sgkit.metrics.vgg import VGG_DIM, VggExtractor
+from sgkit.metrics.vit import VITS, VitExtractor, VitRow
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
 
@@ -54,11 +56,21 @@ class Pixels:
         return images
 
 
+def _of_vit(row: VitRow) -> ExtractorRecipe:
+    return ExtractorRecipe(
+        dim=row.dim, make=lambda device, on_progress: VitExtractor(row, device, on_progress=on_progress)
+    )
+
+
 EXTRACTORS: dict[str, ExtractorRecipe] = {
     "effnet": ExtractorRecipe(dim=EFFNET_DIM, make=lambda device, _: EffnetExtractor(device)),
     "inception": ExtractorRecipe(
         dim=INCEPTION_DIM, make=lambda device, on_progress: InceptionExtractor(device, on_progress=on_progress)
     ),
+    "vgg16": ExtractorRecipe(
+        dim=VGG_DIM, make=lambda device, on_progress: VggExtractor(device, on_progress=on_progress)
+    ),
+    **{row.name: _of_vit(row) for row in VITS.values()},
     "pixels": ExtractorRecipe(dim=0, make=lambda _device, _on_progress: Pixels()),
 }
 

@@ -37,7 +37,7 @@ ANSWERS: list[tuple[str, str]] = [
     ("project x --num-steps 100", "Use --steps."),
     ("metrics --network=n", "Use the argument MODEL."),
     ("metrics landscapes --data . --metrics=fid_full", "'fid_full': it is called 'fid' here"),
-    ("metrics landscapes --data . --metrics=pr50k3_full", "sgkit does not compute 'pr50k3_full'"),
+    ("metrics landscapes --data . --metrics=pr50k3", "it is called 'pr50k3_full' here"),
     ("prepare --source x", "Use the argument SOURCE."),
     ("prepare --dest x", "Use --out."),
     ("prepare x --resolution 64", "Use --size."),

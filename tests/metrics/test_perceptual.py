@@ -30,6 +30,7 @@ from sgkit.weights import WEIGHTS
 from tests.compare import other
 from tests.metrics.random_networks import HEADS, heads, made_up, pictures, trunk_state
 
+DOCS = Path(__file__).parents[2] / "docs"
 GOLDEN = {
     "lpips": [0.07431434094905853, 0.07397247850894928],
     "lpips-alex": [0.07305682450532913, 0.07265879958868027],
@@ -162,8 +163,10 @@ def test_the_table_is_complete() -> None:
     for name, row in NETWORKS.items():
         assert row.name == name
         assert row.licence
-        assert all(name in WEIGHTS[weights].used_by for weights in row.weights) or name == "inception"
-        assert bool(row.weights) != bool(row.extra)
+        assert row.weights or row.extra
+        for weights in row.weights:
+            assert name in WEIGHTS[weights].used_by or name not in NETWORK_LOSSES
+        assert f"| `{name}` | {row.network} |" in (DOCS / "weights.md").read_text(encoding="utf-8")
     for name in HEADS:
         assert NETWORKS[name].dim == sum(Trunk(perceptual._TRUNKS[name]).channels)
 
