@@ -12,7 +12,12 @@ from torch import Tensor
 from sgkit.config.words import FeaturePrecision
 from sgkit.errors import UsageError
 from sgkit.metrics.effnet import EFFNET_DIM, EffnetExtractor
-from sgkit.metrics.inception import INCEPTION_DIM, InceptionExtractor
+from sgkit.metrics.inception import (
+    INCEPTION_DIM,
+    CleanInceptionExtractor,
+    InceptionExtractor,
+    TorchInceptionExtractor,
+)
 from sgkit.metrics.vgg import VGG_DIM, VggExtractor
 from sgkit.metrics.vit import VITS, VitExtractor, VitRow
 from sgkit.runtime.progress import OnProgress, ignore_progress
@@ -71,6 +76,12 @@ EXTRACTORS: dict[str, ExtractorRecipe] = {
         dim=VGG_DIM, make=lambda device, on_progress: VggExtractor(device, on_progress=on_progress)
     ),
     **{row.name: _of_vit(row) for row in VITS.values()},
+    "inception-clean": ExtractorRecipe(
+        dim=INCEPTION_DIM, make=lambda device, on_progress: CleanInceptionExtractor(device, on_progress=on_progress)
+    ),
+    "inception-pytorch": ExtractorRecipe(
+        dim=INCEPTION_DIM, make=lambda device, on_progress: TorchInceptionExtractor(device, on_progress=on_progress)
+    ),
     "pixels": ExtractorRecipe(dim=0, make=lambda _device, _on_progress: Pixels()),
 }
 

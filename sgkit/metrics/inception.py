@@ -238,3 +238,36 @@ class InceptionExtractor(NetworkExtractor):
         """The whole image at 299x299 by TensorFlow 1's bilinear, then (x - 128) / 128."""
         x = resize_tensorflow1(to_rgb(images), (INCEPTION_SIZE, INCEPTION_SIZE))
         return ((x - 128) / 128).contiguous(memory_format=torch.channels_last)
+
+
+class CleanInceptionExtractor(InceptionExtractor):
+    """The same network after clean-fid's resizing."""
+
+    name = "inception-clean"
+    content_id = InceptionExtractor.content_id.replace(PREPROCESSING, "rgb-over-black/bicubic-antialias-299/clamp")
+
+    @staticmethod
+    def prepare(images: Tensor) -> Tensor:
+        """The whole image at 299x299 by antialiased bicubic in float, clamped, then (x - 128) / 128.
+
+        Parmar et al., "On aliased resizing and surprising subtleties in GAN evaluation", 2022.
+        """
+        x = to_rgb(images)
+        if x.shape[2:] != (INCEPTION_SIZE, INCEPTION_SIZE):
+            size = (INCEPTION_SIZE, INCEPTION_SIZE)
+            x = F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 255)
+        return ((x - 128) / 128).contiguous(memory_format=torch.channels_last)
+
+
+class TorchInceptionExtractor(InceptionExtractor):
+    """The same network after pytorch-fid's resizing."""
+
+    name = "inception-pytorch"
+    content_id = InceptionExtractor.content_id.replace(PREPROCESSING, "rgb-over-black/bilinear-299/minus-127.5")
+
+    @staticmethod
+    def prepare(images: Tensor) -> Tensor:
+        """The whole image at 299x299 by torch's bilinear without antialiasing, then 2 x / 255 - 1."""
+        x = to_rgb(images) / 255
+        x = F.interpolate(x, (INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False)
+        return (2 * x - 1).contiguous(memory_format=torch.channels_last)

@@ -159,6 +159,28 @@ def extractor(state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -
     return InceptionExtractor
 
 
+@pytest.mark.parametrize("size", [(32, 32), (70, 51), (299, 299), (400, 320)])
+def test_clean_fids_resizing(size: tuple[int, int]) -> None:
+    images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    resize = other("cleanfid.resize").make_resizer("PIL", False, "bicubic", (299, 299))
+    expected = torch.from_numpy(resize(images[0].permute(1, 2, 0).numpy())).permute(2, 0, 1)
+    found = inception.CleanInceptionExtractor.prepare(images)[0] * 128 + 128
+    assert (found - expected).abs().max() < 1e-2  # of 255
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_features_are_those_of_pytorch_fid(
+    state: dict[str, torch.Tensor], extractor: Callable[..., InceptionExtractor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = other("pytorch_fid.inception")
+    monkeypatch.setattr(module, "load_state_dict_from_url", lambda *_, **__: state)
+    images = torch.randint(0, 256, (1, 3, 70, 51), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = module.InceptionV3([3]).eval()(images.float() / 255)[0].flatten(1)
+    found = inception.TorchInceptionExtractor()(images)
+    assert (found - expected).norm() / expected.norm() < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_features_are_those_of_torch_fidelity(
     state: dict[str, torch.Tensor], extractor: Callable[..., InceptionExtractor], monkeypatch: pytest.MonkeyPatch
