@@ -152,6 +152,7 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     *_rows_of("effnet", num_images=10_000),
     *_rows_of("clip", num_images=10_000),
     *_rows_of("dinov2", num_images=10_000),
+    *_rows_of("d", num_images=10_000),
     _row("fid", _FRECHET, **_INCEPTION),
     _row("kid", _KERNEL, **_INCEPTION),
     _row("fid_clean", _FRECHET, network="inception-clean", num_images=50_000, protocol="clean-fid"),

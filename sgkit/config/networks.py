@@ -16,7 +16,7 @@ class NetworkRow(NamedTuple):
     extra: str
     """The extra of sgkit that it needs; empty: none."""
     size: int | None
-    """Side of the images that it reads; ``None``: as they are."""
+    """Side of the images that it reads; ``None``: as they are, or the model's."""
     resize: Resize
     """How images of other sizes get there. ``area``: only larger ones; ``face``: the square of the face is cut out."""
     smallest: int
@@ -25,7 +25,7 @@ class NetworkRow(NamedTuple):
     """What pixels of 0 to 255 become."""
     layers: str
     dim: int
-    """Numbers for an image; for distances over places, channels compared at each."""
+    """Numbers for an image; for distances over places, channels compared at each; 0: depends on the model."""
     licence: str
 
 
@@ -71,6 +71,10 @@ NETWORKS: dict[str, NetworkRow] = {
         NetworkRow(
             "dinov2", "DINOv2 ViT-L/14", ("dinov2-vit-l-14",), "vit", 224, "bicubic", 1,
             _IMAGENET, "class token", 1024, "Apache-2.0",
+        ),
+        NetworkRow(
+            "d", "the discriminator of the measured model", (), "", None, "bicubic", 1,
+            "x/127.5 - 1", "the last before the head, averaged", 0, "the model's",
         ),
         NetworkRow(
             "identity", "dlib's ResNet for faces", (), "faces", 150, "face", 16,

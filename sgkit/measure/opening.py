@@ -48,12 +48,21 @@ def open_image_set(
         if num is not None:
             raise InputError(f"{path} has statistics of a fixed number of images: remove --num-images or --num-data.")
         return SavedStatistics(path)
-    if split_name(path).delta is None and not _is_model(folder):
+    model = model_at(path, device)
+    if model is None:
         return FileImages(path, num=num)
-    model = load(path, device=device)
     count = num or num_generated
     labels = _labels(model, count, label, label_pool, seed)
     return GeneratedImages(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
+
+
+def model_at(path: str, device: torch.device) -> Model | None:
+    """The model at ``path``; ``None``: there are images, or saved statistics of some."""
+    folder = packaged_path(path)
+    is_store = (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file()
+    if is_store or is_statistics_file(folder) or (split_name(path).delta is None and not _is_model(folder)):
+        return None
+    return load(path, device=device)
 
 
 def _is_model(path: Path) -> bool:

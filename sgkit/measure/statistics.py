@@ -74,16 +74,18 @@ class StatisticsRunner:
     def for_metrics(cls, rows: Iterable[MetricRow], context: DistributedContext, **options: Any) -> StatisticsRunner:
         """A runner with the extractors that ``rows`` need; ``options`` are its other fields, and ``precision``.
 
+        ``made``, another one, has extractors that are there already, by name.
+
         Raises:
             MissingDependencyError: a metric needs a package that is not installed.
             WeightsError: a metric's weights cannot be downloaded.
         """
         tell: OnProgress = options.get("on_progress", ignore_progress)
         precision: FeaturePrecision = options.pop("precision", "fp32")
-        names = statistics_needed(rows)
-        extractors = {
-            name: load_extractor(name, context.device, on_progress=tell, precision=precision) for name in names
-        }
+        extractors: dict[str, FeatureExtractor] = dict(options.pop("made", {}))
+        for name in statistics_needed(rows):
+            if name not in extractors:
+                extractors[name] = load_extractor(name, context.device, on_progress=tell, precision=precision)
         return cls(extractors=extractors, context=context, **options)
 
     def side(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Annotated, Any
@@ -19,10 +19,12 @@ from sgkit.errors import InputError, UsageError
 from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages
-from sgkit.measure.opening import open_image_set
+from sgkit.measure.opening import model_at, open_image_set
 from sgkit.measure.statistics import VERSIONS, SideStatistics, StatisticsRunner
 from sgkit.measure.statistics_files import save_statistics
+from sgkit.metrics.discriminator import DiscriminatorExtractor
 from sgkit.metrics.distances import SUBSET_SIZE
+from sgkit.metrics.features import FeatureExtractor
 from sgkit.metrics.image_classifier import load_classifier
 from sgkit.metrics.registry import metric_rows, statistics_needed
 from sgkit.metrics.values import MetricValue
@@ -123,7 +125,7 @@ def measure_each(
     rows = metric_rows(config.metrics)
     check_saving(config, rows, several)
     with distributed(config.device) as context:
-        session = _begin(config, rows, context, on_progress)
+        session = _begin(config, rows, context, on_progress, several[0])
         return [session.of(path) for path in several]
 
 
@@ -196,7 +198,7 @@ def _options(config: MeasureConfig, context: DistributedContext, on_progress: On
 
 
 def _begin(
-    config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext, on_progress: OnProgress
+    config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext, on_progress: OnProgress, first: str
 ) -> _Session:
     computed = [row for row in rows if config.data is not None or row.needs != "data"]
     if len(computed) < len(rows) and config.save_statistics is None:
@@ -205,6 +207,7 @@ def _begin(
     data = None if config.data is None else _open(config, rows, context, config.data, config.num_data)
     notes: list[str] = []
     options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append, "precision": config.precision}
+    options |= {"made": _own_network(rows, first, context)}
     evaluator = Evaluator(
         rows=computed,
         also_needed=[row for row in rows if row not in computed],
@@ -217,6 +220,25 @@ def _begin(
     )
     reference = None if data is None else evaluator.reference(data)
     return _Session(config=config, evaluator=evaluator, data=data, reference=reference, notes=notes)
+
+
+def _own_network(rows: Sequence[MetricRow], first: str, context: DistributedContext) -> Mapping[str, FeatureExtractor]:
+    """The discriminator of the first model that is measured, if ``rows`` compare by it; one for all of them.
+
+    Raises:
+        UsageError: its file holds no discriminator.
+        InputError: it is no model.
+    """
+    named = [row.name for row in rows if row.network == DiscriminatorExtractor.name]
+    if not named:
+        return {}
+    model = model_at(first, context.device)
+    if model is None:
+        raise InputError(
+            f"{named[0]} compares by the discriminator of the measured model, but {first} holds images. Give a model "
+            "first, or use the metrics of effnet."
+        )
+    return {DiscriminatorExtractor.name: DiscriminatorExtractor(model)}
 
 
 def _open(

@@ -67,6 +67,13 @@ def _of_vit(row: VitRow) -> ExtractorRecipe:
     )
 
 
+def _without_model(_device: torch.device, _on_progress: OnProgress) -> FeatureExtractor:
+    raise UsageError(
+        "The metrics of the network 'd' compare by the discriminator of the measured model: use them with sgkit "
+        "metrics MODEL. In Python, give sgkit.metrics.discriminator.DiscriminatorExtractor(model)."
+    )
+
+
 EXTRACTORS: dict[str, ExtractorRecipe] = {
     "effnet": ExtractorRecipe(dim=EFFNET_DIM, make=lambda device, _: EffnetExtractor(device)),
     "inception": ExtractorRecipe(
@@ -82,6 +89,7 @@ EXTRACTORS: dict[str, ExtractorRecipe] = {
     "inception-pytorch": ExtractorRecipe(
         dim=INCEPTION_DIM, make=lambda device, on_progress: TorchInceptionExtractor(device, on_progress=on_progress)
     ),
+    "d": ExtractorRecipe(dim=0, make=_without_model),
     "pixels": ExtractorRecipe(dim=0, make=lambda _device, _on_progress: Pixels()),
 }
 

@@ -267,6 +267,18 @@ def test_run_folder_is_a_model(tmp_path: Path, model_file: Callable[..., Path]) 
     assert opened.content()["model"] == opened.model.content_hash()
 
 
+def test_a_model_s_own_discriminator(data: Path, model_file: Callable[..., Path], store: Path) -> None:
+    path = model_file()
+    result = run(path, data, metrics=("fd_d", "kd_d"), num_images=8)
+    assert [value.name for value in result.metrics] == ["fd_d", "kd_d"]
+    assert result.extractors["d"].startswith("discriminator/")
+    again = run(path, data, metrics=("fd_d", "kd_d"), num_images=8)
+    assert again.data_from_cache
+    assert again.metrics == result.metrics
+    with pytest.raises(InputError, match=r"fd_d compares by the discriminator .* holds images. Give a model first"):
+        run(store, data, metrics=("fd_d",))
+
+
 def test_nothing_there(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"There is no file or folder .*nowhere"):
         run(tmp_path / "nowhere", data)
