@@ -86,6 +86,8 @@ def train_encoder(
     if overwrite:
         state.unlink(missing_ok=True)
     check_new(path, overwrite=overwrite or state.is_file())
+    if data is not None and settings.batch < 2:
+        raise UsageError("batch is 1; with real images (data) half of a batch is generated, so give 2 or more.")
     supply, data_hash = (None, None) if data is None else _supply(data, model, settings.seed)
     job = EncoderTraining(model=model, settings=settings, supply=supply, precision=precision)
     facts = {**settings.to_dict(), "data": data_hash, "precision": precision}

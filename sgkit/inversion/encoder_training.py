@@ -19,9 +19,7 @@ from sgkit.runtime.precision import ResolvedPrecision, autocast
 from sgkit.runtime.seeds import torch_generator
 
 Supply = Callable[[int, int], Iterator[Tensor]]
-"""(images of a batch, images taken before) -> endless batches of real images [n, C, H, W], -1 to 1."""
-SHARE = 0.5
-"""Of a batch: real images, where there are any."""
+"""(images, images taken before) -> endless batches of real images [n, C, H, W], -1 to 1."""
 MEASURED = 64
 """Images that the report compares."""
 
@@ -101,9 +99,9 @@ class EncoderTraining:
         return parts or {"none": offsets.sum() * 0}
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """Images of a step, the model's own first, and the w [n, w_dim] of these."""
+        """Images of a step, the model's own first (half of them if there are real ones), and the w [n, w_dim] of these."""
         batch = self.settings.batch
-        num_real = 0 if self.supply is None else max(round(batch * SHARE), 1)
+        num_real = 0 if self.supply is None else batch // 2
         ws, images = self.samples(batch - num_real, f"step {self.images}")
         if self.supply is not None:
             if self._real is None:

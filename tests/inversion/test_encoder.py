@@ -179,6 +179,8 @@ def test_a_state_of_another_training_is_refused(store: Path, tmp_path: Path) -> 
 def test_stores_and_names_that_do_not_fit_are_refused(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"16x16 with 3 channels; the model makes 32x16"):
         train_encoder(drawn_model(image_size=(16, 32)), tmp_path / "e.safetensors", QUICK, data=store)
+    with pytest.raises(UsageError, match="batch is 1"):
+        train_encoder(drawn_model(), tmp_path / "e.safetensors", EncoderSettings(batch=1), data=store)
     with pytest.raises(UsageError, match=r"Use e\.safetensors"):
         train_encoder(drawn_model(), tmp_path / "e.npz", QUICK)
 

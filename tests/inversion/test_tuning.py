@@ -154,7 +154,7 @@ def test_a_projection_becomes_a_delta_that_shows_it_better(capsys: pytest.Captur
     assert psnr == pytest.approx(found["images"][0]["psnr"], abs=1e-3)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("here", "cheap_features")
 def test_the_tuned_model_is_taken_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", "m.safetensors", "projected/p0", "--steps", "2", "--out", "d+1.safetensors"]) == 0
     capsys.readouterr()
@@ -169,6 +169,10 @@ def test_the_tuned_model_is_taken_everywhere(capsys: pytest.CaptureFixture[str])
         f"info {tuned}",
         f"project {tuned} p0.png --steps 2 --out again",
         f"translate m.safetensors {tuned} --seeds 0 --out t.png",
+        "prepare p0.png p1.png --size 16 --out store",
+        f"metrics {tuned} --data store --metrics kd_effnet --num-images 2 --num-data 2 --no-cache",
+        f"train store --init {tuned} --preset stylegan2-mini --out run --dry-run",
+        f"encoder train {tuned} --kimg 0.008 --batch 8 --out e.safetensors",
     ):
         assert main(line.split()) == 0, capsys.readouterr().err
         shown = capsys.readouterr()
