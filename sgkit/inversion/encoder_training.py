@@ -99,7 +99,7 @@ class EncoderTraining:
         return parts or {"none": offsets.sum() * 0}
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """Images of a step, the model's own first (half of them if there are real ones), and the w [n, w_dim] of these."""
+        """Images of a step, the model's own first (half of them if there are real ones), and w [n, w_dim] of these."""
         batch = self.settings.batch
         num_real = 0 if self.supply is None else batch // 2
         ws, images = self.samples(batch - num_real, f"step {self.images}")
