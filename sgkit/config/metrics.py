@@ -206,12 +206,13 @@ _ELSEWHERE = {
     "dc_effnet": "prdc density coverage density_coverage",
     "ms_ssim": "ms-ssim msssim",
     "pr50k3_full": "pr50k3",
-    "ppl2_wend": "ppl ppl2",
+    "ppl2_wend": "ppl ppl2 perceptual_path_length",
     "cmmd_clip": "cmmd",
     "fd_dinov2": "fdd fd_dino",
     "swd": "swd16k sliced_wasserstein sliced_wasserstein_distance",
     "eqt50k_int": "eqt eq_t",
     "eqr50k": "eqr eq_r",
+    "ls": "linear_separability",
 }
 METRIC_NAMES: dict[str, str | None] = {word: name for name, words in _ELSEWHERE.items() for word in words.split()}
 METRIC_NAMES = {name: here for name, here in METRIC_NAMES.items() if name not in {row.name for row in METRIC_ROWS}}

@@ -89,11 +89,11 @@ def gathered(inputs: MetricInputs, parts: Iterator[Floats]) -> Floats:
 
 
 def density_coverage(inputs: MetricInputs) -> tuple[Score, Score]:
-    """Density and coverage by the k nearest neighbours of the data (Naeem et al., 2020)."""
+    """Coverage and density by the k nearest neighbours of the data (Naeem et al., 2020)."""
     found = coverage.density_coverage(
         inputs.of_measured("bank"), inputs.of_data("bank"), k=int(inputs.parameter("neighbours", coverage.NEAREST))
     )
-    return Score(value=found.density), Score(value=found.coverage)
+    return Score(value=found.coverage), Score(value=found.density)
 
 
 def cmmd(inputs: MetricInputs) -> Score:

@@ -83,7 +83,7 @@ WEIGHTS: dict[str, Weights] = {
             sha256="b437eb095feaeb0b83eb3fa11200ebca4548ee39a07fb944a417ddc516cc07c3",
             licence="NVIDIA Source Code License",
             homepage="https://github.com/NVlabs/stylegan2-ada-pytorch",
-            used_by=("vgg", "pr50k3_full", "ppl2_wend"),
+            used_by=("vgg", "pr50k3_full", "ppl2_wend", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"),
             file="nvidia-vgg16.pt",
             instead=_NO_LOSS,
         ),

@@ -9,6 +9,7 @@ import torch
 
 from sgkit.errors import InputError, UsageError
 from sgkit.metrics import image_distances
+from sgkit.metrics.coverage import density_coverage
 from sgkit.metrics.effnet import EFFNET_DIM
 from sgkit.metrics.equivariance import equivariance, squared_errors
 from sgkit.metrics.image_distances import load_distance
@@ -28,7 +29,8 @@ def squared(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(autouse=True)
 def _cheap_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(image_distances.DISTANCES, "effnet", lambda device, on_progress: squared)
+    for name in ("effnet", "lpips_vgg"):
+        monkeypatch.setitem(image_distances.DISTANCES, name, lambda device, on_progress: squared)
 
 
 def measure(name: str, model: Model | None = None, *, num: int = 5, psi: float = 1.0, **more: Any) -> MetricValue:
@@ -53,10 +55,10 @@ def noise(num: int, *, seed: int = 0, size: int = 16) -> torch.Tensor:
 @pytest.mark.parametrize("row", [row for row in METRICS.values() if row.method == "path_length"], ids=lambda r: r.name)
 def test_rows_of_path_lengths_measure_what_they_say(row: Any, tiny_model: Callable[..., Model]) -> None:
     model, told = tiny_model(label_dim=2), list[Progress]()
-    if row.parameters["distance"] != "effnet":
-        pytest.skip("the network's own test")
     found = measure(row.name, model, num=3, seed=4, on_progress=told.append)
-    spec = PathLengthSpec(space=row.parameters["space"], sampling=row.parameters["sampling"], crop="none")
+    spec = PathLengthSpec(
+        space=row.parameters["space"], sampling=row.parameters["sampling"], crop=row.parameters["crop"]
+    )
     labels = torch.eye(2).repeat(2, 1)
     plain = path_distances(model, squared, spec, range(3), labels=labels, seed=4)
     assert found.value == pytest.approx(path_length(np.concatenate(list(plain))).mean, rel=1e-2)
@@ -119,6 +121,9 @@ def test_density_coverage_and_cmmd_are_rows_of_every_network() -> None:
     near, far = (evaluate(MetricInputs(row=row, measured=one, data=sides[0])) for one in sides[1:])
     assert [one.name for one in near] == ["dc_effnet_coverage", "dc_effnet_density"]
     assert near[0].value > far[0].value == 0
+    expected = density_coverage(sides[1].result("bank"), sides[0].result("bank"))
+    assert [one.value for one in near] == [expected.coverage, expected.density]
+    assert expected.coverage != expected.density
     near_cmmd, far_cmmd = (measure("cmmd_effnet", measured=one, data=sides[0]).value for one in sides[1:])
     assert 0 < near_cmmd < far_cmmd
 

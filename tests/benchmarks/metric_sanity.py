@@ -1,0 +1,184 @@
+"""What metrics see: real images against real images that were blurred, made noisy, compressed, or robbed of modes.
+
+    python -m tests.benchmarks.metric_sanity --faces STORE --others STORE --num 400 --out docs/images
+
+One half of the faces is the reference. Measured are the other half (the floor), other images (what is far), and the
+other half after each change at three strengths. Draws one figure for each metric and prints all values as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from sgkit.metrics.features import load_extractor
+from sgkit.metrics.registry import METRICS, evaluate
+from sgkit.metrics.statistics import FeatureStatistics
+from sgkit.metrics.values import MetricInputs
+from sgkit.store.dataset import StoreDataset
+
+NAMES = ("fd_effnet", "kd_effnet", "pr_effnet", "dc_effnet", "cmmd_effnet", "swd", "ms_ssim")
+STATISTICS = {"effnet": ("bank", "gaussian"), "pixels": ("pairs", "patches")}
+Values = dict[str, float]
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    reach = max(round(3 * sigma), 1)
+    taps = torch.exp(-(torch.arange(-reach, reach + 1).float() ** 2) / (2 * sigma**2))
+    taps = (taps / taps.sum()).reshape(1, 1, -1, 1).expand(3, 1, -1, 1)
+    x = F.pad(images.float(), (reach,) * 4, mode="reflect")
+    x = F.conv2d(F.conv2d(x, taps, groups=3), taps.transpose(2, 3), groups=3)
+    return x.round().clamp(0, 255).byte()
+
+
+def noisy(images: Tensor, deviation: float) -> Tensor:
+    draw = torch.Generator().manual_seed(0)
+    return (images + deviation * torch.randn(images.shape, generator=draw)).round().clamp(0, 255).byte()
+
+
+def compressed(images: Tensor, quality: float) -> Tensor:
+    found = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=int(quality))
+        found.append(torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1))
+    return torch.stack(found)
+
+
+def modes_kept(pool: Tensor, share: float, num: int) -> Tensor:
+    """``num`` different images of ``pool``, of that share of its 10 clusters of colour and layout, the largest ones."""
+    small = F.adaptive_avg_pool2d(pool.float(), 8).flatten(1)
+    draw = torch.Generator().manual_seed(0)
+    centres = small[torch.randperm(len(small), generator=draw)[:10]]
+    for _ in range(20):
+        cluster = torch.cdist(small, centres).argmin(dim=1)
+        centres = torch.stack(
+            [small[cluster == n].mean(dim=0) if (cluster == n).any() else centres[n] for n in range(10)]
+        )
+    order = torch.bincount(cluster, minlength=10).argsort(descending=True)
+    kept = torch.isin(cluster, order[: max(round(10 * share), 1)])
+    chosen = torch.nonzero(kept)[:, 0]
+    return pool[chosen[torch.randperm(len(chosen), generator=draw)[:num]]]
+
+
+CHANGES: dict[str, tuple[str, tuple[float, ...], Callable[[Tensor, float], Tensor]]] = {
+    "blur": ("sigma, pixels", (0.5, 1.0, 2.0), blurred),
+    "noise": ("deviation, of 255", (5.0, 15.0, 45.0), noisy),
+    "JPEG": ("quality", (75.0, 30.0, 10.0), compressed),
+}
+MODES = ("modes kept", (0.5, 0.2, 0.1))
+
+
+def read(store: str, numbers: np.ndarray) -> Tensor:
+    data = StoreDataset(store)
+    return torch.stack([data[int(number)][0] for number in numbers])
+
+
+def statistics_of(images: Tensor) -> dict[str, FeatureStatistics]:
+    found = {}
+    for network, kinds in STATISTICS.items():
+        extractor = load_extractor(network)
+        found[network] = FeatureStatistics(extractor.dim, kinds)
+        for part in images.split(50):
+            found[network].update(extractor(part))
+    return found
+
+
+def measured(images: Tensor, reference: dict[str, FeatureStatistics]) -> Values:
+    own, found = statistics_of(images), Values()
+    for name in NAMES:
+        row = METRICS[name]
+        data = reference[row.network] if row.needs == "data" else None
+        inputs = MetricInputs(row=row, measured=own[row.network], data=data)
+        found |= {one.name: one.value for one in evaluate(inputs)}
+    return found
+
+
+def sets(faces: str, others: str, num: int) -> Iterator[tuple[str, Tensor]]:
+    """Name and images: the reference first."""
+    order = np.random.RandomState(0).permutation(len(StoreDataset(faces)))
+    pool = read(faces, order[num : num + 10 * num])
+    half = pool[:num]
+    yield "reference", read(faces, order[:num])
+    yield "floor", half
+    yield "others", read(others, np.random.RandomState(0).permutation(len(StoreDataset(others)))[:num])
+    for name, (_, strengths, change) in CHANGES.items():
+        for strength in strengths:
+            yield f"{name} {strength:g}", change(half, strength)
+    for share in MODES[1]:
+        yield f"modes {share:g}", modes_kept(pool, share, num)
+
+
+# ------------------------------------------------------------------------------------------------ figures
+
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 900, 250, 66, 34, 46
+COLOURS = ((31, 119, 180), (214, 90, 20))
+
+
+def figure(metric: str, values: dict[str, Values], path: Path) -> None:
+    """Four panels over one axis: the value after each change, from none to strong; floor and other images as lines."""
+    names = METRICS[metric].value_names
+    top = max(one[name] for one in values.values() for name in names) * 1.06
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    pen, font, small = ImageDraw.Draw(image), ImageFont.load_default(15), ImageFont.load_default(12)
+    y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (1 - max(value, 0) / top)  # noqa: E731
+    panels = [(name, what, [f"{s:g}" for s in strengths]) for name, (what, strengths, _) in CHANGES.items()]
+    panels.append(("modes", MODES[0], [f"{share:g}" for share in MODES[1]]))
+    wide = (WIDTH - LEFT - 10) / 4
+    for tick in np.linspace(0, top / 1.06, 5):
+        pen.line([(LEFT, y(tick)), (WIDTH - 10, y(tick))], fill=(232, 232, 232))
+        pen.text((LEFT - 6, y(tick)), f"{tick:.3g}", fill="black", font=small, anchor="rm")
+    for number, (name, what, strengths) in enumerate(panels):
+        start = LEFT + number * wide
+        places = [start + wide * (0.14 + 0.24 * step) for step in range(4)]
+        pen.text((start + wide / 2, HEIGHT - 12), f"{name}: {what}", fill="black", font=small, anchor="mm")
+        for place, text in zip(places, ["none", *strengths], strict=True):
+            pen.text((place, HEIGHT - BOTTOM + 12), text, fill="black", font=small, anchor="mm")
+        pen.line([(start, TOP), (start, HEIGHT - BOTTOM)], fill=(180, 180, 180))
+        for colour, key in zip(COLOURS, names, strict=False):
+            for x in range(int(start) + 4, int(start + wide) - 4, 8):
+                pen.line([(x, y(values["others"][key])), (x + 3, y(values["others"][key]))], fill=colour)
+            found = [values["floor"], *(values[f"{name} {text}"] for text in strengths)]
+            line = [(place, y(one[key])) for place, one in zip(places, found, strict=True)]
+            pen.line(line, fill=colour, width=3)
+            for x, height in line:
+                pen.ellipse([x - 4, height - 4, x + 4, height + 4], fill=colour)
+    at = LEFT
+    for colour, key in zip(COLOURS, names, strict=False):
+        pen.text((at, 10), key, fill=colour, font=font)
+        at += pen.textlength(key, font=font) + 24
+    pen.text((WIDTH - 10, 10), "dotted: other images (flowers)", fill=(90, 90, 90), font=small, anchor="ra")
+    image.save(path, quality=80, method=6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", required=True)
+    parser.add_argument("--others", required=True)
+    parser.add_argument("--num", type=int, default=400)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    values: dict[str, Values] = {}
+    reference: dict[str, FeatureStatistics] = {}
+    for name, images in sets(given.faces, given.others, given.num):
+        if not reference:
+            reference = statistics_of(images)
+            continue
+        values[name] = measured(images, reference)
+        print(name, json.dumps(values[name]), flush=True)
+    for metric in NAMES:
+        figure(metric, values, given.out / f"sees_{metric}.webp")
+    print(json.dumps(values))
+
+
+if __name__ == "__main__":
+    main()
