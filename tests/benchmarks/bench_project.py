@@ -1,4 +1,4 @@
-"""Times a step of a projection (StyleGAN2 config F) against stylegan2-ada-pytorch's projector, with the same loss network.
+"""Times a step of a projection (StyleGAN2 config F) against stylegan2-ada-pytorch's, with the same loss network.
 
     python tests/benchmarks/bench_project.py --ada PATH/TO/stylegan2-ada-pytorch --sizes 64,256
     python tests/benchmarks/bench_project.py --batches 1,8 --sizes 64      # no other project
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgkit.config import ModelConfig, SynthesisConfig
+from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
 from sgkit.inversion import ProjectSettings, feature_layers, search
 from sgkit.model import Model, build
 from sgkit.runtime.allocator import keep_freed_memory
@@ -40,8 +40,11 @@ Search = Callable[[int], object]
 
 def our_model(size: int) -> Model:
     """Config F of one size, with its discriminator."""
+    channels = {"channel_base": CHANNEL_BASE, "channel_max": CHANNEL_MAX}
     config = ModelConfig(
-        image_size=(size, size), synthesis=SynthesisConfig(channel_base=CHANNEL_BASE, channel_max=CHANNEL_MAX)
+        image_size=(size, size),
+        synthesis=SynthesisConfig(**channels),
+        discriminator=DiscriminatorConfig(**channels),
     )
     model = build(config, seed=1)
     torch.manual_seed(2)
@@ -61,7 +64,7 @@ class LossNetwork(torch.nn.Module):
         self.names = feature_layers(model.discriminator)
         self.stop = max(spec.index for spec in model.discriminator.plan if spec.name in self.names) + 1
 
-    def forward(self, images: Tensor, **options: Any) -> Tensor:  # noqa: ARG002
+    def forward(self, images: Tensor, **options: Any) -> Tensor:
         """Images [N, C, H, W] of 0 to 255 -> [N, D]."""
         images = images / 127.5 - 1
         if self.loss == "pixels":
@@ -79,8 +82,8 @@ def their_search(folder: Path, model: Model, loss: str, target: Tensor) -> Searc
         sys.modules.setdefault(name, types.ModuleType(name))
     projector = importlib.import_module("projector")
     network = LossNetwork(model, loss)
-    projector.dnnlib.util.open_url = lambda url: io.BytesIO()  # noqa: ARG005
-    torch.jit.load = lambda file: network  # type: ignore[assignment, misc]  # noqa: ARG005
+    projector.dnnlib.util.open_url = lambda url: io.BytesIO()
+    torch.jit.load = lambda file: network  # type: ignore[assignment, misc]
     pixels = (target[0] + 1) * 127.5
 
     def run(steps: int) -> object:
@@ -119,7 +122,8 @@ def show(title: str, found: dict[str, list[float]], *, images: dict[str, int]) -
         ratios = [a / images[base] / (b / images[name]) for a, b in zip(found[base], seconds, strict=True)]
         per_image = statistics.median(seconds) / images[name]
         spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
-        print(f"  {name:<14}{1000 * per_image:9.1f} ms/step/image  {statistics.median(ratios):.2f}x ({spread})", flush=True)
+        ratio = f"{statistics.median(ratios):.2f}x ({spread})"
+        print(f"  {name:<14}{1000 * per_image:9.1f} ms/step/image  {ratio}", flush=True)
 
 
 def main() -> None:
