@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from sgkit.cli import report
 from sgkit.cli.classifier import check_classifier_option, parse_classifier
+from sgkit.cli.metrics_shown import show_each, show_kept, show_result, show_seams
 from sgkit.cli.options import (
     DeviceOption,
     ForceOption,
@@ -26,11 +27,7 @@ from sgkit.config.words import FeaturePrecision
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from sgkit.measure.inputs import ImageSetInfo
-    from sgkit.measure.kept import Kept
-    from sgkit.measure.seams import SeamsResult
     from sgkit.measure.task import MeasureResult
-    from sgkit.metrics.values import MetricValue
 
 
 SEAMS = "seams"
@@ -155,6 +152,10 @@ def metrics(
             show_default="0, no intervals",
         ),
     ] = 0,
+    by_class: Annotated[
+        bool,
+        typer.Option("--by-class", help="Measure each class of the reference store by itself, and show one table."),
+    ] = False,
     precision: Annotated[
         FeaturePrecision,
         typer.Option(
@@ -215,6 +216,7 @@ def metrics(
             "cache",
             "confidence",
             "precision",
+            "by_class",
         )
         for name in of_images:
             given.refuse(name, when=True, because="seams are measured in one panorama, without data")
@@ -244,6 +246,7 @@ def metrics(
         device=device,
         num_workers=workers,
         cache=cache,
+        by_class=by_class,
         confidence=confidence,
         precision=precision,
         save_statistics=None if save_statistics is None else str(save_statistics),
@@ -291,9 +294,9 @@ def _emit(results: list[MeasureResult], *, json: bool, markdown: bool, latex: bo
     if markdown or latex:
         report.block((tables.markdown if markdown else tables.latex)(results))
     elif len(results) == 1:
-        report.emit(results[0], json=json, show=_show)
+        report.emit(results[0], json=json, show=show_result)
     else:
-        report.emit(results, json=json, show=_show_each)
+        report.emit(results, json=json, show=show_each)
     for text in dict.fromkeys(text for result in results for text in result.warnings):
         report.warning(text)
     if html is not None:
@@ -305,19 +308,7 @@ def _show_or_clear(action: str, *, json: bool) -> None:
 
     if action not in ("list", "clear"):
         raise UsageError(f"Unknown action {action!r}. Use: sgkit metrics cache list, or sgkit metrics cache clear")
-    report.emit(list_kept() if action == "list" else clear_kept(), json=json, show=_show_kept)
-
-
-def _show_kept(found: Kept) -> None:
-    if not found.removed and found.files:
-        rows = [
-            (one.images, one.extractor, one.statistic, one.num_images, f"{one.size / 1e6:.1f} MB", one.state)
-            for one in found.files
-        ]
-        report.table(("images", "features", "statistic", "number", "size", "state"), rows)
-        report.out("")
-    done = "Removed" if found.removed else "Kept"
-    report.out(f"{done}: {len(found.files)} files, {found.size / 1e6:.1f} MB, in {found.folder}")
+    report.emit(list_kept() if action == "list" else clear_kept(), json=json, show=show_kept)
 
 
 def _seams(images: Sequence[str], device: str, *, json: bool) -> None:
@@ -326,72 +317,4 @@ def _seams(images: Sequence[str], device: str, *, json: bool) -> None:
     from sgkit.measure.seams import measure_seams
     from sgkit.runtime.device import resolve_device
 
-    report.emit(measure_seams(images[0], device=resolve_device(device)), json=json, show=_show_seams)
-
-
-def _show_seams(result: SeamsResult) -> None:
-    rows = [
-        (what, found.ratio, found.at_joins, found.elsewhere)
-        for what, found in (
-            ("pixels, columns", result.seams.x),
-            ("pixels, rows", result.seams.y),
-            ("pixels, tiles across", result.seams.tiles_x),
-            ("pixels, tiles down", result.seams.tiles_y),
-            ("features, columns", result.features_x),
-            ("features, rows", result.features_y),
-        )
-        if found is not None
-    ]
-    if not rows:
-        report.out(f"{result.file} is one image, which has no joins.")
-        return
-    report.table(("steps of", "ratio (1.0 = no visible seam)", "at joins", "elsewhere"), rows)
-
-
-def _show(result: MeasureResult) -> None:
-    rows = [
-        (
-            value.name,
-            value.value,
-            _uncertainty(value),
-            value.num_images,
-            value.num_data,
-            "; ".join(value.notes),
-        )
-        for value in result.metrics
-    ]
-    noted = any(row[-1] for row in rows)
-    columns = ("metric", "value", "±", "images", "data", "notes")
-    report.table(columns if noted else columns[:-1], rows if noted else [row[:-1] for row in rows])
-    report.out("")
-    sides = {"images": result.images, "data": result.data}
-    report.facts({name: _describe(info) for name, info in sides.items() if info is not None})
-
-
-def _uncertainty(value: MetricValue) -> str | None:
-    if value.std is None:
-        return None
-    between = "" if value.interval is None else f", 95% {value.interval[0]:.4g} to {value.interval[1]:.4g}"
-    return f"{value.std:.3g} ({value.std_of}){between}"
-
-
-def _show_each(results: list[MeasureResult]) -> None:
-    from sgkit.measure.tables import grid_of
-
-    grid = grid_of(results)
-    report.table(grid.columns, grid.rows)
-    for note in grid.notes:
-        report.out(note)
-    data = results[0].data
-    if data is not None:
-        report.out("")
-        report.facts({"data": _describe(data)})
-
-
-def _describe(info: ImageSetInfo) -> str:
-    words = [f"{info.path} ({info.kind}), {info.size_text}"]
-    if info.resize_filter is not None:
-        words.append(f"resized by {info.resize_filter}")
-    if info.kimg is not None:
-        words.append(f"{info.kimg:g} kimg, psi {info.truncation_psi:g}")
-    return ", ".join(words)
+    report.emit(measure_seams(images[0], device=resolve_device(device)), json=json, show=show_seams)

@@ -110,18 +110,39 @@ class ImageSet(ABC):
 
 
 class StoreImages(ImageSet):
-    """The images of a store, or a fixed random choice of them."""
+    """The images of a store, or of one of its classes, or a fixed random choice of them."""
 
-    def __init__(self, path: str, *, num: int | None = None, num_workers: int = 0) -> None:
+    def __init__(
+        self, path: str, *, num: int | None = None, num_workers: int = 0, class_index: int | None = None
+    ) -> None:
         self.path = path
         self.dataset = StoreDataset(path)
-        self.chosen = _choose(len(self.dataset), num, path)
+        self.class_index = class_index
+        members = self._members()
+        self.chosen = [members[position] for position in _choose(len(members), num, path)]
         self.num = len(self.chosen)
         self._num_workers = num_workers
 
+    def _members(self) -> Sequence[int]:
+        if self.class_index is None:
+            return range(len(self.dataset))
+        classes = self.dataset.header.labels.names
+        found = [
+            index
+            for index in range(len(self.dataset))
+            if int(np.argmax(self.dataset.reader.label(index))) == self.class_index
+        ]
+        if len(found) < 2:
+            raise InputError(
+                f"{self.path} has {len(found)} images of class {classes[self.class_index]!r}; metrics need 2 or more."
+            )
+        return found
+
     def subset(self, num: int) -> StoreImages:
         """As :class:`ImageSet`."""
-        return self if num == self.num else StoreImages(self.path, num=num, num_workers=self._num_workers)
+        if num == self.num:
+            return self
+        return StoreImages(self.path, num=num, num_workers=self._num_workers, class_index=self.class_index)
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As :class:`ImageSet`."""
@@ -131,7 +152,8 @@ class StoreImages(ImageSet):
     def content(self) -> dict[str, Any]:
         """As :class:`ImageSet`. Includes the settings: the hash does not see what a lossy encoding does."""
         header = self.dataset.header
-        return {"store": header.content_hash, "settings": header.settings, "size": header.image_size, "num": self.num}
+        found = {"store": header.content_hash, "settings": header.settings, "size": header.image_size, "num": self.num}
+        return found if self.class_index is None else {**found, "class": self.class_index}
 
     def info(self) -> ImageSetInfo:
         """As :class:`ImageSet`."""

@@ -30,12 +30,14 @@ def open_image_set(
     label_pool: ImageSet | None = None,
     seed: int = 0,
     num_workers: int = 0,
+    class_index: int | None = None,
 ) -> ImageSet:
     """The images at ``path``: a store, saved statistics, files, or else a model.
 
     Args:
         num: how many images to use; ``None``: all, or ``num_generated`` of a model.
         label: of a conditional model's images; ``None``: labels drawn from ``label_pool`` by ``seed``.
+        class_index: of a store's images, and of a model's if ``label`` is ``None``; ``None``: all classes.
 
     Raises:
         InputError: there is nothing at ``path``, or fewer images than ``num``.
@@ -43,7 +45,12 @@ def open_image_set(
     """
     folder = packaged_path(path)
     if (folder / HEADER_NAME).is_file() or (folder / PLAN_NAME).is_file():
-        return StoreImages(path, num=num, num_workers=num_workers)
+        return StoreImages(path, num=num, num_workers=num_workers, class_index=class_index)
+    if class_index is not None and not _is_model(folder):
+        raise UsageError(
+            f"{path} has no classes that could be compared one by one. Give a labelled store (sgkit prepare IMAGES "
+            "--labels folders --out STORE) or a conditional model."
+        )
     if is_statistics_file(folder):
         if num is not None:
             raise InputError(f"{path} has statistics of a fixed number of images: remove --num-images or --num-data.")
@@ -52,7 +59,7 @@ def open_image_set(
     if model is None:
         return FileImages(path, num=num)
     count = num or num_generated
-    labels = _labels(model, count, label, label_pool, seed)
+    labels = _labels(model, count, class_index if label is None else label, label_pool, seed)
     return GeneratedImages(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
 
 

@@ -71,8 +71,10 @@ def _count(number: int | None) -> str:
 
 def _name_of(result: MeasureResult) -> str:
     info = result.images
+    of_class = "" if result.class_name is None else f", {result.class_name}"
     psi = "" if info.truncation_psi in (None, 1.0) else f", psi {info.truncation_psi:g}"
-    return f"{info.path}{psi}" if info.kimg is None else f"{info.path}, {info.kimg:g} kimg{psi}"
+    path = f"{info.path}{of_class}"
+    return f"{path}{psi}" if info.kimg is None else f"{path}, {info.kimg:g} kimg{psi}"
 
 
 def markdown(results: Sequence[MeasureResult]) -> str:
@@ -123,7 +125,7 @@ def _against(results: Sequence[MeasureResult]) -> str:
 def page(results: Sequence[MeasureResult]) -> str:
     """An HTML page: the table, a curve over kimg where several snapshots were measured, and how it was computed."""
     grid = grid_of(results)
-    charts = _charts(results)
+    charts, curves = _charts(results), _curves(results)
     first = results[0]
     facts = {name: _protocol(value) for name, value in {v.name: v for v in first.metrics}.items()}
     hashes = {_name_of(result): result.images.content_hash or "-" for result in results}
@@ -132,6 +134,7 @@ def page(results: Sequence[MeasureResult]) -> str:
     sections = [
         Section(title="Values", text=" ".join(grid.notes), table=Table(columns=grid.columns, rows=grid.rows)),
         *([Section(title="During training", charts=charts)] if charts else []),
+        *([Section(title="Curves", charts=curves)] if curves else []),
         Section(title="Protocols", facts=facts),
         Section(title="Feature networks", facts=first.extractors),
         Section(title="Content hashes", facts=hashes),
@@ -155,6 +158,22 @@ def _charts(results: Sequence[MeasureResult]) -> list[Chart]:
         for name, found in points.items()
         if len(found) > 1
     ]
+
+
+_CURVES = (("recall", "precision", "recall"), ("counts", "values", "images"))
+"""Details of a value that are a curve: names of x and y, and what x counts."""
+
+
+def _curves(results: Sequence[MeasureResult]) -> list[Chart]:
+    """The curves that values come with: precision over recall, and distances over numbers of images."""
+    charts: dict[tuple[str, str], list[Curve]] = {}
+    for result in results:
+        for value in result.metrics:
+            for x, y, unit in _CURVES:
+                if x in value.details and y in value.details:
+                    points = sorted(zip(value.details[x], value.details[y], strict=True))
+                    charts.setdefault((value.metric, unit), []).append(Curve(name=_name_of(result), points=points))
+    return [Chart(title=name, curves=curves, x_unit=unit) for (name, unit), curves in charts.items()]
 
 
 def _protocol(value: MetricValue) -> str:

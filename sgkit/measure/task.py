@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 
 import sgkit
@@ -32,6 +33,7 @@ from sgkit.model.labels import LabelChoice
 from sgkit.runtime.distributed import DistributedContext, distributed
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
+from sgkit.store.header import LabelSchema
 
 DRAWING = (
     "frechet_infinity",
@@ -42,6 +44,7 @@ DRAWING = (
     "sliced_wasserstein",
 )
 """Methods that draw random numbers, however many images there are."""
+_CPU = torch.device("cpu")
 _Number = Annotated[int, Field(ge=2, le=1 << 40)]
 
 
@@ -73,6 +76,8 @@ class MeasureConfig(Config):
     """Processes that read a store."""
     cache: bool = True
     """Keep the statistics of images between runs."""
+    by_class: bool = False
+    """Measure each class of the reference store by itself, against the same class of a model or store."""
     confidence: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Sets of resampled images for confidence intervals; 0: none."""
     save_statistics: Text | None = None
@@ -97,6 +102,8 @@ class MeasureResult:
     """Whether the statistics of the reference images were kept by an earlier run."""
     images_from_cache: bool = False
     """The same of the measured images."""
+    class_name: str | None = None
+    """The class that was measured, on both sides; ``None``: all."""
     versions: dict[str, str] = field(default_factory=dict)
     """Versions of sgkit and of the libraries that matter."""
     device: str = "cpu"
@@ -125,8 +132,32 @@ def measure_each(
     rows = metric_rows(config.metrics)
     check_saving(config, rows, several)
     with distributed(config.device) as context:
-        session = _begin(config, rows, context, on_progress, several[0])
-        return [session.of(path) for path in several]
+        _computed(config, rows)  # before networks are loaded
+        notes: list[str] = []
+        how: dict[str, Any] = {"batch": config.batch, "cache": config.cache, "precision": config.precision}
+        how |= {"on_progress": on_progress, "on_warning": notes.append, "made": _own_network(rows, several[0], context)}
+        runner = StatisticsRunner.for_metrics(rows, context, **how)
+        results: list[MeasureResult] = []
+        for index, name in _classes(config):
+            session = _begin(config, rows, runner, class_index=index)
+            results += [replace(session.of(path), class_name=name) for path in several]
+        return [replace(one, warnings=(*one.warnings, *dict.fromkeys(notes))) for one in results]
+
+
+def _classes(config: MeasureConfig) -> list[tuple[int | None, str | None]]:
+    """Number and name of each class that is measured by itself; one ``None``: all images together."""
+    if not config.by_class:
+        return [(None, None)]
+    if config.label is not None:
+        raise UsageError("--by-class measures every class; remove --class.")
+    data = None if config.data is None else open_image_set(config.data, num=None, num_generated=2, device=_CPU)
+    schema = data.dataset.header.labels if isinstance(data, StoreImages) else LabelSchema()
+    if schema.kind != "class":
+        raise UsageError(
+            f"--by-class needs reference images with classes; {config.data} has none. Prepare a store with classes: "
+            "sgkit prepare IMAGES --labels folders --out STORE"
+        )
+    return list(enumerate(schema.names))
 
 
 def check_saving(config: MeasureConfig, rows: Sequence[MetricRow], several: Sequence[str]) -> None:
@@ -154,15 +185,16 @@ class _Session:
     """The reference images, ready for one set of images after another."""
 
     config: MeasureConfig
+    class_index: int | None
     evaluator: Evaluator
     data: ImageSet | None
     reference: SideStatistics | None
-    notes: list[str]
 
     def of(self, path: str) -> MeasureResult:
         """The metrics of the images at ``path``."""
         began, runner, rows = time.monotonic(), self.evaluator.runner, self.evaluator.all_rows
-        images = _open(self.config, rows, runner.context, path, self.config.num_images, label_pool=self.data)
+        more = {"label_pool": self.data, "class_index": self.class_index}
+        images = _open(self.config, rows, runner.context, path, self.config.num_images, **more)
         opened = [side for side in (images, self.data) if side is not None]
         _refuse_idle(self.config, rows, opened)
         values, measured = self.evaluator.of(images, self.reference)
@@ -174,7 +206,7 @@ class _Session:
             images=sides[0],
             data=sides[1] if len(sides) > 1 else None,
             extractors={name: one.content_id for name, one in runner.extractors.items()},
-            warnings=(*cautions(self.evaluator.rows, sides), *dict.fromkeys(self.notes)),
+            warnings=tuple(cautions(self.evaluator.rows, sides)),
             data_from_cache=self.reference is not None and self.reference.from_cache,
             images_from_cache=measured.from_cache,
             versions={"sgkit": sgkit.__version__, **VERSIONS},
@@ -198,28 +230,37 @@ def _options(config: MeasureConfig, context: DistributedContext, on_progress: On
 
 
 def _begin(
-    config: MeasureConfig, rows: Sequence[MetricRow], context: DistributedContext, on_progress: OnProgress, first: str
+    config: MeasureConfig, rows: Sequence[MetricRow], runner: StatisticsRunner, *, class_index: int | None
 ) -> _Session:
-    computed = [row for row in rows if config.data is not None or row.needs != "data"]
-    if len(computed) < len(rows) and config.save_statistics is None:
-        name = next(row.name for row in rows if row not in computed)
-        raise UsageError(f"Missing option '--data': the images to compare with ({name}), usually the training data.")
-    data = None if config.data is None else _open(config, rows, context, config.data, config.num_data)
-    notes: list[str] = []
-    options = {"batch": config.batch, "cache": config.cache, "on_warning": notes.append, "precision": config.precision}
-    options |= {"made": _own_network(rows, first, context)}
+    context, data = runner.context, None
+    if config.data is not None:
+        data = _open(config, rows, context, config.data, config.num_data, class_index=class_index)
+    computed = _computed(config, rows)
     evaluator = Evaluator(
         rows=computed,
         also_needed=[row for row in rows if row not in computed],
-        runner=StatisticsRunner.for_metrics(rows, context, on_progress=on_progress, **options),
+        runner=runner,
         num_images=config.num_images,
         num_data=config.num_data,
         seed=config.seed,
         num_resampled=config.confidence,
-        options=_options(config, context, on_progress),
+        options=_options(config, context, runner.on_progress),
     )
     reference = None if data is None else evaluator.reference(data)
-    return _Session(config=config, evaluator=evaluator, data=data, reference=reference, notes=notes)
+    return _Session(config=config, class_index=class_index, evaluator=evaluator, data=data, reference=reference)
+
+
+def _computed(config: MeasureConfig, rows: Sequence[MetricRow]) -> list[MetricRow]:
+    """The metrics whose values can be computed: without reference images, statistics can only be saved.
+
+    Raises:
+        UsageError: a metric needs reference images, and nothing is saved.
+    """
+    computed = [row for row in rows if config.data is not None or row.needs != "data"]
+    if len(computed) < len(rows) and config.save_statistics is None:
+        name = next(row.name for row in rows if row not in computed)
+        raise UsageError(f"Missing option '--data': the images to compare with ({name}), usually the training data.")
+    return computed
 
 
 def _own_network(rows: Sequence[MetricRow], first: str, context: DistributedContext) -> Mapping[str, FeatureExtractor]:

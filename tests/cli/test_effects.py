@@ -355,6 +355,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "metrics images": (F, "photos"),
     "metrics save_statistics": (F, "--save-statistics stats.npz"),
     "metrics html": (F, "--html page.html"),
+    "metrics by_class": (F.replace("plain", "cond"), "--by-class"),
     "metrics precision": (F, "--precision bf16"),
     "metrics confidence": (F, "--confidence 3"),
     "metrics markdown": (F, "--markdown"),

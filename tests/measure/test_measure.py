@@ -16,7 +16,7 @@ from sgkit.errors import ConfigError, InputError, UsageError
 from sgkit.measure.inputs import FileImages, GeneratedImages, StoreImages
 from sgkit.measure.opening import open_image_set
 from sgkit.measure.statistics import StatisticsRunner
-from sgkit.measure.task import MeasureConfig, MeasureResult, measure
+from sgkit.measure.task import MeasureConfig, MeasureResult, measure, measure_each
 from sgkit.metrics.statistics import FeatureRequest
 from sgkit.model import Model
 from sgkit.runtime.distributed import DistributedContext
@@ -300,3 +300,26 @@ def test_config_checks_itself(options: dict[str, Any], message: str) -> None:
 def test_unknown_metric_fails_before_anything_is_read() -> None:
     with pytest.raises(UsageError, match="Unknown metric 'fdi'"):
         run(Path("nowhere"), Path("nowhere"), metrics=("fdi",))
+
+
+def test_each_class_by_itself(data: Path, store: Path, model_file: Callable[..., Path]) -> None:
+    config = MeasureConfig(images=str(store), data=str(store), device="cpu", by_class=True, metrics=("fd_effnet",))
+    found = measure_each(config, [str(store), str(model_file(label_dim=2))])
+    assert [(one.class_name, one.images.kind) for one in found] == [
+        ("a", "store"),
+        ("a", "model"),
+        ("b", "store"),
+        ("b", "model"),
+    ]
+    assert [one.metrics[0].num_data for one in found] == [12] * 4
+    assert [found[i].metrics[0].value for i in (0, 2)] == pytest.approx([0, 0], abs=1e-9)
+
+    assert found[1].metrics[0].value != found[3].metrics[0].value
+    for changes, message in (
+        ({"data": str(data)}, "needs reference images with classes"),
+        ({"label": 1}, "remove --class"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            measure_each(dataclasses.replace(config, **changes), [str(store)])
+    with pytest.raises(UsageError, match="has no classes that could be compared one by one"):
+        measure_each(config, [str(data)])

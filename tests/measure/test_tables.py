@@ -73,6 +73,14 @@ def test_latex() -> None:
     assert r"Against da\_ta (100 images)" in text
 
 
+def test_page_draws_curves_that_values_come_with() -> None:
+    curve = value("prd_effnet_f8", metric="prd_effnet", details={"recall": [0.0, 1.0], "precision": [1.0, 0.2]})
+    fewer = value("fid_inf", metric="fid_inf", details={"counts": [10, 20], "values": [5.0, 3.0]})
+    text = page([result("a", curve, fewer)])
+    assert "Curves" in text
+    assert text.count("<svg") == 2
+
+
 def test_page() -> None:
     text = page(RESULTS)
     for words in ("12.35", "40 of 50 images", "Look out.", "<svg", "colours", "abc", "def"):

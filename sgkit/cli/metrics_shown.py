@@ -1,0 +1,98 @@
+"""How results of ``sgkit metrics`` are shown in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sgkit.cli import report
+
+if TYPE_CHECKING:
+    from sgkit.measure.inputs import ImageSetInfo
+    from sgkit.measure.kept import Kept
+    from sgkit.measure.seams import SeamsResult
+    from sgkit.measure.task import MeasureResult
+    from sgkit.metrics.values import MetricValue
+
+
+def show_kept(found: Kept) -> None:
+    """Show the kept statistics, or what was removed."""
+    if not found.removed and found.files:
+        rows = [
+            (one.images, one.extractor, one.statistic, one.num_images, f"{one.size / 1e6:.1f} MB", one.state)
+            for one in found.files
+        ]
+        report.table(("images", "features", "statistic", "number", "size", "state"), rows)
+        report.out("")
+    done = "Removed" if found.removed else "Kept"
+    report.out(f"{done}: {len(found.files)} files, {found.size / 1e6:.1f} MB, in {found.folder}")
+
+
+def show_seams(result: SeamsResult) -> None:
+    """Show the seams of a panorama."""
+    rows = [
+        (what, found.ratio, found.at_joins, found.elsewhere)
+        for what, found in (
+            ("pixels, columns", result.seams.x),
+            ("pixels, rows", result.seams.y),
+            ("pixels, tiles across", result.seams.tiles_x),
+            ("pixels, tiles down", result.seams.tiles_y),
+            ("features, columns", result.features_x),
+            ("features, rows", result.features_y),
+        )
+        if found is not None
+    ]
+    if not rows:
+        report.out(f"{result.file} is one image, which has no joins.")
+        return
+    report.table(("steps of", "ratio (1.0 = no visible seam)", "at joins", "elsewhere"), rows)
+
+
+def show_result(result: MeasureResult) -> None:
+    """Show the values of one set of images."""
+    rows = [
+        (
+            value.name,
+            value.value,
+            _uncertainty(value),
+            value.num_images,
+            value.num_data,
+            "; ".join(value.notes),
+        )
+        for value in result.metrics
+    ]
+    noted = any(row[-1] for row in rows)
+    columns = ("metric", "value", "±", "images", "data", "notes")
+    report.table(columns if noted else columns[:-1], rows if noted else [row[:-1] for row in rows])
+    report.out("")
+    sides = {"images": result.images, "data": result.data}
+    report.facts({name: _describe(info) for name, info in sides.items() if info is not None})
+
+
+def _uncertainty(value: MetricValue) -> str | None:
+    if value.std is None:
+        return None
+    between = "" if value.interval is None else f", 95% {value.interval[0]:.4g} to {value.interval[1]:.4g}"
+    return f"{value.std:.3g} ({value.std_of}){between}"
+
+
+def show_each(results: list[MeasureResult]) -> None:
+    """Show several results in one table."""
+    from sgkit.measure.tables import grid_of
+
+    grid = grid_of(results)
+    report.table(grid.columns, grid.rows)
+    for note in grid.notes:
+        report.out(note)
+    data = results[0].data
+    if data is not None:
+        report.out("")
+        report.facts({"data": _describe(data)})
+
+
+def _describe(info: ImageSetInfo) -> str:
+    words = [f"{info.path} ({info.kind}), {info.size_text}"]
+    if info.resize_filter is not None:
+        words.append(f"resized by {info.resize_filter}")
+    if info.kimg is not None:
+        words.append(f"{info.kimg:g} kimg, psi {info.truncation_psi:g}")
+    return ", ".join(words)
