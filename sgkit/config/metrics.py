@@ -74,19 +74,23 @@ _SCORE = {
 }
 
 
+_OF_EVERY_NETWORK: dict[str, dict[str, Any]] = {
+    "fd": _FRECHET,
+    "kd": _KERNEL,
+    "pr": _PRECISION_RECALL,
+    "dc": _DENSITY_COVERAGE,
+    "cmmd": _CMMD,
+    "fd_inf": _FRECHET_INFINITY,
+    "prd": _CURVE,
+    "dup": _DUPLICATES,
+}
+NETWORK_FILE = ".onnx"
+"""Ends the names of files that are feature networks: ``fd_network.onnx`` is the Fréchet distance of its features."""
+
+
 def _rows_of(network: str, *, num_images: int) -> Iterator[MetricRow]:
     """The distances that every feature network has."""
-    of_every_network: dict[str, dict[str, Any]] = {
-        "fd": _FRECHET,
-        "kd": _KERNEL,
-        "pr": _PRECISION_RECALL,
-        "dc": _DENSITY_COVERAGE,
-        "cmmd": _CMMD,
-        "fd_inf": _FRECHET_INFINITY,
-        "prd": _CURVE,
-        "dup": _DUPLICATES,
-    }
-    for start, options in of_every_network.items():
+    for start, options in _OF_EVERY_NETWORK.items():
         yield _row(f"{start}_{network}", options, network=network, num_images=num_images)
 
 
@@ -219,6 +223,17 @@ METRIC_NAMES = {name: here for name, here in METRIC_NAMES.items() if name not in
 """Metric of other tools -> its name here; ``None``: sgkit does not have it."""
 
 
+def _of_file(name: str) -> MetricRow | None:
+    """The metric of a feature network in a file; ``None``: this is the name of none."""
+    if not name.lower().endswith(NETWORK_FILE):
+        return None
+    starts = [start for start in _OF_EVERY_NETWORK if name.startswith(f"{start}_")]
+    if not starts:
+        return None
+    start = max(starts, key=len)
+    return _row(name, _OF_EVERY_NETWORK[start], network=name[len(start) + 1 :], num_images=10_000)
+
+
 def metric_named(name: str) -> MetricRow:
     """The metric called ``name``.
 
@@ -226,7 +241,7 @@ def metric_named(name: str) -> MetricRow:
         UsageError: there is none.
     """
     check_metrics([name])
-    return next(row for row in METRIC_ROWS if name == row.name)
+    return _of_file(name) or next(row for row in METRIC_ROWS if name == row.name)
 
 
 def ranking(name: str) -> tuple[str, Better]:
@@ -250,8 +265,13 @@ def check_metrics(names: Iterable[str]) -> None:
     if not given:
         raise UsageError(f"No metric was named. Allowed: {', '.join(known)}.")
     for name in given:
-        if name in known:
+        if name in known or _of_file(name) is not None:
             continue
+        if name.lower().endswith((".pt", ".pth", ".pkl")):
+            raise UsageError(
+                f"Unknown metric {name!r}. TorchScript and pickled files hold programs, which are not run. Export the "
+                f"network with torch.onnx.export, then name {name.rpartition('.')[0]}{NETWORK_FILE}."
+            )
         here = METRIC_NAMES.get(name.lower())
         if here is not None:
             raise UsageError(f"Unknown metric {name!r}: it is called {here!r} here. Allowed: {', '.join(known)}.")

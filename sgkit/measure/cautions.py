@@ -13,7 +13,8 @@ from sgkit.metrics.registry import METRICS
 def cautions(rows: Sequence[MetricRow], sides: Sequence[ImageSetInfo]) -> Iterator[str]:
     """Warnings about the measured images and, if there are any, the reference images."""
     for row in rows:
-        dim = EXTRACTORS[row.network].dim if row.method == "frechet" else 0
+        known = EXTRACTORS.get(row.network)
+        dim = known.dim if known is not None and row.method == "frechet" else 0
         few = [info for info in sides if 0 < info.num_images <= dim]
         if few:
             counts = " and ".join(f"{info.num_images} images of {info.path}" for info in few)

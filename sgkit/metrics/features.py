@@ -18,6 +18,7 @@ from sgkit.metrics.inception import (
     InceptionExtractor,
     TorchInceptionExtractor,
 )
+from sgkit.metrics.onnx_network import OnnxExtractor
 from sgkit.metrics.vgg import VGG_DIM, VggExtractor
 from sgkit.metrics.vit import VITS, VitExtractor, VitRow
 from sgkit.runtime.progress import OnProgress, ignore_progress
@@ -101,14 +102,17 @@ def load_extractor(
     on_progress: OnProgress = ignore_progress,
     precision: FeaturePrecision = "fp32",
 ) -> FeatureExtractor:
-    """The extractor called ``name``, a key of :data:`EXTRACTORS`, with its network on ``device``.
+    """The extractor called ``name``, a key of :data:`EXTRACTORS` or an ONNX file, with its network on ``device``.
 
     Raises:
         UsageError: the network cannot compute in this precision.
         MissingDependencyError: it needs a package that is not installed.
         WeightsError: its weights cannot be downloaded.
     """
-    made = EXTRACTORS[name].make(torch.device(device), on_progress)
+    if name in EXTRACTORS:
+        made = EXTRACTORS[name].make(torch.device(device), on_progress)
+    else:
+        made = OnnxExtractor(name, device)
     if precision == "fp32":
         return made
     in_bf16 = getattr(made, "in_bf16", None)

@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 from sgkit.config.metric_row import MetricRow, Statistic
-from sgkit.config.metrics import METRIC_ROWS, check_metrics
+from sgkit.config.metrics import METRIC_ROWS, check_metrics, metric_named
 from sgkit.metrics import generator_methods, methods
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.uncertainty import resampled
@@ -59,7 +59,7 @@ def metric_rows(names: Iterable[str]) -> tuple[MetricRow, ...]:
     """
     wanted = tuple(dict.fromkeys(names))
     check_metrics(wanted)
-    return tuple(METRICS[name] for name in wanted)
+    return tuple(metric_named(name) for name in wanted)
 
 
 def statistics_needed(

@@ -85,7 +85,7 @@ WEIGHTS: dict[str, Weights] = {
             homepage="https://github.com/NVlabs/stylegan2-ada-pytorch",
             used_by=("vgg", "pr50k3_full", "ppl2_wend", "ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend"),
             file="nvidia-vgg16.pt",
-            instead=_NO_LOSS,
+            instead=f"{_NO_LOSS} {_NO_METRIC}",
         ),
         Weights(
             name="clip-vit-l-14-336",
@@ -95,7 +95,7 @@ WEIGHTS: dict[str, Weights] = {
             sha256="3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
             licence="MIT",
             homepage="https://github.com/openai/CLIP",
-            used_by=("clip",),
+            used_by=("fd_clip", "kd_clip", "cmmd_clip"),
             instead=_NO_METRIC,
         ),
         Weights(
@@ -105,7 +105,7 @@ WEIGHTS: dict[str, Weights] = {
             sha256="d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
             licence="Apache-2.0",
             homepage="https://github.com/facebookresearch/dinov2",
-            used_by=("dinov2",),
+            used_by=("fd_dinov2", "kd_dinov2"),
             instead=_NO_METRIC,
         ),
         _trunk(

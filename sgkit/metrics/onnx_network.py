@@ -1,0 +1,113 @@
+"""Any network in an ONNX file as a feature network, run by onnxruntime (extra ``onnx``).
+
+An ONNX file is a graph of known operators, so running one executes no code of its author; TorchScript files hold
+programs and are refused. The file's metadata may say how pixels are scaled (``sgkit.range``) and the side of images
+where the graph leaves it open (``sgkit.size``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sgkit.errors import CheckpointError, InputError, MissingDependencyError, UsageError, did_you_mean
+from sgkit.metrics.networks import to_rgb
+
+RANGES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    "signed": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "bytes": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+"""What is taken from pixels of 0 to 255, and what that is divided by."""
+USUAL_SIZE = 224
+
+
+class OnnxExtractor:
+    """The first output of an ONNX file; features of places are averaged.
+
+    Args:
+        path: the file. Its first input must be images [N, 3, H, W], float32 or uint8.
+        device: features are given there; the network itself runs on the CPU.
+        range: a key of :data:`RANGES`; ``None``: as the file's metadata say, else ``imagenet`` (``bytes`` for uint8).
+        size: side of images where the graph leaves it open; ``None``: as the metadata say, else 224.
+
+    Raises:
+        InputError: there is no such file.
+        MissingDependencyError: onnxruntime is not installed.
+        CheckpointError: the file is damaged, or its input is something else.
+        UsageError: the range is unknown.
+    """
+
+    def __init__(
+        self, path: str | Path, device: torch.device | str = "cpu", *, range: str | None = None, size: int | None = None
+    ) -> None:
+        self.path, self.name, self.device = Path(path), str(path), torch.device(device)
+        if not self.path.is_file():
+            raise InputError(f"There is no file {path}. Give an ONNX file, for example fd_network.onnx.")
+        data = self.path.read_bytes()
+        self._session = _session(self.path, data)
+        given = self._session.get_inputs()[0]
+        said = self._session.get_modelmeta().custom_metadata_map
+        self._input, self._type = given.name, {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}.get(given.type)
+        if self._type is None or len(given.shape) != 4 or given.shape[1] not in (3, "c", "channels"):
+            raise CheckpointError(
+                f"{path} reads {given.type} {list(given.shape)}; a feature network reads images [N, 3, H, W] as "
+                "float32 or uint8."
+            )
+        usual = "bytes" if self._type is np.uint8 else "imagenet"
+        self.range = range or said.get("sgkit.range", usual)
+        if self.range not in RANGES:
+            raise UsageError(f"Unknown range {self.range!r} of {path}. {did_you_mean(self.range, RANGES)}")
+        open_size = size or int(said.get("sgkit.size", USUAL_SIZE))
+        self.size = tuple(side if isinstance(side, int) else open_size for side in given.shape[2:])
+        digest = hashlib.sha256(data).hexdigest()[:16]
+        self.content_id = f"onnx/{digest}/rgb-over-black/bicubic-antialias-{self.size[0]}x{self.size[1]}/{self.range}"
+        self.dim = int(self(torch.zeros(1, 3, *self.size, dtype=torch.uint8)).shape[1])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features float32 [N, dim] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
+        x = self.prepare(images.cpu()).numpy()
+        rows = []
+        for row in np.split(x, len(x)) if self._one_at_a_time else [x]:
+            rows.append(torch.from_numpy(np.asarray(self._session.run(None, {self._input: row})[0], np.float32)))
+        found = torch.cat(rows)
+        return found.flatten(2).mean(dim=2).to(self.device) if found.ndim > 2 else found.to(self.device)
+
+    @property
+    def _one_at_a_time(self) -> bool:
+        return bool(self._session.get_inputs()[0].shape[0] == 1)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """The whole image at the network's size by antialiased bicubic, clamped, in its range and type."""
+        x = to_rgb(images)
+        if x.shape[2:] != self.size:
+            x = F.interpolate(x, self.size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 255)
+        if self._type is np.uint8:
+            return x.round().to(torch.uint8)
+        less, over = (x.new_tensor(values)[:, None, None] for values in RANGES[self.range])
+        return (x - less) / over
+
+
+def _session(path: Path, data: bytes) -> Any:
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise MissingDependencyError(
+            "Feature networks in ONNX files need onnxruntime, which is not installed. Install it with: "
+            "pip install 'stylegan-sgkit[onnx]'"
+        )
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    try:  # from memory, so that the file cannot name others to be read
+        return runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is not an ONNX file that can be run: {said}") from error
