@@ -70,12 +70,20 @@ def modes_kept(pool: Tensor, share: float, num: int) -> Tensor:
     return pool[chosen[torch.randperm(len(chosen), generator=draw)[:num]]]
 
 
+def repeated(images: Tensor, share: float) -> Tensor:
+    """As many images, but only that share of them different."""
+    draw = torch.Generator().manual_seed(0)
+    return images[torch.randint(0, max(round(share * len(images)), 1), (len(images),), generator=draw)]
+
+
 CHANGES: dict[str, tuple[str, tuple[float, ...], Callable[[Tensor, float], Tensor]]] = {
     "blur": ("sigma, pixels", (0.5, 1.0, 2.0), blurred),
     "noise": ("deviation, of 255", (5.0, 15.0, 45.0), noisy),
     "JPEG": ("quality", (75.0, 30.0, 10.0), compressed),
 }
-MODES = ("modes kept", (0.5, 0.2, 0.1))
+MODES = ("of 10 clusters kept", (0.5, 0.2, 0.1))
+"""Clusters of colour and layout."""
+REPEATS = ("of images, repeated", (0.5, 0.1, 0.02))
 
 
 def read(store: str, numbers: np.ndarray) -> Tensor:
@@ -116,11 +124,13 @@ def sets(faces: str, others: str, num: int) -> Iterator[tuple[str, Tensor]]:
             yield f"{name} {strength:g}", change(half, strength)
     for share in MODES[1]:
         yield f"modes {share:g}", modes_kept(pool, share, num)
+    for share in REPEATS[1]:
+        yield f"repeats {share:g}", repeated(half, share)
 
 
 # ------------------------------------------------------------------------------------------------ figures
 
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 900, 250, 66, 34, 46
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 1000, 250, 66, 34, 46
 COLOURS = ((31, 119, 180), (214, 90, 20))
 
 
@@ -132,15 +142,22 @@ def figure(metric: str, values: dict[str, Values], path: Path) -> None:
     pen, font, small = ImageDraw.Draw(image), ImageFont.load_default(15), ImageFont.load_default(12)
     y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (1 - max(value, 0) / top)  # noqa: E731
     panels = [(name, what, [f"{s:g}" for s in strengths]) for name, (what, strengths, _) in CHANGES.items()]
-    panels.append(("modes", MODES[0], [f"{share:g}" for share in MODES[1]]))
-    wide = (WIDTH - LEFT - 10) / 4
+    for name, (what, shares) in (("modes", MODES), ("repeats", REPEATS)):
+        panels.append((name, what, [f"{share:g}" for share in shares]))
+    wide = (WIDTH - LEFT - 10) / len(panels)
     for tick in np.linspace(0, top / 1.06, 5):
         pen.line([(LEFT, y(tick)), (WIDTH - 10, y(tick))], fill=(232, 232, 232))
         pen.text((LEFT - 6, y(tick)), f"{tick:.3g}", fill="black", font=small, anchor="rm")
     for number, (name, what, strengths) in enumerate(panels):
         start = LEFT + number * wide
         places = [start + wide * (0.14 + 0.24 * step) for step in range(4)]
-        pen.text((start + wide / 2, HEIGHT - 12), f"{name}: {what}", fill="black", font=small, anchor="mm")
+        pen.text(
+            (start + wide / 2, HEIGHT - 12),
+            f"{name}: {what}" if number < 3 else what,
+            fill="black",
+            font=small,
+            anchor="mm",
+        )
         for place, text in zip(places, ["none", *strengths], strict=True):
             pen.text((place, HEIGHT - BOTTOM + 12), text, fill="black", font=small, anchor="mm")
         pen.line([(start, TOP), (start, HEIGHT - BOTTOM)], fill=(180, 180, 180))
