@@ -80,7 +80,14 @@ def show_each(results: list[MeasureResult]) -> None:
     from sgkit.measure.tables import grid_of
 
     grid = grid_of(results)
-    report.table(grid.columns, grid.rows)
+    letters = [_letter(number) for number in range(len(results))]
+    if len(grid.columns) > 4:  # columns of many metrics would be too narrow
+        turned = [list(column) for column in zip(grid.columns, *grid.rows, strict=True)]
+        report.table(("metric", *letters), turned[1:])
+        report.out("")
+        report.facts(dict(zip(letters, turned[0][1:], strict=True)))
+    else:
+        report.table(grid.columns, grid.rows)
     for note in grid.notes:
         report.out(note)
     data = results[0].data
@@ -96,3 +103,8 @@ def _describe(info: ImageSetInfo) -> str:
     if info.kimg is not None:
         words.append(f"{info.kimg:g} kimg, psi {info.truncation_psi:g}")
     return ", ".join(words)
+
+
+def _letter(number: int) -> str:
+    """A, B ... Z, A1, B1 ..."""
+    return chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")

@@ -24,6 +24,8 @@ def frechet(inputs: MetricInputs) -> Score:
     found = frechet_distance(*sides)
     notes = []
     for side, name in zip(sides, ("images", "reference images"), strict=True):
+        if not side.covariance.any():
+            notes.append(f"no variance: the {name} are all the same")
         if 0 < side.num <= side.mean.size:
             notes.append(f"singular covariance: {side.num:,} {name} for {side.mean.size:,} features")
     return Score(value=found, notes=tuple(notes))

@@ -55,6 +55,11 @@ def test_several_in_one_table(folders: tuple[str, str], capsys: pytest.CaptureFi
     assert [line.split()[0] for line in lines[1:3]] == list(folders)
     assert "* 3 of 10,000 images" in "\n".join(lines)
     assert "fd_effnet" in page.read_text(encoding="utf-8")
+    many = ["--metrics", "fd_effnet,kd_effnet,dup_effnet,cmmd_effnet"]
+    assert main([*command, *many]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0].split() == ["metric", "A", "B"]
+    assert f"B  {folders[1]}" in shown
     assert main([*command, "--json"]) == 0
     found = checked_result(["metrics", "several"], capsys.readouterr().out)
     assert [result["metrics"][0]["num_images"] for result in found] == [3, 9]
