@@ -1,7 +1,7 @@
-"""Draws the picture of docs/tuning.md: ``python docs/_pictures/tuning.py``. It takes about ten minutes on one core.
+"""Draws the picture of docs/tuning.md: ``python docs/_pictures/tuning.py``. It takes some minutes on one core.
 
-Painted landscapes that the model was not trained on: each in a row, then what w shows, the same at night, what w shows
-in the tuned model, the same at night.
+A painted landscape that the model was not trained on, what w shows, the same towards night, what w shows in the tuned
+model, the same towards night.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from sgkit.cli.app import main as sgkit
 from sgkit.store.landscapes.sample import landscape
 
 OUT = Path(__file__).parents[1] / "images" / "tuning.webp"
-UNSEEN = (53, 78)
-"""Numbers of the paintings; the model's training had another seed."""
+UNSEEN = (78,)
+"""Numbers of paintings, one in a row; the model's training had another seed."""
 COMMANDS = (
-    "sgkit project landscapes paintings --class summer-day --no-noise --steps 60 --out projected",
-    "sgkit tune landscapes projected --steps 60 --out paintings.safetensors",
+    "sgkit project landscapes paintings --class summer-day --no-noise --starts 100 --steps 90 --out projected",
+    "sgkit tune landscapes projected --steps 100 --out paintings.safetensors",
     "sgkit directions find landscapes --method difference --plus-class summer-night --minus-class summer-day "
     "--out night.safetensors",
-    "sgkit edit landscapes --latent projected --move night.safetensors=0.7 --steps 1 --out before.png",
-    "sgkit edit landscapes+paintings.safetensors --latent projected --move night.safetensors=0.7 --steps 1 "
+    "sgkit edit landscapes --latent projected --move night.safetensors=0.3 --steps 1 --out before.png",
+    "sgkit edit landscapes+paintings.safetensors --latent projected --move night.safetensors=0.3 --steps 1 "
     "--out after.png",
 )
 
