@@ -70,7 +70,7 @@ def ms_ssim(images: Tensor, targets: Tensor) -> Tensor:
     if not fitting:
         raise UsageError(f"ms-ssim needs images of {SSIM_SIDE} pixels or more; these have {min(images.shape[2:])}.")
     weights = wide(images).new_tensor([MS_SSIM_WEIGHTS[scale] for scale in fitting])
-    weights = weights / weights.sum()
+    weights = weights * (sum(MS_SSIM_WEIGHTS) / weights.sum())  # the published ones, where all scales fit
     found = []
     for scale in fitting:
         whole, contrast = _ssim_maps(images, targets)

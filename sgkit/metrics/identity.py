@@ -117,7 +117,8 @@ class FaceNetwork(nn.Module):
         x = (faces - faces.new_tensor(_MEAN)[:, None, None]) / 256
         x = F.max_pool2d(F.relu(self.stem(x)), 3, stride=2)
         x = self.blocks(x).mean(dim=(2, 3))
-        return wide(x) @ self.head
+        with torch.autocast(x.device.type, enabled=False):  # small differences of these numbers count
+            return wide(x) @ self.head
 
 
 def _layers(data: bytes, kinds: list[str]) -> Iterator[Tensor]:

