@@ -21,9 +21,9 @@ LAPTOP, SERVER, GPU = Machine(threads=2), Machine(threads=16), Machine(device="c
 @pytest.mark.parametrize(
     ("images", "machine", "given", "chosen", "changes"),
     [
-        (replace(FLOWERS, size=(32, 32)), LAPTOP, {}, "stylegan2-mini", {"train.batch": 16, "train.r1_gamma": 0.05}),
-        (replace(FLOWERS, size=(32, 32)), SERVER, {}, "stylegan2-32", {"train.batch": 16, "train.r1_gamma": 0.05}),
-        (FLOWERS, LAPTOP, {}, "stylegan2-64", {"model.synthesis.channel_base": 1024, "train.r1_gamma": 0.0512}),
+        (replace(FLOWERS, size=(32, 32)), LAPTOP, {}, "stylegan2-mini", {"train.batch": 16, "train.r1_gamma": 0.1}),
+        (replace(FLOWERS, size=(32, 32)), SERVER, {}, "stylegan2-32", {"train.batch": 16, "train.r1_gamma": 0.1}),
+        (FLOWERS, LAPTOP, {}, "stylegan2-64", {"model.synthesis.channel_base": 1024, "train.r1_gamma": 0.1}),
         (FLOWERS, SERVER, {}, "stylegan2-64", {"model.synthesis.channel_base": None, "train.pl_weight": None}),
         (FLOWERS, LAPTOP, {"model.z_dim": 64}, "stylegan2-64", {"model.synthesis.channel_base": None}),
         (FLOWERS, LAPTOP, {"train.batch": "8"}, "stylegan2-64", {"train.batch": None, "train.r1_gamma": 0.102}),
@@ -72,11 +72,11 @@ def test_what_is_chosen(
 def test_it_says_what_and_why_in_five_lines() -> None:
     lines = choose(FLOWERS, LAPTOP, given={}).lines
     assert [line.partition(":")[0] for line in lines] == ["networks", "batch", "R1", "augmentation", "mirror"]
-    assert "by ADA's rule 0.0002 x 64\N{SUPERSCRIPT TWO} / 16" in lines[2]
+    assert "ADA's rule 0.0002 x 64\N{SUPERSCRIPT TWO} / 16" in lines[2]
     assert "4,317 images" in lines[3]
     assert "--no-mirror" in lines[4]
     small = choose(replace(FLOWERS, size=(32, 32)), LAPTOP, given={}).lines
-    assert "0.05, because ADA's rule 0.0002 x 32\N{SUPERSCRIPT TWO} / 16 = 0.0128 is too weak" in small[2]
+    assert "0.1, because ADA's rule 0.0002 x 32\N{SUPERSCRIPT TWO} / 16 = 0.0128 is too weak" in small[2]
     assert "smaller images are a better start" in choose(replace(FLOWERS, size=(128, 128)), LAPTOP, given={}).lines[0]
     model = preset("stylegan2-64").model
     assert (

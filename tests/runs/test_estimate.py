@@ -92,7 +92,7 @@ def test_all_presets_are_listed(capfd: pytest.CaptureFixture[str], options: list
     assert list(rows) == list(PRESETS)
     small = rows["stylegan2-32"]
     assert small["size"] == ("64x64" if options else "32x32")
-    assert (small["batch"], small["lr"], small["r1_gamma"]) == (32, 0.0025, 0.05)
+    assert (small["batch"], small["lr"], small["r1_gamma"]) == (32, 0.0025, 0.1)
     assert 0 < small["generator"] < rows["stylegan2-f"]["generator"]
 
 
