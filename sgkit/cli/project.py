@@ -251,6 +251,7 @@ def project(
     )
     with distributed(device) as processes, report.progress_bar("Projecting") as on_progress:
         opened = _opened(model, processes.device, given, settings)
+        measured = drawing_precision(precision, opened.config, opened.device)  # each process may measure differently
         result = project_files(
             Inputs(opened, path=model),
             images,
@@ -262,7 +263,7 @@ def project(
             fitting=Fitting(crop=crop, landmarks=landmarks),
             video=video,
             batch=batch,
-            precision=drawing_precision(precision, opened.config, opened.device),
+            precision=processes.gather_objects(measured)[0],
             context=processes,
             command=typed(context),
             on_progress=on_progress,

@@ -15,9 +15,9 @@ from sgkit.runtime.precision import ResolvedPrecision
 
 SEARCH = "search"
 """Stands for a class that is searched."""
-CANDIDATES = 6
+CANDIDATES = 4
 """Classes that are searched for an image: those whose mean latents come closest to it."""
-STEPS = 30
+STEPS = 15
 SAMPLES = 200
 """Latents of each class whose mean the first comparison takes."""
 

@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "drag": ("bench_drag.py", "--count", "3", "--steps", "100"),
     "features": ("bench_features.py", "speed", "--count", "32", "--rounds", "2"),
     "features memory": ("bench_features.py", "memory", "--counts", "32,128"),
+    "project": ("bench_project.py", "--batches", "1,8", "--losses", "pixels", "--steps", "2", "--rounds", "1"),
     "reader": ("bench_prepare.py", "reader", "--count", "200", "--rounds", "1"),
     "streaming": ("bench_streaming.py", "time", "--size", "1024x256", "--tiles", "256"),
     "streaming memory": ("bench_streaming.py", "memory", "--sizes", "1000x1000,16000x1000", "--tile", "256"),
