@@ -152,6 +152,14 @@ def metrics(
             show_default="0, no intervals",
         ),
     ] = 0,
+    neighbours: Annotated[
+        Path | None,
+        typer.Option(
+            "--neighbours",
+            metavar="FILE.png",
+            help="Write an image of the first measured images, each beside its 5 nearest reference images.",
+        ),
+    ] = None,
     by_class: Annotated[
         bool,
         typer.Option("--by-class", help="Measure each class of the reference store by itself, and show one table."),
@@ -217,6 +225,7 @@ def metrics(
             "confidence",
             "precision",
             "by_class",
+            "neighbours",
         )
         for name in of_images:
             given.refuse(name, when=True, because="seams are measured in one panorama, without data")
@@ -250,6 +259,7 @@ def metrics(
         confidence=confidence,
         precision=precision,
         save_statistics=None if save_statistics is None else str(save_statistics),
+        neighbours=None if neighbours is None else str(neighbours),
         overwrite=force,
     )
     with report.progress_bar("Measuring") as on_progress:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -20,6 +21,7 @@ from sgkit.errors import InputError, UsageError
 from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages
+from sgkit.measure.neighbours import write_neighbours
 from sgkit.measure.opening import model_at, open_image_set
 from sgkit.measure.statistics import VERSIONS, SideStatistics, StatisticsRunner
 from sgkit.measure.statistics_files import save_statistics
@@ -82,8 +84,10 @@ class MeasureConfig(Config):
     """Sets of resampled images for confidence intervals; 0: none."""
     save_statistics: Text | None = None
     """Write the statistics of the measured images into this ``.npz``, for later comparisons."""
+    neighbours: Text | None = None
+    """Write a PNG of the first measured images, each beside its nearest reference images."""
     overwrite: bool = False
-    """Whether ``save_statistics`` may replace a file."""
+    """Whether ``save_statistics`` and ``neighbours`` may replace files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +171,11 @@ def check_saving(config: MeasureConfig, rows: Sequence[MetricRow], several: Sequ
         UsageError: that was asked for, or the file's name has another ending.
         InputError: there is such a file.
     """
+    networks = list(statistics_needed(rows))
+    if config.neighbours is not None:
+        _check_neighbours(config, [name for name in networks if name != "pixels"], several)
     if config.save_statistics is None:
         return
-    networks = list(statistics_needed(rows))
     if len(networks) != 1 or len(several) != 1:
         raise UsageError(
             f"A statistics file holds one set of images and one network; given: {len(several)} of images, and metrics "
@@ -178,6 +184,17 @@ def check_saving(config: MeasureConfig, rows: Sequence[MetricRow], several: Sequ
     if not config.save_statistics.endswith(".npz"):
         raise UsageError(f"Unsupported statistics file {config.save_statistics!r}. Its name must end in .npz.")
     check_new(config.save_statistics, overwrite=config.overwrite)
+
+
+def _check_neighbours(config: MeasureConfig, networks: Sequence[str], several: Sequence[str]) -> None:
+    if len(several) != 1 or config.data is None or not networks or config.by_class:
+        raise UsageError(
+            "--neighbours shows one set of images beside reference images, by the features of a metric: give one "
+            "model, --data, and a metric of features, such as fd_effnet."
+        )
+    if Path(str(config.neighbours)).suffix.lower() != ".png":
+        raise UsageError(f"Unsupported image {config.neighbours!r}. The name given to --neighbours must end in .png.")
+    check_new(str(config.neighbours), overwrite=config.overwrite)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +217,9 @@ class _Session:
         values, measured = self.evaluator.of(images, self.reference)
         if self.config.save_statistics is not None and runner.context.is_main:
             self._save(measured, self.config.save_statistics)
+        if self.config.neighbours is not None and self.data is not None:
+            network = next(name for name in statistics_needed(rows) if name != "pixels")
+            write_neighbours(Path(self.config.neighbours), images, self.data, runner, network)
         sides = [side.info() for side in opened]
         return MeasureResult(
             metrics=values,

@@ -355,6 +355,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "metrics images": (F, "photos"),
     "metrics save_statistics": (F, "--save-statistics stats.npz"),
     "metrics html": (F, "--html page.html"),
+    "metrics neighbours": (F, "--neighbours near.png"),
     "metrics by_class": (F.replace("plain", "cond"), "--by-class"),
     "metrics precision": (F, "--precision bf16"),
     "metrics confidence": (F, "--confidence 3"),
@@ -797,7 +798,11 @@ OVERWRITES: dict[str, list[str]] = {
     "replay": ["replay scene.png --out out.png"],
     "convert": ["convert plain a.pt"],
     "classifier train": ["classifier train store --out out.safetensors"],
-    "metrics": [f"{F} --html page.html", "metrics store --metrics kd_effnet --save-statistics stats.npz"],
+    "metrics": [
+        f"{F} --html page.html",
+        "metrics store --metrics kd_effnet --save-statistics stats.npz",
+        f"{F} --neighbours near.png",
+    ],
 }
 CONTINUES = {
     "prepare": "the same command resumes, by tests/store/preparing; another one is refused",

@@ -323,3 +323,26 @@ def test_each_class_by_itself(data: Path, store: Path, model_file: Callable[...,
             measure_each(dataclasses.replace(config, **changes), [str(store)])
     with pytest.raises(UsageError, match="has no classes that could be compared one by one"):
         measure_each(config, [str(data)])
+
+
+def test_neighbours_are_shown_beside_images(data: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.mkdir()
+    for index, path in enumerate(sorted((data / "a").iterdir())[:3]):
+        Image.open(path).resize((32, 32), Image.Resampling.NEAREST).save(large / f"{index}.png")
+    file = tmp_path / "near.png"
+    run(large, data, metrics=("fd_effnet",), neighbours=str(file))
+    with Image.open(file) as picture:
+        assert picture.size == (6 * 34 - 2, 3 * 34 - 2)
+        pixels = np.asarray(picture).astype(int)
+    for row in range(3):  # the nearest one is the image itself, made smaller
+        own, found = (pixels[row * 34 : row * 34 + 32, x : x + 32].mean(axis=(0, 1)) for x in (0, 34))
+        assert abs(own - found).max() < 2
+    with pytest.raises(InputError, match="exists already"):
+        run(large, data, metrics=("fd_effnet",), neighbours=str(file))
+    for changes, message in (
+        ({"neighbours": "a.jpg"}, r"must end in \.png"),
+        ({"metrics": ("ms_ssim",)}, "of features"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run(large, data, **{"metrics": ("fd_effnet",), "neighbours": "b.png", **changes})
