@@ -34,6 +34,13 @@ SEAMS = "seams"
 """Not a distance from data: how visible the joins of a panorama are."""
 
 
+NOT_OF_SEAMS = (
+    *("data", "num_images", "num_data", "psi", "label", "batch", "seed", "workers", "cache", "confidence", "precision"),
+    *("by_class", "neighbours"),
+)
+"""Parameters that measure sets of images."""
+
+
 class Names(tuple[str, ...]):
     """Names of metrics."""
 
@@ -211,23 +218,7 @@ def metrics(
     if not images:
         raise UsageError("Missing argument 'MODEL|IMAGES|STORE...': what to measure.")
     if tuple(names) == (SEAMS,):
-        of_images = (
-            "data",
-            "num_images",
-            "num_data",
-            "psi",
-            "label",
-            "classifier",
-            "batch",
-            "seed",
-            "workers",
-            "cache",
-            "confidence",
-            "precision",
-            "by_class",
-            "neighbours",
-        )
-        for name in of_images:
+        for name in NOT_OF_SEAMS:
             given.refuse(name, when=True, because="seams are measured in one panorama, without data")
         _seams(images, device, json=json)
         return

@@ -356,7 +356,7 @@ CHANGES: dict[str, tuple[str, str]] = {
     "metrics save_statistics": (F, "--save-statistics stats.npz"),
     "metrics html": (F, "--html page.html"),
     "metrics neighbours": (F, "--neighbours near.png"),
-    "metrics by_class": (F.replace("plain", "cond"), "--by-class"),
+    "metrics by_class": (f"{F} --num-data 2".replace("plain", "cond"), "--by-class"),
     "metrics precision": (F, "--precision bf16"),
     "metrics confidence": (F, "--confidence 3"),
     "metrics markdown": (F, "--markdown"),
