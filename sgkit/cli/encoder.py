@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,7 +95,7 @@ def train(
     opened = sgkit.load(model, device=resolve_device(device))
     if space == "w+" and opened.num_ws == 1:
         raise UsageError("--space w+ has no effect here: this model has one w for all layers. Remove --space.")
-    with report.progress_bar("Training the encoder") as on_progress:
+    with _told(out), report.progress_bar("Training the encoder") as on_progress:
         result = train_encoder(
             opened,
             out,
@@ -105,6 +107,18 @@ def train(
             on_progress=on_progress,
         )
     report.emit(result, json=json, show=lambda found: _show(found, model))
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    """Say, where the training is interrupted, that it can continue."""
+    try:
+        yield
+    except BaseException as error:
+        is_signal = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
+        if is_signal and out.with_name(f"{out.name}.partial").is_file():
+            report.note(f"The state is kept in {out.name}.partial: the same command continues.")
+        raise
 
 
 def _show(result: EncoderResult, model: Path) -> None:

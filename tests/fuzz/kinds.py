@@ -328,7 +328,7 @@ def _stores(scratch: Path) -> Iterator[Kind]:
 
 def _statistics(path: Path, *, name: str, key: dict[str, int]) -> None:
     path.rename(path.with_name(name))
-    StatisticsCache(path.parent).load(key, dim=4, statistics=["gaussian", "bank"])
+    StatisticsCache(path.parent).load(key, FeatureStatistics(4, ["gaussian", "bank"]))
 
 
 def _runs(scratch: Path) -> Iterator[Kind]:

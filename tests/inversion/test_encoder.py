@@ -305,3 +305,24 @@ def test_the_command_trains_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["images"], found["space"], found["finished"]) == (16, "w+", True)
     assert main([*line.split(), "--force", "--max-time", "0.001s"]) == 0
     assert "the same command continues" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_a_stopped_command_says_that_it_continues(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "encoder train m.safetensors --out new.safetensors --kimg 0.032 --batch 8"
+    step = EncoderTraining.step
+
+    def interrupted(job: EncoderTraining) -> dict[str, float]:
+        if job.images == 16:
+            raise KeyboardInterrupt
+        return step(job)
+
+    monkeypatch.setattr(EncoderTraining, "step", interrupted)
+    assert main(line.split()) == 130
+    assert "new.safetensors.partial: the same command continues" in capsys.readouterr().err
+    assert main([*line.split(), "--seed", "1"]) == 1
+    shown = capsys.readouterr().err
+    assert "a different seed (0, not 1)" in shown
+    assert "continues." not in shown
