@@ -144,7 +144,7 @@ def linear_separability(inputs: MetricInputs) -> tuple[Score, Score]:
         inputs.on_progress(Progress(done=seeds.stop - part.start, total=len(part), stage=inputs.row.name))
     everywhere = inputs.context.gather_objects((latents, answers))
     joined = {space: np.concatenate([one for own, _ in everywhere for one in own[space]]) for space in spaces}
-    names = answers[0] if answers else {}
+    names: dict[str, Floats] = next((own[0] for _, own in everywhere if own), {})
     told = {name: np.concatenate([one[name] for _, own in everywhere for one in own]) for name in names}
     share = float(inputs.parameter("keep", NUM_KEPT / NUM_SAMPLES))
     found = separability(joined, told, keep=max(round(inputs.num_images * share), 2))

@@ -138,6 +138,14 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("project model.st me.jpg --out x --encoder gone", 1, ("There is no encoder gone", "sgkit encoder train")),
     ("project model.st me.jpg --out x --encoder model.st", 1, ("model.st is a different .safetensors file",)),
     ("project model.st me.jpg --out x --steps 0", 2, ("--steps 0", "--encoder FILE", "--starts N")),
+    # classifiers
+    ("classifier train store --out x.pt", 2, ("Unsupported extension '.pt'", ".safetensors")),
+    ("classifier train store --out x.safetensors", 2, ("store has no labels", "--labels folders", "--labels FILE.csv")),
+    ("classifier train me.jpg --out x.safetensors", 1, ("Not a store: me.jpg is a JPEG image",)),
+    ("metrics model.st --metrics ls", 2, ("ls needs a classifier of images", "sgkit classifier train STORE")),
+    ("metrics model.st --metrics ls --classifier wide.st", 1, ("Not a classifier: wide.st", "sgkit classifier train")),
+    ("metrics photos --metrics ppl_wend_effnet", 1, ("measures a generator, but photos holds images",)),
+    ("metrics model.st --metrics eqt50k_int", 2, ("only StyleGAN3 models have",)),
     # outputs
     ("generate model.st --out old.png", 1, ("old.png exists already", "--force")),
     ("mix model.st --out old.png --rows 0 --cols 1", 1, ("old.png exists already", "--force")),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from sgkit.inversion.encoder_file import EncoderHeader, load_encoder, save_encod
 from sgkit.latents.directions import load_directions, save_directions, unit
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
+from sgkit.metrics.features import EXTRACTORS
+from sgkit.metrics.image_classifier import Head, HeadInfo, ImageClassifier, save_classifier
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.model import Model, ModelInfo, build, new_encoder
 from sgkit.render.edit import EditSettings, edit
@@ -77,6 +80,7 @@ def kinds(scratch: Path) -> list[Kind]:
     return [
         *_models(scratch),
         *_deltas(scratch),
+        *_classifiers(scratch),
         *_encoders(scratch),
         *_latents(scratch),
         *_images(),
@@ -158,6 +162,15 @@ def _encoders(scratch: Path) -> Iterator[Kind]:
     header = EncoderHeader(model_hash=model.content_hash(), space="w", images=8, settings={"batch": 8})
     save_encoder(new_encoder(model, rows=1), path, header)
     yield Kind("encoder", {path.name: path.read_bytes()}, partial(_encoder, model), mutate_header, 3)
+
+
+def _classifiers(scratch: Path) -> Iterator[Kind]:
+    path, dim = scratch / "classifier.safetensors", EXTRACTORS["effnet"].dim
+    head = HeadInfo(name="sex", classes=("f", "m"), accuracy=0.8, chance=0.5, num_images=40, num_held_out=10)
+    extractor = SimpleNamespace(name="effnet", content_id="effnet", dim=dim)
+    heads = (Head(info=head, weight=np.zeros((2, dim), np.float32), bias=np.zeros(2, np.float32)),)
+    save_classifier(ImageClassifier(extractor=extractor, heads=heads), path)
+    yield Kind("classifier", {path.name: path.read_bytes()}, info, mutate_header, 3)
 
 
 def _latents(scratch: Path) -> Iterator[Kind]:
