@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.inversion_table MODEL --data IMAGES [--count 200] [--steps 100] [--rows w,s:gaussian]
 
-IMAGES are photographs that MODEL was not trained with. A row is SPACE[:PRIOR[:LOSS]]. Noise maps are the stored ones
-and are not searched. Recovery: the model's own images are the targets, whose w are known; the cosine of what is found
-to that w, both from the mean of w. Reconstruction: PSNR, and the squared distance of EfficientNet's unit feature
-vectors (after block 4), which stands for LPIPS where its weights are not at hand. Editing: the same five directions,
-the first principal components of w at two deviations, are added to the styles of every result; the Fréchet distance of
-these images' EfficientNet features to those of the model's own samples edited in the same way, on the latter's first
-64 principal components. Intervals: 1.96 standard deviations by bootstrap over images.
+IMAGES are photographs that MODEL was not trained with. A row is SPACE[:PRIOR[:LOSS[:WEIGHT of the prior]]]. Noise maps
+are the stored ones and are not searched. Recovery: the model's own images are the targets, whose w are known; the
+cosine of what is found to that w, both from the mean of w. Reconstruction: PSNR, and the squared distance of
+EfficientNet's unit feature vectors (after block 4), which stands for LPIPS where its weights are not at hand. Editing:
+the same five directions, the first principal components of w at two deviations, are added to the styles of every
+result; the Fréchet distance of these images' EfficientNet features to those of the model's own samples edited in the
+same way, on the latter's first 64 principal components. Intervals: 1.96 standard deviations by bootstrap over images.
 """
 
 from __future__ import annotations
@@ -133,8 +133,15 @@ class Bench:
 
     def row(self, name: str) -> str:
         """One row of the table."""
-        space, prior, loss = (*name.split(":"), *("w", "none", "both")[name.count(":") + 1 :])
-        settings = ProjectSettings(space=space, prior=prior, loss=loss, steps=self.steps, optimize_noise=False)  # type: ignore[arg-type]
+        space, prior, loss, weight = (*name.split(":"), *("w", "none", "both", "")[name.count(":") + 1 :])
+        settings = ProjectSettings(
+            space=space,  # type: ignore[arg-type]
+            prior=prior,  # type: ignore[arg-type]
+            prior_weight=float(weight) if weight else None,
+            loss=loss,
+            steps=self.steps,
+            optimize_noise=False,
+        )
         began = time.process_time()
         parts = self.searched(settings, self.photos)
         seconds = (time.process_time() - began) / len(self.photos)
@@ -143,7 +150,16 @@ class Bench:
         found = [self._styles(part) for part in parts]
         styles = {name: torch.cat([one[name] for one in found]) for name in found[0]}
         near, edits = mean(self.perceived(images, self.photos)), self.editability(self.edited(styles))
-        cells = (space, prior, loss, self.recovered(settings), mean(psnr), near, edits, f"{seconds:.2f}")
+        cells = (
+            space,
+            f"{prior} {weight}".strip(),
+            loss,
+            self.recovered(settings),
+            mean(psnr),
+            near,
+            edits,
+            f"{seconds:.2f}",
+        )
         return f"| {' | '.join(cells)} |"
 
     def searched(self, settings: ProjectSettings, targets: Tensor) -> list[Projection]:
