@@ -201,7 +201,9 @@ def metrics(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep the statistics of images for later runs.")
     ] = True,
-    kept: Annotated[str | None, typer.Option("--kept", hidden=True)] = None,
+    kept: Annotated[
+        str | None, typer.Option("--kept", hidden=True, help="List or clear the kept statistics: list or clear.")
+    ] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
