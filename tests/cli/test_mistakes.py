@@ -216,7 +216,7 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     (
         "metrics store --data photos --metrics fdi",
         2,
-        ("Unknown metric 'fdi'", "fd_effnet, kd_effnet, pr_effnet, fid, kid"),
+        ("Unknown metric 'fdi'", "Did you mean 'fid'?"),
     ),
     ("metrics store --data no", 1, ("There is no file or folder no",)),
     ("weights fetch inception", 2, ("Unknown weights 'inception'", "inception-2015-12-05")),
