@@ -46,6 +46,7 @@ LINES = [
         "--batch",
         "2",
     ],
+    ["classifier", "train", f"classes{N}", "--out", f"c{N}.safetensors"],
     ["tune", f"{N}.st", f"projected{N}", "--out", f"t{N}.safetensors", "--steps", "1"],
     ["panorama", f"{N}.st", "--out", f"pan{N}.png", "--seeds", "0", "--latent", f"{N}.npz", "--class", "1"],
     ["expand", f"{N}.st", "--out", f"wide{N}", "--seeds", f"0,{N}.npz", "--class", "1"],
@@ -149,6 +150,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["prepare", str(folder / f"photos{N}"), "--out", str(folder / f"store{N}"), "--size", "32"]) == 0
     (folder / "store").symlink_to(f"store{N}")
     assert main(["prepare", str(folder / f"photos{N}"), "--out", str(folder / f"fit{N}"), "--size", "16"]) == 0
+    classes = [str(folder / f"photos{N}"), "--out", str(folder / f"classes{N}"), "--labels", "folders"]
+    assert main(["prepare", *classes, "--size", "16"]) == 0
     projected = [str(path), "--out", str(folder / f"projected{N}"), "--steps", "1", "--class", "1"]
     assert main(["project", str(folder / f"{N}.st"), *projected]) == 0
     scene = ["--seeds", "0", "--class", "1", "--out", str(folder / f"scene{N}.png")]

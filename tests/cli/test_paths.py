@@ -71,6 +71,7 @@ READS = {  # (command, parameter) -> the words that give a wrong path to it; a n
     ("encoder train", "model"): 0,
     ("encoder train", "data"): ["--data", "NONE"],
     ("project", "encoder"): ["--encoder", "NONE"],
+    ("project", "landmarks"): ["--crop", "face", "--landmarks", "NONE"],
     ("tune", "model"): 0,
     ("tune", "projections"): 1,
     ("panorama", "model"): 0,
@@ -118,7 +119,7 @@ READS = {  # (command, parameter) -> the words that give a wrong path to it; a n
     ("info", "file"): 0,
     ("convert", "source"): 0,
 }
-WRITES = {"out", "pictures"}
+WRITES = {"out", "pictures", "neighbours", "html", "save_statistics"}
 """Parameters that name what is to be written."""
 
 
