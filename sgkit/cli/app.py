@@ -159,7 +159,7 @@ COMMANDS: tuple[CommandRow, ...] = (
     CommandRow(
         "metrics",
         "sgkit.cli.metrics:metrics",
-        "Compare images with a dataset: FID, KID, and the same distances on EfficientNet features.",
+        "Compare images with a dataset: FID, KID, Inception score, precision, recall, path lengths and others.",
         _MEASURING,
     ),
     CommandRow(

@@ -207,7 +207,7 @@ def metrics(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Compare images with a dataset: FID, KID, Inception score, precision, recall, in NVIDIA's protocols and others.
+    """Compare images with a dataset: FID, KID, Inception score, precision, recall, path lengths and others.
 
     Images of a model come from the seeds 0, 1, 2 ..., so results are reproducible. Under torchrun, processes share the
     work. 'sgkit metrics seams FILE' measures the joins of a panorama; 'sgkit metrics cache list' and 'cache clear' show

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass, field
@@ -94,15 +93,7 @@ def read_headers(path: str | Path) -> tuple[DirectionHeader, SafetensorsHeader]:
 
 def _header(raw: SafetensorsHeader) -> DirectionHeader:
     with bad_data("its header"):
-        values = json.loads(raw.metadata[METADATA_KEY])
-        version = values["format_version"]
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"it has format version {str(version)[:20]}; this sgkit reads version {FORMAT_VERSION}. Update sgkit."
-            )
-        if set(values) != KEYS:
-            odd = ", ".join(sorted(set(values) ^ KEYS))[:200]
-            raise CheckpointError(f"its header has unknown or missing keys: {odd}.")
+        values = raw.values(METADATA_KEY, names=KEYS, version=FORMAT_VERSION)
         names, signs, layers = values["names"], values["signs"], values["layers"]
         whole = layers is None or all(type(one) is int and 0 <= one < 1000 for one in layers)
         texts = [*names, *signs, values["model"], values["method"], values["sgkit_version"]]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import sgkit
 from sgkit.errors import CheckpointError
 from sgkit.runtime import limits
+from sgkit.text import name_list
 from sgkit.unpickle.arrays import num_elements
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.stand_ins import shown
@@ -45,6 +48,25 @@ class SafetensorsHeader:
     tensors: dict[str, TensorEntry]
     start: int
     """Where the bytes after the header begin."""
+
+    def values(self, key: str, *, names: AbstractSet[str], version: int) -> dict[str, Any]:
+        """The JSON object that the metadata hold under ``key``: one of sgkit's formats, with exactly these ``names``.
+
+        Raises:
+            CheckpointError: it has another ``format_version`` or other names.
+            KeyError, TypeError, ValueError: it is not there, or no such object; words come from
+                :func:`sgkit.unpickle.budget.bad_data`.
+        """
+        found: dict[str, Any] = json.loads(self.metadata[key])
+        given = found["format_version"]
+        if given != version:
+            raise CheckpointError(
+                f"it has format version {str(given)[:20]}; this sgkit ({sgkit.__version__}) reads version "
+                f"{version}. Update sgkit."
+            )
+        if set(found) != names:
+            raise CheckpointError(f"its header has unknown or missing keys: {name_list(sorted(set(found) ^ names))}.")
+        return found
 
 
 def read_safetensors_header(path: str | Path) -> SafetensorsHeader:

@@ -286,7 +286,7 @@ def test_ssim_is_its_definition() -> None:
         ("features=x", "weight 'x' of the loss features is not a number"),
         ("l1=-1", "weight of the loss l1 is -1; it must be 0 or more"),
         ("l1=0", "weighs nothing"),
-        ("lpips", r"loss is 'lpips'\. .*features=1,l1=0.5"),
+        ("lpipz", r"loss is 'lpipz'\. Did you mean 'lpips'.*features=1,l1=0.5"),
     ],
 )
 def test_losses_that_do_not_exist_are_refused(loss: str, message: str) -> None:

@@ -78,7 +78,7 @@ def written(tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header, raw: header.update(format_version=2), "format version 2; this sgkit reads version 1"),
+        (lambda header, raw: header.update(format_version=2), "format version 2; this sgkit ("),
         (lambda header, raw: header.pop("signs"), "unknown or missing keys: signs"),
         (lambda header, raw: header.update(extra=1), "unknown or missing keys: extra"),
         (lambda header, raw: header.update(space="q"), "unknown space 'q'"),

@@ -16,6 +16,9 @@ WALKERS = {
     "training": "a step needs gradients, not pictures",
     "inversion/drag.py": "motion supervision needs gradients of features, and compares them",
     "inversion/optimize.py": "the loop that searches latents",
+    "inversion/tun": "tuning needs gradients of weights, and compares images of two models",
+    "inversion/encoder_training.py": "training needs gradients, not pictures",
+    "metrics/": "path lengths and equivariance compare images that nobody gets",
     "latents/clusters.py": "reads features, and draws nothing",
     "checkpoint/rosinality_export.py": "reads noise inputs out of a walk",
 }

@@ -32,6 +32,8 @@ TABLES = (".csv", ".tsv", ".json", ".jsonl")
 def open_sources(given: Sequence[str], *, size: tuple[int, int]) -> tuple[Source, ...]:
     """The sources that ``given`` names; image files among them are one source, at the place of the first.
 
+    Videos beside image files are left out, as in a folder.
+
     Raises:
         InputError, UsageError: as :func:`open_source` says.
     """
@@ -42,6 +44,9 @@ def open_sources(given: Sequence[str], *, size: tuple[int, int]) -> tuple[Source
     for name in expanded:
         if together and name in files:
             opened += [together] if name == files[0] else []
+            continue
+        if together and is_video(name):  # from photos/*: as in a folder of photos
+            together.unused.append(Unused(name, "not an image", "a video (its frames are used if it is given alone)"))
             continue
         try:
             opened.append(open_source(name, size=size))
