@@ -29,8 +29,8 @@ FEW_THREADS = 4
 """Threads up to which a CPU trains the smaller networks."""
 CPU_BATCH = 16
 LOWEST_R1 = 0.1
-"""Of networks as small as a CPU trains. At 32 px and this batch ADA's rule gives 0.013, with which few seeds had
-learned faces after 20 kimg (docs/results.md)."""
+"""Of networks as small as a CPU trains. At 32 px and this batch ADA's rule gives 0.013; 0.01 had not
+learned faces after 20 kimg, in the one seed that was tried (docs/results.md)."""
 BYTES_PER_ACTIVATION = 12 * 4
 """Memory of a training step for each number that a layer puts out, in fp32: 9 to 11 copies were measured at 32 and 64
 pixels (Intel Xeon, family 6, model 207, one thread)."""
