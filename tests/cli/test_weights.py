@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -13,7 +15,7 @@ CONTENT = b"weights of a small network"
 
 
 @pytest.fixture(autouse=True)
-def _one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     entry = Weights(
         name="net",
         summary="A test",
@@ -23,12 +25,11 @@ def _one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         homepage="http://127.0.0.1:1",
         used_by=("fid",),
     )
-    for name in list(WEIGHTS):
-        monkeypatch.delitem(WEIGHTS, name)
-    monkeypatch.setitem(WEIGHTS, "net", entry)
     monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "file").write_bytes(CONTENT)
+    with patch.dict(WEIGHTS, {"net": entry}, clear=True):  # gives the table back in its own order
+        yield
 
 
 def test_list(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
