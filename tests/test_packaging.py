@@ -53,7 +53,7 @@ def test_all_is_every_extra_for_users_and_make_installs_it_with_the_tools() -> N
     extras = set(PROJECT["optional-dependencies"])
     (everything,) = map(Requirement, PROJECT["optional-dependencies"]["all"])
     assert everything.name == PROJECT["name"]
-    assert everything.extras == extras - {"all", "dev", "docs", "compare", "vit"}
+    assert everything.extras == extras - {"all", "dev", "docs", "bench", "compare", "vit"}
     installed = re.search(r"-e '\.\[([^\]]+)\]'", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert installed is not None
     assert set(installed[1].split(",")) == {"all", "dev", "docs"}

@@ -1,7 +1,7 @@
-"""Models written for other tools: rosinality's checkpoints, and state dicts with NVIDIA's tensor names.
+"""Models written for other tools: rosinality's checkpoints, state dicts with NVIDIA's tensor names, and programs.
 
-What is written loads again with :func:`sgkit.load`, every tensor the same bit for bit unless a note says what was
-changed to fit the format.
+Checkpoints and state dicts load again with :func:`sgkit.load`, every tensor the same bit for bit unless a note says
+what was changed to fit the format. Programs (ONNX, .pt2) are for other engines and are not read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sgkit
 from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.translate import translate_back
 from sgkit.checkpoint.foreign_file import Array
+from sgkit.checkpoint.graphs import InputSpace, check_program, write_program
 from sgkit.checkpoint.native import save
 from sgkit.checkpoint.rosinality_export import ABSENT_LAYERS, write_rosinality
 from sgkit.checkpoint.state_dict_files import CONFIG_KEY
@@ -30,8 +31,12 @@ FORMS: dict[str, tuple[str, ...]] = {
     "native": (".safetensors",),
     "nvidia": (".npz", ".safetensors"),
     "rosinality": (".pt",),
+    "onnx": (".onnx",),
+    "pt2": (".pt2",),
 }
 """Form -> the extensions that its files may have; an extension of several forms stands for the first."""
+PROGRAMS = ("onnx", "pt2")
+"""Forms that hold the generator as a program."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,7 @@ class Exported:
     """Result of :func:`export`."""
 
     form: str
-    """``native``, ``nvidia`` or ``rosinality``."""
+    """One of :data:`FORMS`."""
     notes: dict[str, str]
     """What was changed or left out to fit the form, and what the form does not say: topic -> sentence."""
 
@@ -51,6 +56,7 @@ def export(
     form: str | None = None,
     label: LabelChoice | None = None,
     half: bool = False,
+    space: InputSpace | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write ``model`` to ``path``, in the form that its extension or ``form`` names.
@@ -58,19 +64,21 @@ def export(
     Args:
         model: what to write.
         path: the file to make; its extension chooses the form when none is named.
-        form: ``native`` (.safetensors), ``nvidia`` (a state dict with NVIDIA's names: .npz or .safetensors) or
-            ``rosinality`` (.pt).
+        form: ``native`` (.safetensors), ``nvidia`` (a state dict with NVIDIA's names: .npz or .safetensors),
+            ``rosinality`` (.pt), ``onnx`` (.onnx) or ``pt2`` (.pt2, for ``torch.export.load``).
         label: the class of a conditional model to keep, for the form without labels (``rosinality``).
         half: round every number to 16 bits, which halves a ``native`` file.
+        space: the input of a program: ``z`` (default; with label and truncation psi) or ``w+``.
         overwrite: replace the file if it exists.
 
     Raises:
         InputError: the path exists.
         UsageError: the path has the wrong extension, the form is unknown or has no place for such a model, or the
             label does not fit; what does not fit is named.
+        MissingDependencyError: ``onnx`` needs the package onnxscript.
     """
     path = Path(path)
-    form = check_target(path, form, overwrite=overwrite)
+    form = check_target(path, form, space=space, overwrite=overwrite)
     if label is not None and form != "rosinality":
         raise UsageError("This format keeps all classes, so --class has no effect here. Remove --class.")
     if half and form != "native":
@@ -82,12 +90,16 @@ def export(
         notes = {"precision": "every number was rounded to 16 bits"} if half else {}
     elif form == "nvidia":
         _write_nvidia(model, path)
+    elif form in PROGRAMS:
+        notes = write_program(model, path, form=form, space=space or "z")
     else:
         notes = write_rosinality(model, path, vector)
     return Exported(form=form, notes=notes)
 
 
-def check_target(path: Path, form: str | None = None, *, overwrite: bool = False) -> str:
+def check_target(
+    path: Path, form: str | None = None, *, space: InputSpace | None = None, overwrite: bool = False
+) -> str:
     """The form that :func:`export` would write to ``path``; it raises what that would raise, before a model is read."""
     check_new(path, overwrite=overwrite)
     if form is not None and form not in FORMS:
@@ -99,6 +111,12 @@ def check_target(path: Path, form: str | None = None, *, overwrite: bool = False
         raise UsageError(
             f"Unsupported extension {path.suffix or '(none)'} of {path.name}{wanted}. Use {', '.join(allowed)}."
         )
+    if space is not None and chosen[0] not in PROGRAMS:
+        raise UsageError(
+            f"--space chooses the inputs of an exported program, and {path.name} is not one. Remove --space, or write "
+            ".onnx or .pt2."
+        )
+    check_program(chosen[0])
     return chosen[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,14 +21,14 @@ def convert(
             metavar="IN", parser=parse_model, help="A model file, a run folder, or a checkpoint of another tool."
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .safetensors, .pt or .npz.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .safetensors, .pt, .npz, .onnx or .pt2.")],
     form: Annotated[
         str | None,
         typer.Option(
             "--form",
             metavar="FORM",
-            help="native (.safetensors), rosinality (.pt), or nvidia: a state dict with NVIDIA's tensor names (.npz, "
-            ".safetensors).",
+            help="native (.safetensors), rosinality (.pt), nvidia: a state dict with NVIDIA's tensor names (.npz, "
+            ".safetensors), or the generator as a program: onnx (.onnx), pt2 (.pt2, for torch.export).",
             show_default="chosen by the extension of OUT",
         ),
     ] = None,
@@ -45,13 +45,22 @@ def convert(
     half: Annotated[
         bool, typer.Option("--half", help="Round every number to 16 bits: half the size. For .safetensors of sgkit.")
     ] = False,
+    space: Annotated[
+        Literal["z", "w+"] | None,
+        typer.Option(
+            "--space",
+            help="Input of a program (.onnx, .pt2): z, with a label and truncation psi, or w+.",
+            show_default="z",
+        ),
+    ] = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Convert a model to a different file format. Tensors stay bit-identical; any change is reported.
 
     Reads checkpoints of stylegan2-ada-pytorch, stylegan3, TensorFlow's StyleGAN2, StyleGAN and ProGAN, and rosinality's
-    StyleGAN2 and StyleGAN. Nothing in a file is executed.
+    StyleGAN2 and StyleGAN. Nothing in a file is executed. Programs (.onnx, .pt2) are for other engines: sgkit writes
+    them and does not read them.
     """
     from sgkit.runtime.files import check_new
 
@@ -66,6 +75,7 @@ def convert(
             image_size=size,
             label=label,
             half=half,
+            space=space,
             overwrite=force,
             on_progress=on_progress,
         )
@@ -81,5 +91,7 @@ def _show(result: ConvertResult) -> None:
             continue  # a warning when the source was read
         if name == "sizes":
             report.note(f"Load it with {text}.")
+        elif name in ("inputs", "check"):
+            report.note(f"{name}: {text}.")
         else:
             report.warning(f"{name}: {text}.")

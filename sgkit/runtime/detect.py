@@ -202,6 +202,8 @@ def _zip(file: IO[bytes]) -> tuple[str, str]:
     tops = {name.partition("/")[2] for name in names}
     if "data.pkl" in tops or "data.pkl" in names:
         return ("torchscript" if "constants.pkl" in tops else "torch zip"), ""
+    if "archive_format" in tops:
+        return "torch program", ""
     if names and all(name.endswith(".npy") for name in names):
         return "npz", ""
     if "model.weights.h5" in names:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgkit.checkpoint import load, model_file
-from sgkit.checkpoint.export import check_target, export
+from sgkit.checkpoint.export import PROGRAMS, check_target, export
+from sgkit.checkpoint.graphs import InputSpace
 from sgkit.model.labels import LabelChoice
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -21,7 +22,7 @@ class ConvertResult:
     source: Path
     path: Path
     form: str
-    """``native``, ``nvidia`` or ``rosinality``."""
+    """``native``, ``nvidia``, ``rosinality``, ``onnx`` or ``pt2``."""
     networks: tuple[str, ...]
     """The networks that were carried over."""
     bytes: int
@@ -38,6 +39,7 @@ def convert(
     image_size: int | None = None,
     label: LabelChoice | None = None,
     half: bool = False,
+    space: InputSpace | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> ConvertResult:
@@ -46,10 +48,11 @@ def convert(
     Args:
         source: a model file, a run directory, or a checkpoint of another project.
         out: the file to make; its ending chooses the form when none is named.
-        form: ``native``, ``nvidia`` or ``rosinality``.
+        form: ``native``, ``nvidia``, ``rosinality``, ``onnx`` or ``pt2``.
         image_size: for foreign files that do not say it.
         label: the class of a conditional model to keep, for a form without labels.
         half: round every number to 16 bits; for ``native``.
+        space: the inputs of ``onnx`` and ``pt2``: ``z`` (default) or ``w+``.
         overwrite: replace ``out`` if it exists.
         on_progress: called at every stage.
 
@@ -57,21 +60,22 @@ def convert(
         CheckpointError: the source is damaged, hostile or unsupported.
         InputError: there is no source, or ``out`` exists.
         UsageError: the form is unknown, or cannot hold the model.
+        MissingDependencyError: ONNX needs the package onnxscript.
     """
     out = Path(out)
-    form = check_target(out, form, overwrite=overwrite)
+    form = check_target(out, form, space=space, overwrite=overwrite)
     file = model_file(source)
     on_progress(Progress(done=0, total=2, unit="steps", stage="reading"))
     model = load(file, image_size=image_size)
     on_progress(Progress(done=1, total=2, unit="steps", stage="writing"))
-    exported = export(model, out, form=form, label=label, half=half, overwrite=overwrite)
+    exported = export(model, out, form=form, label=label, half=half, space=space, overwrite=overwrite)
     on_progress(Progress(done=2, total=2, unit="steps", stage="writing"))
     lacked = {key: str(model.info.provenance[key]) for key in MADE_UP if key in model.info.provenance}
     return ConvertResult(
         source=file,
         path=out,
         form=form,
-        networks=tuple(model.networks()),
+        networks=("generator",) if form in PROGRAMS else tuple(model.networks()),
         bytes=out.stat().st_size,
         notes=lacked | exported.notes,
     )

@@ -75,6 +75,7 @@ _OPTIONAL_PACKAGES = (
     ("av", "interpolate to MP4", "Run: pip install 'stylegan-sgkit[video]'"),
     ("tifffile", "images larger than memory as BigTIFF", "Run: pip install 'stylegan-sgkit[large]'"),
     ("onnxruntime", "metrics by networks in ONNX files", "Run: pip install 'stylegan-sgkit[onnx]'"),
+    ("onnxscript", "convert to ONNX", "Run: pip install 'stylegan-sgkit[onnx]'"),
     ("timm", "metrics by CLIP and DINOv2", "Run: pip install 'stylegan-sgkit[vit]'"),
     ("pillow_heif", "prepare from HEIC photos", "Run: pip install 'stylegan-sgkit[heic]'"),
     ("pyarrow", "prepare from Parquet and Arrow files", "Run: pip install 'stylegan-sgkit[tables]'"),

@@ -156,8 +156,10 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("generate model.st --out x.tiff", 2, ("written as .png, .jpg", "x.png")),
     ("mix model.st --out x --rows 0 --cols 1", 2, ("'--out'", "does not end in one of .png", "x.png")),
     ("interpolate model.st --out x.avi", 2, (".avi", ".gif, .webp, .mp4")),
-    ("convert model.st x.onnx", 2, ("Unsupported extension .onnx", ".npz, .pt, .safetensors")),
+    ("convert model.st x.tflite", 2, ("Unsupported extension .tflite", ".npz, .onnx, .pt, .pt2, .safetensors")),
     ("convert model.st x.pt --form rossinality", 2, ("Did you mean 'rosinality'?", "native, nvidia, rosinality")),
+    ("convert model.st x.pt --space w+", 2, ("--space chooses the inputs of an exported program", "Remove --space")),
+    ("convert model.st x.pt2 --half", 2, ("--half has no effect here", "Remove --half")),
     ("generate model.st --out me.jpg/x", 1, ("me.jpg is not a folder",)),
     ("generate model.st --out photos --seeds 0 --grid 2x1", 2, ("--grid has no effect", "photos is a folder")),
     # other options

@@ -139,7 +139,7 @@ def add_noise(
     if values is None:
         return x
     values = (values * strength).to(x.dtype)
-    if not overwrite or len(values) not in (1, len(x)):
+    if not overwrite or values.shape[0] not in (1, x.shape[0]):  # len() would fix the batch of an export
         return x + values
     return x.add_(values)
 

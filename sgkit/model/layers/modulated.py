@@ -117,10 +117,11 @@ class ModulatedConv(StyledLayer):
     def _at_rest(self, spec: LayerSpec) -> _AtRest | None:
         """What the weight alone decides, kept between calls of a network at rest: computing it again costs time.
 
-        Never in training: fused optimizers and ``weight.data`` change values without marking them as changed.
+        Never in training: fused optimizers and ``weight.data`` change values without marking them as changed. Never
+        while a network is exported or compiled: what is traced has no address.
         """
         weight = self.weight
-        if self.training or weight.requires_grad or weight.is_inference():
+        if torch.compiler.is_compiling() or self.training or weight.requires_grad or weight.is_inference():
             return None
         if self._rest is None or not self._rest.fits(weight):
             with torch.inference_mode(False), torch.no_grad():  # a later call may record gradients through them

@@ -73,7 +73,7 @@ class _Epilogue(Layer):
         mean = x.mean(dim=(2, 3), keepdim=True)
         inverse = ((x - mean).square().mean(dim=(2, 3), keepdim=True) + self.eps).rsqrt()
         statistics = torch.cat([mean, inverse], dim=1)[:, :, 0, 0].to(style.dtype)
-        return torch.cat([style, statistics.expand(len(style), -1)], dim=1)
+        return torch.cat([style, statistics.expand(style.shape[0], -1)], dim=1)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """Features [N, C, H, W]."""
@@ -100,7 +100,7 @@ class _Epilogue(Layer):
         """``x`` [N, C, H, W] with noise and bias, activated."""
         if spec.has_noise:
             strength = self.noise_strength[:, None, None]
-            batch = len(x) if style is None else len(style)  # a constant is one for all
+            batch = (x if style is None else style).shape[0]  # a constant is one for all
             x = add_noise(spec, x, self.noise_const, strength, noise, state.place, batch=batch)
         own_gain = ACTIVATIONS[self.activation].gain
         return bias_act(x, self.bias if add_bias else None, activation=self.activation, gain=1 / own_gain)
