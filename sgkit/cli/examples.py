@@ -217,6 +217,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("two folders of images", "sgkit metrics photos --data others --metrics kd_effnet"),
         ("every snapshot of a run, afterwards", "sgkit metrics run --all-snapshots --metrics fid50k_full"),
         ("statistics to compare with later", "sgkit metrics store --metrics fid --save-statistics store.npz"),
+        ("faces of projections against their photos", "sgkit metrics projected --metrics identity"),
+        ("all metrics", "sgkit metrics list"),
         ("what is kept between runs", "sgkit metrics cache list"),
     ),
     "classifier": (("of the labels of a store", "sgkit classifier train store --out c.safetensors"),),

@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from sgkit.cli import report
 from sgkit.cli.classifier import check_classifier_option, parse_classifier
-from sgkit.cli.metrics_shown import show_each, show_kept, show_result, show_seams
+from sgkit.cli.metrics_shown import act, show_each, show_result, show_seams
 from sgkit.cli.options import (
     DeviceOption,
     ForceOption,
@@ -19,10 +19,13 @@ from sgkit.cli.options import (
     JsonOption,
     LabelOption,
     SeedOption,
+    parse_duration,
+    parse_gib,
     parse_image,
     parse_measured,
+    parse_model,
 )
-from sgkit.config.metrics import METRIC_ROWS, check_metrics, metric_named
+from sgkit.config.metrics import check_metrics, metric_named
 from sgkit.config.words import FeaturePrecision
 from sgkit.errors import UsageError
 
@@ -36,7 +39,7 @@ SEAMS = "seams"
 
 NOT_OF_SEAMS = (
     *("data", "num_images", "num_data", "psi", "label", "batch", "seed", "workers", "cache", "confidence", "precision"),
-    *("by_class", "neighbours"),
+    *("by_class", "neighbours", "discriminator"),
 )
 """Parameters that measure sets of images."""
 
@@ -65,14 +68,17 @@ def parse_metrics(text: str | Names) -> Names:
 
 
 class MetricsCommand(TyperCommand):
-    """``sgkit metrics seams FILE`` and ``sgkit metrics cache list|clear`` besides measuring images."""
+    """``sgkit metrics list``, ``seams FILE`` and ``cache list|clear`` besides measuring images."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Write ``seams FILE`` as ``FILE --metrics seams``, and ``cache list`` as ``--kept list``."""
-        if args[:1] == [SEAMS] and len(args) > 1 and not args[1].startswith("-"):
+        """Write ``seams FILE`` as ``FILE --metrics seams``, and ``cache list`` as ``--action cache-list``."""
+        alone = len(args) == 1 or args[1].startswith("-") if args else False
+        if args[:1] == [SEAMS] and not alone:
             args[:2] = [args[1], "--metrics", SEAMS]
+        elif args[:1] == ["list"] and alone:
+            args[:1] = ["--action", "list"]
         elif args[:1] == ["cache"] and args[1:2] in (["list"], ["clear"]):
-            args[:2] = ["--kept", args[1]]
+            args[:2] = ["--action", f"cache-{args[1]}"]
         return super().parse_args(ctx, args)
 
 
@@ -107,8 +113,10 @@ def metrics(
             "--metrics",
             metavar="NAMES",
             parser=parse_metrics,
-            help=f"One or more of {', '.join(row.name for row in METRIC_ROWS)}, separated by commas; or seams: how "
-            "visible the joins of a panorama are.",
+            help="One or more metrics, separated by commas. Against a dataset: fid50k_full, kid50k_full, fd_effnet, "
+            "kd_effnet, pr50k3_full, dc_effnet, swd; of images alone: is50k, ms_ssim; of generators: ppl_wend, ls, "
+            "eqt50k_int; of faces: identity. List all with: sgkit metrics list. Or seams: how visible the joins of a "
+            "panorama are.",
         ),
     ] = Names(("fd_effnet", "kd_effnet")),  # noqa: B008
     num_images: Annotated[
@@ -142,6 +150,16 @@ def metrics(
             metavar="FILE",
             parser=parse_classifier,
             help="ls: the classifier of images, made by 'sgkit classifier train'.",
+        ),
+    ] = None,
+    discriminator: Annotated[
+        Path | None,
+        typer.Option(
+            "--discriminator",
+            metavar="MODEL",
+            parser=parse_model,
+            help="fd_d and other metrics that end in _d: the model whose discriminator makes the features.",
+            show_default="the measured model, if only one is measured",
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images per batch.")] = 32,
@@ -201,8 +219,29 @@ def metrics(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep the statistics of images for later runs.")
     ] = True,
-    kept: Annotated[
-        str | None, typer.Option("--kept", hidden=True, help="List or clear the kept statistics: list or clear.")
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            "--older-than",
+            metavar="TIME",
+            parser=parse_duration,
+            help="cache clear: remove only statistics that were not used for this time, for example 30d.",
+            show_default="all",
+        ),
+    ] = None,
+    max_size: Annotated[
+        float | None,
+        typer.Option(
+            "--max-size",
+            metavar="SIZE",
+            parser=parse_gib,
+            help="cache clear: remove the statistics unused for the longest time until this size is left, for example "
+            "5GiB.",
+            show_default="all",
+        ),
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", hidden=True, help="Do this instead: list, cache-list or cache-clear.")
     ] = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -210,12 +249,14 @@ def metrics(
     """Compare images with a dataset: FID, KID, Inception score, precision, recall, path lengths and others.
 
     Images of a model come from the seeds 0, 1, 2 ..., so results are reproducible. Under torchrun, processes share the
-    work. 'sgkit metrics seams FILE' measures the joins of a panorama; 'sgkit metrics cache list' and 'cache clear' show
-    and remove the statistics that are kept between runs.
+    work. 'sgkit metrics list' shows all metrics; 'sgkit metrics seams FILE' measures the joins of a panorama; 'sgkit
+    metrics cache list' and 'cache clear' show and remove the statistics that are kept between runs.
     """
     given = Given(context)
-    if kept is not None:
-        _show_or_clear(kept, json=json)
+    for name in ("older_than", "max_size"):
+        given.refuse(name, when=action != "cache-clear", because="it chooses what 'sgkit metrics cache clear' removes")
+    if action is not None:
+        act(action, older_than=older_than, max_size=max_size, json=json)
         return
     if not images:
         raise UsageError("Missing argument 'MODEL|IMAGES|STORE...': what to measure.")
@@ -242,6 +283,7 @@ def metrics(
         num_data=num_data,
         truncation_psi=psi,
         label=label,
+        discriminator=None if discriminator is None else str(discriminator),
         classifier=None if classifier is None else str(classifier),
         batch=batch,
         seed=seed,
@@ -304,14 +346,6 @@ def _emit(results: list[MeasureResult], *, json: bool, markdown: bool, latex: bo
         report.warning(text)
     if html is not None:
         report.note(f"Written: {html}")
-
-
-def _show_or_clear(action: str, *, json: bool) -> None:
-    from sgkit.measure.kept import clear_kept, list_kept
-
-    if action not in ("list", "clear"):
-        raise UsageError(f"Unknown action {action!r}. Use: sgkit metrics cache list, or sgkit metrics cache clear")
-    report.emit(list_kept() if action == "list" else clear_kept(), json=json, show=show_kept)
 
 
 def _seams(images: Sequence[str], device: str, *, json: bool) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sgkit.cli import report
+from sgkit.errors import UsageError
+from sgkit.runtime.limits import size_of
 
 if TYPE_CHECKING:
+    from sgkit.config.metric_catalog import CatalogRow
     from sgkit.measure.inputs import ImageSetInfo
     from sgkit.measure.kept import Kept
     from sgkit.measure.seams import SeamsResult
@@ -14,17 +18,67 @@ if TYPE_CHECKING:
     from sgkit.metrics.values import MetricValue
 
 
+def act(action: str, *, older_than: float | None, max_size: float | None, json: bool) -> None:
+    """List the metrics, or list or clear the kept statistics.
+
+    Args:
+        action: ``list``, ``cache-list`` or ``cache-clear``.
+        older_than: clear only what was not used for so many seconds.
+        max_size: clear only until so many GiB are left.
+        json: whether to print JSON.
+
+    Raises:
+        UsageError: another action.
+    """
+    if action == "list":
+        from sgkit.config.metric_catalog import list_catalog
+
+        report.emit(list_catalog(), json=json, show=show_catalog)
+        return
+    from sgkit.measure.kept import clear_kept, list_kept
+
+    if action not in ("cache-list", "cache-clear"):
+        raise UsageError(f"Unknown action {action!r}. Use: sgkit metrics list, or sgkit metrics cache list or clear")
+    if action == "cache-list":
+        report.emit(list_kept(), json=json, show=show_kept)
+        return
+    most_bytes = None if max_size is None else int(max_size * 2**30)
+    report.emit(clear_kept(unused_for=older_than, most_bytes=most_bytes), json=json, show=show_kept)
+
+
+def show_catalog(rows: Sequence[CatalogRow]) -> None:
+    """Show what there is to measure, by what is measured, and below what the networks need."""
+    columns = ("metric", "features", "protocol", "images", "data", "")
+    for method in dict.fromkeys(one.method for one in rows):
+        group = [one for one in rows if one.method == method]
+        report.out(f"{group[0].measures} ({group[0].better} is better):")
+        report.table(columns, [_catalog_cells(one) for one in group])
+        report.out("")
+    for one in {(one.features or one.name): one for one in rows if one.needs}.values():
+        report.out(f"{one.features or one.name} needs: {'; '.join(one.needs)}")
+    report.out("An ONNX file is also a network of features: fd_FILE.onnx, kd_FILE.onnx and so on.")
+
+
+def _catalog_cells(one: CatalogRow) -> tuple[str, ...]:
+    data = f"{one.num_data:,}" if one.num_data else "all" if one.compares in ("data", "pairs") else "-"
+    return (one.name, one.features or "-", one.protocol, f"{one.num_images:,}", data, one.variant)
+
+
 def show_kept(found: Kept) -> None:
     """Show the kept statistics, or what was removed."""
     if not found.removed and found.files:
         rows = [
-            (one.images, one.extractor, one.statistic, one.num_images, f"{one.size / 1e6:.1f} MB", one.state)
+            (one.images, one.extractor, one.statistic, one.num_images, f"{one.size / 1e6:.1f} MB", one.used, one.state)
             for one in found.files
         ]
-        report.table(("images", "features", "statistic", "number", "size", "state"), rows)
+        report.table(("images", "features", "statistic", "number", "size", "last used", "state"), rows)
         report.out("")
     done = "Removed" if found.removed else "Kept"
     report.out(f"{done}: {len(found.files)} files, {found.size / 1e6:.1f} MB, in {found.folder}")
+    if not found.removed:
+        from sgkit.metrics.cache import LIMIT_VARIABLE
+
+        report.out(f"Limit: {size_of(found.limit)} (environment variable {LIMIT_VARIABLE})")
 
 
 def show_seams(result: SeamsResult) -> None:

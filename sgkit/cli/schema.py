@@ -68,6 +68,7 @@ RESULTS = {
     "replay": Row("an image or animation made again", ("sgkit.render.replay:ReplayResult",)),
     "classifier-train": Row("a classifier trained", ("sgkit.measure.classifying:ClassifierResult",)),
     "metrics": Row("metrics, and what was compared", ("sgkit.measure.task:MeasureResult",)),
+    "metrics-list": Row("sgkit metrics list", ("sgkit.config.metric_catalog:CatalogRow",), list),
     "metrics-cache": Row("sgkit metrics cache list and clear", ("sgkit.measure.kept:Kept",)),
     "metrics-several": Row("sgkit metrics with several sets of images", ("sgkit.measure.task:MeasureResult",), list),
     "metrics-seams": Row("sgkit metrics seams", ("sgkit.measure.seams:SeamsResult",)),

@@ -9,7 +9,7 @@ from typing import Literal
 Statistic = str
 """What is kept of features or images; a key of :data:`sgkit.metrics.statistics.STATISTICS`. ``gaussian``: their mean
 and covariance; ``bank``: all of them."""
-Needs = Literal["data", "images", "generator"]
+Needs = Literal["data", "images", "generator", "pairs"]
 Better = Literal["lower", "higher"]
 Parameter = int | float | str | bool
 
@@ -28,7 +28,8 @@ class MetricRow:
     data_statistics: tuple[Statistic, ...] | None = None
     """Statistics of the reference images, where they are other ones; ``None``: the same."""
     needs: Needs = "data"
-    """``data``: two sets of images; ``images``: the measured images alone; ``generator``: a model."""
+    """``data``: two sets of images; ``images``: the measured images alone; ``generator``: a model; ``pairs``: two sets
+    whose images belong together one by one."""
     num_images: int
     """Images (or samples) of a model in the protocol."""
     num_data: int | None = None

@@ -150,6 +150,7 @@ _PAIRS = {
     "protocol": "ProGAN",
     "paper": "Odena et al., 2017",
 }
+_IDENTITY: dict[str, Any] = {"network": "identity", "statistics": ("bank",), "num_images": 100, "paper": "King, 2017"}
 _NVIDIA: dict[str, Any] = {"network": "inception", "num_images": 50_000, "protocol": "NVIDIA"}
 _INCEPTION: dict[str, Any] = {"network": "inception", "num_images": 50_000}
 METRIC_ROWS: tuple[MetricRow, ...] = (
@@ -181,6 +182,8 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     _row("is50k", _SCORE, num_images=50_000, protocol="NVIDIA"),
     _row("swd", _PATCHES, num_images=16_384, num_data=16_384),
     _row("ms_ssim", _PAIRS, num_images=20_000),
+    MetricRow(name="identity", method="pair_distance", needs="pairs", **_IDENTITY),
+    MetricRow(name="identity_within", method="mean_distance", needs="images", better="higher", **_IDENTITY),
     *_path_lengths(),
     MetricRow(
         name="ls",
@@ -217,10 +220,14 @@ _ELSEWHERE = {
     "eqt50k_int": "eqt eq_t",
     "eqr50k": "eqr eq_r",
     "ls": "linear_separability",
+    "identity": "id identity_distance",
 }
 METRIC_NAMES: dict[str, str | None] = {word: name for name, words in _ELSEWHERE.items() for word in words.split()}
 METRIC_NAMES = {name: here for name, here in METRIC_NAMES.items() if name not in {row.name for row in METRIC_ROWS}}
 """Metric of other tools -> its name here; ``None``: sgkit does not have it."""
+
+
+_LIST = "List all metrics with: sgkit metrics list"
 
 
 def _of_file(name: str) -> MetricRow | None:
@@ -263,7 +270,7 @@ def check_metrics(names: Iterable[str]) -> None:
     """
     known, given = [row.name for row in METRIC_ROWS], list(names)
     if not given:
-        raise UsageError(f"No metric was named. Allowed: {', '.join(known)}.")
+        raise UsageError(f"No metric was named. Name one or more, for example fd_effnet. {_LIST}")
     for name in given:
         if name in known or _of_file(name) is not None:
             continue
@@ -274,7 +281,8 @@ def check_metrics(names: Iterable[str]) -> None:
             )
         here = METRIC_NAMES.get(name.lower())
         if here is not None:
-            raise UsageError(f"Unknown metric {name!r}: it is called {here!r} here. Allowed: {', '.join(known)}.")
+            raise UsageError(f"Unknown metric {name!r}: it is called {here!r} here. {_LIST}")
         if name.lower() in METRIC_NAMES:
-            raise UsageError(f"sgkit does not compute {name!r}. Allowed: {', '.join(known)}.")
-        raise UsageError(f"Unknown metric {name!r}. {did_you_mean(name, known)}")
+            raise UsageError(f"sgkit does not compute {name!r}. {_LIST}")
+        near = did_you_mean(name, known)
+        raise UsageError(f"Unknown metric {name!r}. {near if near.startswith('Did') else _LIST}")

@@ -78,9 +78,15 @@ def by_identity(targets: Tensor, model: Model) -> Distance:
 
 def face_places(images: Tensor) -> Tensor:
     """Where the faces of ``images`` [N, C, H, W] (-1 to 1) are, [N, 2, 3], as :func:`cut_faces` takes it."""
+    usual = torch.tensor(USUAL_PLACE)
+    return torch.stack([usual if place is None else place for place in found_faces(images)]).to(images.device)
+
+
+def found_faces(images: Tensor) -> list[Tensor | None]:
+    """Where the face of each of ``images`` [N, C, H, W] (-1 to 1) is, [2, 3]; ``None`` where none is found."""
     landmarker = _landmarker()
     pixels = ((rgb_of(images.detach().float()).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu()
-    places = []
+    places: list[Tensor | None] = []
     for image in pixels:
         picture = Image.fromarray(image.numpy())
         factor = FOUND_SIDE / min(picture.size)
@@ -88,10 +94,10 @@ def face_places(images: Tensor) -> Tensor:
             size = (round(picture.width * factor), round(picture.height * factor))
             picture = picture.resize(size, Image.Resampling.LANCZOS)
         found = landmarker.chip(picture)
-        places.append(torch.tensor(USUAL_PLACE) if found is None else torch.from_numpy(found).float())
-    return torch.stack(places).to(images.device)
+        places.append(None if found is None else torch.from_numpy(found).float())
+    return places
 
 
 @functools.lru_cache(maxsize=1)
 def _landmarker() -> DlibLandmarker:
-    return DlibLandmarker(otherwise="leave out the loss identity.")
+    return DlibLandmarker(otherwise="leave out the loss or the metrics of identity.")

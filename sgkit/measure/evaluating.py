@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgkit.config.metric_row import MetricRow
+from sgkit.config.metric_row import MetricRow, Needs
 from sgkit.measure.inputs import GeneratedImages, ImageSet
 from sgkit.measure.statistics import SideStatistics, StatisticsRunner, needs_of
 from sgkit.metrics.registry import evaluate, with_intervals
@@ -36,14 +36,20 @@ class Evaluator:
         """All metrics that statistics are computed for."""
         return [*self.rows, *self.also_needed]
 
-    def reference(self, data: ImageSet) -> SideStatistics:
-        """Statistics of the reference images, for :meth:`of`."""
-        rows = [row for row in self.rows if row.needs == "data"]
+    def reference(self, data: ImageSet, needs_kind: Needs = "data") -> SideStatistics:
+        """Statistics of the reference images, for :meth:`of`: for metrics that need ``data``, or ``pairs``."""
+        rows = [row for row in self.rows if row.needs == needs_kind]
         needs = needs_of(rows, lambda row: self._num_data(row, data), of_data=True, resampled=self.num_resampled > 0)
         return self.runner.side(data, needs, stage="data")
 
     def of(
-        self, images: ImageSet, data: SideStatistics | None, *, stage: str = "images", cache: bool = True
+        self,
+        images: ImageSet,
+        data: SideStatistics | None,
+        *,
+        pairs: SideStatistics | None = None,
+        stage: str = "images",
+        cache: bool = True,
     ) -> tuple[tuple[MetricValue, ...], SideStatistics]:
         """The values of all metrics for ``images``, and the statistics that they were computed from.
 
@@ -55,7 +61,7 @@ class Evaluator:
         values: list[MetricValue] = []
         self._tell(0)
         for done, row in enumerate(self.rows, start=1):
-            inputs = self._inputs(row, measured, data)
+            inputs = self._inputs(row, measured, {"data": data, "pairs": pairs}.get(row.needs))
             found = evaluate(inputs)
             values += with_intervals(found, inputs, num_samples=self.num_resampled) if self.num_resampled else found
             self._tell(done)
@@ -66,7 +72,7 @@ class Evaluator:
         return MetricInputs(
             row=row,
             measured=measured.of(row, self._num_images(row, images)),
-            data=data.of(row, self._num_data(row, data.images)) if data and row.needs == "data" else None,
+            data=data.of(row, self._num_data(row, data.images)) if data else None,
             extractor=self.runner.extractors.get(row.network),
             generator=images.source(self.runner.batch) if isinstance(images, GeneratedImages) else None,
             num_images=self.num_images or row.num_images,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -32,7 +33,7 @@ from sgkit.store.header import size_text
 from sgkit.store.images.decoding import Payload, open_picture
 from sgkit.store.images.depth import FULL_BITS
 from sgkit.store.images.process import ImageOptions, pixels_of
-from sgkit.store.sources import open_source
+from sgkit.store.sources import Source, open_source
 from sgkit.store.sources.bit_depth import find_range
 
 SUBSET_SEED = 0
@@ -191,11 +192,11 @@ class _Chosen:
 
 
 class FileImages(ImageSet):
-    """The images of a folder, zip file or list, at their own sizes, or a fixed random choice of them."""
+    """The images of a folder, zip file, list or ``source``, at their own sizes, or a fixed random choice of them."""
 
-    def __init__(self, path: str, *, num: int | None = None) -> None:
+    def __init__(self, path: str, *, num: int | None = None, source: Source | None = None) -> None:
         self.path = path
-        self.source = open_source(path, size=(256, 256))
+        self.source = open_source(path, size=(256, 256)) if source is None else source
         if self.source.streamed:
             raise InputError(
                 f"{path} is compressed, so its images cannot be read one by one. Unpack it, or make a store: sgkit "
@@ -210,7 +211,21 @@ class FileImages(ImageSet):
 
     def subset(self, num: int) -> FileImages:
         """As :class:`ImageSet`."""
-        return self if num == self.num else FileImages(self.path, num=num)
+        return self if num == self.num else self._of(_choose(len(self.source), num, self.path))
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each image in its folder, archive or list."""
+        return [self.source[index].name for index in self.chosen]
+
+    def picked(self, positions: Sequence[int]) -> FileImages:
+        """The images at these positions, in this order."""
+        return self._of([self.chosen[position] for position in positions])
+
+    def _of(self, chosen: list[int]) -> FileImages:
+        found = copy.copy(self)
+        found.chosen, found.num, found._sizes = chosen, len(chosen), {}
+        return found
 
     def batches(self, part: range, batch: int) -> Iterator[Tensor]:
         """As :class:`ImageSet`; a batch ends where the size changes.

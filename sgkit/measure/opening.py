@@ -16,7 +16,12 @@ from sgkit.model.labels import LabelChoice, label_vector
 from sgkit.packaged import packaged_path
 from sgkit.runtime.detect import detect
 from sgkit.runtime.model_names import split_name
+from sgkit.runtime.path_checks import latent_files
 from sgkit.store.header import HEADER_NAME, PLAN_NAME
+from sgkit.store.sources.folders import FilesSource
+
+PROJECTION, TARGET = "projection.png", "target.png"
+"""What is measured of a projection, and what it is compared with."""
 
 
 def open_image_set(
@@ -31,13 +36,17 @@ def open_image_set(
     seed: int = 0,
     num_workers: int = 0,
     class_index: int | None = None,
+    is_data: bool = False,
 ) -> ImageSet:
     """The images at ``path``: a store, saved statistics, files, or else a model.
+
+    Of a folder of projections, the projections; with ``is_data`` their targets.
 
     Args:
         num: how many images to use; ``None``: all, or ``num_generated`` of a model.
         label: of a conditional model's images; ``None``: labels drawn from ``label_pool`` by ``seed``.
         class_index: of a store's images, and of a model's if ``label`` is ``None``; ``None``: all classes.
+        is_data: whether they are the reference images.
 
     Raises:
         InputError: there is nothing at ``path``, or fewer images than ``num``.
@@ -55,12 +64,21 @@ def open_image_set(
         if num is not None:
             raise InputError(f"{path} has statistics of a fixed number of images: remove --num-images or --num-data.")
         return SavedStatistics(path)
+    if is_projections(folder):
+        name = TARGET if is_data else PROJECTION
+        files = [str(file.parent / name) for file in latent_files(folder)]
+        return FileImages(path, num=num, source=FilesSource([file for file in files if Path(file).is_file()]))
     model = model_at(path, device)
     if model is None:
         return FileImages(path, num=num)
     count = num or num_generated
     labels = _labels(model, count, class_index if label is None else label, label_pool, seed)
     return GeneratedImages(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
+
+
+def is_projections(path: str | Path) -> bool:
+    """Whether ``path`` is a folder that ``sgkit project`` made, of one image or several."""
+    return detect(path).kind in ("projection", "projections")
 
 
 def model_at(path: str, device: torch.device) -> Model | None:

@@ -11,14 +11,16 @@ import torch
 
 from sgkit.config.metric_row import MetricRow, Statistic
 from sgkit.config.words import FeaturePrecision
-from sgkit.errors import SgkitError
+from sgkit.errors import SgkitError, UsageError
 from sgkit.faults import explain
+from sgkit.measure.faces import FaceExtractor
 from sgkit.measure.inputs import ImageSet
-from sgkit.metrics.cache import StatisticsCache
+from sgkit.metrics.cache import FOLDER_BYTES, LIMIT_VARIABLE, StatisticsCache
 from sgkit.metrics.features import FeatureExtractor, load_extractor
 from sgkit.metrics.registry import statistics_needed
 from sgkit.metrics.statistics import FeatureRequest, FeatureStatistics, compute_statistics
 from sgkit.runtime.distributed import DistributedContext
+from sgkit.runtime.limits import size_setting
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.weights import cache_folder
 
@@ -85,7 +87,7 @@ class StatisticsRunner:
         extractors: dict[str, FeatureExtractor] = dict(options.pop("made", {}))
         for name in statistics_needed(rows):
             if name not in extractors:
-                extractors[name] = load_extractor(name, context.device, on_progress=tell, precision=precision)
+                extractors[name] = _loaded(name, context.device, tell, precision)
         return cls(extractors=extractors, context=context, **options)
 
     def side(
@@ -97,7 +99,9 @@ class StatisticsRunner:
         """
         requests = {need: self._request(images, need, statistics) for need, statistics in needs.items()}
         found = dict(self._known(images, requests))
-        store = StatisticsCache(cache_folder("statistics")) if cache and self.cache else None
+        store = None
+        if cache and self.cache:
+            store = StatisticsCache(cache_folder("statistics"), limit=size_setting(LIMIT_VARIABLE, FOLDER_BYTES))
         keys: dict[Need, dict[str, Any]] = {}
         if store is not None:
             keys = {need: self._key(images, request) for need, request in requests.items() if need not in found}
@@ -167,6 +171,14 @@ class StatisticsRunner:
             for mine, more in zip(whole, other, strict=True):
                 mine.merge(more)
         return whole
+
+
+def _loaded(name: str, device: torch.device, tell: OnProgress, precision: FeaturePrecision) -> FeatureExtractor:
+    if name != FaceExtractor.name:
+        return load_extractor(name, device, on_progress=tell, precision=precision)
+    if precision != "fp32":
+        raise UsageError(f"The features {name!r} are computed in fp32 only. Remove --precision {precision}.")
+    return FaceExtractor(device)
 
 
 def _passes(

@@ -22,7 +22,8 @@ from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages
 from sgkit.measure.neighbours import write_neighbours
-from sgkit.measure.opening import model_at, open_image_set
+from sgkit.measure.opening import is_projections, model_at, open_image_set
+from sgkit.measure.pairs import paired
 from sgkit.measure.statistics import VERSIONS, SideStatistics, StatisticsRunner
 from sgkit.measure.statistics_files import save_statistics
 from sgkit.metrics.discriminator import DiscriminatorExtractor
@@ -66,6 +67,9 @@ class MeasureConfig(Config):
     """For models: 1 measures what the model has learnt; less gives cleaner but more similar images."""
     label: LabelChoice | None = None
     """For conditional models; ``None``: labels drawn from the data."""
+    discriminator: Text | None = None
+    """The model whose discriminator makes the features of the network ``d``; ``None``: the measured one, if it is one
+    alone."""
     classifier: Text | None = None
     """Of images, a file; for linear separability."""
     batch: Images = 32
@@ -136,10 +140,11 @@ def measure_each(
     rows = metric_rows(config.metrics)
     check_saving(config, rows, several)
     with distributed(config.device) as context:
-        _computed(config, rows)  # before networks are loaded
+        _computed(config, rows, several)  # before networks are loaded
         notes: list[str] = []
         how: dict[str, Any] = {"batch": config.batch, "cache": config.cache, "precision": config.precision}
-        how |= {"on_progress": on_progress, "on_warning": notes.append, "made": _own_network(rows, several[0], context)}
+        how |= {"on_progress": on_progress, "on_warning": notes.append}
+        how |= {"made": _own_network(config, rows, several, context)}
         runner = StatisticsRunner.for_metrics(rows, context, **how)
         results: list[MeasureResult] = []
         for index, name in _classes(config):
@@ -214,7 +219,9 @@ class _Session:
         images = _open(self.config, rows, runner.context, path, self.config.num_images, **more)
         opened = [side for side in (images, self.data) if side is not None]
         _refuse_idle(self.config, rows, opened)
-        values, measured = self.evaluator.of(images, self.reference)
+        data, pairs = self._pairs(path, images)
+        opened += [data] if data is not None and self.data is None else []
+        values, measured = self.evaluator.of(images, self.reference, pairs=pairs)
         if self.config.save_statistics is not None and runner.context.is_main:
             self._save(measured, self.config.save_statistics)
         if self.config.neighbours is not None and self.data is not None:
@@ -235,6 +242,17 @@ class _Session:
             seconds=round(time.monotonic() - began, 3),
         )
 
+    def _pairs(self, path: str, images: ImageSet) -> tuple[ImageSet | None, SideStatistics | None]:
+        """The reference image of each image and their statistics, if a metric compares pairs."""
+        rows = [row for row in self.evaluator.rows if row.needs == "pairs"]
+        if not rows:
+            return None, None
+        data = self.data
+        if data is None:  # of a projection, the target
+            data = _open(self.config, rows, self.evaluator.runner.context, path, self.config.num_data, is_data=True)
+        data = paired(images, data)
+        return data, self.evaluator.reference(data, "pairs")
+
     def _save(self, measured: SideStatistics, path: str) -> None:
         found = max(measured.found.values(), key=lambda one: one.num)
         (extractor,) = self.evaluator.runner.extractors.values()
@@ -254,8 +272,8 @@ def _begin(
 ) -> _Session:
     context, data = runner.context, None
     if config.data is not None:
-        data = _open(config, rows, context, config.data, config.num_data, class_index=class_index)
-    computed = _computed(config, rows)
+        data = _open(config, rows, context, config.data, config.num_data, class_index=class_index, is_data=True)
+    computed = _computed(config, rows, [config.images])
     evaluator = Evaluator(
         rows=computed,
         also_needed=[row for row in rows if row not in computed],
@@ -270,36 +288,51 @@ def _begin(
     return _Session(config=config, class_index=class_index, evaluator=evaluator, data=data, reference=reference)
 
 
-def _computed(config: MeasureConfig, rows: Sequence[MetricRow]) -> list[MetricRow]:
+def _computed(config: MeasureConfig, rows: Sequence[MetricRow], several: Sequence[str]) -> list[MetricRow]:
     """The metrics whose values can be computed: without reference images, statistics can only be saved.
 
     Raises:
         UsageError: a metric needs reference images, and nothing is saved.
     """
-    computed = [row for row in rows if config.data is not None or row.needs != "data"]
+    with_targets = all(is_projections(path) for path in several)
+    lacking = [row for row in rows if row.needs == "data" or (row.needs == "pairs" and not with_targets)]
+    computed = [row for row in rows if config.data is not None or row not in lacking]
     if len(computed) < len(rows) and config.save_statistics is None:
         name = next(row.name for row in rows if row not in computed)
         raise UsageError(f"Missing option '--data': the images to compare with ({name}), usually the training data.")
     return computed
 
 
-def _own_network(rows: Sequence[MetricRow], first: str, context: DistributedContext) -> Mapping[str, FeatureExtractor]:
-    """The discriminator of the first model that is measured, if ``rows`` compare by it; one for all of them.
+def _own_network(
+    config: MeasureConfig, rows: Sequence[MetricRow], several: Sequence[str], context: DistributedContext
+) -> Mapping[str, FeatureExtractor]:
+    """The discriminator that ``rows`` compare by, if they do: the one named, or that of the only model measured.
 
     Raises:
-        UsageError: its file holds no discriminator.
-        InputError: it is no model.
+        UsageError: several models are measured and none is named; or its file holds no discriminator.
+        InputError: it is not a model.
     """
-    named = [row.name for row in rows if row.network == DiscriminatorExtractor.name]
+    named, path = [row.name for row in rows if row.network == DiscriminatorExtractor.name], config.discriminator
     if not named:
+        if path is not None:
+            raise UsageError(
+                "--discriminator has no effect here: no metric compares by it. Remove it, or add fd_d to --metrics."
+            )
         return {}
-    model = model_at(first, context.device)
+    if path is None and len(several) > 1:
+        raise UsageError(
+            f"{named[0]} compares by one discriminator, but {len(several)} sets of images were given; values by the "
+            "discriminator of each would not be comparable. Name the model whose discriminator compares all of them: "
+            f"--discriminator {several[0]}"
+        )
+    path = path or several[0]
+    model = model_at(path, context.device)
     if model is None:
         raise InputError(
-            f"{named[0]} compares by the discriminator of the measured model, but {first} holds images. Give a model "
-            "first, or use the metrics of effnet."
+            f"{named[0]} compares by the discriminator of a model, but {path} holds images. Name a model with "
+            "--discriminator MODEL, or use the metrics of effnet."
         )
-    return {DiscriminatorExtractor.name: DiscriminatorExtractor(model)}
+    return {DiscriminatorExtractor.name: DiscriminatorExtractor(model, path)}
 
 
 def _open(

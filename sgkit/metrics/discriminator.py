@@ -18,6 +18,7 @@ class DiscriminatorExtractor:
 
     Args:
         model: with a discriminator; its content is part of the content id.
+        path: where it was found, for the record.
 
     Raises:
         UsageError: the model's file holds no discriminator.
@@ -25,7 +26,7 @@ class DiscriminatorExtractor:
 
     name = "d"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, path: str = "") -> None:
         if model.discriminator is None:
             raise UsageError(
                 "The metrics of the network 'd' need the model's discriminator, but this model's file holds none. Use "
@@ -34,6 +35,8 @@ class DiscriminatorExtractor:
         self.model, self.discriminator = model, model.discriminator
         self._last = [spec for spec in self.discriminator.plan if spec.kind == "conv"][-1]
         self.content_id = f"discriminator/{model.content_hash()}/bicubic-antialias"
+        self.origin = f"features of the discriminator of {path or 'the model'} ({model.content_hash()[:12]})"
+        """Said beside every value: values by different discriminators cannot be compared."""
         self.dim = int(self(torch.zeros(1, 3, *model.image_size, dtype=torch.uint8)).shape[1])
 
     @torch.inference_mode()

@@ -75,6 +75,13 @@ def _without_model(_device: torch.device, _on_progress: OnProgress) -> FeatureEx
     )
 
 
+def _without_faces(_device: torch.device, _on_progress: OnProgress) -> FeatureExtractor:
+    raise UsageError(
+        "The metrics of the network 'identity' look for faces first: use them with sgkit metrics IMAGES. In Python, "
+        "give sgkit.measure.faces.FaceExtractor()."
+    )
+
+
 EXTRACTORS: dict[str, ExtractorRecipe] = {
     "effnet": ExtractorRecipe(dim=EFFNET_DIM, make=lambda device, _: EffnetExtractor(device)),
     "inception": ExtractorRecipe(
@@ -91,6 +98,7 @@ EXTRACTORS: dict[str, ExtractorRecipe] = {
         dim=INCEPTION_DIM, make=lambda device, on_progress: TorchInceptionExtractor(device, on_progress=on_progress)
     ),
     "d": ExtractorRecipe(dim=0, make=_without_model),
+    "identity": ExtractorRecipe(dim=0, make=_without_faces),
     "pixels": ExtractorRecipe(dim=0, make=lambda _device, _on_progress: Pixels()),
 }
 

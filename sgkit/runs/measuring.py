@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sgkit.config import MetricsConfig
+from sgkit.errors import UsageError
 from sgkit.measure.evaluating import Evaluator
 from sgkit.measure.inputs import GeneratedImages, StoreImages
 from sgkit.measure.statistics import SideStatistics, StatisticsRunner
@@ -44,13 +45,19 @@ class Measuring:
         """The metrics of ``config``; ``None`` if it names none. Nothing is computed yet.
 
         Raises:
-            UsageError: a metric is unknown.
+            UsageError: a metric is unknown, or cannot be computed in training.
             MissingDependencyError: a metric needs a package that is not installed.
             WeightsError: a metric's weights cannot be downloaded.
         """
         if not config.names:
             return None
         rows = metric_rows(config.names)
+        for row in rows:
+            if row.needs == "pairs":
+                raise UsageError(
+                    f"{row.name} compares each image with its own reference image, which generated images do not have. "
+                    "Remove it from metrics.names."
+                )
         with _random_state_kept(context):
             runner = StatisticsRunner.for_metrics(rows, context, on_progress=on_progress, on_warning=on_warning)
         return cls(

@@ -55,13 +55,22 @@ class Readable(Protocol):
 
 def limit_of(kind: Kind) -> int:
     """Most bytes that one file, member or record of ``kind`` may have."""
-    given = os.environ.get(VARIABLE, "").strip()
+    return size_setting(VARIABLE, KINDS[kind])
+
+
+def size_setting(variable: str, default: int) -> int:
+    """The number of bytes that an environment variable sets, for example ``4GiB``.
+
+    Raises:
+        UsageError: its text is not a size.
+    """
+    given = os.environ.get(variable, "").strip()
     if not given:
-        return KINDS[kind]
+        return default
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", given.lower())
     size = int(float(match[1]) * _UNITS[match[2]]) if match and len(match[1]) < 20 else 0
     if size < 1:
-        raise UsageError(f"The environment variable {VARIABLE} is {given!r}. Use a size such as 4GiB or 800MiB.")
+        raise UsageError(f"The environment variable {variable} is {given!r}. Use a size such as 4GiB or 800MiB.")
     return size
 
 

@@ -275,8 +275,28 @@ def test_a_model_s_own_discriminator(data: Path, model_file: Callable[..., Path]
     again = run(path, data, metrics=("fd_d", "kd_d"), num_images=8)
     assert again.data_from_cache
     assert again.metrics == result.metrics
-    with pytest.raises(InputError, match=r"fd_d compares by the discriminator .* holds images. Give a model first"):
+    assert f"features of the discriminator of {path} (" in "; ".join(result.metrics[0].notes)
+    with pytest.raises(InputError, match=r"fd_d compares by the discriminator .* holds images. Name a model with"):
         run(store, data, metrics=("fd_d",))
+    with pytest.raises(UsageError, match=r"--discriminator has no effect here"):
+        run(path, data, discriminator=str(path))
+
+
+def test_several_models_are_compared_by_one_discriminator(
+    data: Path, tmp_path: Path, tiny_model: Callable[..., Model]
+) -> None:
+    paths = [str(tmp_path / f"{channels}.safetensors") for channels in (3, 1)]
+    for path, channels in zip(paths, (3, 1), strict=True):
+        checkpoint.save(tiny_model(channels=channels), path)
+    config = MeasureConfig(images=paths[0], data=str(data), metrics=("fd_d",), num_images=6, device="cpu")
+    with pytest.raises(UsageError, match=r"fd_d compares by one discriminator, but 2 sets .* --discriminator .*3\.s"):
+        measure_each(config, paths)
+    config = dataclasses.replace(config, discriminator=paths[1])
+    both = measure_each(config, paths)
+    alone = [measure(dataclasses.replace(config, images=path)) for path in paths]
+    assert [one.metrics for one in both] == [one.metrics for one in alone]
+    assert {one.extractors["d"] for one in both} == {alone[1].extractors["d"]}
+    assert all(f"discriminator of {paths[1]}" in "; ".join(one.metrics[0].notes) for one in both)
 
 
 def test_nothing_there(data: Path, tmp_path: Path) -> None:
