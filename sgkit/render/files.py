@@ -16,6 +16,7 @@ from sgkit.render.pictures import FORMATS, MOST_COMMENT, Pixels, check_picture, 
 from sgkit.render.scene import LARGEST_SCENE, Sheet
 from sgkit.runtime.files import atomic_path
 from sgkit.runtime.limits import parse_json, read_file
+from sgkit.runtime.outputs import PNG_SETTINGS
 
 KEY = "sgkit.scene"
 """PNG text under which a sheet is kept."""
@@ -54,7 +55,7 @@ def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
 def png_bytes(pixels: Pixels) -> bytes:
     """``pixels`` [H, W, C] as a PNG file."""
     buffer = io.BytesIO()
-    to_picture(pixels).save(buffer, "PNG")
+    to_picture(pixels).save(buffer, "PNG", **PNG_SETTINGS)
     return buffer.getvalue()
 
 

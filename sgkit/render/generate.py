@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import ImageFormat, Pixels, arrange, check_picture, grid_shape
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Scene, Sheet
+from sgkit.runtime.background import in_background
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
@@ -102,12 +104,16 @@ def generate_files(
     mine = dict(list(named.items())[context.rank :: context.world_size])
     compiler, files = Compiler(on.inputs), []
     drawn = render((_scene(on, origin) for origin in mine.values()), on.inputs, batch=batch)
-    for done, (name, one) in enumerate(zip(mine, drawn, strict=True), start=1):
-        files.append(folder / f"{name}{suffix}")
-        write_picture(one.pixels, files[-1], Sheet(scenes=(one.scene,)))
-        if latents is not None:
-            files.append(folder / f"{name}.npz")
-            _save_latents(compiler, [one.scene], latents, files[-1])
+
+    def tasks() -> Iterator[Callable[[], None]]:
+        for name, one in zip(mine, drawn, strict=True):
+            files.append(folder / f"{name}{suffix}")
+            yield partial(write_picture, one.pixels, files[-1], Sheet(scenes=(one.scene,)))
+            if latents is not None:
+                files.append(folder / f"{name}.npz")
+                _save_latents(compiler, [one.scene], latents, files[-1])
+
+    for done, _ in enumerate(in_background(tasks()), start=1):
         on_progress(Progress(done=done, total=len(mine)))
     context.barrier()
     if context.is_main:

@@ -16,10 +16,10 @@ from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing, DrawSettings, drawing, unlike
 from sgkit.render.files import embedded, scene_text, sidecar, write_sheet
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import Pixels, write_png
+from sgkit.render.pictures import Pixels
 from sgkit.render.scene import Curve, Scene, Sheet, Subject
 from sgkit.render.sheets import Frame, frames_of
-from sgkit.render.video import FRAMES, write_animation
+from sgkit.render.video import FRAMES, write_animation, write_folder
 from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.outputs import check_animation, is_frame_folder
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
@@ -167,8 +167,7 @@ def write_frames(
 
     if is_frame_folder(path):
         with atomic_directory(path, overwrite=overwrite, own=FRAMES) as folder:
-            for index, frame in enumerate(frames()):
-                write_png(frame.pixels, folder / f"frame{index:05d}.png", text=scene_text(frame.sheet))
+            write_folder(((frame.pixels, scene_text(frame.sheet)) for frame in frames()), folder)
         return
     text = sheet.to_json()
     with atomic_path(path) as temporary:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sgkit.errors import InputError, MissingDependencyError, UsageError
-from sgkit.render.pictures import Pixels, opaque, to_picture, write_png
+from sgkit.render.pictures import WEBP_METHOD, Pixels, opaque, to_picture, write_png
+from sgkit.runtime.background import in_background
 from sgkit.runtime.outputs import INSTALL_VIDEO, check_animation, is_frame_folder
 
 FRAMES = re.compile(r"frame\d{5,}\.png")
@@ -86,7 +89,8 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: fl
         raise InputError(f"No frames were given for {path}.")
     every, suffix = itertools.chain([first], given), path.suffix.lower()
     if is_frame_folder(path) or path.is_dir():
-        return _write_folder(every, path)
+        path.mkdir(parents=True, exist_ok=True)
+        return write_folder(((frame, {}) for frame in every), path)
     if suffix == ".mp4":
         return _write_frame_by_frame(every, path, fps, _H264, text)
     size = count * first.nbytes
@@ -103,26 +107,36 @@ def write_animation(frames: Iterable[Pixels], path: Path, *, count: int, fps: fl
     return _write_frame_by_frame(every, path, fps, _WEBP, text)
 
 
-def _write_folder(frames: Iterator[Pixels], path: Path) -> int:
-    path.mkdir(parents=True, exist_ok=True)
-    written = 0
-    for written, frame in enumerate(frames, start=1):
-        write_png(frame, path / f"frame{written - 1:05d}.png")
-    return written
+def write_folder(frames: Iterable[tuple[Pixels, Mapping[str, str]]], folder: Path) -> int:
+    """Write a PNG file for each frame [H, W, C], with its text, while the next ones are drawn; how many there were."""
+    tasks = (
+        partial(write_png, pixels, folder / f"frame{index:05d}.png", text=text)
+        for index, (pixels, text) in enumerate(frames)
+    )
+    return sum(1 for _ in in_background(tasks))
 
 
 def _write_at_once(frames: Iterator[Pixels], path: Path, fps: float, text: str) -> int:
     options: dict[str, Any]
     if path.suffix.lower() == ".gif":
         name, unit, options = "GIF", 10, {"comment": text.encode()} if text else {}
-        first, *rest = (to_picture(opaque(frame)).quantize(256) for frame in frames)
+        first, *rest = in_background(partial(_palette, frame) for frame in frames)
     else:
         name, unit, options = "WEBP", 1, {"xmp": text.encode()} if text else {}
-        options |= {"quality": WEBP_QUALITY, "method": 4, "kmin": 0, "kmax": 0}  # keyframes would take a third longer
+        options |= {
+            "quality": WEBP_QUALITY,
+            "method": WEBP_METHOD,
+            "kmin": 0,
+            "kmax": 0,
+        }  # keyframes would take a third longer
         first, *rest = (to_picture(frame) for frame in frames)
     durations = _durations(1 + len(rest), fps, unit=unit)
     first.save(path, name, save_all=True, append_images=rest, duration=durations, loop=0, **options)
     return 1 + len(rest)
+
+
+def _palette(frame: Pixels) -> Image.Image:
+    return to_picture(opaque(frame)).quantize(256)
 
 
 def _durations(count: int, fps: float, *, unit: int) -> list[int]:
@@ -141,25 +155,33 @@ def _write_frame_by_frame(frames: Iterator[Pixels], path: Path, fps: float, code
             if text:
                 container.metadata["comment"] = text
             stream = container.add_stream(codec.name, rate=Fraction(fps).limit_denominator(1001), options=codec.options)
-            for written, given in enumerate(frames, start=1):
-                frame = _even(opaque(given)) if codec.is_video else given
-                has_alpha = frame.shape[2] == 4
-                if written == 1:
-                    stream.height, stream.width = frame.shape[:2]
-                    stream.pix_fmt = codec.alpha_format if has_alpha else codec.pixel_format
-                    if codec.is_video:
-                        context = stream.codec_context
-                        context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
-                colours = frame if has_alpha else np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
-                picture = av.VideoFrame.from_ndarray(colours, format="rgba" if has_alpha else "rgb24")
-                colorspace = "itu709" if codec.is_video else "itu601"
-                container.mux(stream.encode(picture.reformat(format=stream.pix_fmt, dst_colorspace=colorspace)))
+            encode = partial(_encode, container, stream, codec)
+            tasks = (partial(encode, frame, is_first=index == 0) for index, frame in enumerate(frames))
+            written = sum(1 for _ in in_background(tasks))
             container.mux(stream.encode())
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):  # such as a full disk: known by its number, and with the path as it was given
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise InputError(f"Cannot write {path}: {error}.") from error
     return written
+
+
+def _encode(container: Any, stream: Any, codec: _Codec, given: Pixels, *, is_first: bool) -> None:
+    """Add a frame; the first one settles size and colours of the stream."""
+    import av
+
+    frame = _even(opaque(given)) if codec.is_video else given
+    has_alpha = frame.shape[2] == 4
+    if is_first:
+        stream.height, stream.width = frame.shape[:2]
+        stream.pix_fmt = codec.alpha_format if has_alpha else codec.pixel_format
+        if codec.is_video:
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
+    colours = frame if has_alpha else np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
+    picture = av.VideoFrame.from_ndarray(colours, format="rgba" if has_alpha else "rgb24")
+    colorspace = "itu709" if codec.is_video else "itu601"
+    container.mux(stream.encode(picture.reformat(format=stream.pix_fmt, dst_colorspace=colorspace)))
 
 
 def _even(frame: Pixels) -> Pixels:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from pathlib import Path
+from typing import Any
 
 from sgkit.errors import MissingDependencyError, UsageError
 
@@ -13,6 +15,9 @@ STILLS = (".png", ".jpg", ".jpeg", ".webp")
 """Extensions of images that are written whole."""
 STREAMED = (".png", ".tif", ".tiff", ".dzi")
 """Extensions of images that can be larger than memory; .dzi stands for a folder, as does a name that ends in _dzi."""
+PNG_SETTINGS: dict[str, Any] = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+"""How every PNG file is compressed: runs only, no search for repeats. Four times as fast as Pillow's own settings;
+photos of 256 pixels become 2% smaller, of 1024 pixels 1% larger."""
 INSTALL_VIDEO = "Install it with: pip install 'stylegan-sgkit[video]'"
 
 

@@ -8,6 +8,7 @@ from PIL import Image, PngImagePlugin
 
 from sgkit.errors import SgkitError
 from sgkit.runtime.files import atomic_path
+from sgkit.runtime.outputs import PNG_SETTINGS
 from sgkit.store.images.decoding import MODE_OF_CHANNELS
 from sgkit.store.records import StoreReader
 
@@ -50,7 +51,7 @@ def write_contact_sheet(store: Path) -> Path | None:
     info.add_text(KEY, str(reader.header.content_hash))
     try:
         with atomic_path(file) as aside:
-            sheet.save(aside, "PNG", pnginfo=info)
+            sheet.save(aside, "PNG", pnginfo=info, **PNG_SETTINGS)
     except SgkitError:  # a full disk, a folder that cannot be written to: the store itself is whole
         return None
     return file

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sgkit.store.images.encoding import PNG_SETTINGS
+from sgkit.runtime.outputs import PNG_SETTINGS
 
 if TYPE_CHECKING:
     from sgkit.store import Batch

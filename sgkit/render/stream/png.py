@@ -13,12 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from sgkit.render.pictures import Pixels
+from sgkit.runtime.outputs import PNG_SETTINGS
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE = (1 << 31) - 1
-LEVEL = 6
-"""Of zlib, as Pillow uses it."""
-
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _ZLIB_HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"
@@ -39,7 +37,8 @@ def band(rows: Iterable[Pixels], adler: int) -> Iterator[tuple[bytes, int]]:
         rows: uint8 [n, width, channels], a few rows at a time, from top to bottom.
         adler: the checksum of what is above; 1 at the top.
     """
-    packer, above = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_FILTERED), None
+    level, strategy = PNG_SETTINGS["compress_level"], PNG_SETTINGS["compress_type"]
+    packer, above = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy), None
     for some in rows:
         filtered = filter_rows(some, above)
         above, adler = some[-1].copy(), zlib.adler32(filtered, adler)

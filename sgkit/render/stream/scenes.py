@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -13,12 +14,12 @@ from sgkit.render.files import embedded, scene_text, sidecar, write_sheet
 from sgkit.render.grid import Grid
 from sgkit.render.inputs import Inputs
 from sgkit.render.pan import Pan, straight
-from sgkit.render.pictures import Pixels, to_pixels, write_png
+from sgkit.render.pictures import Pixels, to_pixels
 from sgkit.render.planes import Plane as Drawn
 from sgkit.render.scene import Line, Scene, Sheet
 from sgkit.render.stream.run import OnNote, StreamResult, ignore_note, stream
 from sgkit.render.stream.views import Views, pan_frames
-from sgkit.render.video import FRAMES, write_animation
+from sgkit.render.video import FRAMES, write_animation, write_folder
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import atomic_directory, atomic_path, check_new
 from sgkit.runtime.limits import size_of
@@ -149,8 +150,8 @@ def pan_scene(
 
     if is_frame_folder(path):
         with atomic_directory(path, overwrite=overwrite, own=FRAMES) as folder:
-            for index, frame in enumerate(frames()):
-                write_png(frame, folder / f"frame{index:05d}.png", text=scene_text(sheet) if index == 0 else {})
+            texts = itertools.chain([scene_text(sheet)], itertools.repeat({}))
+            write_folder(zip(frames(), texts, strict=False), folder)
         return
     with atomic_path(path) as temporary:
         write_animation(frames(), temporary, count=sheet.frames, fps=fps, text=sheet.to_json())
