@@ -18,13 +18,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgkit.errors import InputError
+from sgkit.metrics.spool import Floats, Spool
 
-Floats = NDArray[np.float32]
 PATCH = 7
 PATCHES_PER_IMAGE = 128
 SMALLEST = 16
 """Side of the coarsest level."""
 DIRECTIONS, REPEATS = 128, 4
+MOST_PROJECTED = 1 << 23
+"""Projections of patches that are held at a time, of each side: 32 MiB, or those on one direction."""
 SCALE = 1e3
 """Values are given in thousandths, as the paper does."""
 
@@ -74,7 +76,7 @@ def _blur(x: Tensor, taps: Tensor) -> Tensor:
 
 
 class PatchBank:
-    """Patches of images, by level, for :func:`sliced_wasserstein`.
+    """Patches of images, by level, for :func:`sliced_wasserstein`; in temporary files, as they are many.
 
     Where patches are is drawn by the content of each image, so its place, batches and processes do not matter.
     """
@@ -82,13 +84,12 @@ class PatchBank:
     def __init__(self, *, patches_per_image: int = PATCHES_PER_IMAGE, seed: int = 0) -> None:
         self._per_image = patches_per_image
         self._seed = seed
-        self._levels: dict[int, list[Floats]] = {}
+        self._levels: dict[int, Spool] = {}
 
     @property
     def num(self) -> int:
         """Number of images."""
-        parts = next(iter(self._levels.values()), [])
-        return sum(len(part) for part in parts) // self._per_image
+        return len(next(iter(self._levels.values()), ())) // self._per_image
 
     def update(self, images: Tensor) -> None:
         """Add ``images`` uint8 [N, C, H, W].
@@ -106,7 +107,12 @@ class PatchBank:
                 "STORE --size 64"
             )
         for size, level in zip(sizes, levels, strict=True):
-            self._levels.setdefault(size, []).append(self._patches(level, marks))
+            self._add(size, self._patches(level, marks))
+
+    def _add(self, size: int, patches: Floats) -> None:
+        if size not in self._levels:
+            self._levels[size] = Spool(patches.shape[1])
+        self._levels[size].append(patches)
 
     def _patches(self, level: Tensor, marks: Sequence[int]) -> Floats:
         """[N * patches, C * 49]"""
@@ -122,8 +128,8 @@ class PatchBank:
         return patches
 
     def to_arrays(self) -> dict[str, Floats]:
-        """The patches as plain arrays; :meth:`restore` reads them."""
-        return {f"patches{size}": np.concatenate(parts) for size, parts in self._levels.items()}
+        """The patches as plain arrays, mapped from the files; :meth:`restore` reads them."""
+        return {f"patches{size}": spool.array() for size, spool in self._levels.items()}
 
     def restore(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue from :meth:`to_arrays`.
@@ -134,7 +140,9 @@ class PatchBank:
         found = {name: array for name, array in arrays.items() if name.startswith("patches")}
         if not found or len({array.shape for array in found.values()}) > 1:
             raise ValueError(f"patches {[array.shape for array in found.values()]}")
-        self._levels = {int(name.removeprefix("patches")): [array.astype(np.float32)] for name, array in found.items()}
+        self._levels = {}
+        for name, array in found.items():
+            self._add(int(name.removeprefix("patches")), array.astype(np.float32))
 
     def result(self) -> PatchBank:
         """The patches."""
@@ -142,25 +150,66 @@ class PatchBank:
 
     def merge(self, other: PatchBank) -> None:
         """Add the patches of ``other``, after those here."""
-        for size, parts in other._levels.items():
-            self._levels.setdefault(size, []).extend(parts)
+        for size, spool in other._levels.items():
+            for block in spool.blocks():
+                self._add(size, block)
 
     def chosen(self, num: int) -> PatchBank:
         """A bank of ``num`` of the images, evenly spread over them."""
         images = np.unique(np.linspace(0, self.num - 1, num).round().astype(int))
-        rows = (images[:, None] * self._per_image + np.arange(self._per_image)).ravel()
         found = PatchBank(patches_per_image=self._per_image)
-        found._levels = {size: [np.concatenate(parts)[rows]] for size, parts in self._levels.items()}
+        for size, spool in self._levels.items():
+            patches = spool.array()
+            for image in images:
+                found._add(size, patches[image * self._per_image : (image + 1) * self._per_image])
         return found
 
-    def levels(self) -> Iterator[tuple[int, Floats]]:
-        """Height of each level and its patches [P, D], normalised: mean 0 and deviation 1 in each channel."""
-        for size, parts in self._levels.items():
-            patches = np.concatenate(parts)
-            by_channel = patches.reshape(len(patches), -1, PATCH * PATCH)
-            mean = by_channel.mean(axis=(0, 2), keepdims=True, dtype=np.float64)
-            deviation = by_channel.std(axis=(0, 2), keepdims=True, dtype=np.float64)
-            yield size, ((by_channel - mean) / np.maximum(deviation, 1e-12)).astype(np.float32).reshape(patches.shape)
+    def levels(self) -> Iterator[tuple[int, Patches]]:
+        """Height of each level and its patches, normalised: mean 0 and deviation 1 in each channel."""
+        for size, spool in self._levels.items():
+            yield size, Patches.normalised(spool)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Patches:
+    """Rows [P, D] of a level that are shifted and scaled when they are read."""
+
+    rows: Spool
+    shift: NDArray[np.float64]
+    """[D]"""
+    scale: NDArray[np.float64]
+    """[D]"""
+
+    @classmethod
+    def normalised(cls, rows: Spool) -> Patches:
+        """By the mean and deviation of each channel."""
+        count, area = max(len(rows), 1), PATCH * PATCH
+
+        def by_channel(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            """The mean of each channel of sums [D], for each of its numbers [D]."""
+            means: NDArray[np.float64] = np.repeat(values.reshape(-1, area).sum(axis=1) / (count * area), area)
+            return means
+
+        empty = np.zeros(rows.width)
+        mean = by_channel(sum((block.sum(axis=0, dtype=np.float64) for block in rows.blocks()), empty))
+        variance = by_channel(sum((((block - mean) ** 2).sum(axis=0) for block in rows.blocks()), empty))
+        return cls(rows=rows, shift=mean, scale=np.maximum(np.sqrt(variance), 1e-12))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def blocks(self) -> Iterator[Floats]:
+        """The patches, a few at a time."""
+        return (((block - self.shift) / self.scale).astype(np.float32) for block in self.rows.blocks())
+
+    def projected(self, axes: Floats) -> Floats:
+        """Projections on ``axes`` [D, directions], sorted by direction [directions, P]."""
+        found, start = np.empty((axes.shape[1], len(self)), np.float32), 0
+        for block in self.blocks():
+            found[:, start : start + len(block)] = axes.T @ block.T
+            start += len(block)
+        found.sort(axis=1)
+        return found
 
 
 def sliced_wasserstein(first: PatchBank, second: PatchBank, *, seed: int = 0) -> SlicedWasserstein:
@@ -171,10 +220,10 @@ def sliced_wasserstein(first: PatchBank, second: PatchBank, *, seed: int = 0) ->
     """
     found: dict[int, float] = {}
     for (size, a), (other_size, b) in zip(first.levels(), second.levels(), strict=False):
-        if size != other_size or a.shape != b.shape:
+        if size != other_size or (len(a), a.rows.width) != (len(b), b.rows.width):
             raise InputError(
                 "The sliced Wasserstein distance needs as many images on both sides, of the same size: the levels have "
-                f"{a.shape[0]:,} patches at {size} pixels and {b.shape[0]:,} at {other_size}. Use --num-images and "
+                f"{len(a):,} patches at {size} pixels and {len(b):,} at {other_size}. Use --num-images and "
                 "--num-data, or make stores of one size: sgkit prepare"
             )
         found[size] = SCALE * sliced_distance(a, b, seed=seed)
@@ -184,19 +233,16 @@ def sliced_wasserstein(first: PatchBank, second: PatchBank, *, seed: int = 0) ->
 
 
 def sliced_distance(
-    a: Floats, b: Floats, *, directions: int = DIRECTIONS, repeats: int = REPEATS, seed: int = 0
+    a: Patches, b: Patches, *, directions: int = DIRECTIONS, repeats: int = REPEATS, seed: int = 0
 ) -> float:
     """Mean over random directions of the Wasserstein-1 distance of the projections of ``a`` and ``b`` [P, D]."""
-    draw = np.random.default_rng(seed)
-    total, dim = 0.0, a.shape[1]
+    draw, total = np.random.default_rng(seed), 0.0
+    together = max(min(16, MOST_PROJECTED // max(len(a), 1)), 1)  # few at once: projections are long
     for _ in range(repeats):
-        axes = draw.standard_normal((dim, directions))
+        axes = draw.standard_normal((a.rows.width, directions))
         axes = (axes / np.sqrt((axes**2).sum(axis=0))).astype(np.float32)
-        for column in np.split(axes, max(directions // 16, 1), axis=1):  # few at once: projections are long
-            total += float(np.abs(_sorted(a, column) - _sorted(b, column)).mean(axis=0, dtype=np.float64).sum())
+        for start in range(0, directions, together):
+            one, other = (side.projected(axes[:, start : start + together]) for side in (a, b))
+            one -= other
+            total += float(np.abs(one, out=one).mean(axis=1, dtype=np.float64).sum())
     return total / (repeats * directions)
-
-
-def _sorted(patches: Floats, axes: Floats) -> Floats:
-    projected: Floats = np.sort(axes.T @ patches.T, axis=1).T
-    return projected

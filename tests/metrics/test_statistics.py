@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sgkit.config.metrics import Statistic
 from sgkit.errors import InputError
 from sgkit.metrics.statistics import (
+    STATISTICS,
     FeatureBank,
     FeatureRequest,
     FeatureStatistics,
@@ -196,3 +197,42 @@ def test_arrays_round_trip() -> None:
         FeatureStatistics.from_arrays(4, {"bank": arrays["bank"]})
     with pytest.raises(ValueError, match=r"the statistics are of \[5, 20\] images"):
         FeatureStatistics.from_arrays(3, {**arrays, "bank": {"bank": made.bank()[:5]}})
+
+
+# -------------------------------------------------------------------------------------------------- memory
+
+
+def held_bytes(value: Any) -> int:
+    """Bytes of the arrays and tensors that an object holds in memory, and of numbers in lists; not of mapped files."""
+    if isinstance(value, np.memmap):
+        return 0
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, torch.Tensor):
+        return value.untyped_storage().nbytes()
+    if isinstance(value, dict):
+        return sum(map(held_bytes, value.values()))
+    if isinstance(value, (list, tuple)):
+        return 8 * len(value) + sum(map(held_bytes, value))
+    return held_bytes(vars(value)) if hasattr(value, "__dict__") else 0
+
+
+BYTES_PER_IMAGE = {"gaussian": 0, "patches": 0, "pairs": 8, "bank": 5 * 4 + 8}
+"""What each may keep of an image: nothing, a number for each pair, or the features (and an entry of a list)."""
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_what_is_kept_of_images_does_not_depend_on_their_size(name: str) -> None:
+    pixels = name in ("patches", "pairs")
+    sizes = {}
+    for batches in (2, 10, 40):
+        made = STATISTICS[name](5)
+        for index in range(batches):
+            draw = torch.Generator().manual_seed(index)
+            images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=draw)
+            made.update(images if pixels else features(4, seed=index))
+        assert made.num == 4 * batches
+        sizes[batches] = held_bytes(made)
+    for few, many in itertools.pairwise(sizes):
+        assert sizes[many] - sizes[few] <= BYTES_PER_IMAGE[name] * 4 * (many - few), sizes
+    assert sizes[40] > 0 or name == "patches"

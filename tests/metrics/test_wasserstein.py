@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +11,9 @@ import scipy.stats
 import torch
 
 from sgkit.errors import InputError
-from sgkit.metrics.wasserstein import PatchBank, laplacian_pyramid, sliced_distance, sliced_wasserstein
+from sgkit.metrics import spool, wasserstein
+from sgkit.metrics.spool import Spool
+from sgkit.metrics.wasserstein import PatchBank, Patches, laplacian_pyramid, sliced_distance, sliced_wasserstein
 
 
 def images(num: int = 3, size: int = 32, *, seed: int = 0, channels: int = 3) -> torch.Tensor:
@@ -45,7 +49,8 @@ def test_pyramid_is_burt_and_adelsons() -> None:
 
 def test_patches_are_parts_of_the_levels_normalised_by_channel() -> None:
     x = images(2, 16)
-    (_, patches), *_ = bank(x, patches=50).levels()
+    (_, level), *_ = bank(x, patches=50).levels()
+    (patches,) = level.blocks()
     assert patches.shape == (100, 3 * 49)
     by_channel = patches.reshape(100, 3, 49).astype(np.float64)
     assert by_channel.mean(axis=(0, 2)) == pytest.approx([0, 0, 0], abs=1e-5)
@@ -66,8 +71,38 @@ def test_distance_is_the_mean_of_one_dimensional_ones() -> None:
         directions = axes.standard_normal((6, 16))
         directions /= np.linalg.norm(directions, axis=0)
         expected += [scipy.stats.wasserstein_distance(a @ d, b @ d) for d in directions.T]
-    found = sliced_distance(a, b, directions=16, repeats=2, seed=5)
+    found = sliced_distance(rows(a), rows(b), directions=16, repeats=2, seed=5)
     assert found == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def rows(array: np.ndarray) -> Patches:
+    held = Spool(array.shape[1])
+    held.append(array)
+    return Patches(rows=held, shift=np.zeros(array.shape[1]), scale=np.ones(array.shape[1]))
+
+
+def test_memory_does_not_grow_with_the_number_of_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sliced_wasserstein(bank(images(40)), bank(images(40, seed=1))).mean
+    monkeypatch.setattr(spool, "BLOCK", 256)
+    monkeypatch.setattr(wasserstein, "MOST_PROJECTED", 1 << 14)
+    assert sliced_wasserstein(bank(images(40)), bank(images(40, seed=1))).mean == pytest.approx(whole, rel=1e-6)
+    first, second = (bank(*images(120, seed=seed).split(8), patches=64) for seed in (0, 1))
+    size = sum(array.nbytes for array in first.to_arrays().values())
+    tracemalloc.start()
+    try:
+        sliced_wasserstein(first, second.chosen(120))
+        assert tracemalloc.get_traced_memory()[1] < size / 5
+    finally:
+        tracemalloc.stop()
+    assert size == 120 * 64 * 147 * 4 * 2
+
+
+def test_a_bank_is_whole_after_it_was_sent_to_another_process() -> None:
+    first = bank(images(3))
+    again = pickle.loads(pickle.dumps(first))
+    again.update(images(1, seed=9))
+    assert (first.num, again.num) == (3, 4)
+    np.testing.assert_array_equal(again.to_arrays()["patches32"][:24], first.to_arrays()["patches32"])
 
 
 def test_value_does_not_depend_on_order_or_batches_and_is_0_for_the_same_images() -> None:
