@@ -38,11 +38,14 @@ def upfirdn2d(x: Tensor, taps: Tensor, *, up: int = 1, down: int = 1, padding: P
 
     The output side is ``(side * up + before + after - n) // down + 1``. Any dtype; keeps ``channels_last``.
     """
-    if up > 1:
-        x = _insert_zeros(x, up)
     before, after = padding
     if taps.ndim == 1 and len(taps) <= _SHORT:
         taps = torch.outer(taps, taps)
+    if up > 1:
+        around = taps.shape[0] - 1 - before
+        if taps.ndim == 2 and down == 1 and around >= 0 and 0 <= after + up - 1 - before < up:
+            return _transposed(x, taps * gain, stride=up, padding=around, rest=after + up - 1 - before)
+        x = _insert_zeros(x, up)
     if taps.ndim == 1:
         scale = gain**0.5
         x = _filter_axis(x, taps * scale, axis=0, down=down, padding=padding)
@@ -72,24 +75,30 @@ def filter2d(x: Tensor, taps: Tensor) -> Tensor:
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, *, down: int = 1, taps: Tensor | None = None, padding: int | None = None
+    x: Tensor,
+    weight: Tensor,
+    *,
+    down: int = 1,
+    taps: Tensor | None = None,
+    padding: int | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Same-size correlation of ``x`` [N, I, H, W] with ``weight`` [O, I, k, k], k odd; with ``down`` strided.
 
     Filter and stride swap with a 1x1 kernel, so there the reduction comes first and costs a quarter. ``padding``: other
-    zeros around than the k // 2 that keep the size (``down`` 1 only).
+    zeros around than the k // 2 that keep the size (``down`` 1 only). ``bias`` [O] is added in the same pass.
     """
     k = weight.shape[-1]
-    weight = weight.to(x.dtype)
+    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     if down == 1:
-        return F.conv2d(x, weight, padding=k // 2 if padding is None else padding)
+        return F.conv2d(x, weight, bias, padding=k // 2 if padding is None else padding)
     if taps is None:
         raise ValueError("conv2d: down > 1 needs the taps of a low-pass filter")
     n = taps.shape[0]
     around = Padding((n - down + 1) // 2 + k // 2, (n - down) // 2 + k // 2)
     if k == 1:
-        return F.conv2d(upfirdn2d(x, taps, down=down, padding=around), weight)
-    return F.conv2d(upfirdn2d(x, taps, padding=around), weight, stride=down)
+        return F.conv2d(upfirdn2d(x, taps, down=down, padding=around), weight, bias)
+    return F.conv2d(upfirdn2d(x, taps, padding=around), weight, bias, stride=down)
 
 
 def transposed_weight(weight: Tensor) -> Tensor:
@@ -138,6 +147,16 @@ def _depthwise(x: Tensor, kernel: Tensor, *, stride: tuple[int, int], padding: t
     if torch.compiler.is_compiling():  # compilers cannot look into it; second derivatives are not theirs
         return _repeated(F.conv2d, x, kernel, stride=stride, padding=padding)
     filtered: Tensor = _Depthwise.apply(x, kernel, stride, padding, None)  # type: ignore[no-untyped-call]
+    return filtered
+
+
+def _transposed(x: Tensor, kernel: Tensor, *, stride: int, padding: int, rest: int) -> Tensor:
+    """Zeros inserted and filtered in one: the zeros are not multiplied. ``rest``: pixels more at the far edges."""
+    options = {"stride": stride, "padding": padding, "output_padding": rest}
+    if torch.compiler.is_compiling():
+        return _repeated(F.conv_transpose2d, x, kernel, **options)
+    size = tuple((side - 1) * stride - 2 * padding + len(kernel) + rest for side in x.shape[2:])
+    filtered: Tensor = _Depthwise.apply(x, kernel, (stride,) * 2, (padding,) * 2, size)  # type: ignore[no-untyped-call]
     return filtered
 
 

@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgkit.ops import conv2d, demodulation, fir_filter, modulated_conv2d, per_pixel, upsampling_conv2d, weight_energy
+from sgkit.ops import (
+    conv2d,
+    demodulation,
+    fir_filter,
+    modulated_conv2d,
+    per_pixel,
+    transposed_weight,
+    upsampling_conv2d,
+    weight_energy,
+)
 
 TAPS = fir_filter((1, 2, 4, 1)).double()
 
@@ -88,6 +97,39 @@ def test_the_pointwise_product_is_the_same_in_both_memory_formats() -> None:
     plain = modulated_conv2d(x, weight[:, :, :1, :1], styles, demodulate=False)
     x = x.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(modulated_conv2d(x, weight[:, :, :1, :1], styles, demodulate=False), plain)
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("demodulate", [False, True])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(("batch", "size"), [(2, (4, 6)), (1, (4, 6)), (1, (2, 2))])
+def test_a_bias_is_added(batch: int, size: tuple[int, int], k: int, demodulate: bool, up: bool) -> None:
+    x, weight, styles = operands(k, batch=batch, size=size)
+    bias, options = tensor(5, seed=7), {"demodulate": demodulate, "up_taps": TAPS if up else None, "gain": 3.0}
+    expected = modulated_conv2d(x, weight, styles, **options) + bias[:, None, None]
+    torch.testing.assert_close(modulated_conv2d(x, weight, styles, bias=bias, **options), expected)
+    asked = bias.clone().requires_grad_()
+    modulated_conv2d(x, weight, styles, bias=asked, **options).sum().backward()
+    assert asked.grad is not None
+    assert torch.allclose(asked.grad, torch.full_like(bias, expected[:, 0].numel()))
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("size", [(2, 2), (8, 8)])
+def test_one_style_in_the_weights_equals_one_in_the_features(size: tuple[int, int], up: bool) -> None:
+    """On a large canvas the weights are modulated, unless slopes of styles or weights are asked for."""
+    x, weight, styles = operands(batch=1, size=size)
+    up_taps = TAPS if up else None
+    laid_out = transposed_weight(weight) if up else weight.contiguous(memory_format=torch.channels_last)
+    plain = modulated_conv2d(x, weight, styles, up_taps=up_taps)
+    torch.testing.assert_close(modulated_conv2d(x, weight, styles, up_taps=up_taps, laid_out=laid_out), plain)
+    leaves = [value.clone().requires_grad_() for value in (x, weight, styles)]
+    slopes = torch.autograd.grad(modulated_conv2d(*leaves, up_taps=up_taps).sum(), leaves)
+    (alone,) = torch.autograd.grad(modulated_conv2d(leaves[0], weight, styles, up_taps=up_taps).sum(), leaves[:1])
+    torch.testing.assert_close(alone, slopes[0])
+    step = 1e-6 * torch.sign(slopes[2])
+    change = (modulated_conv2d(x, weight, styles + step, up_taps=up_taps) - plain).sum()
+    assert float(change) == pytest.approx(float((slopes[2] * step).sum()), rel=1e-3)
 
 
 def test_energy_at_hand_changes_nothing() -> None:

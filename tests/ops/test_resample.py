@@ -121,6 +121,13 @@ def test_plain_convolution_is_a_correlation_of_the_same_size(k: int) -> None:
     close(conv2d(x, weight), correlate(pad(x, k // 2, k // 2), weight))
 
 
+@pytest.mark.parametrize(("k", "down"), [(1, 1), (3, 1), (1, 2), (3, 2)])
+def test_convolution_adds_a_bias(k: int, down: int) -> None:
+    x, weight, bias = signal(1, 3, 4, 6), signal(4, 3, k, k, seed=1), signal(4, seed=2)
+    options = {"down": down, "taps": filter_of((1, 3, 3, 1))}
+    close(conv2d(x, weight, bias=bias, **options), conv2d(x, weight, **options) + bias[:, None, None])
+
+
 def test_plain_convolution_takes_other_padding() -> None:
     x, weight = signal(1, 3, 4, 6), signal(4, 3, 3, 3, seed=1)
     close(conv2d(x, weight, padding=2), correlate(pad(x, 2, 2), weight))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
@@ -44,8 +43,8 @@ class FullyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] to [N, out_features]."""
         gain = equalized_gain(self.weight.shape, gain=self.weight_gain, lr_multiplier=self.lr_multiplier)
-        bias = self.bias.to(x.dtype) * self.lr_multiplier
-        x = F.linear(x, self.weight.to(x.dtype) * gain, bias)
+        # The factors cost no pass over the weights here.
+        x = torch.addmm(self.bias.to(x.dtype), x, self.weight.to(x.dtype).t(), beta=self.lr_multiplier, alpha=gain)
         return bias_act(x, activation=self.activation, gain=1 / self.weight_gain, overwrite=True)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
+from sgkit.model.layers.at_rest import AtRest
 from sgkit.model.layers.base import (
     RESIDUAL_GAIN,
     Layer,
@@ -48,18 +49,19 @@ class ConstantInput(Layer):
         return state.wrote(x.contiguous(memory_format=memory_format(self)))
 
 
-class _AtRest(NamedTuple):
-    """What follows from a weight alone, with what tells whether it is still true."""
+class _Kept(NamedTuple):
+    """What a modulated convolution needs of a weight at rest."""
 
-    weight: Tensor
-    version: int
-    address: int
     energy: Tensor
-    transposed: Tensor | None
-    """Of upsampling layers."""
+    laid_out: Tensor
 
-    def fits(self, weight: Tensor) -> bool:
-        return self.weight is weight and (self.version, self.address) == (weight._version, weight.data_ptr())
+
+def _kept(weight: Tensor, dtype: torch.dtype) -> _Kept:
+    return _Kept(weight_energy(weight), weight.to(dtype).contiguous(memory_format=torch.channels_last))
+
+
+def _kept_transposed(weight: Tensor, dtype: torch.dtype) -> _Kept:
+    return _Kept(weight_energy(weight), transposed_weight(weight.to(dtype)))
 
 
 class ModulatedConv(StyledLayer):
@@ -80,7 +82,7 @@ class ModulatedConv(StyledLayer):
         if spec.shortcut == "open":
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
-        self._rest: _AtRest | None = None
+        self.at_rest = AtRest(_kept_transposed if spec.up == 2 else _kept)
         self.reach = conv_reach(spec, len(self.taps))
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
@@ -88,7 +90,7 @@ class ModulatedConv(StyledLayer):
         assert style is not None
         before = state.features
         taps = self.taps if spec.up == 2 else None
-        rest = self._at_rest(spec)
+        kept = self.at_rest.of(self, self.weight, before.dtype)
         # What the activation multiplies with goes in front of it, where it costs no pass over the features.
         own_gain = ACTIVATIONS[self.activation].gain
         gain_behind = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
@@ -99,13 +101,14 @@ class ModulatedConv(StyledLayer):
             style,
             gain=gain,
             up_taps=taps,
-            energy=rest and rest.energy,
-            transposed=rest and rest.transposed,
+            bias=self.bias * gain,
+            energy=kept and kept.energy,
+            laid_out=kept and kept.laid_out,
         )
         if spec.has_noise:
             x = add_noise(spec, x, self.noise_const, self.noise_strength * gain, noise, state.place, overwrite=True)
         clamp = None if self.clamp is None else self.clamp * gain_behind
-        x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
+        x = bias_act(x, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
             skip = self.skip_weight * equalized_gain(self.skip_weight.shape, gain=RESIDUAL_GAIN)
             return state.wrote(x, shortcut=upsampling_conv2d(before, skip, self.taps))
@@ -113,22 +116,6 @@ class ModulatedConv(StyledLayer):
             assert state.shortcut is not None
             x = x + state.shortcut
         return state.wrote(x)
-
-    def _at_rest(self, spec: LayerSpec) -> _AtRest | None:
-        """What the weight alone decides, kept between calls of a network at rest: computing it again costs time.
-
-        Never in training: fused optimizers and ``weight.data`` change values without marking them as changed. Never
-        while a network is exported or compiled: what is traced has no address.
-        """
-        weight = self.weight
-        if torch.compiler.is_compiling() or self.training or weight.requires_grad or weight.is_inference():
-            return None
-        if self._rest is None or not self._rest.fits(weight):
-            with torch.inference_mode(False), torch.no_grad():  # a later call may record gradients through them
-                transposed = transposed_weight(weight) if spec.up == 2 else None
-                energy = weight_energy(weight)
-            self._rest = _AtRest(weight, weight._version, weight.data_ptr(), energy, transposed)
-        return self._rest
 
 
 class ToRGB(StyledLayer):
@@ -146,6 +133,6 @@ class ToRGB(StyledLayer):
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``rgb`` [N, 3, H, W] from ``x`` [N, C, H, W]."""
         assert style is not None
-        rgb = modulated_conv2d(state.features, self.weight, style, demodulate=False)
-        rgb = bias_act(rgb, self.bias, clamp=self.clamp, overwrite=True)
+        rgb = modulated_conv2d(state.features, self.weight, style, demodulate=False, bias=self.bias)
+        rgb = bias_act(rgb, clamp=self.clamp, overwrite=True)
         return state.wrote(state.x, rgb=join_rgb(spec, rgb, state, self.taps))

@@ -1,0 +1,62 @@
+"""What is kept of a weight follows the weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from sgkit.model import Model, build
+from sgkit.model.layers.at_rest import AtRest
+
+
+def _load(layer: nn.Linear) -> None:
+    layer.load_state_dict({"weight": torch.full((2, 2), 3.0)})
+
+
+def _exchange(layer: nn.Linear) -> None:
+    layer.weight.data = torch.full((2, 2), 3.0)
+
+
+def _replace(layer: nn.Linear) -> None:
+    layer.weight = nn.Parameter(torch.full((2, 2), 3.0), requires_grad=False)
+
+
+def _write(layer: nn.Linear) -> None:
+    layer.weight.fill_(3.0)
+
+
+@pytest.mark.parametrize("change", [_load, _exchange, _replace, _write])
+def test_a_changed_weight_is_noticed(change: Callable[[nn.Linear], None]) -> None:
+    calls = []
+    at_rest = AtRest(lambda weight, dtype: calls.append(dtype) or weight.double() * 2)
+    layer = nn.Linear(2, 2, bias=False).eval().requires_grad_(False)
+    first = at_rest.of(layer, layer.weight, torch.float32)
+    assert at_rest.of(layer, layer.weight, torch.float32) is first
+    change(layer)
+    assert torch.equal(at_rest.of(layer, layer.weight, torch.float32), torch.full((2, 2), 6.0).double())
+    at_rest.of(layer, layer.weight, torch.bfloat16)
+    assert calls == [torch.float32, torch.float32, torch.bfloat16]
+
+
+def test_nothing_is_kept_of_a_weight_that_is_trained() -> None:
+    at_rest = AtRest(lambda weight, dtype: weight)
+    layer = nn.Linear(2, 2)
+    assert at_rest.of(layer.train().requires_grad_(False), layer.weight, torch.float32) is None
+    assert at_rest.of(layer.eval().requires_grad_(True), layer.weight, torch.float32) is None
+
+
+def test_images_follow_weights_that_change(tiny_model: Callable[..., Model]) -> None:
+    model = tiny_model()
+    z = model.sample_z([1])
+    before = model(z)
+    for name, parameter in model.generator.synthesis.named_parameters():
+        if name.endswith("conv1.weight"):
+            parameter.neg_()
+    changed = model(z)
+    assert not torch.allclose(changed, before)
+    fresh = build(model.config, seed=9)
+    fresh.generator.load_state_dict(model.generator.state_dict())
+    torch.testing.assert_close(fresh(z), changed)
