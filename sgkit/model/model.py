@@ -23,6 +23,7 @@ from sgkit.model.layers import SelfModulated
 from sgkit.model.noise import NoiseSource, noise_source
 from sgkit.model.statistics import tracking
 from sgkit.model.walk import Branch, walk
+from sgkit.runtime.allocator import keep_freed_memory
 
 FloatOrMore = float | Sequence[float]
 """Inside :class:`Model`, ``float`` is a method."""
@@ -79,6 +80,7 @@ class Model:
     info: ModelInfo = field(default_factory=ModelInfo)
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         for network in self.networks().values():
             network.eval().requires_grad_(False)
         if self.info.lod != 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import sys
@@ -11,15 +12,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _LIMIT = 2**30
 
 
+_CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+
+
+@functools.cache
 def keep_freed_memory() -> bool:
     """Whether glibc now keeps freed blocks of up to 1 GiB for the next tensor; ``False``: another C library.
 
     By default glibc asks the kernel for every block over 32 MiB and gives it back at once. Touching the fresh pages
     then costs more than the arithmetic on them: a third of the time of synthesis at 256 px, batch 4. The price is that
-    a process stays as large as it once was. It holds for the whole process, so the command line calls it and the
-    library does not.
+    a process stays as large as it once was. It holds for the whole process, from the first model on; one of glibc's own
+    variables in the environment (``MALLOC_TRIM_THRESHOLD_=131072`` is its default) leaves the choice to the user.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return False
+    if any(variable in os.environ for variable in _CHOSEN_BY_USER):
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_MMAP_THRESHOLD, _LIMIT)) and bool(mallopt(_M_TRIM_THRESHOLD, 2 * _LIMIT - 1))
