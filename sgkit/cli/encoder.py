@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +19,7 @@ from sgkit.cli.options import (
     parse_kimg,
     parse_store,
 )
+from sgkit.cli.resuming import check_out, state_note
 from sgkit.errors import UsageError
 from sgkit.text import shell_word
 
@@ -78,47 +77,39 @@ def train(
 ) -> None:
     """Train an encoder for a model, on images that the model makes, whose latents are known.
 
-    Interrupted, the same command continues. Then start projections from it: sgkit project MODEL IMAGE --encoder FILE
+    Interrupted or killed, the same command continues. Under torchrun, processes share the images of every step. Then
+    start projections from it: sgkit project MODEL IMAGE --encoder FILE
     """
     from sgkit.config.encoder import EncoderSettings
-    from sgkit.runtime.files import check_new
 
-    if out.suffix != ".safetensors":
-        raise UsageError(f"Unsupported extension {out.suffix or 'of ' + out.name!r}. Use .safetensors for --out.")
-    check_new(out, overwrite=force or out.with_name(f"{out.name}.partial").is_file())
+    state = check_out(out, force=force)
     settings = EncoderSettings(space=space, kimg=kimg, batch=batch, seed=seed)
     import sgkit
     from sgkit.inversion.encoder_task import train_encoder
     from sgkit.model.precision import drawing_precision
-    from sgkit.runtime.device import resolve_device
+    from sgkit.runtime.distributed import distributed
 
-    opened = sgkit.load(model, device=resolve_device(device))
-    if space == "w+" and opened.num_ws == 1:
-        raise UsageError("--space w+ has no effect here: this model has one w for all layers. Remove --space.")
-    with _told(out), report.progress_bar("Training the encoder") as on_progress:
+    with (
+        distributed(device) as processes,
+        state_note(state),
+        report.progress_bar("Training the encoder") as on_progress,
+    ):
+        opened = sgkit.load(model, device=processes.device)
+        if space == "w+" and opened.num_ws == 1:
+            raise UsageError("--space w+ has no effect here: this model has one w for all layers. Remove --space.")
+        measured = drawing_precision(precision, opened.config, opened.device)  # each process may measure differently
         result = train_encoder(
             opened,
             out,
             settings,
             data=data,
             max_seconds=max_time,
-            precision=drawing_precision(precision, opened.config, opened.device),
+            precision=processes.gather_objects(measured)[0],
             overwrite=force,
+            context=processes,
             on_progress=on_progress,
         )
     report.emit(result, json=json, show=lambda found: _show(found, model))
-
-
-@contextmanager
-def _told(out: Path) -> Iterator[None]:
-    """Say, where the training is interrupted, that it can continue."""
-    try:
-        yield
-    except BaseException as error:
-        is_signal = not isinstance(error, Exception)  # Ctrl-C or SIGTERM
-        if is_signal and out.with_name(f"{out.name}.partial").is_file():
-            report.note(f"The state is kept in {out.name}.partial: the same command continues.")
-        raise
 
 
 def _show(result: EncoderResult, model: Path) -> None:

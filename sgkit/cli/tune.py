@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from sgkit.cli.options import (
     PrecisionOption,
     SeedOption,
 )
+from sgkit.cli.resuming import check_out, state_note
 from sgkit.text import shell_word
 
 if TYPE_CHECKING:
@@ -79,17 +81,19 @@ def tune(
     """Tune a model to projected images, so it shows them exactly and their latents stay editable (pivotal tuning).
 
     Writes what changed in the weights. Use it with the model, joined by a +, wherever a command takes a model; latents
-    and directions of the model fit the tuned one.
+    and directions of the model fit the tuned one. Interrupted or killed, the same command continues.
     """
     from sgkit.config.tune import TuneSettings
     from sgkit.errors import UsageError
-    from sgkit.runtime.files import check_new
 
     if lr == 0:
         raise UsageError("--lr is 0, so nothing would change. Use a learning rate above 0, for example 3e-4.")
-    if out.suffix != ".safetensors":
-        raise UsageError(f"Unsupported extension {out.suffix or 'of ' + out.name!r}. Use .safetensors for --out.")
-    check_new(out, overwrite=force)
+    state = check_out(out, force=force)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "sgkit tune runs in one process: a step has --batch images (default 4) at most, too few to share. Run it "
+            "without torchrun; several single images are tuned faster by one command each."
+        )
     settings = TuneSettings(steps=steps, lr=lr, loss=loss, locality=locality, rank=rank, batch=batch, seed=seed)
     import sgkit
     from sgkit.inversion.tune_task import tune_files
@@ -97,7 +101,7 @@ def tune(
     from sgkit.runtime.device import resolve_device
 
     opened = sgkit.load(model, device=resolve_device(device))
-    with report.progress_bar("Tuning") as on_progress:
+    with state_note(state), report.progress_bar("Tuning") as on_progress:
         result = tune_files(
             opened,
             projections,

@@ -6,24 +6,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from sgkit.config.encoder import EncoderSettings
-from sgkit.errors import CheckpointError, InputError, UsageError
-from sgkit.inversion.encoder_file import EncoderHeader, check_encoder_name, read_tensors, save_encoder, write_tensors
+from sgkit.errors import UsageError
+from sgkit.inversion.encoder_file import EncoderHeader, check_encoder_name, save_encoder
 from sgkit.inversion.encoder_training import EncoderTraining, Supply
+from sgkit.inversion.training_state import load_state, run, save_state, state_path
 from sgkit.model import Model
+from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new
 from sgkit.runtime.precision import ResolvedPrecision
-from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.store import StoreDataset, batches
 from sgkit.store.header import size_text
-
-SAVED_EVERY = 60.0
-"""Seconds between states that a killed training continues from."""
-AVERAGE, SQUARE = "adam.average.", "adam.square."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +46,6 @@ class EncoderResult:
     seconds: float
 
 
-def state_path(path: Path) -> Path:
-    """Where an unfinished training into ``path`` keeps its state."""
-    return path.with_name(f"{path.name}.partial")
-
-
 def train_encoder(
     model: Model,
     path: str | Path,
@@ -62,6 +55,7 @@ def train_encoder(
     max_seconds: float | None = None,
     precision: ResolvedPrecision = "fp32",
     overwrite: bool = False,
+    context: DistributedContext | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> EncoderResult:
     """Train an encoder for ``model`` and write it to ``path``.
@@ -74,32 +68,44 @@ def train_encoder(
         max_seconds: stop then; the file is written, and the same call continues.
         precision: of the networks' passes.
         overwrite: replace an older file, and start over.
+        context: the processes that share the images of every step; each of them calls this.
         on_progress: told of every step.
 
     Raises:
         InputError: ``path`` exists, or holds the state of another training.
-        UsageError: the path has another ending, or images of the store do not fit the model.
+        UsageError: the path has another ending, images of the store do not fit the model, or the processes cannot
+            share a step equally.
     """
     began, path, settings = time.perf_counter(), Path(path), settings or EncoderSettings()
     check_encoder_name(path)
-    state = state_path(path)
-    if overwrite:
+    context, state = context or DistributedContext(), state_path(path)
+    if overwrite and context.is_main:
         state.unlink(missing_ok=True)
+    context.barrier()
     check_new(path, overwrite=overwrite or state.is_file())
     if data is not None and settings.batch < 2:
         raise UsageError("batch is 1; with real images (data) half of a batch is generated, so give 2 or more.")
     supply, data_hash = (None, None) if data is None else _supply(data, model, settings.seed)
-    job = EncoderTraining(model=model, settings=settings, supply=supply, precision=precision)
+    job = EncoderTraining(model=model, settings=settings, supply=supply, precision=precision, context=context)
     facts = {**settings.to_dict(), "data": data_hash, "precision": precision}
     header = EncoderHeader(model_hash=model.content_hash(), space=settings.space, images=0, settings=facts)
+    held: dict[str, Any] = {"module": job.encoder, "optimizer": job.optimizer}
+    held["facts"] = {"model": header.model_hash, **facts}
     if state.is_file():
-        _continue(job, state, header)
+        job.images = load_state(state, **held)
     resumed_from = job.images
-    _run(job, state, header, max_seconds, on_progress)
+    context.barrier()  # the state may be replaced from now on
+
+    def save() -> None:
+        save_state(state, done=job.images, **held)
+
+    run(job, save, context=context, max_seconds=max_seconds, on_progress=on_progress)
     header = replace(header, images=job.images)
-    save_encoder(job.encoder, path, header)
-    if job.is_finished:
-        state.unlink(missing_ok=True)
+    if context.is_main:
+        save_encoder(job.encoder, path, header)
+        if job.is_finished:
+            state.unlink(missing_ok=True)
+    context.barrier()
     found = job.measured()
     return EncoderResult(
         path=path,
@@ -114,31 +120,6 @@ def train_encoder(
         resumed_from=resumed_from,
         seconds=time.perf_counter() - began,
     )
-
-
-def _run(
-    job: EncoderTraining,
-    state: Path,
-    header: EncoderHeader,
-    max_seconds: float | None,
-    on_progress: OnProgress,
-) -> None:
-    """Train to the end or until the time is up, one step at least, and keep the state of what is not finished."""
-    began = saved = time.perf_counter()
-    before = job.images
-    try:
-        while not job.is_finished:
-            if max_seconds is not None and job.images > before and time.perf_counter() - began >= max_seconds:
-                break
-            losses = job.step()
-            shown = {name: f"{value:.4f}" for name, value in losses.items()}
-            on_progress(Progress(done=job.images, total=job.total, fields=shown))
-            if time.perf_counter() - saved > SAVED_EVERY:
-                _save(job, state, header)
-                saved = time.perf_counter()
-    finally:  # an interrupt, or an error such as a full disk: what was learned is kept
-        if job.is_whole and not job.is_finished:
-            _save(job, state, header)
 
 
 def _supply(data: str | Path, model: Model, seed: int) -> tuple[Supply, str]:
@@ -161,43 +142,3 @@ def _supply(data: str | Path, model: Model, seed: int) -> tuple[Supply, str]:
             yield found.images.float() / 127.5 - 1
 
     return supply, dataset.header.content_hash
-
-
-# ----------------------------------------------------------------------------------------------- state
-
-
-def _save(job: EncoderTraining, path: Path, header: EncoderHeader) -> None:
-    tensors = dict(job.encoder.state_dict())
-    for name, weight in job.encoder.named_parameters():
-        moments = job.optimizer.state.get(weight)
-        if moments:
-            tensors[AVERAGE + name], tensors[SQUARE + name] = moments["exp_avg"], moments["exp_avg_sq"]
-    write_tensors(tensors, path, replace(header, images=job.images))
-
-
-def _continue(job: EncoderTraining, path: Path, header: EncoderHeader) -> None:
-    """Bring ``job`` to the state in ``path``.
-
-    Raises:
-        InputError: it is that of another training; the message says what differs.
-        CheckpointError: it is damaged.
-    """
-    found, tensors = read_tensors(path)
-    advice = f"Start over with --force (in Python: overwrite=True), or choose a different --out than {path.stem}."
-    pairs: dict[str, tuple[object, object]] = {"model": (found.model_hash, header.model_hash)}
-    pairs |= {name: (found.settings.get(name), value) for name, value in header.settings.items()}
-    for name, (old, new) in pairs.items():
-        if old != new:
-            raise InputError(f"{path} is of a training with a different {name} ({old}, not {new}). {advice}")
-    weights = {name: value for name, value in tensors.items() if not name.startswith((AVERAGE, SQUARE))}
-    try:
-        job.encoder.load_state_dict(weights)
-        for name, weight in job.encoder.named_parameters() if found.images else ():
-            job.optimizer.state[weight] = {
-                "step": torch.tensor(float(found.images // job.settings.batch)),
-                "exp_avg": tensors[AVERAGE + name].to(weight).reshape(weight.shape),
-                "exp_avg_sq": tensors[SQUARE + name].to(weight).reshape(weight.shape),
-            }
-    except (RuntimeError, KeyError) as error:
-        raise CheckpointError(f"Cannot continue from {path}: it is damaged. {advice}") from error
-    job.images = found.images

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from sgkit.config.encoder import EncoderSettings
 from sgkit.config.project import ProjectSettings
-from sgkit.errors import TrainingError
+from sgkit.errors import TrainingError, UsageError
 from sgkit.inversion.losses import distance_to
 from sgkit.model import Encoder, Model, new_encoder
 from sgkit.model.encoder import sample_w
+from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, autocast
 from sgkit.runtime.seeds import torch_generator
 
@@ -32,6 +33,8 @@ class EncoderTraining:
     settings: EncoderSettings
     supply: Supply | None = None
     precision: ResolvedPrecision = "fp32"
+    context: DistributedContext = field(default_factory=DistributedContext)
+    """The processes that share the images of every step, each of which holds a training like this one."""
     images: int = 0
     encoder: Encoder = field(init=False)
     optimizer: torch.optim.Adam = field(init=False)
@@ -39,6 +42,7 @@ class EncoderTraining:
     """False while the weights are being moved: a state that was interrupted there cannot be continued."""
 
     def __post_init__(self) -> None:
+        self._check_shares()
         rows = 1 if self.settings.space == "w" else self.model.num_ws
         self.encoder = new_encoder(self.model, rows=rows, seed=self.settings.seed)
         weights = list(self.encoder.parameters())
@@ -46,6 +50,21 @@ class EncoderTraining:
         self._real: Iterator[Tensor] | None = None
         loss = "both" if self.model.discriminator is not None else "pixels"
         self.likeness = ProjectSettings(loss=loss)
+
+    def _check_shares(self) -> None:
+        settings, world = self.settings, self.context.world_size
+        unit = world if self.supply is None else 2 * world
+        if settings.batch % unit:
+            of_what = "half of a batch (with real images, --data)" if self.supply is not None else "a batch"
+            fitting = max(settings.batch // unit, 1) * unit
+            raise UsageError(
+                f"{world} processes cannot share {of_what} of {settings.batch} images equally. Use --batch {fitting}."
+            )
+
+    @property
+    def done(self) -> int:
+        """Images seen."""
+        return self.images
 
     @property
     def total(self) -> int:
@@ -67,19 +86,34 @@ class EncoderTraining:
             offsets = self.encoder.offsets(images).float()
         found = self.encoder.middle + offsets * self.encoder.deviations
         parts = self._losses(images, ws, found, offsets)
-        loss = torch.stack(list(parts.values())).sum()
-        if not bool(torch.isfinite(loss)):
+        losses = torch.stack(list(parts.values()))
+        told = self._mean(losses.detach())
+        if not bool(torch.isfinite(told).all()):
             raise TrainingError(
                 f"The encoder's training diverged after {self.images:,} images: the loss is not a finite number. "
                 "Use a lower learning rate (in Python: EncoderSettings(lr=...)), or --precision fp32."
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self._share_gradients()
         self.is_whole = False
         self.optimizer.step()
         self.images += settings.batch
         self.is_whole = True
-        return {name: float(part.detach()) for name, part in parts.items()}
+        return dict(zip(parts, told.tolist(), strict=True))
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes."""
+        world = self.context.world_size
+        return values if world == 1 else self.context.all_reduce_sum(values.clone()) / world
+
+    def _share_gradients(self) -> None:
+        """Every process gets the gradients of the whole batch."""
+        if self.context.world_size > 1:
+            gradients = [weight.grad for weight in self.encoder.parameters() if weight.grad is not None]
+            whole = self._mean(torch.cat([one.flatten() for one in gradients]))
+            for own, part in zip(gradients, torch.split(whole, [one.numel() for one in gradients]), strict=True):
+                own.copy_(part.view_as(own))
 
     def _losses(self, images: Tensor, ws: Tensor, found: Tensor, offsets: Tensor) -> dict[str, Tensor]:
         """What is minimised, in parts with their weights; ``ws`` are those of the first images."""
@@ -99,21 +133,29 @@ class EncoderTraining:
         return parts or {"none": offsets.sum() * 0}
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        """Images of a step, the model's own first (half of them if there are real ones), and w [n, w_dim] of these."""
+        """Images of a step, the model's own first (half of them if there are real ones), and w [n, w_dim] of these.
+
+        Of several processes, each has an equal part of both.
+        """
         batch = self.settings.batch
         num_real = 0 if self.supply is None else batch // 2
-        ws, images = self.samples(batch - num_real, f"step {self.images}")
+        ws, images = self.samples(batch - num_real, f"step {self.images}", shared=True)
         if self.supply is not None:
             if self._real is None:
                 self._real = self.supply(num_real, self.images // batch * num_real)
-            images = torch.cat([images, next(self._real).to(images)])
+            images = torch.cat([images, self._own(next(self._real)).to(images)])
         return images, ws
 
+    def _own(self, rows: Tensor) -> Tensor:
+        """This process's part of the rows of a step."""
+        return rows.chunk(self.context.world_size)[self.context.rank]
+
     @torch.no_grad()
-    def samples(self, count: int, name: str) -> tuple[Tensor, Tensor]:
-        """w [count, w_dim] of the stream ``name``, and their images."""
+    def samples(self, count: int, name: str, *, shared: bool = False) -> tuple[Tensor, Tensor]:
+        """w [count, w_dim] of the stream ``name``, and their images; ``shared``: this process's part of them."""
         model = self.model
         ws = sample_w(model, count, torch_generator(self.settings.seed, "encoder", name))
+        ws = self._own(ws) if shared else ws
         with autocast(self.precision, model.device):
             return ws, model.synthesize(ws[:, None].expand(-1, model.num_ws, -1)).float()
 

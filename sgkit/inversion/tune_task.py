@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterable
@@ -17,14 +18,16 @@ from sgkit.config.tune import TuneSettings
 from sgkit.errors import InputError, UsageError
 from sgkit.inversion.losses import distance_to, pixel_error
 from sgkit.inversion.targets import read_targets, target_images
-from sgkit.inversion.tuning import shown, tune
+from sgkit.inversion.training_state import load_state, run, save_state, state_path
+from sgkit.inversion.tuning import Tuning, shown
 from sgkit.latents.files import load_latents
 from sgkit.latents.spaces import Latents, join
 from sgkit.model import Model
+from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import check_new
 from sgkit.runtime.path_checks import latent_files, one_or_many
 from sgkit.runtime.precision import ResolvedPrecision
-from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
+from sgkit.runtime.progress import OnProgress, ignore_progress
 
 TARGET = "target.png"
 DRIFT_SEEDS = range(16)
@@ -66,6 +69,8 @@ class TuneResult:
     """Of the model given."""
     tuned_hash: str
     """Of the tuned model."""
+    resumed_from: int
+    """Steps that an earlier call had made."""
     seconds: float
 
 
@@ -84,27 +89,29 @@ def tune_files(
     Args:
         model: the model that the projections were made with.
         projections: folders that ``sgkit project`` wrote, of one image or several: latents and targets are read.
-        path: the file of tuned weights (``.safetensors``).
+        path: the file of tuned weights (``.safetensors``). While the tuning is not finished, its state is beside it.
         settings: how to tune.
         precision: of the networks' passes.
-        overwrite: replace an older file.
+        overwrite: replace an older file, and start over.
         on_progress: told of every step.
 
     Raises:
-        InputError: there is no projection, or it is of a different model; or ``path`` exists.
+        InputError: no projection was given, or it is of a different model; or ``path`` exists, or holds the state of a
+            different tuning.
         UsageError: the latents are of several spaces or do not fit the model; or the path has another ending.
     """
     began, path, settings = time.perf_counter(), Path(path), settings or TuneSettings()
-    check_new(path, overwrite=overwrite)
+    state = state_path(path)
+    if overwrite:
+        state.unlink(missing_ok=True)
+    check_new(path, overwrite=overwrite or state.is_file())
     latents, targets = read_pivots(projections, model)
-
-    def told(step: int, distance: float) -> None:
-        shown = {"distance": f"{distance:.4f}"}
-        on_progress(Progress(done=step + 1, total=settings.steps, unit="steps", fields=shown))
-
-    tuned = tune(model, latents, targets, settings, precision=precision, on_step=told)
+    job = Tuning(before=model, latents=latents, targets=targets, settings=settings, precision=precision)
+    resumed_from = _tune(job, state, on_progress)
+    tuned = job.result()
     facts: dict[str, Any] = {"images": list(latents.names[:100])} | settings.to_dict()
     header = save_delta(model, tuned, path, rank=settings.rank, settings=facts)
+    state.unlink(missing_ok=True)
     tuned = with_delta(model, path)
     before, after = (_measured(one, latents, targets, settings, precision) for one in (model, tuned))
     return TuneResult(
@@ -120,8 +127,29 @@ def tune_files(
         drift_psnr=_drift(model, tuned),
         model_hash=header.model_hash,
         tuned_hash=header.tuned_hash,
+        resumed_from=resumed_from,
         seconds=time.perf_counter() - began,
     )
+
+
+def _tune(job: Tuning, state: Path, on_progress: OnProgress) -> int:
+    """Tune to the end, from the state that an earlier call left if there is one; the step that it began with."""
+    digest = hashlib.sha256(job.targets.cpu().numpy().tobytes())
+    for tensor in [*job.latents.values.values(), *job.latents.noise.values()]:
+        digest.update(tensor.cpu().numpy().tobytes())
+    facts = {"model": job.before.content_hash(), "images": digest.hexdigest(), "precision": job.precision}
+    held: dict[str, Any] = {"module": job.moved, "optimizer": job.optimizer, "facts": facts | job.settings.to_dict()}
+    if state.is_file():
+        job.done = load_state(state, **held)
+    resumed_from = job.done
+    run(
+        job,
+        lambda: save_state(state, done=job.done, **held),
+        context=DistributedContext(),
+        unit="steps",
+        on_progress=on_progress,
+    )
+    return resumed_from
 
 
 def read_pivots(projections: str | Path | Iterable[str | Path], model: Model) -> tuple[Latents, Tensor]:

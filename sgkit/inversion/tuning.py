@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgkit.config.tune import TuneSettings
 from sgkit.errors import TrainingError, UsageError
@@ -51,33 +51,14 @@ def tune(
         UsageError: latents and targets are not of one number, or do not fit the model.
         TrainingError: a distance is not a number.
     """
-    settings = settings or TuneSettings()
-    if len(latents) != len(targets):
-        raise UsageError(f"{len(latents)} latents and {len(targets)} images were given; each latent needs one image.")
-    tuned = Model(
-        config=model.config,
-        generator=copy.deepcopy(model.generator),
-        discriminator=model.discriminator,
-        info=model.info.after_tuning(model.content_hash(), settings.to_dict()),
+    job = Tuning(
+        before=model, latents=latents, targets=targets, settings=settings or TuneSettings(), precision=precision
     )
-    weights = list(tuned.generator.synthesis.parameters())
-    for weight in weights:
-        weight.requires_grad_(True)
-    job = _Tuning(model, tuned, latents, targets, settings, precision)
-    optimizer = torch.optim.Adam(weights, lr=settings.lr, foreach=True)
-    for step in range(settings.steps):
-        distance, loss = job.losses(step)
-        if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"The tuning diverged at step {step}: the loss is not a finite number. Lower the learning rate (--lr)."
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    while job.done < job.total:
+        losses = job.step()
         if on_step is not None:
-            on_step(step, distance)
-    tuned.generator.requires_grad_(False)
-    return tuned
+            on_step(job.done - 1, losses["distance"])
+    return job.result()
 
 
 @torch.no_grad()
@@ -95,16 +76,66 @@ def _draw(model: Model, latents: Latents, precision: ResolvedPrecision) -> Tenso
         return finite(walk(branches)[0].image, branches)
 
 
-@dataclass(frozen=True)
-class _Tuning:
-    """What the steps of one tuning share."""
+@dataclass(kw_only=True)
+class Tuning:
+    """A tuning under way: the state after ``done`` steps, from which it continues to the same bits."""
 
     before: Model
-    after: Model
     latents: Latents
     targets: Tensor
-    settings: TuneSettings
-    precision: ResolvedPrecision
+    settings: TuneSettings = field(default_factory=TuneSettings)
+    precision: ResolvedPrecision = "fp32"
+    done: int = 0
+    after: Model = field(init=False)
+    optimizer: torch.optim.Adam = field(init=False)
+    is_whole: bool = field(init=False, default=True)
+    """False while the weights are being moved: a state that was interrupted there cannot be continued."""
+
+    def __post_init__(self) -> None:
+        model, settings, count = self.before, self.settings, len(self.latents)
+        if count != len(self.targets):
+            raise UsageError(f"{count} latents and {len(self.targets)} images were given; each latent needs one image.")
+        self.after = Model(
+            config=model.config,
+            generator=copy.deepcopy(model.generator),
+            discriminator=model.discriminator,
+            info=model.info.after_tuning(model.content_hash(), settings.to_dict()),
+        )
+        weights = list(self.moved.parameters())
+        for weight in weights:
+            weight.requires_grad_(True)
+        self.optimizer = torch.optim.Adam(weights, lr=settings.lr, foreach=True)
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole tuning."""
+        return self.settings.steps
+
+    @property
+    def moved(self) -> nn.Module:
+        """The network whose weights are tuned."""
+        return self.after.generator.synthesis
+
+    def step(self) -> dict[str, float]:
+        """Make one step; its mean distance."""
+        distance, loss = self.losses(self.done)
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError(
+                f"The tuning diverged at step {self.done}: the loss is not a finite number. Lower the learning rate "
+                "(--lr)."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.is_whole = False
+        self.optimizer.step()
+        self.done += 1
+        self.is_whole = True
+        return {"distance": distance}
+
+    def result(self) -> Model:
+        """The tuned model."""
+        self.after.generator.requires_grad_(False)
+        return self.after
 
     def losses(self, step: int) -> tuple[float, Tensor]:
         """The mean distance of the step's images to their targets, and the loss: that and what locality adds."""

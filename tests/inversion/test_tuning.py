@@ -17,7 +17,7 @@ from sgkit.config.tune import TuneSettings
 from sgkit.errors import ConfigError, InputError, UsageError
 from sgkit.inversion import ProjectSettings, project_files
 from sgkit.inversion.tune_task import read_pivots, tune_files
-from sgkit.inversion.tuning import _Tuning, shown, tune
+from sgkit.inversion.tuning import Tuning, shown, tune
 from sgkit.latents.directions import save_directions, unit
 from sgkit.latents.spaces import Latents, to_ws
 from sgkit.model import Model
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_weights_and_many_pivots_take_turns() -> No
     assert one.content_hash() == two.content_hash()
     other = tune(model, latents, targets, TuneSettings(steps=3, loss="pixels", batch=2))
     assert other.content_hash() != one.content_hash()
-    job = _Tuning(model, model, latents, targets, quick, "fp32")
+    job = Tuning(before=model, latents=latents, targets=targets, settings=quick)
     seen = [row for step in range(5) for row in job._rows(step)]
     assert sorted(set(seen)) == [0, 1, 2, 3, 4]
 
