@@ -114,6 +114,9 @@ class TrainConfig(Config):
     """Recompute activations in the backward pass instead of storing them: less memory, more time."""
     compile: bool = False
     """Compile the networks for the parts of a step that need only first derivatives."""
+    cuda_graphs: Literal["auto", "off"] = "auto"
+    """Record the updates of a step as CUDA graphs, which start faster; where that is not possible (fp16, ada, several
+    processes) they run one operation after the other. The numbers are the same."""
     snapshot_kimg: _Interval = 50.0
     """Thousands of images between snapshots and sample grids."""
     log_kimg: _Interval = 1.0

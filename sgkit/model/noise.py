@@ -116,8 +116,8 @@ def hashed_normal(spec: LayerSpec, seeds: Sequence[int], canvas: Canvas) -> Tens
     """
     rows, columns = canvas.pixels("y")[None, :, None], canvas.pixels("x")[None, None, :]
     keys = torch.tensor([_wrap(seed * _GOLDEN + zlib.crc32(spec.name.encode())) for seed in seeds])[:, None, None]
-    position = _mix(_mix(_mix(keys) ^ rows) ^ columns)
-    uniform = [(_mix(position ^ salt) & _LOW_32).double() for salt in (1, 2)]
+    position = scrambled(scrambled(scrambled(keys) ^ rows) ^ columns)
+    uniform = [(scrambled(position ^ salt) & _LOW_32).double() for salt in (1, 2)]
     radius = (-2 * ((uniform[0] + 1) / 2**32).log()).sqrt()  # Box-Muller; the shift keeps log off zero
     return (radius * (2 * math.pi / 2**32 * uniform[1]).cos()).float()[:, None]
 
@@ -143,8 +143,8 @@ def _wrap(value: int) -> int:
     return ((value + 2**63) % 2**64) - 2**63
 
 
-def _mix(x: Tensor) -> Tensor:
-    """A bijective scrambling of 64-bit integers (the finaliser of splitmix64; arithmetic wraps around)."""
+def scrambled(x: Tensor) -> Tensor:
+    """``x``, 64-bit integers, each replaced by another one (the finaliser of splitmix64, a bijection)."""
     x = x + _wrap(_GOLDEN)
     x = (x ^ _shift_right(x, 30)) * _wrap(0xBF58476D1CE4E5B9)
     x = (x ^ _shift_right(x, 27)) * _wrap(0x94D049BB133111EB)

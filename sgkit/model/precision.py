@@ -25,7 +25,7 @@ from sgkit.model import build, discriminator_plan, synthesis_plan
 from sgkit.runtime.device import describe_devices
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import atomic_path
-from sgkit.runtime.precision import ResolvedPrecision, autocast, bf16_units, resolve_precision
+from sgkit.runtime.precision import ResolvedPrecision, autocast, bf16_units, resolve_precision, set_tf32
 from sgkit.weights import cache_folder
 
 FOLDER = "precision"
@@ -64,7 +64,9 @@ def drawing_precision(name: str, model: ModelConfig, device: torch.device) -> Re
     Raises:
         UsageError: the name is unknown, or the device cannot compute in it.
     """
-    return _chosen(name, "drawing", device, model, _drawing_times)
+    chosen = _chosen(name, "drawing", device, model, _drawing_times)
+    set_tf32(chosen, device)
+    return chosen
 
 
 def training_precision(name: str, model: ModelConfig, context: DistributedContext) -> ResolvedPrecision:

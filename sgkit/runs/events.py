@@ -21,6 +21,8 @@ lines are in the facts of the event."""
 SLOW, HELD_OUT = "slow", "held-out images missing"
 """Training is far slower than at the start; images that D should score cannot be read."""
 DAMAGED, SKIPPED, ROLLBACK = "damaged snapshot", "skipped update", "rollback"
+COMPUTING = "computing"
+"""How steps are computed on a GPU, where that is not the fastest way."""
 STALLED = "no improvement"
 """The metric that ranks snapshots has not improved for as long as ``metrics.patience_kimg``, so training ends."""
 

@@ -14,7 +14,17 @@ from sgkit.errors import NonFiniteError, TrainingError
 from sgkit.runs.auto import this_machine
 from sgkit.runs.config import RunConfig
 from sgkit.runs.culprits import culprit
-from sgkit.runs.events import ROLLBACK, SKIPPED, STALLED, START, OnEvent, choices_event, columns_event, introduction
+from sgkit.runs.events import (
+    COMPUTING,
+    ROLLBACK,
+    SKIPPED,
+    STALLED,
+    START,
+    OnEvent,
+    choices_event,
+    columns_event,
+    introduction,
+)
 from sgkit.runs.folder import RunFolder
 from sgkit.runs.logs import peak_memory
 from sgkit.runs.measuring import Measuring
@@ -30,6 +40,9 @@ from sgkit.training.health import COLLAPSES, Event, HealthWatch, logits_have_sig
 from sgkit.training.loop import TrainReport
 from sgkit.training.loop import train as train_steps
 from sgkit.training.schedules import Stage, crossed, stage_at
+
+READ_STEPS = 16
+"""Steps after which a GPU's values are read at the latest: a round of lazy regularization."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,26 +179,42 @@ class Run:
             context=self.context,
             skip_nonfinite=self.config.health.nonfinite == "skip",
         )
+        unread: list[TrainReport] = []
         for report in steps:
             before, now = report.images - report.batch, report.images
-            self.recorder.add(report)
-            self._show(report)
-            why = self._culprit(before) if report.skipped and self.precision != "fp16" else None
-            skipped = [Event(name=SKIPPED, images=now, text=f"{one} {why or ''}".strip()) for one in report.skipped]
-            self._handle([*skipped, *self.watch.add(report)])
-            if crossed(before, now, kimg=config.log_kimg):
+            unread.append(report)
+            is_logged, is_saved = (crossed(before, now, kimg=kimg) for kimg in (config.log_kimg, config.snapshot_kimg))
+            is_measured = bool(metrics.names) and crossed(before, now, kimg=metrics.every_kimg or config.snapshot_kimg)
+            if is_logged or is_saved or is_measured or report.pending is None or len(unread) >= READ_STEPS:
+                self._settle(unread)
+                unread.clear()
+            if is_logged:
                 self.recorder.write_log(self.state)
             reason = self._agree(self.should_stop())
             if reason:
+                self._settle(unread)
                 return reason
-            is_measured = bool(metrics.names) and crossed(before, now, kimg=metrics.every_kimg or config.snapshot_kimg)
-            if is_measured or crossed(before, now, kimg=config.snapshot_kimg):
+            if is_measured or is_saved:
                 self._snapshot(measure=is_measured)
                 if is_measured and self._is_stalled():
                     return None
             elif self.context.is_main and self.clock.pictures.is_due():
                 self._draw()
+        self._settle(unread)
         return None
+
+    def _settle(self, reports: list[TrainReport]) -> None:
+        """Wait for the values of ``reports``; record and show them, and act on what they say."""
+        for one in reports:
+            report = one.read()
+            now = report.images
+            self.recorder.add(report)
+            self._show(report)
+            is_told = report.skipped and self.precision != "fp16"
+            why = self._culprit(now - report.batch) if is_told else None
+            skipped = [Event(name=SKIPPED, images=now, text=f"{text} {why or ''}".strip()) for text in report.skipped]
+            notes = [Event(name=COMPUTING, images=now, text=text) for text in report.notes]
+            self._handle([*notes, *skipped, *self.watch.add(report)])
 
     def _is_stalled(self) -> bool:
         """Whether the first metric has not improved for ``metrics.patience_kimg``; told as an event."""

@@ -38,7 +38,7 @@ def save_state(state: TrainState, path: Path) -> None:
         "step": state.step,
         "lr_factor": state.lr_factor,
         "health": state.health,
-        "augment": asdict(state.augment),
+        "augment": state.augment.to_dict(),
         "loss_scales": {name: asdict(scale) for name, scale in state.loss_scales.items()},
         "has_moments": {name: bool(optimizer.state) for name, optimizer in state.optimizers.items()},
     }

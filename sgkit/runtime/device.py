@@ -42,6 +42,13 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """``tensor`` on ``device``; a copy to a GPU takes place while this process goes on with its work."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)  # from other memory, the copy would be waited for
+
+
 def describe_devices() -> tuple[DeviceInfo, ...]:
     """Every device of this machine, the CPU first."""
     devices = [DeviceInfo(name="cpu", model=_cpu_model())]

@@ -1,10 +1,14 @@
 """Which number format the network computes in, and whether this machine is fast in it.
 
-Weights, optimizer and losses stay fp32; ``bf16`` and ``fp16`` are autocast regions around the forward passes.
+Weights, optimizer and losses stay fp32; ``bf16`` and ``fp16`` are autocast regions around the forward passes. On CUDA
+``fp32`` is true fp32. What is left in fp32 beside bf16 and fp16 may use TF32, whose products have 10 bits of mantissa
+where bf16's have 7: see :func:`set_tf32`. cuDNN's benchmark mode stays off: it tries every algorithm for each new shape,
+which takes longer than short commands do.
 """
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -39,6 +43,17 @@ def resolve_precision(name: str, device: torch.device) -> ResolvedPrecision:
             raise UsageError("Precision 'fp16' needs a GPU. On a CPU, use bf16 or fp32.")
         return "fp16"
     raise UsageError(f"Unknown precision {name!r}. {did_you_mean(name, PRECISION_NAMES)}")
+
+
+def set_tf32(precision: ResolvedPrecision, device: torch.device) -> None:
+    """Allow TF32 in the fp32 products of this process on CUDA unless ``precision`` is fp32; elsewhere do nothing.
+
+    PyTorch allows it in convolutions by default, and not in products of matrices.
+    """
+    if device.type == "cuda":
+        with warnings.catch_warnings():  # newer versions have other names for it, which older ones lack
+            warnings.simplefilter("ignore")
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
 
 def autocast(precision: ResolvedPrecision, device: torch.device) -> AbstractContextManager[None]:

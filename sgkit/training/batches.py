@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sgkit.config import ModelConfig, TrainConfig
 from sgkit.errors import ConfigError, TrainingError
+from sgkit.runtime.device import to_device
 from sgkit.training.schedules import Stage, stages
 
 
@@ -55,9 +57,13 @@ class Shard:
 
     def every(self, stride: int) -> Shard:
         """The images whose number divides by ``stride``: the same ones however the batch is split."""
-        rows = [row for row, number in enumerate(self.numbers) if number % stride == 0]
+        found = [row for row, number in enumerate(self.numbers) if number % stride == 0]
+        numbers = [self.numbers[row] for row in found]
+        first = next(iter(found), 0)
+        is_even = found == list(range(first, len(self.numbers), stride))
+        rows = slice(first, None, stride) if is_even and found else found  # a list would have to travel to the device
         labels = None if self.labels is None else self.labels[rows]
-        return Shard(images=self.images[rows], labels=labels, numbers=[self.numbers[row] for row in rows])
+        return Shard(images=self.images[rows], labels=labels, numbers=numbers)
 
 
 def shards_of(
@@ -83,8 +89,8 @@ def shards_of(
             f"Got a batch of {count} images of {width}x{height} (WxH); this process needs {len(mine)} images of "
             f"{stage.size[1]}x{stage.size[0]}."
         )
-    images = faded(batch.images.to(device, non_blocking=True).to(torch.float32) / 127.5 - 1.0, stage.lod)
-    labels = batch.labels.to(device) if labelled else None
+    images = faded(to_device(batch.images, device).to(torch.float32) / 127.5 - 1.0, stage.lod)
+    labels = to_device(batch.labels, device) if labelled else None
     parts = [slice(start, start + (size or count)) for start in range(0, count, size or count)]
     numbers = range(first + mine.start, first + mine.stop)
     return [
@@ -115,16 +121,17 @@ def group_size(model: ModelConfig) -> int:
     return (discriminator.mbstd_group_size or 1) if discriminator.mbstd_num_channels > 0 else 1
 
 
-def group_order(count: int, group_size: int | None) -> Tensor:
+@functools.lru_cache(maxsize=64)
+def group_order(count: int, group_size: int | None, device: torch.device | None = None) -> Tensor:
     """An order of ``count`` images in which groups of consecutive ones share a minibatch standard deviation.
 
     The discriminator groups images j, j + N/G, j + 2N/G ...; reordered, no group reaches over the border of a shard
-    that holds whole groups, and all splits of a batch agree.
+    that holds whole groups, and all splits of a batch agree. Kept for the next call: do not change it.
     """
     group = count if group_size is None else min(group_size, count)
     if count % group:
-        return torch.arange(count)
-    return torch.arange(count).reshape(-1, group).t().reshape(-1)
+        return torch.arange(count, device=device)
+    return torch.arange(count, device=device).reshape(-1, group).t().reshape(-1)
 
 
 def mixes_batch(model: ModelConfig) -> bool:

@@ -17,5 +17,6 @@ def update_average(average: nn.Module, live: nn.Module, *, beta: float) -> None:
         torch._foreach_copy_(targets, sources)
     else:
         torch._foreach_lerp_(targets, sources, 1.0 - beta)
-    for target, source in zip(average.buffers(), live.buffers(), strict=True):
-        target.copy_(source)
+    copies, originals = list(average.buffers()), list(live.buffers())
+    if copies:
+        torch._foreach_copy_(copies, originals)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 
@@ -12,12 +13,23 @@ from sgkit.config import BASE_RESOLUTION, TrainConfig
 from sgkit.model import Execution
 from sgkit.model.layers import SelfModulated
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.precision import ResolvedPrecision
+from sgkit.runtime.precision import ResolvedPrecision, set_tf32
 from sgkit.training.batches import RealBatch, Supply, check_batch, group_size, shards_of, share
+from sgkit.training.graphs import Graphs, why_no_graphs
+from sgkit.training.readings import Readings
 from sgkit.training.rng import Rng
 from sgkit.training.schedules import stage_at
 from sgkit.training.state import TrainState
 from sgkit.training.step import TrainingStep
+
+
+class Pending(NamedTuple):
+    """Values of a step that nobody has waited for."""
+
+    readings: Readings
+    step: TrainingStep
+    place: str
+    """Where the run was before the step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +48,24 @@ class TrainReport:
     """Losses, scores, signs, gradient norms; those of a regularizer only in the steps that apply it."""
     skipped: tuple[str, ...] = ()
     """A sentence for each update that was left out."""
+    notes: tuple[str, ...] = ()
+    """Sentences on how this and the following steps are computed."""
+    pending: Pending | None = field(default=None, repr=False, compare=False)
+    """What is still on the device; ``None``: values and skipped updates are known."""
+
+    def read(self) -> TrainReport:
+        """The report with its values. Waits for the device until the step is done.
+
+        Raises:
+            NonFiniteError: an update of the step was not finite, and is not to be skipped.
+        """
+        if self.pending is None:
+            return self
+        readings, step, place = self.pending
+        values, problems = readings.read()
+        for problem in problems:
+            step.tell(place, problem)
+        return replace(self, values=values, skipped=(*self.skipped, *step.skipped), pending=None)
 
     @property
     def kimg(self) -> float:
@@ -77,8 +107,13 @@ def train(
     precision: ResolvedPrecision = "fp32",
     context: DistributedContext | None = None,
     skip_nonfinite: bool = False,
+    waits: bool | None = None,
+    graphs: Graphs | None = None,
 ) -> Iterator[TrainReport]:
     """Reports, one after each step, until ``config.total_kimg`` or the end of a supply; ``state`` moves on in place.
+
+    On CUDA the loop runs ahead of the device: call :meth:`TrainReport.read` before using a report's values, and before
+    saving ``state``, but not after every step. ``waits`` and ``graphs`` replace what the device decides.
 
     ``supply`` is asked at the start, and whenever the size or number of images changes as the networks grow.
     ``skip_nonfinite``: leave out updates that are not finite, and say so in the report.
@@ -90,12 +125,19 @@ def train(
     """
     context = context or DistributedContext(device=state.pl_mean.device)
     model = state.model.config
+    set_tf32(precision, context.device)
     check_batch(model, config, world_size=context.world_size)
     _prepare_networks(state, config, context)
     networks = (state.generator.synthesis, state.discriminator)
     # Compiled at their first use.
     compiled = [torch.compile(network, dynamic=False) if config.compile else None for network in networks]
     rng = Rng(seed=config.seed, device=context.device)
+    if waits is None:
+        waits = context.device.type != "cuda" or precision == "fp16"
+    why_not = why_no_graphs(config, context, precision)
+    if graphs is None and why_not is None:
+        graphs = Graphs()
+    notes = [f"Without CUDA graphs: {why_not}."] if why_not and context.device.type == "cuda" else []
     asked: tuple[int, tuple[int, int]] | None = None
     batches: Iterator[RealBatch] = iter(())
     while state.images < config.total_kimg * 1000:
@@ -125,10 +167,17 @@ def train(
             context=context,
             precision=precision,
             skip_nonfinite=skip_nonfinite,
+            waits=waits,
+            graphs=graphs,
             compiled_synthesis=compiled[0],
             compiled_discriminator=compiled[1],
         )
-        values = step.run(shards)
+        place = step.place
+        readings = step.run(shards)
+        values = readings.read()[0] if waits else readings.known
+        if graphs is not None and graphs.problem is not None:
+            notes.append(f"Without CUDA graphs from here on: {graphs.problem}.")
+            graphs = None
         begins_plateau = stage_at(state.images, model, config).plateau != stage.plateau
         if begins_plateau and config.growth is not None and config.growth.reset_optimizers:
             state.forget_moments()
@@ -138,8 +187,11 @@ def train(
             batch=stage.batch,
             seconds=time.perf_counter() - began,
             values=values,
-            skipped=tuple(step.skipped),
+            skipped=tuple(step.skipped) if waits else (),
+            notes=tuple(notes),
+            pending=None if waits else Pending(readings, step, place),
         )
+        notes.clear()
 
 
 def _prepare_networks(state: TrainState, config: TrainConfig, context: DistributedContext) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sgkit.config import TrainConfig
 from sgkit.errors import ConfigError
@@ -54,8 +54,24 @@ def is_lazy(config: TrainConfig, *, applied: bool, interval: int) -> bool:
 def _adam(parameters: list[nn.Parameter], config: TrainConfig, lr: float, interval: int | None) -> torch.optim.Adam:
     lr, betas = lazy_adam(lr, config.adam_betas, interval=interval)
     group = {"params": parameters, "initial_lr": lr}
-    # Not fused: that one changes weights without telling their version, by which the networks know what to recompute.
+    if all(parameter.device.type == "cuda" for parameter in parameters):  # one kernel, and it can skip itself
+        return torch.optim.Adam([group], lr=lr, betas=betas, eps=config.adam_eps, fused=True, capturable=True)
     return torch.optim.Adam([group], lr=lr, betas=betas, eps=config.adam_eps, foreach=True)
+
+
+def optimize(optimizer: torch.optim.Optimizer, *, if_finite: Tensor | None = None) -> None:
+    """Move the weights by their gradients; with ``if_finite`` only where that tensor, on their device, is true.
+
+    Only fused optimizers take ``if_finite``: weights, moments and step counts then stay as they were.
+    """
+    if if_finite is not None:
+        optimizer.found_inf = (~if_finite).float()  # type: ignore[attr-defined]
+    optimizer.step()
+    if if_finite is not None:
+        del optimizer.found_inf  # type: ignore[attr-defined]
+    for group in optimizer.param_groups:
+        if group["fused"]:  # it does not tell that weights have changed, by which networks know what to recompute
+            torch.autograd.graph.increment_version(group["params"])
 
 
 def trained_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

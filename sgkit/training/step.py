@@ -7,8 +7,7 @@ same gradients.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -34,35 +33,15 @@ from sgkit.training.losses import (
     r1_penalty,
 )
 from sgkit.training.mixing import mix_styles, mixing_cutoffs
-from sgkit.training.optimizers import gradients, set_lr_factor, trained_parameters
+from sgkit.training.optimizers import gradients, optimize, set_lr_factor, trained_parameters
+from sgkit.training.readings import Check, Readings
 from sgkit.training.rng import Rng
 from sgkit.training.schedules import Stage, average_beta, blur_sigma
 from sgkit.training.state import TrainState
+from sgkit.training.updates import BatchLoss, Moved, Sums
 
-Sums = dict[str, Tensor]
-"""Values to report, each summed over images."""
-
-
-@dataclass(kw_only=True)
-class BatchLoss:
-    """A loss that is the mean over a batch, backpropagated shard by shard."""
-
-    name: str
-    count: int
-    """Images of the batch, in all processes together."""
-    scale: float
-    """Factor of the gradients, taken out again before the update."""
-    sums: Sums = field(default_factory=dict)
-
-    def backward(self, loss: Tensor, values: Mapping[str, Tensor]) -> None:
-        """Backpropagate ``loss``, a sum over some of the images, and add up what is reported of them."""
-        (loss * (self.scale / self.count)).backward()  # type: ignore[no-untyped-call]
-        for key, value in {"loss": loss, **values}.items():
-            self.sums[key] = value.detach() + self.sums.get(key, 0.0)
-
-    def means(self, **names: str) -> dict[str, float]:
-        """Means over the batch, of the sums that there are, by the names to report them by."""
-        return {shown: float(self.sums[key]) / self.count for key, shown in names.items() if key in self.sums}
+PhaseRunner = Callable[..., Readings]
+"""Takes what :func:`called` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +56,19 @@ class TrainingStep:
     precision: ResolvedPrecision
     skip_nonfinite: bool = False
     """Leave out updates that are not finite, and say so, instead of raising."""
+    waits: bool = True
+    """Look at each loss before the update. Otherwise an update that is not finite leaves itself out, on the device,
+    and whoever reads the step's values learns of it: nothing waits for the device before."""
+    graphs: PhaseRunner | None = None
+    """Runs the updates, from recorded graphs where it can; ``None``: they are called."""
     compiled_synthesis: Callable[..., Tensor] | None = None
     compiled_discriminator: Callable[..., Tensor] | None = None
     """Used where first derivatives suffice."""
     skipped: list[str] = field(default_factory=list)
     """A sentence for each update that was left out."""
 
-    def run(self, shards: Sequence[Shard]) -> dict[str, float]:
-        """Values to report after one whole step over ``shards``, this process's share of the global batch.
+    def run(self, shards: Sequence[Shard]) -> Readings:
+        """What to report after one whole step over ``shards``, this process's share of the global batch.
 
         Raises:
             NonFiniteError: a loss or gradient is not finite; the network it belongs to was not moved.
@@ -95,22 +79,27 @@ class TrainingStep:
         is_pl_due = config.pl_weight > 0 and state.step % config.pl_interval == 0
         is_penalty_due = config.penalizes_d and state.step % config.d_reg_interval == 0
 
-        values = self.update_g(shards, path_length=is_pl_due and config.pl_interval == 1)
+        update = called if self.graphs is None else self.graphs
+        values = update(self, "update_g", shards, path_length=is_pl_due and config.pl_interval == 1)
         if is_pl_due and config.pl_interval > 1:  # lazy regularization
-            values |= self.update_g(shards, adversarial=False, path_length=True)
-        values |= self.update_d(shards, penalties=is_penalty_due and config.d_reg_interval == 1)
+            values.join(update(self, "update_g", shards, adversarial=False, path_length=True))
+        values.join(update(self, "update_d", shards, penalties=is_penalty_due and config.d_reg_interval == 1))
         if is_penalty_due and config.d_reg_interval > 1:
-            values |= self.update_d(shards, adversarial=False, penalties=True)
+            values.join(update(self, "update_d", shards, adversarial=False, penalties=True))
 
+        if "sign_real" in values.sums:
+            sign_sum = values.sums["sign_real"][0]
+            state.augment = state.augment.after_step(config.augment, sign_sum=sign_sum, images=self.stage.batch)
         state.images += self.stage.batch
         state.step += 1
         beta = average_beta(state.images, self.stage, state.model.config, config)
         update_average(state.model.generator, state.generator, beta=beta)
-        return values | self._state_values()
+        values.known |= self._state_values()
+        return values
 
     # ---------------------------------------------------------------------------------------- generator
 
-    def update_g(self, shards: Sequence[Shard], *, adversarial: bool = True, path_length: bool) -> dict[str, float]:
+    def update_g(self, shards: Sequence[Shard], *, adversarial: bool = True, path_length: bool) -> Readings:
         """Move G down its adversarial loss, its path length penalty, or the sum of both."""
         config, state, batch = self.config, self.state, self.stage.batch
         losses: list[BatchLoss] = []
@@ -128,19 +117,21 @@ class TrainingStep:
                 for shard in few:
                     if shard.numbers:
                         losses[-1].backward(*self._path_length_loss(shard))
-        norm = self._optimize("g", losses)
-        if norm is None:
-            return {}
-        values = {"grad_g" if adversarial else "grad_pl": norm}
+        moved = self._optimize("g", losses)
+        if moved is None:
+            return Readings()
+        values = moved.readings("grad_g" if adversarial else "grad_pl")
         if adversarial:
             mapping, loss = state.generator.mapping, losses[0]
             if not (config.freeze_mapping and next(mapping.parameters(), None) is not None):
-                mapping.w_avg.copy_((loss.sums["w"] / batch).lerp(mapping.w_avg, mapping.config.w_avg_beta))
-            values |= loss.means(loss="loss_g", sign="sign_g", classes="class_g")
+                moved.settle(mapping.w_avg, (loss.sums["w"] / batch).lerp(mapping.w_avg, mapping.config.w_avg_beta))
+            values.join(loss.means(loss="loss_g", sign="sign_g", classes="class_g"))
         if path_length:
             # The mean is moved after its use: penalties then do not depend on how the batch was split.
-            state.pl_mean.lerp_(losses[-1].sums["length"] / losses[-1].count, config.pl_decay)
-            values |= losses[-1].means(penalty="loss_pl", length="pl_length") | {"pl_mean": float(state.pl_mean)}
+            length = losses[-1].sums["length"] / losses[-1].count
+            moved.settle(state.pl_mean, state.pl_mean.lerp(length, config.pl_decay))
+            values.join(losses[-1].means(penalty="loss_pl", length="pl_length"))
+            values.add("pl_mean", state.pl_mean.clone())
         return values
 
     def _g_loss(self, shard: Shard, fakes: Tensor, w: Tensor) -> tuple[Tensor, Sums]:
@@ -167,7 +158,7 @@ class TrainingStep:
 
     # ------------------------------------------------------------------------------------ discriminator
 
-    def update_d(self, shards: Sequence[Shard], *, adversarial: bool = True, penalties: bool) -> dict[str, float]:
+    def update_d(self, shards: Sequence[Shard], *, adversarial: bool = True, penalties: bool) -> Readings:
         """Move D down its adversarial loss, its gradient penalties, or the sum of both."""
         config, state, batch = self.config, self.state, self.stage.batch
         loss = self._loss("d", "loss_d" if adversarial else "loss_d's penalties", batch)
@@ -176,18 +167,21 @@ class TrainingStep:
         with tracking(synthesis) if adversarial else nullcontext(), gradients(state.optimizers["d"]):
             for shard, fakes, _ in self.generate("d", shards) if needs_fakes else _without_fakes(shards):
                 loss.backward(*self._d_loss(shard, fakes, adversarial=adversarial, penalties=penalties))
-        norm = self._optimize("d", [loss])
-        if norm is None:
-            return {}
-        values = loss.means(d="loss_d", drift="loss_drift", r1="loss_r1", r2="loss_r2", gp="loss_gp", classes="class_d")
+        moved = self._optimize("d", [loss])
+        if moved is None:
+            return Readings()
+        values = moved.readings("grad_d" if adversarial else "grad_d_reg")
+        values.join(
+            loss.means(d="loss_d", drift="loss_drift", r1="loss_r1", r2="loss_r2", gp="loss_gp", classes="class_d")
+        )
         if adversarial:
             if "statistics" in loss.sums:
-                follow_statistics(synthesis, loss.sums["statistics"] / batch)
-            sign_sum = float(loss.sums["seen"][2])
-            state.augment = state.augment.after_step(config.augment, sign_sum=sign_sum, images=batch)
+                means = loss.sums["statistics"] / batch
+                follow_statistics(synthesis, means if moved.if_finite is None else means.nan_to_num())
             names = ("score_real", "score_fake", "sign_real", "sign_fake")
-            values |= dict(zip(names, (loss.sums["seen"] / batch).tolist(), strict=True))
-        return values | {"grad_d" if adversarial else "grad_d_reg": norm}
+            for name, total in zip(names, loss.sums["seen"].unbind(), strict=True):
+                values.add(name, total, batch)
+        return values
 
     def _d_loss(self, shard: Shard, fakes: Tensor, *, adversarial: bool, penalties: bool) -> tuple[Tensor, Sums]:
         """D's losses of a shard, in one pass over the images where both kinds are asked for."""
@@ -295,7 +289,7 @@ class TrainingStep:
             blurred(images, sigma), self.rng, purpose, shard.numbers, config=config.augment, p=state.augment.p
         )
         network = state.discriminator
-        order = group_order(len(seen), network.config.discriminator.mbstd_group_size).to(seen.device)
+        order = group_order(len(seen), network.config.discriminator.mbstd_group_size, seen.device)
         seen, labels = seen[order], None if labels is None else labels[order]
         with autocast("fp32" if exact else self.precision, self.rng.device):
             if labels is not None and network.config.discriminator.label_mode == "auxiliary":
@@ -310,33 +304,52 @@ class TrainingStep:
     def _loss(self, which: str, name: str, count: int) -> BatchLoss:
         return BatchLoss(name=name, count=count, scale=self.state.loss_scales[which].value)
 
-    def _optimize(self, which: str, losses: Sequence[BatchLoss]) -> float | None:
-        """Move a network by the gradient of the sum of ``losses``; its norm. ``None``: the update was left out."""
+    def _optimize(self, which: str, losses: Sequence[BatchLoss]) -> Moved | None:
+        """Move a network by the gradient of the sum of ``losses``; ``None``: the update was left out."""
         state, optimizer = self.state, self.state.optimizers[which]
         found = [parameter.grad for parameter in trained_parameters(optimizer) if parameter.grad is not None]
         self._sum_over_processes([*found, *(value for loss in losses for value in loss.sums.values())])
         scale = state.loss_scales[which]
         if scale.value != 1.0:
             torch._foreach_div_(found, scale.value)
-        gradient_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found)))
-        *means, norm = torch.stack([*(loss.sums["loss"] / loss.count for loss in losses), gradient_norm]).tolist()
-        problem = _problem([loss.name for loss in losses], means, norm)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found)))
+        means = [loss.sums["loss"] / loss.count for loss in losses]
+        check = Check(tuple(loss.name for loss in losses), torch.stack([*means, norm]))
+        if not self.waits:
+            is_finite = check.values.isfinite().all()
+            optimize(optimizer, if_finite=is_finite)
+            return Moved(norm=norm, check=check, if_finite=is_finite)
+        problem = check.problem()
         if self.precision == "fp16":
             state.loss_scales[which] = scale.after(overflow=problem is not None)
         if problem is None:
-            optimizer.step()
-            return float(norm)
-        where = f"At {state.kimg:.3f} kimg (step {state.step}) {problem}"
+            optimize(optimizer)
+            return Moved(norm=norm, check=check, if_finite=None)
         if self.precision == "fp16" and scale.value > 1:
-            self.skipped.append(f"{where}: this update was skipped, and losses are scaled by {scale.value / 2:g}.")
-        elif self.skip_nonfinite:
-            self.skipped.append(f"{where}: this update was skipped.")
+            self.skipped.append(
+                f"{self.place} {problem}: this update was skipped, and losses are scaled by {scale.value / 2:g}."
+            )
         else:
+            self.tell(self.place, problem)
+        return None
+
+    @property
+    def place(self) -> str:
+        """Where the run is, for messages."""
+        return f"At {self.state.kimg:.3f} kimg (step {self.state.step})"
+
+    def tell(self, place: str, problem: str) -> None:
+        """Note that an update at ``place`` was left out because of ``problem``.
+
+        Raises:
+            NonFiniteError: such updates are not to be skipped.
+        """
+        if not self.skip_nonfinite:
             raise NonFiniteError(
-                f"{where}. The last snapshot is untouched: resume from it with a lower learning rate "
+                f"{place} {problem}. The last snapshot is untouched: resume from it with a lower learning rate "
                 "(--resume --set train.g_lr=... --set train.d_lr=...) or a larger train.r1_gamma."
             )
-        return None
+        self.skipped.append(f"{place} {problem}: this update was skipped.")
 
     def _sum_over_processes(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one exchange."""
@@ -370,11 +383,7 @@ def _without_fakes(shards: Sequence[Shard]) -> Iterator[tuple[Shard, Tensor, Ten
     return ((shard, shard.images, shard.images) for shard in shards if shard.numbers)
 
 
-def _problem(names: Sequence[str], losses: Sequence[float], norm: float) -> str | None:
-    """What is not finite, in words; ``None``: everything is."""
-    for name, loss in zip(names, losses, strict=True):
-        if not math.isfinite(loss):
-            return f"{name} is not finite ({loss:g})"
-    if not math.isfinite(norm):
-        return f"the gradient of {' + '.join(names)} is not finite (norm {norm:g}, loss {sum(losses):g})"
-    return None
+def called(step: TrainingStep, update: str, shards: Sequence[Shard], **options: bool) -> Readings:
+    """The update called ``update`` of ``step``, run as it is written."""
+    found: Readings = getattr(step, update)(shards, **options)
+    return found

@@ -63,3 +63,18 @@ def test_autocast_computes_in_the_precision_asked_for() -> None:
         with precision.autocast("fp32", CPU):
             assert (x @ x).dtype == torch.float32
     assert (x @ x).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("fp32", False), ("bf16", True), ("fp16", True)])
+def test_tf32_is_for_what_is_left_beside_lower_precisions(name: precision.ResolvedPrecision, allowed: bool) -> None:
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        torch.backends.cudnn.allow_tf32 = not allowed
+        precision.set_tf32(name, CPU)
+        assert torch.backends.cudnn.allow_tf32 is not allowed
+        precision.set_tf32(name, torch.device("cuda"))
+        assert [backend.allow_tf32 for backend in backends] == [allowed, allowed]
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value

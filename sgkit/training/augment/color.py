@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from sgkit.runtime.device import to_device
 from sgkit.training.augment.pipe import AugmentPipe
 from sgkit.training.augment.random import AugmentRandom, where
 
@@ -29,7 +30,7 @@ def recolor(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: A
         )
     transform = color_transform(random, p=p, pipe=pipe, grey=channels == 1)
     changed = (transform != torch.eye(4, device=transform.device)).flatten(1).any(dim=1)[:, None, None, None]
-    transform = transform.to(images.dtype)
+    changed, transform = to_device(changed, images.device), to_device(transform.to(images.dtype), images.device)
     color = images[:, :3]
     if channels == 1:
         rows = transform[:, :3].mean(dim=1)[:, :, None, None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from torch import Tensor
+
 from sgkit.config.augment import AugmentConfig
 
 
@@ -24,8 +26,8 @@ class Controller:
 
     p: float
     """The probability that holds now."""
-    sign_sum: float = 0.0
-    """Sum of signs of D's logits on real images since p last moved."""
+    sign_sum: float | Tensor = 0.0
+    """Sum of signs of D's logits on real images since p last moved; still on the device until p moves."""
     images: int = 0
     """Number of those images."""
     steps: int = 0
@@ -44,7 +46,11 @@ class Controller:
             return replace(self, start_p=config.start_p)
         return self if self.start_p == config.start_p else Controller.start(config)
 
-    def after_step(self, config: AugmentConfig, *, sign_sum: float, images: int) -> Controller:
+    def to_dict(self) -> dict[str, float | None]:
+        """What :class:`Controller` takes, as numbers."""
+        return {**vars(self), "sign_sum": float(self.sign_sum)}
+
+    def after_step(self, config: AugmentConfig, *, sign_sum: float | Tensor, images: int) -> Controller:
         """The controller after a training step in which D judged ``images`` real images over all processes.
 
         ``sign_sum``: the sum of the signs of its logits on them. Every ``config.interval`` steps p moves, of kind
@@ -55,6 +61,6 @@ class Controller:
         seen = replace(self, sign_sum=self.sign_sum + sign_sum, images=self.images + images, steps=self.steps + 1)
         if seen.steps < config.interval:
             return seen
-        mean_sign = seen.sign_sum / seen.images
+        mean_sign = float(seen.sign_sum) / seen.images
         p = next_p(self.p, mean_sign, images=seen.images, target=config.target, kimg=config.kimg)
         return Controller(p=p, start_p=self.start_p)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sgkit.runtime.device import to_device
 from sgkit.training.augment.pipe import AugmentPipe
 from sgkit.training.augment.random import AugmentRandom, where
 
@@ -20,6 +21,7 @@ def add_noise(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe:
     if random.pixels is None:
         raise ValueError("The pipeline adds noise, but its random numbers contain none; sample them with this pipe.")
     strength = where(random.happens("noise", pipe.noise * p), random.normal("noise").abs() * pipe.noise_std, 0.0)
+    strength = to_device(strength, images.device)
     noise = random.pixels.to(images.dtype) * strength.to(images.dtype)[:, None, None, None]
     noisy = torch.where((strength > 0)[:, None, None, None], images + noise, images)
     return torch.cat([noisy[:, :3], images[:, 3:]], dim=1)
@@ -35,7 +37,7 @@ def cut_out(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: A
     )
     hidden_x = _hidden(random.uniform("cutout.x"), size, width)[:, None, None, :]
     hidden_y = _hidden(random.uniform("cutout.y"), size, height)[:, None, :, None]
-    return images.masked_fill(hidden_x & hidden_y, 0.0)
+    return images.masked_fill(to_device(hidden_x, images.device) & to_device(hidden_y, images.device), 0.0)
 
 
 def _hidden(middle: Tensor, size: Tensor, side: int) -> Tensor:

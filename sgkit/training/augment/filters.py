@@ -7,6 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
+from sgkit.runtime.device import to_device
 from sgkit.training.augment.pipe import AugmentPipe
 from sgkit.training.augment.random import AugmentRandom
 from sgkit.training.augment.wavelets import SYM2
@@ -28,8 +29,8 @@ def amplify_bands(images: Tensor, random: AugmentRandom, *, p: Tensor | float, p
     rows = (gains != 1.0).any(dim=1).nonzero()[:, 0]
     if not len(rows):
         return images
-    gains, chosen = gains[rows].to(images.dtype), images.index_select(0, rows)
-    height, width = images.shape[-2:]
+    gains, rows = to_device(gains[rows].to(images.dtype), images.device), to_device(rows, images.device)
+    chosen, (height, width) = images.index_select(0, rows), images.shape[-2:]
     vertical, horizontal = _filter_matrices(gains, height), _filter_matrices(gains, width)
     filtered = vertical[:, None] @ chosen[:, :3] @ horizontal[:, None].mT
     filtered = torch.cat([filtered, chosen[:, 3:]], dim=1)
@@ -75,13 +76,19 @@ def band_filters() -> tuple[tuple[float, ...], ...]:
 
 def _filter_matrices(gains: Tensor, side: int) -> Tensor:
     """Matrices [N, side, side] that filter an axis of ``side`` pixels, continued by reflection."""
+    return (gains @ _band_matrices(side, gains.dtype, gains.device)).reshape(-1, side, side)
+
+
+@functools.lru_cache(maxsize=16)
+def _band_matrices(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix of each band, flat: [BANDS, side * side]."""
     filters = torch.tensor(band_filters(), dtype=torch.float64)
     places = torch.arange(side)[:, None] + torch.arange(filters.shape[1]) - filters.shape[1] // 2
     index = _reflected(places, side).expand(BANDS, -1, -1)
     bands = torch.zeros(BANDS, side, side, dtype=torch.float64).scatter_add(
         2, index, filters[:, None].expand(-1, side, -1)
     )
-    return (gains @ bands.flatten(1).to(gains)).reshape(-1, side, side)
+    return bands.flatten(1).to(device=device, dtype=dtype)
 
 
 def _reflected(places: Tensor, side: int) -> Tensor:

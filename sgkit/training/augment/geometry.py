@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgkit.runtime.device import to_device
 from sgkit.training.augment.pipe import AugmentPipe
 from sgkit.training.augment.random import AugmentRandom, where
 from sgkit.training.augment.sampling import sample_bilinear
@@ -27,9 +28,10 @@ def move(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: Augm
         return images
     # On the CPU each image is enlarged no further than it needs; an accelerator takes them at once.
     count = 1 if images.device.type == "cpu" else len(rows)
-    chosen = torch.split(images.index_select(0, rows), count)
+    places = to_device(rows, images.device)
+    chosen = torch.split(images.index_select(0, places), count)
     moved = torch.cat([warp(x, g) for x, g in zip(chosen, torch.split(inverse[rows], count), strict=True)])
-    return moved if len(rows) == len(images) else images.index_copy(0, rows, moved)
+    return moved if len(rows) == len(images) else images.index_copy(0, places, moved)
 
 
 # -------------------------------------------------------------------------------------------------- matrices
@@ -135,32 +137,32 @@ class Span(NamedTuple):
 
 
 def warp(images: Tensor, inverse: Tensor) -> Tensor:
-    """``images`` [N, C, H, W] moved by ``inverse`` [N, 3, 3], as :func:`inverse_transform` gives it.
+    """``images`` [N, C, H, W] moved by ``inverse`` [N, 3, 3] on the CPU, as :func:`inverse_transform` gives it.
 
     The image is continued by reflection, once to either side; beyond that is 0.
     """
     height, width = images.shape[-2:]
     columns, rows = _spans(inverse, height, width)
     large = enlarge(enlarge(images, *columns, dim=-1), *rows, dim=-2)
-    moved = sample_bilinear(large, _grid(inverse.to(images.dtype), columns, rows, height, width))
+    moved = sample_bilinear(large, _grid(inverse.to(images.dtype), columns, rows, height, width, images.device))
     return reduce(reduce(moved, height, dim=-2), width, dim=-1)
 
 
-def _grid(inverse: Tensor, columns: Span, rows: Span, height: int, width: int) -> Tensor:
+def _grid(inverse: Tensor, columns: Span, rows: Span, height: int, width: int, device: torch.device) -> Tensor:
     """Where the enlarged output comes from, [N, 2 * height + 10, 2 * width + 10, 2], from -1 to 1 over the spans.
 
     The output has the places that the reducing filter reads. Place 2 * i of an enlarged axis shows pixel i.
     """
     x, y = (
-        0.5 * torch.arange(1 - TAPS // 2, 2 * side + TAPS // 2 - 1, device=inverse.device, dtype=inverse.dtype)
-        - (side - 1) / 2
+        0.5 * torch.arange(1 - TAPS // 2, 2 * side + TAPS // 2 - 1, device=device, dtype=inverse.dtype) - (side - 1) / 2
         for side in (width, height)
     )
     # From pixels around the middle to places from the first of the span, to the share of the span.
     scale = inverse.new_tensor([2.0 / (span.last - span.first) for span in (columns, rows)])
     start = inverse.new_tensor([(width - 1) / 2 - columns.first + 0.25, (height - 1) / 2 - rows.first + 0.25])
     across, down, offset = (scale * inverse[:, None, None, :2, column] for column in range(3))
-    return across * x[:, None] + (down * y[:, None, None] + (offset + scale * start - 1.0))
+    across, down, offset = (to_device(part, device) for part in (across, down, offset + scale * start - 1.0))
+    return across * x[:, None] + (down * y[:, None, None] + offset)
 
 
 def _spans(inverse: Tensor, height: int, width: int) -> tuple[Span, Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +28,11 @@ NORMALS = (
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentRandom:
-    """Random numbers of N images for one pass; every transform has its own, whether it is in the pipeline or not."""
+    """Random numbers of N images for one pass; every transform has its own, whether it is in the pipeline or not.
+
+    They stay on the CPU, and so does what follows from them alone, such as matrices: which images change, and how far,
+    is then known without waiting for a GPU.
+    """
 
     uniforms: Tensor
     """[N, len(UNIFORMS)] in [0, 1)."""
@@ -53,9 +57,10 @@ class AugmentRandom:
         Noise over pixels is left out where ``pipe`` adds none.
         """
         noisy = pipe is None or pipe.noise > 0
+        small = replace(rng, device=torch.device("cpu"))
         return cls(
-            uniforms=rng.uniform(f"{purpose}.uniform", numbers, [len(UNIFORMS)]),
-            normals=rng.normal(f"{purpose}.normal", numbers, [len(NORMALS)]),
+            uniforms=small.uniform(f"{purpose}.uniform", numbers, [len(UNIFORMS)]),
+            normals=small.normal(f"{purpose}.normal", numbers, [len(NORMALS)]),
             pixels=rng.pixel_normal(f"{purpose}.pixels", numbers, [channels, *image_size]) if noisy else None,
         )
 
