@@ -2,8 +2,8 @@
 
 Weights, optimizer and losses stay fp32; ``bf16`` and ``fp16`` are autocast regions around the forward passes. On CUDA
 ``fp32`` is true fp32. What is left in fp32 beside bf16 and fp16 may use TF32, whose products have 10 bits of mantissa
-where bf16's have 7: see :func:`set_tf32`. cuDNN's benchmark mode stays off: it tries every algorithm for each new shape,
-which takes longer than short commands do.
+where bf16's have 7: see :func:`set_tf32`. cuDNN's benchmark mode stays off: it tries every algorithm for each new
+shape, which takes longer than short commands do.
 """
 
 from __future__ import annotations

@@ -67,7 +67,14 @@ ELSEWHERE = {
         "metrics.",
         "health.",
     ),  # not of a step
-    *("train.total_kimg", "train.snapshot_kimg", "train.log_kimg", "train.num_workers", "train.compile"),
+    *(
+        "train.total_kimg",
+        "train.snapshot_kimg",
+        "train.log_kimg",
+        "train.num_workers",
+        "train.compile",
+        "train.cuda_graphs",
+    ),
     *("train.micro_batch", "train.recompute", "train.reduced_resolutions"),  # memory and time
     *("model.image_size", "model.image_channels", "model.label_dim", "model.base_size"),  # the store decides
     "train.mirror",  # the store's batches are mirrored
