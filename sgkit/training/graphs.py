@@ -28,11 +28,14 @@ Capture = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 """Makes of a function one that does the same work again, into the same memory."""
 
 
+NO_DEVICE = "CUDA graphs need a CUDA device"
+
+
 def why_no_graphs(config: TrainConfig, context: DistributedContext, precision: ResolvedPrecision) -> str | None:
     """Why updates cannot be recorded, in words; ``None``: they can."""
     reasons = {
+        NO_DEVICE: context.device.type != "cuda",
         "train.cuda_graphs is off": config.cuda_graphs == "off",
-        "CUDA graphs need a CUDA device": context.device.type != "cuda",
         "several processes train together": context.world_size > 1,
         "fp16 chooses its loss scale by what each update finds": precision == "fp16",
         f"augmentation {config.augment.kind} works on other images in each step": config.augment.kind
@@ -97,11 +100,22 @@ class _Recording:
 class Graphs:
     """Runs updates as :func:`sgkit.training.step.called` does, from graphs where it has recorded them."""
 
-    def __init__(self, capture: Capture | None = None) -> None:
-        self._capture = capture or cuda_capture()
+    def __init__(self, capture: Capture | None = None, *, problem: str | None = None) -> None:
+        self._capture = capture
         self._recordings: dict[Any, _Recording] = {}
-        self.problem: str | None = None
-        """Why nothing is recorded any more."""
+        self.problem = problem
+        """Why nothing is recorded, or not any more."""
+        self._told: str | None = None
+
+    @classmethod
+    def where_possible(cls, config: TrainConfig, context: DistributedContext, precision: ResolvedPrecision) -> Graphs:
+        """Graphs on CUDA; elsewhere, and where a recipe stands against them, updates are called."""
+        return cls(problem=why_no_graphs(config, context, precision))
+
+    def news(self) -> list[str]:
+        """A sentence if something stands in the way since the last call, on CUDA."""
+        is_new, self._told = self.problem != self._told, self.problem
+        return [f"Training without CUDA graphs: {self.problem}."] if is_new and self.problem != NO_DEVICE else []
 
     def __call__(self, step: TrainingStep, update: str, shards: Sequence[Shard], **options: bool) -> Readings:
         """Run an update of ``step``."""
@@ -133,6 +147,7 @@ class Graphs:
             return recording.found.packed()
 
         try:
+            self._capture = self._capture or cuda_capture()
             recording.replay = self._capture(again)
         except (RuntimeError, ValueError) as error:
             words = str(error).strip().splitlines() or [type(error).__name__]

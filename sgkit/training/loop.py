@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from sgkit.model.layers import SelfModulated
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.precision import ResolvedPrecision, set_tf32
 from sgkit.training.batches import RealBatch, Supply, check_batch, group_size, shards_of, share
-from sgkit.training.graphs import Graphs, why_no_graphs
+from sgkit.training.graphs import Graphs
 from sgkit.training.readings import Readings
 from sgkit.training.rng import Rng
 from sgkit.training.schedules import stage_at
@@ -132,12 +133,20 @@ def train(
     # Compiled at their first use.
     compiled = [torch.compile(network, dynamic=False) if config.compile else None for network in networks]
     rng = Rng(seed=config.seed, device=context.device)
-    if waits is None:
-        waits = context.device.type != "cuda" or precision == "fp16"
-    why_not = why_no_graphs(config, context, precision)
-    if graphs is None and why_not is None:
-        graphs = Graphs()
-    notes = [f"Without CUDA graphs: {why_not}."] if why_not and context.device.type == "cuda" else []
+    graphs = graphs or Graphs.where_possible(config, context, precision)
+    step_of = functools.partial(
+        TrainingStep,
+        state=state,
+        config=config,
+        rng=rng,
+        context=context,
+        precision=precision,
+        skip_nonfinite=skip_nonfinite,
+        waits=(context.device.type != "cuda" or precision == "fp16") if waits is None else waits,
+        graphs=graphs,
+        compiled_synthesis=compiled[0],
+        compiled_discriminator=compiled[1],
+    )
     asked: tuple[int, tuple[int, int]] | None = None
     batches: Iterator[RealBatch] = iter(())
     while state.images < config.total_kimg * 1000:
@@ -159,25 +168,10 @@ def train(
             labelled=model.label_dim > 0,
             device=context.device,
         )
-        step = TrainingStep(
-            state=state,
-            config=config,
-            stage=stage,
-            rng=rng,
-            context=context,
-            precision=precision,
-            skip_nonfinite=skip_nonfinite,
-            waits=waits,
-            graphs=graphs,
-            compiled_synthesis=compiled[0],
-            compiled_discriminator=compiled[1],
-        )
+        step = step_of(stage=stage)
         place = step.place
         readings = step.run(shards)
-        values = readings.read()[0] if waits else readings.known
-        if graphs is not None and graphs.problem is not None:
-            notes.append(f"Without CUDA graphs from here on: {graphs.problem}.")
-            graphs = None
+        values = readings.read()[0] if step.waits else readings.known
         begins_plateau = stage_at(state.images, model, config).plateau != stage.plateau
         if begins_plateau and config.growth is not None and config.growth.reset_optimizers:
             state.forget_moments()
@@ -187,11 +181,10 @@ def train(
             batch=stage.batch,
             seconds=time.perf_counter() - began,
             values=values,
-            skipped=tuple(step.skipped) if waits else (),
-            notes=tuple(notes),
-            pending=None if waits else Pending(readings, step, place),
+            skipped=tuple(step.skipped) if step.waits else (),
+            notes=tuple(graphs.news()),
+            pending=None if step.waits else Pending(readings, step, place),
         )
-        notes.clear()
 
 
 def _prepare_networks(state: TrainState, config: TrainConfig, context: DistributedContext) -> None:

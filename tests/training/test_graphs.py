@@ -88,8 +88,7 @@ def test_an_update_that_cannot_be_recorded_is_called_and_the_report_says_why(
     reports = run(recorded, train_config, graphs=Graphs(refuses))
     assert changed(tensors(called), tensors(recorded)) == set()
     assert [note for report in reports for note in report.notes] == [
-        "Without CUDA graphs from here on: update_g cannot be recorded (operation not permitted when stream is "
-        "capturing)."
+        "Training without CUDA graphs: update_g cannot be recorded (operation not permitted when stream is capturing)."
     ]
 
 
@@ -132,21 +131,18 @@ def test_reading_a_step_that_is_not_finite_raises_where_updates_may_not_be_skipp
         report.read()
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({}, "CUDA graphs need a CUDA device"),
-        ({"cuda_graphs": "off"}, "train.cuda_graphs is off"),
-    ],
-)
-def test_it_is_said_why_nothing_is_recorded(options: dict[str, Any], reason: str) -> None:
-    assert why_no_graphs(TrainConfig(**options), DistributedContext(device=CPU), "fp32") == reason
+def test_nothing_is_said_of_graphs_on_a_cpu(
+    start: Callable[[TrainConfig], TrainState], train_config: TrainConfig
+) -> None:
+    assert why_no_graphs(train_config, DistributedContext(device=CPU), "fp32") == "CUDA graphs need a CUDA device"
+    assert [report.notes for report in run(start(train_config), train_config)] == [()] * 6
 
 
 @pytest.mark.parametrize(
     ("options", "precision", "reason"),
     [
         ({}, "fp32", None),
+        ({"cuda_graphs": "off"}, "fp32", "train.cuda_graphs is off"),
         ({}, "fp16", "fp16 chooses its loss scale by what each update finds"),
         ({"augment": AugmentConfig(kind="ada")}, "bf16", "augmentation ada works on other images in each step"),
     ],
