@@ -132,13 +132,12 @@ def train(
     networks = (state.generator.synthesis, state.discriminator)
     # Compiled at their first use.
     compiled = [torch.compile(network, dynamic=False) if config.compile else None for network in networks]
-    rng = Rng(seed=config.seed, device=context.device)
     graphs = graphs or Graphs.where_possible(config, context, precision)
     step_of = functools.partial(
         TrainingStep,
         state=state,
         config=config,
-        rng=rng,
+        rng=Rng(seed=config.seed, device=context.device),
         context=context,
         precision=precision,
         skip_nonfinite=skip_nonfinite,
