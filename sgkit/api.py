@@ -307,7 +307,7 @@ class Model(Networks):
 
         Args:
             images: files or folders; Pillow images; pixels, uint8 [H, W, C]; or several.
-            label: of conditional models.
+            label: of conditional models; ``search``: for each image the class that suits it best.
             mask: a shape; only what is in it is compared.
             encoder: what the search starts from: a file that ``sgkit encoder train`` made, or what is loaded from it.
             settings: see :class:`sgkit.inversion.ProjectSettings`: steps (0: the encoder's latents), space, loss ...

@@ -6,14 +6,14 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from sgkit.config.project import ProjectSettings
-from sgkit.inversion.classes import search_classes
+from sgkit.inversion.classes import rows_by_class, search_classes
 from sgkit.inversion.curve import draw_curve
 from sgkit.inversion.encoder_file import encoded
 from sgkit.inversion.film import Film
@@ -80,10 +80,19 @@ class Job:
         check_same(found, folder, wanted, self.settings)
         return found
 
-    def run(self, targets: Sequence[Target], on_step: OnStep, previous: Path | None = None) -> Iterator[ProjectedImage]:
-        """Search the images together and write their folders; ``previous``: that of the frame before."""
+    def run(
+        self,
+        targets: Sequence[Target],
+        on_step: OnStep,
+        previous: Path | None = None,
+        on_class: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> Iterator[ProjectedImage]:
+        """Search the images together and write their folders; ``previous``: that of the frame before.
+
+        ``on_class`` is called while classes are searched: how many comparisons were made, of how many.
+        """
         images = target_images(targets, self.model)
-        groups = self._by_label(images)
+        groups = self._by_label(images, on_class)
         for number, (label, rows) in enumerate(groups.items()):
             part = self if label is None else self._of_class(label)
 
@@ -97,13 +106,15 @@ class Job:
         name = names[number] if number < len(names) else str(number)
         return replace(self, label=self.model.one_hot([number]), label_name=name)
 
-    def _by_label(self, images: Tensor) -> dict[int | None, list[int]]:
+    def _by_label(self, images: Tensor, on_class: Callable[[int, int], None]) -> Mapping[int | None, list[int]]:
         """The rows of the images by the class that was found for them; ``None``: classes are not searched."""
         if not self.choose:
             return {None: list(range(len(images)))}
         mask = None if self.mask is None else self.mask.weights
-        found = search_classes(self.model, images, self.settings, mask=mask, precision=self.precision)
-        return {label: [row for row, one in enumerate(found) if one == label] for label in sorted(set(found))}
+        classes = search_classes(
+            self.model, images, self.settings, mask=mask, precision=self.precision, on_class=on_class
+        )
+        return dict(rows_by_class(classes).items())
 
     def _searched(
         self, targets: Sequence[Target], images: Tensor, on_step: OnStep, previous: Path | None

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from sgkit.config.project import ProjectSettings, VideoName
 from sgkit.errors import InputError, SgkitError, UsageError
-from sgkit.inversion.classes import SEARCH, check_classes
+from sgkit.inversion.classes import SEARCH, check_classes, search_in_classes
 from sgkit.inversion.encoder_file import encoded
 from sgkit.inversion.job import Job
 from sgkit.inversion.network_losses import fetch_networks
@@ -68,15 +68,12 @@ def project(
     """
     settings, targets = settings or ProjectSettings(), list(read_targets(paths, model))
     images = target_images(targets, model)
-    found = search(
-        model,
-        images,
-        settings,
-        label=label_vector(model, label),
-        mask=None if mask is None else seen_mask(mask, Inputs(model), model).weights,
-        start=encoded(encoder, images),
-        precision=precision,
-    )
+    weights = None if mask is None else seen_mask(mask, Inputs(model), model).weights
+    more: dict[str, Any] = {"mask": weights, "start": encoded(encoder, images), "precision": precision}
+    if _is_search(label, model):
+        found = search_in_classes(model, images, settings, **more)
+    else:
+        found = search(model, images, settings, label=label_vector(model, label), **more)
     names = tuple(target.name for target in targets)
     return found.latents(model_hash=model.content_hash(), names=names), found
 
@@ -133,9 +130,7 @@ def project_files(
     if video is not None:
         check_animation(Path(f"search.{video}"), fps=1)
     fitting.check(inputs.only.image_size)
-    choose = label == SEARCH and SEARCH not in inputs.only.class_names
-    if choose:
-        check_classes(inputs.only)
+    choose = _is_search(label, inputs.only)
     job = Job(
         model=inputs.only,
         folder=folder,
@@ -171,6 +166,18 @@ def project_files(
         if len(result.images) < 2:
             return result
         return replace(result, report=_by_main(context, lambda: write_report(result, settings, command)))
+
+
+def _is_search(label: LabelChoice | None, model: Model) -> bool:
+    """Whether ``label`` asks for the best class, and is not the name of one.
+
+    Raises:
+        UsageError: it does, and the model has no classes.
+    """
+    choose = label == SEARCH and SEARCH not in model.class_names
+    if choose:
+        check_classes(model)
+    return choose
 
 
 def _inputs(model: Model | Inputs) -> Inputs:
@@ -291,7 +298,8 @@ def _project_batch(
     targets = [one for one in read if isinstance(one, Target)]
     unusable += [one for one in read if isinstance(one, UnusableImage)]
     if targets:
-        images += job.run(targets, told.of([one.name for one in targets]), previous)
+        names = [one.name for one in targets]
+        images += job.run(targets, told.of(names), previous, told.classes(names))
 
 
 def _read(listed: Listed, job: Job) -> Target | UnusableImage:
@@ -316,9 +324,20 @@ class _Told:
         """That of one of several frames, which share the steps of a batch."""
         return replace(self, first=self.settings.steps * index // count)
 
+    def classes(self, names: Sequence[str]) -> Callable[[int, int], None]:
+        """What to call while the classes of the images called ``names`` are searched, before their first step."""
+
+        def report(done: int, total: int) -> None:
+            fields = {"image": _named(names), "comparing classes": f"{done} of {total}"}
+            steps = self.settings.steps
+            start = self.number * steps + self.first
+            self.on_progress(Progress(done=start, total=self.count * steps, unit="steps", fields=fields))
+
+        return report
+
     def of(self, names: Sequence[str]) -> Callable[[int, Tensor], None]:
         """What to call with each step of the images called ``names``."""
-        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        shown = _named(names)
         steps = self.settings.steps
 
         def report(step: int, distances: Tensor) -> None:
@@ -328,3 +347,7 @@ class _Told:
             self.on_progress(Progress(done=done, total=self.count * steps, unit="steps", fields=fields))
 
         return report
+
+
+def _named(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"

@@ -13,7 +13,7 @@ import torch
 
 from sgkit.config import ModelConfig
 from sgkit.errors import InputError, UsageError
-from sgkit.inversion import ProjectSettings, project_files, search
+from sgkit.inversion import ProjectSettings, project, project_files, read_targets, search, target_images
 from sgkit.inversion.classes import search_classes
 from sgkit.inversion.distributions import LatentDistribution
 from sgkit.inversion.spaces import search_space, with_place
@@ -21,6 +21,7 @@ from sgkit.latents.files import load_latents
 from sgkit.model import Model, build
 from sgkit.render.pictures import to_pixels, write_png
 from sgkit.render.video import write_animation
+from sgkit.runtime.progress import Progress
 
 FRAMES = ProjectSettings(steps=24, w_samples=50, loss="pixels", smooth=0.05)
 
@@ -129,10 +130,26 @@ def test_classes_are_found_and_said(tiny_config: Callable[..., ModelConfig], tmp
     folder.mkdir()
     for index, pixels in enumerate(to_pixels(images)):
         write_png(pixels, folder / f"{index}.png")
-    result = project_files(model, folder, tmp_path / "out", settings, label="search")
+    said: list[Progress] = []
+    result = project_files(model, folder, tmp_path / "out", settings, label="search", on_progress=said.append)
+    compared = [one for one in said if "comparing classes" in one.fields]
+    assert compared[0].fields == {"image": "0 to 2", "comparing classes": "1 of 8"}
+    assert compared[-1].fields["comparing classes"] == f"{len(compared)} of {len(compared)}"
+    assert said.index(compared[-1]) == len(compared) - 1  # before the first step
     assert [np.argmax(image.label) for image in result.images] == wanted  # type: ignore[arg-type]
     assert json.loads((tmp_path / "out" / "0" / "metrics.json").read_text())["label_name"] == "5"
     assert project_files(model, folder, tmp_path / "out", settings, label="search").num_skipped == 3
+    latents, found = project(model, folder, settings, label="search")
+    for index, number in enumerate(wanted):
+        alone = search(
+            model,
+            target_images(list(read_targets(folder / f"{index}.png", model)), model),
+            settings,
+            label=model.one_hot([number]),
+        )
+        torch.testing.assert_close(latents.only[index], alone.w[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found.images[index], alone.images[0], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(found.history[:, index], alone.history[:, 0], rtol=1e-3, atol=1e-3)
     with pytest.raises(InputError, match="different class_search"):
         project_files(model, folder, tmp_path / "out", settings, label=5)
 
