@@ -136,14 +136,15 @@ def load_native(path: str | Path, *, device: torch.device | str = "cpu") -> Mode
     path = Path(path)
     header = read_header(path)
     try:
-        with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt", device=str(device)) as file:
+        with utf8_name(path) as utf8_path, safe_open(utf8_path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in header.tensors}
     except (SafetensorError, OSError, RuntimeError) as error:
         raise CheckpointError(f"Cannot read model file {str(path)!r}: it is damaged or cut short ({error}).") from error
     try:
-        return assemble(header.config, _by_network(tensors), header.info)
+        model = assemble(header.config, _by_network(tensors), header.info)
     except CheckpointError as error:
         raise CheckpointError(f"Cannot use model file {str(path)!r}: {error}") from error
+    return model.to(device)  # whole: filters are not in the file
 
 
 def _header(raw: SafetensorsHeader) -> Header:

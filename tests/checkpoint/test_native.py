@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import sgkit
 from sgkit.checkpoint import model_file, read_header, save
+from sgkit.checkpoint.native import load_native
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Model, ModelInfo, build
@@ -66,6 +67,16 @@ def test_a_loaded_model_gives_the_same_pictures_and_logits(model: Model, file: P
     images = model.synthesize(model.map(z))
     assert torch.equal(loaded.synthesize(loaded.map(z)), images)
     assert torch.equal(loaded.discriminate(images), model.discriminate(images))
+
+
+@pytest.mark.parametrize("preset", ["stylegan2-f", "stylegan3-r", "stylegan1-f", "self-modulated"])
+def test_a_loaded_model_is_whole_on_its_device(tiny_config, preset: str, tmp_path: Path) -> None:
+    """Filters are not in the file; on a GPU they must not stay behind on the CPU. Without one, ``meta`` shows it."""
+    file = save(build(tiny_config(preset, size=(16, 16))), tmp_path / "model.safetensors")
+    model = load_native(file, device=torch.device("meta"))
+    for network in model.networks().values():
+        tensors = [*network.named_parameters(), *network.named_buffers()]
+        assert {name: tensor.device.type for name, tensor in tensors} == {name: "meta" for name, _ in tensors}
 
 
 def test_a_generator_alone_can_be_saved(model: Model, tmp_path: Path) -> None:

@@ -598,6 +598,7 @@ COMMON = """## Differences of every preset
 `self-modulated` has the layers of Chen et al. 2019 (batch normalisation, hidden layers of 32, epsilon 1e-5) in a
 generator of 128 px, with StyleGAN2's discriminator and loss: R1 10 every 16 steps, rate 0.002, no style mixing and
 no path lengths. The paper trains other networks, with spectral normalisation or a gradient penalty instead.
+`batch-norm` is its baseline: scale and shift are learned and the same for every z.
 `stylegan2-64`, `stylegan2-32` and `stylegan2-mini` are StyleGAN2 with fewer channels and without noise, with weaker R1,
 rates of 0.0025 (mini: 0.005) and an average with a half-life of 5 kimg and a ramp of 0.05, chosen for CPUs
 ([trainings of mini](results.md#the-small-presets)).

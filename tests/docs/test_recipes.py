@@ -17,7 +17,7 @@ recipes = importlib.util.module_from_spec(SPEC)
 sys.modules["recipes_page"] = recipes
 SPEC.loader.exec_module(recipes)
 
-OWN = {"self-modulated", "stylegan2-64", "stylegan2-32", "stylegan2-mini"}
+OWN = {"self-modulated", "batch-norm", "stylegan2-64", "stylegan2-32", "stylegan2-mini"}
 RATES = {"train.g_lr", "train.d_lr"}
 """Shown as what Adam gets."""
 ROWS = [(section, row) for section in recipes.SECTIONS for row in section.rows]

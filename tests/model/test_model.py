@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sgkit.config.presets import PRESETS
 from sgkit.errors import UsageError
 from sgkit.model import Model, ModelInfo, build, content_hash
+from sgkit.model.layers.self_modulated import SelfModulatedConv
 
 
 def test_sample_z_is_numpy_s_random_state(tiny_config) -> None:
@@ -189,3 +191,17 @@ def test_a_fresh_self_modulated_model_draws_as_in_training(tiny_config, label_di
     assert (images.abs() > 0.99).float().mean() < 0.3
     by_batch = model.generator.train()(model.sample_z(range(16)), label)
     assert float(images.std()) == pytest.approx(float(by_batch.std()), rel=0.2)
+
+
+def test_batch_normalisation_without_self_modulation_is_torchs_own(tiny_config) -> None:
+    """The baseline of Chen et al. 2019: learned scale and shift, the same for every z."""
+    network = build(tiny_config("batch-norm", size=(16, 16)), seed=1).generator.synthesis
+    layer = next(one for one in network.modules() if isinstance(one, SelfModulatedConv))
+    with torch.no_grad():
+        for learned in (layer.scale, layer.shift):
+            learned.bias.normal_()
+        layer.running_mean.normal_()
+    x, z = torch.randn(3, layer.channels, 4, 4), torch.randn(3, 8)
+    expected = F.batch_norm(x, layer.running_mean, layer.running_var, layer.scale.bias, layer.shift.bias, eps=layer.eps)
+    torch.testing.assert_close(layer.finish(x, layer.style(z)), F.relu(expected) * 2**0.5)
+    assert torch.equal(layer.style(z), layer.style(-z))

@@ -36,6 +36,24 @@ class _TwoLayer(nn.Module):
         return self.out(self.hidden(z))  # type: ignore[no-any-return]
 
 
+class _Learned(nn.Module):
+    """The same values for every z: batch normalisation as it is without self-modulation, the paper's baseline."""
+
+    def __init__(self, out_features: int, *, bias_init: float) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.bias.expand(z.shape[0], -1)
+
+
+def _style_network(config: ModelConfig, channels: int, *, bias_init: float) -> nn.Module:
+    hidden = config.synthesis.style_hidden_features
+    if not hidden:
+        return _Learned(channels, bias_init=bias_init)
+    return _TwoLayer(config.w_dim, hidden, channels, bias_init=bias_init)
+
+
 class SelfModulated(Layer):
     """Normalisation over the batch, scale and shift from z, activation."""
 
@@ -51,8 +69,8 @@ class SelfModulated(Layer):
         super().__init__()
         synthesis, channels = config.synthesis, spec.out_channels
         self.activation, self.eps, self.channels = synthesis.activation, synthesis.norm_eps, channels
-        self.scale = _TwoLayer(config.w_dim, synthesis.style_hidden_features, channels, bias_init=1.0)
-        self.shift = _TwoLayer(config.w_dim, synthesis.style_hidden_features, channels, bias_init=0.0)
+        self.scale = _style_network(config, channels, bias_init=1.0)
+        self.shift = _style_network(config, channels, bias_init=0.0)
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("observed", torch.cat([torch.zeros(channels), torch.ones(channels)]), persistent=False)
