@@ -93,8 +93,8 @@ class SynthesisConfig(Config):
     bias_before_blur: bool = False
     """Add the bias of upsampling layers before the blur (rosinality's StyleGAN1)."""
     style_hidden_features: _Features = 32
-    """Width of the two-layer networks that compute a style (self-modulation); 0: scale and shift are learned and the same
-    for every z (plain batch normalisation)."""
+    """Width of the two-layer networks that compute a style (self-modulation); 0: scale and shift are learned and the
+    same for every z (plain batch normalisation)."""
     alias_free: AliasFreeConfig | None = None
     """Required when ``layer`` is ``alias_free``; otherwise ``None``."""
 

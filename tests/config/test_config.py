@@ -336,7 +336,7 @@ LIMITS = {  # key: values just beyond its limits
     ),
     SynthesisConfig: (
         "channel_base: 0 16777217, channel_max: 0 65537, channels: 0, conv_clamp: 0, norm_eps: 0, "
-        "style_hidden_features: 0"
+        "style_hidden_features: -1"
     ),
     DiscriminatorConfig: (
         "channel_base: 0, mbstd_group_size: 0, mbstd_num_channels: -1, head_features: 0, label_projection_dim: 0"
