@@ -1,6 +1,6 @@
 # make demo   run every step with the packaged model, about two minutes, and show the results in demo/index.html
 # make test   everything that has to hold: lint, types, tests, documentation
-# make bench  measure speed: the walk, training, loading, preparing, reading (BENCH="walk reader" for some of them)
+# make bench  measure speed beside other programs and what the processor can do; writes docs/benchmarks.md (BENCH="--quick" or names)
 # make fuzz   open mutated files of every kind until stopped; files that fail are kept in fuzz-failures/
 # All set up .venv first, once. Choose another interpreter with PYTHON=python3.12, another folder with VENV=...
 

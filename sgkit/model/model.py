@@ -344,5 +344,5 @@ def content_hash(network: nn.Module) -> str:
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Measures how close dragged points come to their targets, by detectors that the search does not know.
 
-    python tests/benchmarks/bench_drag.py                           # landscapes: points found again by their pixels
-    python tests/benchmarks/bench_drag.py --model RUN --landmarks   # faces: points found again by dlib's landmarks
+    python -m tests.benchmarks.bench_drag                           # landscapes: points found again by their pixels
+    python -m tests.benchmarks.bench_drag --model RUN --landmarks   # faces: points found again by dlib's landmarks
 
 The search claims distances by its own tracking in feature space. Beside them stand distances of points that are found
 again independently in the finished image:

@@ -1,7 +1,7 @@
 """Images per second of FID features and statistics, against torch-fidelity and pytorch-fid, and peak memory.
 
-    python tests/benchmarks/bench_features.py speed [--count 64] [--size 256] [--rounds 3] [--threads 2]
-    python tests/benchmarks/bench_features.py memory [--counts 64,256]
+    python -m tests.benchmarks.bench_features speed [--count 64] [--size 256] [--rounds 3] [--threads 2]
+    python -m tests.benchmarks.bench_features memory [--counts 64,256]
 
 All read the same folder of PNG files with the same random Inception weights, in turn, in one process, from file to mean
 and covariance. The other projects come with the extra ``compare``; without it, sgkit is timed alone.

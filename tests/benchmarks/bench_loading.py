@@ -1,6 +1,6 @@
 """Times opening a StyleGAN2 config F model of 1024 px with its three networks, from every form of file, and its memory.
 
-    python tests/benchmarks/bench_loading.py [--folder DIR] [--size 1024] [--cold]
+    python -m tests.benchmarks.bench_loading [--folder DIR] [--size 1024] [--cold]
 
 The files are written once, with random weights, into a folder that needs 2 GB. Each is then opened in a process of its
 own, which prints seconds, processor time, and the growth of its memory at the peak, all relative to the tensors' bytes.

@@ -1,6 +1,6 @@
 """Times panoramas against the construction of "StyleGAN of All Trades": pairs drawn alone, cut and pasted.
 
-    python tests/benchmarks/bench_panorama.py [--size 256] [--anchors 4,20] [--rounds 3] [--tile 512]
+    python -m tests.benchmarks.bench_panorama [--size 256] [--anchors 4,20] [--rounds 3] [--tile 512]
 
 Both ways draw the same seeds with the same network at the same size, without noise, in float32; they run in turn, A B A
 B ..., so that a busy machine slows both alike. A pair is drawn as in the paper's code: both styles on the whole canvas
@@ -22,7 +22,8 @@ from sgkit.render.planes import TILE, Plane
 from sgkit.render.strips import Strip
 from sgkit.render.weaving import draw_strip, layout
 from sgkit.runtime.allocator import keep_freed_memory
-from tests.benchmarks.bench_synthesis import interleaved
+from sgkit.runtime.precision import ResolvedPrecision
+from tests.benchmarks.timing import interleaved
 
 CHANNEL_BASE = 16384
 
@@ -37,7 +38,7 @@ def model_of(size: int, channel_base: int) -> Model:
     return build(config, seed=1)
 
 
-def plane(model: Model, columns: int, rows: int, *, tile: int) -> Tensor:
+def plane(model: Model, columns: int, rows: int, *, tile: int, precision: ResolvedPrecision = "fp32") -> Tensor:
     """The panorama in tiles."""
     cells = model.config.base[0]
     strips = [
@@ -50,7 +51,8 @@ def plane(model: Model, columns: int, rows: int, *, tile: int) -> Tensor:
         index = row * columns + column
         return {name: style[index : index + 1] for name, style in styles.items()}
 
-    return Plane(model, at, rows=strips[0], columns=strips[1], noise=noise_source("none"), tile=tile).image()
+    noise = noise_source("none")
+    return Plane(model, at, rows=strips[0], columns=strips[1], noise=noise, tile=tile, precision=precision).image()
 
 
 @torch.inference_mode()

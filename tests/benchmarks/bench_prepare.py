@@ -1,10 +1,10 @@
 """Times preparation and reading of images against bare Pillow and, where their folders are named, against other tools.
 
-    python tests/benchmarks/bench_prepare.py prepare --images faces.zip --size 128
-    python tests/benchmarks/bench_prepare.py prepare --large 24 --size 256 --ada DIR --rosinality DIR --peer-python EXE
-    python tests/benchmarks/bench_prepare.py memory --images faces.zip
-    python tests/benchmarks/bench_prepare.py reader
-    python tests/benchmarks/bench_prepare.py decoding [--images faces.zip --size 32]
+    python -m tests.benchmarks.bench_prepare prepare --images faces.zip --size 128
+    python -m tests.benchmarks.bench_prepare prepare --large 24 --size 256 --ada DIR --rosinality DIR --peer-python EXE
+    python -m tests.benchmarks.bench_prepare memory --images faces.zip
+    python -m tests.benchmarks.bench_prepare reader
+    python -m tests.benchmarks.bench_prepare decoding [--images faces.zip --size 32]
 
 Every contestant is a process of its own. They run in turn, A B C A B C ..., so that a busy machine slows all alike,
 and medians are printed: seconds on the clock, processor seconds, and the largest memory of a process and its workers
@@ -114,6 +114,18 @@ def _resident(pid: int) -> float:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
     except (OSError, StopIteration):
         return 0.0
+
+
+def small_pngs(count: int, path: Path, photographs: Path | None) -> None:
+    """PNG files of 256x256, a few dozen different ones: photographs, or landscapes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        files = []
+        for scene in _scenes(min(count, 50), photographs):
+            buffer = io.BytesIO()
+            scene.resize((256, 256), Image.Resampling.LANCZOS).save(buffer, "PNG")
+            files.append(buffer.getvalue())
+        for index in range(count):
+            archive.writestr(f"{index:05d}.png", files[index % len(files)])
 
 
 def large_jpegs(count: int, path: Path, photographs: Path | None) -> None:

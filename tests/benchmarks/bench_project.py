@@ -1,7 +1,7 @@
 """Times a step of a projection (StyleGAN2 config F) against stylegan2-ada-pytorch's, with the same loss network.
 
-    python tests/benchmarks/bench_project.py --ada PATH/TO/stylegan2-ada-pytorch --sizes 64,256
-    python tests/benchmarks/bench_project.py --batches 1,8 --sizes 64      # no other project
+    python -m tests.benchmarks.bench_project --ada PATH/TO/stylegan2-ada-pytorch --sizes 64,256
+    python -m tests.benchmarks.bench_project --batches 1,8 --sizes 64      # no other project
 
 Both search in turn, A B A B ..., on one thread. A round is a long call less a short one, so that what comes before the
 first step does not count; the figures are processor time. Theirs compares images by the network that ours does: the
@@ -26,32 +26,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
 from sgkit.inversion import ProjectSettings, feature_layers, search
-from sgkit.model import Model, build
+from sgkit.model import Model
 from sgkit.runtime.allocator import keep_freed_memory
 from sgkit.runtime.precision import ResolvedPrecision
-from tests.benchmarks.bench_synthesis import CHANNEL_BASE, CHANNEL_MAX, their_generator
+from tests.benchmarks.bench_synthesis import CHANNEL_BASE, their_generator
+from tests.benchmarks.contestants import config_f
 
 SHORT = 2
 Search = Callable[[int], object]
 """Number of steps -> whatever is found."""
-
-
-def our_model(size: int) -> Model:
-    """Config F of one size, with its discriminator."""
-    channels = {"channel_base": CHANNEL_BASE, "channel_max": CHANNEL_MAX}
-    config = ModelConfig(
-        image_size=(size, size),
-        synthesis=SynthesisConfig(**channels),
-        discriminator=DiscriminatorConfig(**channels),
-    )
-    model = build(config, seed=1)
-    torch.manual_seed(2)
-    for name, parameter in model.generator.named_parameters():
-        if name.endswith(("noise_strength", ".bias")) and ".affine." not in name and "mapping" not in name:
-            parameter.copy_(torch.randn_like(parameter) * 0.1)
-    return model
 
 
 class LossNetwork(torch.nn.Module):
@@ -140,7 +124,7 @@ def main() -> None:
     keep_freed_memory()
     warnings.filterwarnings("ignore")
     for size in map(int, options.sizes.split(",")):
-        model = our_model(size)
+        model = config_f(size, CHANNEL_BASE)
         for loss in options.losses.split(","):
             target = model.synthesize(model.map(model.sample_z([5]))).clamp(-1, 1)
             searches, images = {}, {}

@@ -1,7 +1,7 @@
 """Times panoramas that are written tile by tile against whole ones, and measures their peak memory.
 
-    python tests/benchmarks/bench_streaming.py time --size 4096x512 --tiles 512,1024 --rounds 3
-    python tests/benchmarks/bench_streaming.py memory --sizes 4000x4000,200000x4000 --format png
+    python -m tests.benchmarks.bench_streaming time --size 4096x512 --tiles 512,1024 --rounds 3
+    python -m tests.benchmarks.bench_streaming memory --sizes 4000x4000,200000x4000 --format png
 
 ``time``: the packaged model landscapes, one anchor for each 128 x 128 pixels, one thread; drawn in one window and
 written by Pillow, and streamed, in turn A B A B ..., so that a busy machine slows all alike. Medians of seconds on the

@@ -1,6 +1,6 @@
 """Times synthesis of StyleGAN2 config F at 256 px against stylegan2-ada-pytorch's reference path, on the same weights.
 
-    python tests/benchmarks/bench_synthesis.py --ada PATH/TO/stylegan2-ada-pytorch
+    python -m tests.benchmarks.bench_synthesis --ada PATH/TO/stylegan2-ada-pytorch
 
 Both networks run in turn, A B A B ..., so that a busy machine slows both alike; medians and minima are printed. Before
 anything is timed their images must agree. Their code stays where it is and is imported from there. Theirs computes in
@@ -14,68 +14,26 @@ import itertools
 import platform
 import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
+from sgkit.config import ModelConfig, SynthesisConfig
 from sgkit.model import Branch, Canvas, Generator, State, StoredNoise, Synthesis, build, walk
 from sgkit.runtime.allocator import keep_freed_memory
 from sgkit.runtime.device import cpu_flags
 from sgkit.runtime.precision import autocast, bf16_units
+from tests.benchmarks.contestants import TOLERANCE, config_f
+from tests.benchmarks.timing import Timing, interleaved
 
 CPU = torch.device("cpu")
 CHANNEL_BASE = 16384
-CHANNEL_MAX = 512
-TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # of the largest magnitude in the image
 INTERESTING_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
-
-
-class Timing(NamedTuple):
-    """Seconds per call, one number for each round: on the clock, and of the processors over all threads.
-
-    On a busy machine the clock counts other people's work; processor time with one thread counts ours alone.
-    """
-
-    seconds: list[float]
-    cpu: list[float]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def minimum(self) -> float:
-        return min(self.seconds)
-
-    @property
-    def cpu_median(self) -> float:
-        return statistics.median(self.cpu)
-
-    @property
-    def spread(self) -> float:
-        """Half the distance between the quartiles, as a part of the median."""
-        low, _, high = statistics.quantiles(self.seconds, n=4)
-        return (high - low) / 2 / self.median
-
-
-def interleaved(functions: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
-    """Every function timed once in each round, after one round that does not count."""
-    timings = {name: Timing([], []) for name in functions}
-    for round_index in range(rounds + 1):
-        for name, function in functions.items():
-            start, cpu_start = time.perf_counter(), time.process_time()
-            function()
-            if round_index:
-                timings[name].seconds.append(time.perf_counter() - start)
-                timings[name].cpu.append(time.process_time() - cpu_start)
-    return timings
 
 
 def speed_up(base: Timing, timing: Timing) -> str:
@@ -86,18 +44,8 @@ def speed_up(base: Timing, timing: Timing) -> str:
 
 
 def our_generator(size: int) -> Generator:
-    """Config F, its biases and noise strengths moved off zero, so that nothing is free."""
-    config = ModelConfig(
-        image_size=(size, size),
-        synthesis=SynthesisConfig(channel_base=CHANNEL_BASE, channel_max=CHANNEL_MAX),
-        discriminator=DiscriminatorConfig(channel_base=64, channel_max=8),
-    )
-    generator = build(config, seed=1).generator
-    torch.manual_seed(2)
-    for name, parameter in generator.named_parameters():
-        if name.endswith(("noise_strength", ".bias")) and ".affine." not in name and "mapping" not in name:
-            parameter.copy_(torch.randn_like(parameter) * 0.1)
-    return generator
+    """The generator of config F."""
+    return config_f(size, CHANNEL_BASE).generator
 
 
 def their_generator(folder: Path, ours: Generator) -> nn.Module:
@@ -118,7 +66,7 @@ def their_generator(folder: Path, ours: Generator) -> nn.Module:
         img_resolution=config.image_size[0],
         img_channels=config.image_channels,
         mapping_kwargs={"num_layers": config.mapping.num_layers, "lr_multiplier": config.mapping.lr_multiplier},
-        synthesis_kwargs={"channel_base": CHANNEL_BASE, "channel_max": CHANNEL_MAX},
+        synthesis_kwargs={"channel_base": config.synthesis.channel_base, "channel_max": config.synthesis.channel_max},
     )
     target = {**dict(theirs.named_parameters()), **dict(theirs.named_buffers())}
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Times a training step of StyleGAN2, phase by phase, against stylegan2-ada-pytorch's own loss class and networks.
 
-    python tests/benchmarks/bench_training.py --ada PATH/TO/stylegan2-ada-pytorch [--sizes 64] [--profile d_reg]
+    python -m tests.benchmarks.bench_training --ada PATH/TO/stylegan2-ada-pytorch [--sizes 64] [--profile d_reg]
 
 Both start with the same weights and see the same real images; images and logits must agree before anything is timed. In
 each round every phase runs once on either side, in turn, so that a busy machine slows both alike. Theirs is their

@@ -1,6 +1,6 @@
 """Look for convolutions that hang, crash or are very slow on this processor, among those that the presets use.
 
-    python tests/benchmarks/scan_convolutions.py [--presets stylegan3-t,...] [--size 64] [--channels 16] [--batch 2]
+    python -m tests.benchmarks.scan_convolutions [--presets stylegan3-t,...] [--size 64] [--channels 16] [--batch 2]
 
 The shapes are recorded without computing anything (fake tensors): for each preset drawing, one training pass of
 generator and discriminator, R1 and path lengths, in fp32 and under bf16 autocast. Each shape then runs in a process

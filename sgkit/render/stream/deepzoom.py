@@ -22,7 +22,6 @@ from sgkit.render.scene import Sheet
 from sgkit.render.stream.journal import Journal
 from sgkit.render.stream.plane import Box, Tiling
 from sgkit.render.stream.writers import Wait, Writer
-from sgkit.reports.deepzoom import render_deep_zoom
 
 LARGEST = 512
 """Side of the pyramid's tiles, unless those that are drawn do not divide by it."""
@@ -89,6 +88,8 @@ class DeepZoomWriter(Writer):
             write_sheet(self.sheet, self.made / FOLDER_SCENE)
             shutil.copyfile(ASSETS / "openseadragon" / VIEWER, self.made / VIEWER)
             shutil.copyfile(ASSETS / "openseadragon" / "LICENSE.txt", self.made / LICENCE)
+            from sgkit.reports.deepzoom import render_deep_zoom  # templates load slowly, and few commands need them
+
             page = render_deep_zoom(width=tiling.width, height=tiling.height, tile=self._side, levels=self._top + 1)
             (self.made / "index.html").write_text(page, encoding="utf-8")
 
