@@ -144,6 +144,13 @@ def project(
             "--noise-weight", min=0.0, metavar="X", help="Strength of the noise regulariser (StyleGAN2, appendix D)."
         ),
     ] = 1e5,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Compute activations again instead of keeping them: less memory, more time, same result.",
+        ),
+    ] = False,
     place: Annotated[
         bool | None,
         typer.Option(
@@ -243,6 +250,7 @@ def project(
         steps=steps,
         lr=lr,
         optimize_noise=noise is not False,
+        recompute=recompute,
         noise_weight=noise_weight,
         optimize_place=place is not False,
         smooth=smooth,
@@ -286,7 +294,7 @@ def _check_steps(given: Given, steps: int, *, starts: int, encoder: Path | None)
             "--steps 0 leaves every latent at the mean. Give the latents of an encoder (--encoder FILE) or the best of "
             "random ones (--starts N), or one step or more."
         )
-    for name in ("lr", "patience", "coarse", "noise", "noise_weight", "video"):
+    for name in ("lr", "patience", "coarse", "noise", "noise_weight", "video", "recompute"):
         given.refuse(name, when=steps == 0, because="--steps 0 optimises nothing")
 
 

@@ -418,6 +418,7 @@ SAME: dict[str, str] = {
     "encoder train max_time": "stops earlier and continues; by tests/inversion/test_encoder.py",
     "images": "the input",
     "metrics all_snapshots": "needs a run; by tests/runs/test_measuring.py",
+    "project recompute": "memory and time; by tests/inversion/test_spaces.py",
     "metrics action": "hidden: list, cache list|clear; by tests/cli/test_metrics.py",
     "metrics older_than": "of cache clear; by tests/measure/test_kept.py",
     "metrics max_size": "of cache clear; by tests/measure/test_kept.py",
