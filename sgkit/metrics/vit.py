@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sgkit.errors import CheckpointError, MissingDependencyError
-from sgkit.metrics.networks import to_rgb
+from sgkit.metrics.networks import read_state, to_rgb
 from sgkit.runtime.progress import OnProgress, ignore_progress
 from sgkit.unpickle import load_script_tensors, load_tensors
 from sgkit.weights import WEIGHTS, fetch_weights
@@ -118,10 +117,7 @@ def _timm() -> Any:
 
 def _loaded(timm: Any, row: VitRow, path: Path) -> torch.nn.Module:
     """The network with the weights in ``path``, which are laid out as their publishers do it."""
-    try:
-        state = {name: torch.from_numpy(np.array(array)).float() for name, array in row.read(path).items()}
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot read the weights in {path}: {error}") from error
+    state = {name: tensor.float() for name, tensor in read_state(path, row.read).items()}
     classes = row.dim if row.projected else 0
     network: torch.nn.Module = timm.create_model(
         row.architecture, pretrained=False, img_size=row.size, num_classes=classes, **row.options

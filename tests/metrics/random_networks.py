@@ -66,8 +66,9 @@ def made_up(name: PerceptualName) -> PerceptualDistance:
             tensors |= {f"lpips{n}": head[:, None, None] for n, head in enumerate(heads(trunk))}
             arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
             patch.setattr(perceptual, "load_script_tensors", lambda path: arrays)
-        stored = {f"lin{n}.model.1.weight": head[None, :, None, None] for n, head in enumerate(heads(trunk))}
-        patch.setattr(perceptual, "read_state", lambda path: {"trunk": state, "heads": stored}[path.name])
+        else:
+            stored = {f"lin{n}.model.1.weight": head[None, :, None, None] for n, head in enumerate(heads(trunk))}
+            patch.setattr(perceptual, "read_state", lambda path: {"trunk": state, "heads": stored}[path.name])
         return perceptual_of_files(name, [Path("trunk"), Path("heads")])
 
 
