@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgkit.ops import fir_kernel
+from sgkit.ops.fir_kernel import Geometry
+
 _SHORT = 4
 """Taps up to which one pass in two dimensions costs less than two in one: memory is then slower than arithmetic."""
 
@@ -41,6 +44,9 @@ def upfirdn2d(x: Tensor, taps: Tensor, *, up: int = 1, down: int = 1, padding: P
     before, after = padding
     if taps.ndim == 1 and len(taps) <= _SHORT:
         taps = torch.outer(taps, taps)
+    height, width = ((up * side + before + after - len(taps)) // down + 1 for side in x.shape[2:])
+    if fir_kernel.serves(x, (height, width), len(taps)):
+        return _by_kernel(x, taps, (height, width), up=up, down=down, before=before, gain=gain)
     if up > 1:
         around = taps.shape[0] - 1 - before
         if taps.ndim == 2 and down == 1 and around >= 0 and 0 <= after + up - 1 - before < up:
@@ -120,6 +126,19 @@ def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor, *, transposed: Te
     x = F.conv_transpose2d(x, transposed.to(x.dtype), stride=2)
     # One more zero: transposed convolution leaves out the one inserted after the last pixel.
     return upfirdn2d(x, taps, padding=Padding((n + 1) // 2 - k // 2, (n - 2) // 2 - k // 2 + 1), gain=4.0)
+
+
+def _by_kernel(
+    x: Tensor, taps: Tensor, size: tuple[int, int], *, up: int, down: int, before: int, gain: float
+) -> Tensor:
+    """What :func:`upfirdn2d` computes, where :mod:`sgkit.ops.fir_kernel` can."""
+    if taps.ndim == 2:
+        geometry = Geometry(up=(up, up), down=(down, down), before=(before, before), size=size)
+        return fir_kernel.filtered(x, (taps * gain).flip((0, 1)), geometry)
+    kernel = (taps * gain**0.5).flip(0)
+    rows = Geometry(up=(up, 1), down=(down, 1), before=(before, 0), size=(size[0], x.shape[3]))
+    columns = Geometry(up=(1, up), down=(1, down), before=(0, before), size=size)
+    return fir_kernel.filtered(fir_kernel.filtered(x, kernel[:, None], rows), kernel[None, :], columns)
 
 
 def _insert_zeros(x: Tensor, up: int) -> Tensor:
