@@ -47,4 +47,4 @@ def _describe(device: DeviceReport) -> str:
     bf16 = f"bf16 by {device.bf16_units}" if device.bf16_units else "no bf16 matrix units: bf16 works, but slowly"
     measured = device.auto_precision == "measured"
     auto = "measured for each network at its first use" if measured else device.auto_precision
-    return f"{device.model}{memory}; {bf16}; --precision auto is {auto}"
+    return "; ".join([f"{device.model}{memory}", bf16, *device.offers, f"--precision auto is {auto}"])

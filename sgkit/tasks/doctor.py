@@ -16,6 +16,7 @@ import torch
 
 import sgkit
 from sgkit.model.precision import Choice, known_choices
+from sgkit.ops import fir_kernel
 from sgkit.runtime.device import DeviceInfo, describe_devices, resolve_device
 from sgkit.runtime.precision import ResolvedPrecision, bf16_units, resolve_precision
 from sgkit.weights import WEIGHTS, cache_folder, weights_status
@@ -29,6 +30,8 @@ class DeviceReport(DeviceInfo):
     """What multiplies bf16 matrices; ``None``: bf16 works, but not faster than fp32."""
     auto_precision: ResolvedPrecision | Literal["measured"]
     """What ``--precision auto`` chooses on it; ``measured``: for each network, at its first use."""
+    offers: tuple[str, ...] = ()
+    """What else a GPU offers, and what is missing there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +107,19 @@ def _device(info: DeviceInfo) -> DeviceReport:
     device = torch.device(info.name)
     units = bf16_units(device)
     auto = "measured" if units and device.type == "cpu" else resolve_precision("auto", device)
-    return DeviceReport(**vars(info), bf16_units=units, auto_precision=auto)
+    offers = _gpu_offers(device) if device.type == "cuda" else ()
+    return DeviceReport(**vars(info), bf16_units=units, auto_precision=auto, offers=offers)
+
+
+def _gpu_offers(device: torch.device) -> tuple[str, ...]:
+    capability = torch.cuda.get_device_capability(device)
+    problem = fir_kernel.why_not(device)
+    return (
+        f"compute capability {capability[0]}.{capability[1]}",
+        "TF32" if capability >= (8, 0) else "no TF32",
+        "CUDA graphs in training",
+        "Triton kernels" if problem is None else f"no Triton kernels ({problem})",
+    )
 
 
 def _needs() -> tuple[Need, ...]:

@@ -55,7 +55,9 @@ def _adam(parameters: list[nn.Parameter], config: TrainConfig, lr: float, interv
     lr, betas = lazy_adam(lr, config.adam_betas, interval=interval)
     group = {"params": parameters, "initial_lr": lr}
     if all(parameter.device.type == "cuda" for parameter in parameters):  # one kernel, and it can skip itself
-        return torch.optim.Adam([group], lr=lr, betas=betas, eps=config.adam_eps, fused=True, capturable=True)
+        adam = torch.optim.Adam([group], lr=lr, betas=betas, eps=config.adam_eps, fused=True, capturable=True)
+        adam._warned_capturable_if_run_uncaptured = True  # it may run without graphs
+        return adam
     return torch.optim.Adam([group], lr=lr, betas=betas, eps=config.adam_eps, foreach=True)
 
 

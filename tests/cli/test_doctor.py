@@ -9,6 +9,8 @@ import torch
 import sgkit
 from sgkit.cli.app import main
 from sgkit.runtime import precision
+from sgkit.runtime.device import DeviceInfo
+from sgkit.tasks import doctor
 
 
 def test_json_tells_versions_devices_and_needs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +31,21 @@ def test_missing_parts_say_what_for_and_what_to_do(
     assert main(["doctor"]) == 0
     shown = capsys.readouterr().out
     assert "missing: needed for several processes or GPUs. It comes with torch" in shown
+
+
+def test_a_gpu_s_offers_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    gpu = DeviceInfo(name="cuda:0", model="NVIDIA H100", memory=80 * 2**30)
+    monkeypatch.setattr(doctor, "describe_devices", lambda: (gpu,))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(doctor.fir_kernel, "why_not", lambda device: "triton is not installed, or SGKIT_TRITON is 0")
+    assert main(["doctor"]) == 0
+    assert (
+        " ".join(capsys.readouterr().out.split()).find(
+            "NVIDIA H100, 80 GiB; bf16 by tensor cores; compute capability 9.0; TF32; CUDA graphs in training; no Triton "
+            "kernels (triton is not installed, or SGKIT_TRITON is 0); --precision auto is bf16"
+        )
+        > 0
+    )
 
 
 @pytest.mark.parametrize(

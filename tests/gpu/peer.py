@@ -151,13 +151,9 @@ class Peer:
             network.to(device).eval().requires_grad_(False)
 
     def _load(self, model: Model) -> None:
-        from safetensors.torch import load_file
-
-        from sgkit.checkpoint import export
-
-        with tempfile.TemporaryDirectory() as folder:
-            export(model, Path(folder) / "model.safetensors", form="nvidia")
-            tensors = load_file(Path(folder) / "model.safetensors")
+        tensors = _EXPORTED.get(id(model)) or _exported(model)
+        _EXPORTED.clear()
+        _EXPORTED[id(model)] = tensors
         for prefix, network in (("G_ema.", self.g), ("D.", self.d)):
             part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
             network.load_state_dict(part)
@@ -171,6 +167,20 @@ class Peer:
     def trainer(self, *, r1_gamma: float, pl_weight: float, lr: float, mixing: float) -> PeerTrainer:
         """Their training phases, from here on."""
         return PeerTrainer(self, r1_gamma=r1_gamma, pl_weight=pl_weight, lr=lr, mixing=mixing)
+
+
+_EXPORTED: dict[int, dict[str, Tensor]] = {}
+"""The tensors of the last model that was exported, by its identity."""
+
+
+def _exported(model: Model) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    from sgkit.checkpoint import export
+
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, Path(folder) / "model.safetensors", form="nvidia")
+        return load_file(Path(folder) / "model.safetensors")
 
 
 class PeerTrainer:

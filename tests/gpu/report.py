@@ -10,6 +10,7 @@ uses tiny networks: with ``--device cpu`` it tries every line of this report wit
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import os
@@ -32,6 +33,7 @@ from torch import Tensor
 from sgkit.config import ModelConfig, TrainConfig, override
 from sgkit.config.presets import preset
 from sgkit.model import Execution, Model, build
+from sgkit.ops import fir_kernel
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.training.loop import TrainReport, train
 from tests.gpu import peer
@@ -148,19 +150,9 @@ def start_jobs(report: Report) -> None:
         for name in peer.PLUGINS:
             words = [sys.executable, "-m", "tests.gpu.peer", str(report.ada), name]
             report.jobs[name] = _job(words, environment, report.out.with_suffix(f".{name}.log"))
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests/gpu",
-        "-n0",
-        "-q",
-        "-o",
-        "filterwarnings=",
-        "-p",
-        "no:cacheprovider",
-    ]
-    words += ["--deselect", "tests/gpu/test_parity.py", "-x" if report.quick else "--maxfail=30", "--tb=short"]
+    words = [sys.executable, "-m", "pytest", "tests/gpu", "tests/ops/test_fir_kernel.py", "-n0", "-q"]
+    words += ["-o", "filterwarnings=", "-p", "no:cacheprovider", "--deselect", "tests/gpu/test_parity.py"]
+    words += ["--maxfail=30", "--tb=short"]
     environment |= {"SGKIT_GPU_TESTS": report.device.type}
     report.jobs["tests"] = _job(words, environment, report.out.with_suffix(".tests.log"))
 
@@ -178,6 +170,7 @@ def machine(report: Report, result: Result) -> None:
         found = torch.cuda.get_device_properties(0)
         result |= {"gpu": found.name, "gib": round(found.total_memory / 2**30), "cudnn": torch.backends.cudnn.version()}
         result["capability"] = torch.cuda.get_device_capability()
+        result["triton"] = fir_kernel.why_not(torch.device("cuda", 0)) or "works"
         result["tf32 by default"] = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
     command = [sys.executable, "-m", "sgkit", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT, check=False)
@@ -356,6 +349,7 @@ def training(report: Report, size: int, result: Result, *, batch: int = 32, rest
         plans = [
             ("ours fp32 with tf32", lambda name: ours(report, name, size, batch, precision="fp32", tf32=True)),
             ("ada fp32 with tf32", lambda name: theirs(report, name, size, batch, num_fp16=0, tf32=True)),
+            ("ours bf16, no triton", lambda name: _without_triton(report, name, size, batch)),
             ("ours bf16 everywhere", lambda name: ours(report, name, size, batch, **_bf16(None))),
             ("ours bf16, benchmark mode", lambda name: ours(report, name, size, batch, benchmark=True, **_bf16(4))),
             ("ours fp32", lambda name: ours(report, name, size, batch, precision="fp32")),
@@ -367,6 +361,15 @@ def training(report: Report, size: int, result: Result, *, batch: int = 32, rest
         if "ms" in result.get(one, {}) and "ms" in result.get(other, {}):
             result[f"{other} / {one}"] = ratio = result[other]["ms"] / result[one]["ms"]
             print(f"  {other} / {one}: {ratio:.2f}")
+
+
+def _without_triton(report: Report, name: str, size: int, batch: int) -> Result:
+    serves = fir_kernel.serves
+    fir_kernel.serves = lambda *given: False
+    try:
+        return ours(report, name, size, batch, precision="bf16" if report.is_cuda else "fp32")
+    finally:
+        fir_kernel.serves = serves
 
 
 def _bf16(resolutions: int | None) -> dict[str, Any]:
@@ -415,8 +418,7 @@ def synthesis(report: Report, size: int, base: int, result: Result, batches: tup
     ws = model.generator.mapping(
         torch.randn(max(batches), model.config.z_dim, generator=torch.Generator())
     ).contiguous()
-    ours_network = build(model.config, seed=1).generator.to(report.device).eval().requires_grad_(False).synthesis
-    ours_network.load_state_dict(model.generator.synthesis.state_dict())
+    ours_network = copy.deepcopy(model.generator.synthesis).to(report.device).eval().requires_grad_(False)
     ws = ws.to(report.device)
     runs: dict[str, Callable[[Tensor], object]] = {}
     for mode in MODES if report.is_cuda else ("fp32",):
