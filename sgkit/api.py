@@ -72,7 +72,7 @@ class Model(Networks):
             seeds: ``3``, ``range(4)``, ``"0-3,7"``, an array; latent files and latents; z [N, z_dim] or w+
                 [N, num_ws, w_dim] as tensors or arrays.
             psi: truncation: 1 keeps full variety, 0.5-0.8 gives cleaner but more similar images.
-            psi_cutoff: truncate only the first so many w.
+            psi_cutoff: truncate only this many w, from the first on.
             label: of conditional models: a class by number or name, a label vector, ``"random"``, or a list of classes.
             translate: StyleGAN3: how far right and down, in fractions of the image's width and height.
             rotate: StyleGAN3: degrees counter-clockwise.
@@ -361,8 +361,8 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
     See :func:`sgkit.checkpoint.load`.
 
     Raises:
-        UsageError: ``path`` is not text or a path, or there is no such device.
-        InputError: there is no model at ``path``; the message says what is there.
+        UsageError: ``path`` is not text or a path, or the device is unknown.
+        InputError: no model is at ``path``; the message says what is there.
         CheckpointError: it cannot be read.
     """
     if not isinstance(path, (str, Path)):

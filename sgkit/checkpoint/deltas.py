@@ -135,7 +135,7 @@ def read_delta_header(path: str | Path) -> DeltaHeader:
 
     Raises:
         CheckpointError: it is damaged.
-        InputError: there is no such file, or it is of another kind.
+        InputError: the file is missing, or it is of another kind.
     """
     return _headers(check_delta(path))[0]
 
@@ -147,7 +147,7 @@ def with_delta(model: Model, path: str | Path) -> Model:
 
     Raises:
         CheckpointError: the file is damaged, hostile, or does not fit its own header.
-        InputError: there is no such file, or it was tuned for a different model.
+        InputError: the file is missing, or it was tuned for a different model.
     """
     file = check_delta(path)
     header, raw = _headers(file)

@@ -35,7 +35,7 @@ def read_foreign(path: str | Path) -> ForeignFile:
 
     Raises:
         CheckpointError: the file is damaged, hostile, too large inside, or of no known kind.
-        InputError: there is no such file.
+        InputError: the file is missing.
     """
     path = Path(path)
     try:
@@ -52,7 +52,7 @@ def read_stream(path: Path) -> Any:
 
     Raises:
         CheckpointError: the file is damaged or hostile; the message says everything that it tried to reach.
-        InputError: there is no such file.
+        InputError: the file is missing.
     """
     if not path.is_file():
         raise InputError(f"There is no checkpoint {str(path)!r}. Give a file, or a run directory that holds snapshots.")

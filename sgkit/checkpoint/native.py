@@ -115,7 +115,7 @@ def read_header(path: str | Path) -> Header:
 
     Raises:
         CheckpointError: the file is damaged, of a newer format, or not written by sgkit.
-        InputError: there is no such file.
+        InputError: the file is missing.
     """
     path = Path(path)
     if not path.is_file():
@@ -131,7 +131,7 @@ def load_native(path: str | Path, *, device: torch.device | str = "cpu") -> Mode
 
     Raises:
         CheckpointError: the file is damaged or does not fit its own configuration; every misfit is named.
-        InputError: there is no such file.
+        InputError: the file is missing.
     """
     path = Path(path)
     header = read_header(path)

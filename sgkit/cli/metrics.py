@@ -57,7 +57,7 @@ def parse_metrics(text: str | Names) -> Names:
     """Names of metrics, separated by commas.
 
     Raises:
-        UsageError: there is no metric of such a name.
+        UsageError: a metric is unknown.
     """
     if isinstance(text, Names):
         return text

@@ -23,8 +23,8 @@ def act(action: str, *, older_than: float | None, max_size: float | None, json: 
 
     Args:
         action: ``list``, ``cache-list`` or ``cache-clear``.
-        older_than: clear only what was not used for so many seconds.
-        max_size: clear only until so many GiB are left.
+        older_than: clear only what was not used for this many seconds.
+        max_size: clear only until this many GiB are left.
         json: whether to print JSON.
 
     Raises:

@@ -287,7 +287,7 @@ def _check_steps(given: Given, steps: int, *, starts: int, encoder: Path | None)
     """Refuse a call that searches nothing, and options of the search where there is none.
 
     Raises:
-        UsageError: there is no step, and nothing else that would find a latent.
+        UsageError: no step is made, and nothing else finds a latent.
     """
     if steps == 0 and not starts and encoder is None:
         raise UsageError(

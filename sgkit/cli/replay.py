@@ -42,7 +42,7 @@ def parse_moved(text: str | Moved) -> Moved:
     """A model from ``MODEL`` or ``KEY=MODEL``.
 
     Raises:
-        InputError: there is no such model.
+        InputError: the model is missing.
     """
     if isinstance(text, Moved):
         return text

@@ -39,7 +39,7 @@ def check_source(source: str, run: Path | None, size: Size | None, *, dry_run: b
     """Check that a store can be prepared from the images of ``source``; nothing heavy is imported.
 
     Raises:
-        UsageError: there is no size; or a dry run or torchrun would have to prepare it.
+        UsageError: the size is missing; or a dry run or torchrun would have to prepare it.
         ConfigError: no network fits the size.
     """
     if size is not None:

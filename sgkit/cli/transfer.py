@@ -51,7 +51,7 @@ def parse_reference(text: str | FromReference) -> FromReference:
     """A reference from ``7=eyes`` or ``face.npz=box:0,0,0.5,1``.
 
     Raises:
-        UsageError: there is no region, or more than one image.
+        UsageError: the region is missing, or more than one image is given.
         InputError: a file is not there.
     """
     if isinstance(text, FromReference):

@@ -46,7 +46,7 @@ def preset(
     (``stylegan3-t``, ``stylegan3-r``), all others stay.
 
     Raises:
-        ConfigError: there is no such preset (the nearest is named), or no network fits the image size.
+        ConfigError: the preset is unknown (the nearest is named), or no network fits the image size.
     """
     if name not in PRESETS:
         raise ConfigError(f"Unknown preset {name!r}. {did_you_mean(name, PRESETS)}")

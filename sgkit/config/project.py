@@ -68,11 +68,11 @@ class ProjectSettings(Config):
     w_samples: _Times = 10_000
     """Latents that the distribution is taken from."""
     starts: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Start from the best of so many random latents and the middle of the distribution; 0: from the middle."""
+    """Start from the best of this many random latents and the middle of the distribution; 0: from the middle."""
     coarse: Share = 0.0
     """Fraction of the steps in which pictures are compared at a quarter, then at half of their size."""
     patience: Count = 0
-    """Finish a picture when so many steps have not improved it by :attr:`improvement`; 0: never."""
+    """Finish a picture when this many steps have not improved it by :attr:`improvement`; 0: never."""
     improvement: Share = 0.001
     """What counts as an improvement: a fraction of the best distance."""
     optimize_noise: bool = True
@@ -87,7 +87,7 @@ class ProjectSettings(Config):
     frame_steps: Count = 0
     """Steps of each frame after the first; 0: a quarter of :attr:`steps`."""
     downscale: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Compare means of squares of so many pixels a side: super-resolution."""
+    """Compare means of squares of this many pixels a side: super-resolution."""
     grayscale: bool = False
     """Compare brightness alone: colourisation."""
     recompute: bool = False

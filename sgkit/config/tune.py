@@ -41,6 +41,6 @@ class TuneSettings(Config):
         """The settings of a projection with this loss.
 
         Raises:
-            UsageError: there is no such loss.
+            UsageError: the loss is unknown.
         """
         return ProjectSettings(loss=self.loss)

@@ -80,7 +80,7 @@ def at_styles(first: int, last: int | None = None) -> Selection:
 
 
 def closing(pixels: int | None = None, *, share: float | None = None) -> Selection:
-    """The last layer of the first resolution with at least so many pixels: where geometry may change.
+    """The last layer of the first resolution with at least this many pixels: where geometry may change.
 
     Args:
         pixels: along the shorter side of the picture; or
@@ -106,12 +106,12 @@ def between(lowest: int, highest: int) -> Selection:
 
 
 def from_pixels(pixels: int) -> Selection:
-    """Layers of at least so many pixels."""
+    """Layers of at least this many pixels."""
     return matching(lambda spec: spec.pixels >= pixels, f"from {pixels} pixels on")
 
 
 def to_pixels(pixels: int) -> Selection:
-    """Layers up to the first resolution of at least so many pixels, that one included."""
+    """Layers up to the first resolution of at least this many pixels, that one included."""
     return Selection(f"up to {pixels} pixels", between(0, pixels).pick)
 
 

@@ -96,7 +96,7 @@ def read_encoder_header(path: str | Path) -> EncoderHeader:
 
     Raises:
         CheckpointError: it is damaged.
-        InputError: there is no such file, or it is of another kind.
+        InputError: the file is missing, or it is of another kind.
     """
     return _headers(check_encoder(path))[0]
 
@@ -106,7 +106,7 @@ def load_encoder(path: str | Path, model: Model) -> Encoder:
 
     Raises:
         CheckpointError: the file is damaged, hostile, or does not fit the model.
-        InputError: there is no such file, or it belongs to a different model.
+        InputError: the file is missing, or it belongs to a different model.
     """
     file = check_encoder(path)
     header, tensors = read_tensors(file)

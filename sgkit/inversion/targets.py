@@ -120,7 +120,7 @@ def read_targets(
     A picture of another shape than the model's is cropped in the middle and resampled, or as ``fitting`` says.
 
     Raises:
-        InputError: there is no such file, or a picture cannot be read; the message names it.
+        InputError: the file is missing, or a picture cannot be read; the message names it.
     """
     for listed in list_targets(paths, model.image_size):
         yield read_target(listed, model, fitting or Fitting())
@@ -176,7 +176,7 @@ def list_targets(paths: Picture | Iterable[Picture], size: tuple[int, int]) -> l
     """The pictures that ``paths`` name, in order; none is read yet, so that ten thousand take little memory.
 
     Raises:
-        InputError: there is no such file, or nothing in it is an image.
+        InputError: the file is missing, or nothing in it is an image.
     """
     given = [one if isinstance(one, bytes) else Path(one) for one in _given(paths)]
     files = [str(path) for path in given if isinstance(path, Path) and path.is_file() and is_image_name(path.name)]

@@ -118,7 +118,7 @@ def project_files(
         on_progress: told of every step.
 
     Raises:
-        InputError: there is no such image; or a folder holds another projection, or something else; or another
+        InputError: an image is missing; or a folder holds another projection, or something else; or another
             process writes there.
         UsageError: label, loss or batch do not fit.
         WeightsError: the loss needs weights that cannot be downloaded.

@@ -22,7 +22,7 @@ from sgkit.model import Branch, LayerSpec, Model, Plan, State, steps, walk
 from sgkit.model.labels import LabelChoice, seed_label
 
 CLUSTERED_PIXELS = 32
-"""Features are clustered after the last layer of at most so many pixels per side."""
+"""Features are clustered after the last layer of at most this many pixels per side."""
 MOST_VECTORS = 1 << 16
 """Of more feature vectors, an even choice is clustered."""
 BATCH = 8

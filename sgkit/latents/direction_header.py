@@ -74,7 +74,7 @@ def read_direction_header(path: str | Path) -> DirectionHeader:
     """The header of a direction file; nothing else of it is read.
 
     Raises:
-        InputError: there is no such file, it is of another kind, or it is damaged.
+        InputError: the file is missing, of another kind, or damaged.
     """
     return read_headers(path)[0]
 

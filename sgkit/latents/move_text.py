@@ -35,7 +35,7 @@ def parse_move(text: str) -> FileMove:
 
     Raises:
         UsageError: the text is not of that form, the strength is not a number, or the file has no such direction.
-        InputError: there is no such file, or it is not a direction file.
+        InputError: the file is missing, or it is not a direction file.
     """
     what, strength = _split(text, "a move", FORM)
     file, name = Path(what), None

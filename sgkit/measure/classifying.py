@@ -80,7 +80,7 @@ def train_classifier(
         labels: a table of labels, whose rows are named like the images; ``None``: the store's own labels.
         attributes: names of the parts of class names such as ``4.1``; or which columns to use.
         network: a key of :data:`sgkit.metrics.features.EXTRACTORS`.
-        num_images: use a fixed random choice of so many images; ``None``: all.
+        num_images: use a fixed random choice of this many images; ``None``: all.
         batch: images at once.
         seed: draws which images are held out.
         device: where the network runs.

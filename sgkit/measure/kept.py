@@ -56,8 +56,8 @@ def clear_kept(*, unused_for: float | None = None, most_bytes: int | None = None
     """Remove statistics from the cache; what was removed.
 
     Args:
-        unused_for: only those that were not used for so many seconds.
-        most_bytes: only until so many bytes are left, those that were not used for the longest time first. Without
+        unused_for: only those that were not used for this many seconds.
+        most_bytes: only until this many bytes are left, those that were not used for the longest time first. Without
             either, all are removed.
     """
     if unused_for is None and most_bytes is None:

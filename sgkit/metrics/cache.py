@@ -99,8 +99,8 @@ def remove_kept(folder: Path, *, most_bytes: int | None = None, unused_for: floa
 
     Args:
         folder: of the cache.
-        most_bytes: remove those that were not used for the longest time, until the others have at most so many bytes.
-        unused_for: remove those that were not used for so many seconds.
+        most_bytes: remove those that were not used for the longest time, until the others have at most this many bytes.
+        unused_for: remove those that were not used for this many seconds.
     """
     files, removed, now = kept_files(folder), [], time.time()
     left = sum(one.size for one in files)

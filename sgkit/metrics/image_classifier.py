@@ -128,7 +128,7 @@ def read_classifier_header(path: str | Path) -> ClassifierHeader:
     """What the file at ``path`` says of itself.
 
     Raises:
-        InputError: there is no such file, it is of another kind, or it is damaged.
+        InputError: the file is missing, of another kind, or damaged.
     """
     return _read(path)[0]
 
@@ -139,7 +139,7 @@ def load_classifier(
     """The classifier in a file that :func:`save_classifier` wrote, with its network on ``device``.
 
     Raises:
-        InputError: there is no such file, it is of another kind or damaged, or its network is not known here.
+        InputError: the file is missing, of another kind or damaged, or its network is not known here.
         MissingDependencyError: its network needs a package that is not installed.
         WeightsError: its network's weights cannot be downloaded.
     """

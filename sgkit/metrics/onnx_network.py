@@ -41,7 +41,7 @@ class OnnxExtractor:
         size: side of images where the graph leaves it open; ``None``: as the metadata say, else 224.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file is missing.
         MissingDependencyError: onnxruntime is not installed.
         CheckpointError: the file is damaged, or its input is something else.
         UsageError: the range is unknown.

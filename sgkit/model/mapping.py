@@ -19,7 +19,7 @@ def truncate(ws: Tensor, w_avg: Tensor, *, psi: float | Sequence[float] = 1.0, c
 
     Args:
         psi: one number, or one for each w.
-        cutoff: only the first so many w; ``None``: all.
+        cutoff: only this many w, from the first on; ``None``: all.
 
     Raises:
         UsageError: the number of psi is neither one nor num_ws, or the cutoff is out of range.

@@ -245,7 +245,7 @@ class Model:
             z: a tensor or array.
             label: label vectors; or one class for all, by number or name.
             truncation_psi: 1 keeps w as it is, 0 gives the average; one number, or one for each w.
-            truncation_cutoff: truncate only the first so many w.
+            truncation_cutoff: truncate only this many w, from the first on.
             psi: the command line's short name of ``truncation_psi``.
 
         Raises:

@@ -32,7 +32,7 @@ class DrawSettings(Config):
     psi_strip: tuple[float, ...] = ()
     """Each image once with each of these truncations, in place of ``truncation_psi``."""
     truncation_cutoff: int | None = None
-    """Truncate only the first so many w; ``None``: all."""
+    """Truncate only this many w, from the first on; ``None``: all."""
     translate: tuple[float, float] = (0.0, 0.0)
     """StyleGAN3: moved right and down, in fractions of the image's width and height."""
     rotate: float = 0.0

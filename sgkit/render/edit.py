@@ -114,7 +114,7 @@ def edit(
     """The images of ``sources``, each moved along all of ``moves`` at once in even steps.
 
     Raises:
-        UsageError: a move, a mask or the layers do not fit the model; or there is no source or nothing to do.
+        UsageError: a move, a mask or the layers do not fit the model; or a source is missing, or nothing is to be done.
         InputError: a file cannot be read.
     """
     on, by = drawing(model, settings), by or EditSettings()

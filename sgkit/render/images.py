@@ -41,7 +41,7 @@ class Images(list[Rendered]):
         return [one.pil() for one in self]
 
     def grid(self, *, columns: int | None = None, gap: int = 0) -> Image.Image:
-        """All images in one, row by row; about square, or of so many ``columns``."""
+        """All images in one, row by row; about square, or of this many ``columns``."""
         return to_picture(arrange((one.pixels for one in self), self._shape(columns), gap=gap))
 
     def save(self, path: str | Path, *, columns: int | None = None, gap: int = 0) -> Path:

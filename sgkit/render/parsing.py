@@ -101,7 +101,7 @@ def changed(scene: Scene, settings: Mapping[str, Any]) -> Scene:
     """``scene`` with other values: dotted keys (``noise.kind``), or ``psi``, ``cutoff`` and ``label`` of all subjects.
 
     Raises:
-        UsageError: there is no such key, or the value does not fit.
+        UsageError: the key is unknown, or the value does not fit.
     """
     values = scene.model_dump(by_alias=True)
     for key, value in settings.items():

@@ -59,7 +59,7 @@ def edited(sheet: Sheet, settings: Mapping[str, Any], *, size: tuple[int, int] |
     """``sheet`` with other values in all of its scenes; ``size``: height and width.
 
     Raises:
-        UsageError: there is no such key, or a value does not fit.
+        UsageError: the key is unknown, or a value does not fit.
     """
     if not settings and size is None:
         return sheet

@@ -119,7 +119,7 @@ class Subject(Record):
     psi: float | tuple[float, ...] = 1.0
     """Truncation; one number, or one for each w of w+. Applies to z; w, w+ and s are taken as they are."""
     cutoff: Annotated[int | None, Field(ge=1)] = None
-    """Truncate only the first so many w."""
+    """Truncate only this many w, from the first on."""
     label: int | Text | tuple[float, ...] | None = None
     """Class number or name, or label vector; latents of z may bring their own. ``random``: by the seed."""
     place: Placement | None = None

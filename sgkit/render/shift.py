@@ -38,7 +38,7 @@ class ShiftSettings(Config):
     mirrors: tuple[str, ...] = ()
     """Parts that are mirrored: ``box:0,0,1,1 x``, ``y`` or ``both``."""
     variants: int = 0
-    """Make so many random variants of each image."""
+    """Make this many random variants of each image."""
     seed: int = 0
     """Of the variants."""
     along: Literal["x", "y", "both"] = "x"

@@ -292,7 +292,7 @@ def _contents(path: Path, names: set[str]) -> str:
 
 
 def _entries(path: Path) -> set[str]:
-    """Names in a folder, the first thousand of them, hidden ones left out; none where there is no folder."""
+    """Names in a folder, the first thousand of them, hidden ones left out; none if the folder is missing."""
     with suppress(OSError), os.scandir(path) as entries:
         return {entry.name for entry in itertools.islice(entries, MOST_ENTRIES) if not entry.name.startswith(".")}
     return set()

@@ -44,7 +44,7 @@ class StoreDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     ``size`` (height, width) picks a level of a pyramid.
 
     Raises:
-        StoreError: there is no finished store at ``path``.
+        StoreError: no finished store is at ``path``.
         UsageError: the store does not hold that size.
     """
 

@@ -158,7 +158,7 @@ def read_header(path: str | Path) -> Header:
     """The header of the store at ``path``.
 
     Raises:
-        StoreError: there is no store, it is unfinished, its header is damaged, or a newer sgkit wrote it.
+        StoreError: the store is missing or unfinished, its header is damaged, or a newer sgkit wrote it.
     """
     folder = Path(path)
     file = folder / HEADER_NAME

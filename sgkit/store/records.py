@@ -212,7 +212,7 @@ class StoreReader:
     """Random access to the records of a finished store. Picklable; may be shared by threads and forked processes.
 
     Raises:
-        StoreError: there is no finished store at ``path``, or one of its parts is missing, cut short or damaged.
+        StoreError: no finished store is at ``path``, or one of its parts is missing, cut short or damaged.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -58,7 +58,7 @@ def convert(
 
     Raises:
         CheckpointError: the source is damaged, hostile or unsupported.
-        InputError: there is no source, or ``out`` exists.
+        InputError: the source is missing, or ``out`` exists.
         UsageError: the form is unknown, or cannot hold the model.
         MissingDependencyError: ONNX needs the package onnxscript.
     """

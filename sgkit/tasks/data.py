@@ -59,7 +59,7 @@ def info(
     The mean is taken over ``max_images`` images spread evenly over the store. ``overwrite`` replaces older images.
 
     Raises:
-        StoreError: there is no finished store.
+        StoreError: the store is missing or unfinished.
         InputError: an image exists already.
     """
     files = [] if pictures is None else _picture_files(Path(pictures)).values()
@@ -136,7 +136,7 @@ def verify(store: str | Path, *, on_progress: OnProgress = ignore_progress) -> V
     The pixels of JPEG records, which are not those that were hashed, are decoded only.
 
     Raises:
-        StoreError: there is no finished store.
+        StoreError: the store is missing or unfinished.
     """
     reader = StoreReader(store)
     problems = list(_damaged_parts(reader))
@@ -207,9 +207,9 @@ def export(
     ``dataset.json``, as StyleGAN2-ADA's and StyleGAN3's tools read) or ``rosinality`` (LMDB, keys ``256-00042``).
 
     Raises:
-        ConfigError: there is no such form.
+        ConfigError: the form is unknown.
         InputError: ``out`` exists, or the form cannot hold such images.
-        StoreError: there is no finished store.
+        StoreError: the store is missing or unfinished.
     """
     if form not in EXPORTS:
         raise ConfigError(f"Unknown form {form!r}. {did_you_mean(form, EXPORTS)}")

@@ -197,7 +197,7 @@ def store_of_run(
         size: height and width; needed the first time.
 
     Raises:
-        UsageError: there is no size and no store yet.
+        UsageError: the size is missing, and no store exists yet.
         ConfigError: the store has another size.
         InputError, StoreError: as :func:`prepare` has them.
     """

@@ -42,7 +42,7 @@ def model_of(path: Path, *, image_size: int | None = None) -> Model:
 
     Raises:
         CheckpointError: the file is damaged, hostile or unsupported; what does not fit is named.
-        InputError: there is no such file.
+        InputError: the file is missing.
         UsageError: ``image_size`` is given, but the file itself says it.
     """
     return model_from(read_foreign(path), path, image_size=image_size)

@@ -9,7 +9,7 @@ from PIL import Image
 
 HASH_SIDE = 8
 NEAR_BITS = 4
-"""Hashes that differ in so many of their 64 bits, or fewer, are nearly the same."""
+"""Hashes that differ in this many of their 64 bits, or fewer, are nearly the same."""
 _BANDS = NEAR_BITS + 1
 _BAND_WIDTH = -(-HASH_SIDE * HASH_SIDE // _BANDS)
 

@@ -23,7 +23,7 @@ from sgkit.store.labels.files import parse_label_file
 from sgkit.store.labels.matching import file_key, find_by_name
 
 OVERSAMPLING = 4
-"""The turned square is sampled at so many times the size and then filtered down (FFHQ: 4096 to 1024)."""
+"""The turned square is sampled at this many times the size and then filtered down (FFHQ: 4096 to 1024)."""
 FARTHEST = 1_000_000
 """Largest coordinate of a landmark."""
 CHIP_SIZE, CHIP_PADDING = 150, 0.25

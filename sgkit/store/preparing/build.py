@@ -30,7 +30,7 @@ from sgkit.store.sources import Item, Reader
 
 COMMIT_BYTES = 16 << 20
 COMMIT_ITEMS = 1024
-"""A transaction ends after so many bytes or candidates: what a crash can cost, and what is held in memory."""
+"""A transaction ends after this many bytes or candidates: what a crash can cost, and what is held in memory."""
 CHUNK_BYTES = 16 << 20
 IN_FLIGHT_BYTES = 256 << 20
 """Of images from compressed archives: what a worker gets at once, and what all of them hold."""

@@ -76,7 +76,7 @@ def open_source(given: str, *, size: tuple[int, int]) -> Source:
     ``size`` (height, width) is what samples are rendered at.
 
     Raises:
-        InputError: there is no such file, its kind is not known, or it holds no images.
+        InputError: the file is missing or of an unknown kind, or holds no images.
         UsageError: samples of another name or with unknown options are asked for.
     """
     source = _source_of(given, size)
