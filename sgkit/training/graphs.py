@@ -134,7 +134,8 @@ class Graphs:
         assert recording.replay is not None
         values = recording.replay().clone()
         for optimizer in step.state.optimizers.values():  # graphs change weights without a word, too
-            torch.autograd.graph.increment_version(trained_parameters(optimizer))
+            for parameter in trained_parameters(optimizer):
+                torch.autograd.graph.increment_version(parameter)
         return recording.found.unpacked(values)
 
     def _record(self, recording: _Recording, step: TrainingStep, update: str, options: dict[str, bool]) -> bool:

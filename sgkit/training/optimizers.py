@@ -73,7 +73,8 @@ def optimize(optimizer: torch.optim.Optimizer, *, if_finite: Tensor | None = Non
         del optimizer.found_inf  # type: ignore[attr-defined]
     for group in optimizer.param_groups:
         if group["fused"]:  # it does not tell that weights have changed, by which networks know what to recompute
-            torch.autograd.graph.increment_version(group["params"])
+            for parameter in group["params"]:
+                torch.autograd.graph.increment_version(parameter)
 
 
 def trained_parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
