@@ -150,7 +150,10 @@ def _is_ours(start: bytes, kind: str) -> bool:
 
 
 TESTS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    *((functools.partial(_is_ours, kind=kind), kind) for kind in ("directions", "delta", "encoder", "classifier")),
+    *(
+        (functools.partial(_is_ours, kind=kind), kind)
+        for kind in ("directions", "delta", "encoder", "classifier", "training-state")
+    ),
     (_is_safetensors, "safetensors"),
     (_is_pickle, "pickle"),
     (lambda start: start[:4] == b"RIFF" and start[8:12] == b"WEBP", "webp"),

@@ -81,6 +81,7 @@ PHRASES_BY_GROUP: dict[str, dict[str, str]] = {
         "unfinished store": "an unfinished image store ('sgkit prepare' was stopped)",
         "models": "a folder with model files",
         "deep zoom": "a deep-zoom image (a folder of tiles, with a page to look at)",
+        "training-state": "an unfinished 'sgkit tune' or 'sgkit encoder train', of which the state is kept",
         "partial image": "an unfinished image, of which the finished tiles are kept",
         "empty folder": "an empty folder",
         "folder": "a folder",
@@ -101,6 +102,7 @@ _PREPARE = "Prepare a store from it: sgkit prepare {path} --out STORE --size 256
 _FAILED = "If it should be a model, the download failed; the text may say why."
 _KERAS = "Keras models cannot be read: sgkit reads StyleGAN checkpoints of NVIDIA and of PyTorch projects."
 ADVICE: dict[str, str] = {
+    "training-state": "The command that was stopped continues from it: run it again.",
     "html": "The download brought a page about the file (a login, a virus-scan warning, an error). Open the link in a "
     "browser and save the file itself; for Google Drive, use the program gdown.",
     "lfs pointer": "Download the file itself: run 'git lfs pull' in the folder of the repository, or use the download "

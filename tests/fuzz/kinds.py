@@ -25,6 +25,7 @@ from sgkit.checkpoint.deltas import save_delta, with_delta
 from sgkit.config import DiscriminatorConfig, MappingConfig, ModelConfig, SynthesisConfig
 from sgkit.config.presets import preset
 from sgkit.inversion.encoder_file import EncoderHeader, load_encoder, save_encoder
+from sgkit.inversion.training_state import load_state, save_state
 from sgkit.latents.directions import load_directions, save_directions, unit
 from sgkit.latents.files import load_latents
 from sgkit.metrics.cache import StatisticsCache
@@ -82,6 +83,7 @@ def kinds(scratch: Path) -> list[Kind]:
         *_deltas(scratch),
         *_classifiers(scratch),
         *_encoders(scratch),
+        *_training_states(scratch),
         *_latents(scratch),
         *_images(),
         *_archives(),
@@ -162,6 +164,20 @@ def _encoders(scratch: Path) -> Iterator[Kind]:
     header = EncoderHeader(model_hash=model.content_hash(), space="w", images=8, settings={"batch": 8})
     save_encoder(new_encoder(model, rows=1), path, header)
     yield Kind("encoder", {path.name: path.read_bytes()}, partial(_encoder, model), mutate_header, 3)
+
+
+def _training_state(path: Path) -> None:
+    module = torch.nn.Linear(3, 2)
+    load_state(path, facts={"seed": 0}, module=module, optimizer=torch.optim.Adam(module.parameters()))
+
+
+def _training_states(scratch: Path) -> Iterator[Kind]:
+    module, path = torch.nn.Linear(3, 2), scratch / "tuned.safetensors.partial"
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    save_state(path, done=8, facts={"seed": 0}, module=module, optimizer=optimizer)
+    yield Kind("training state", {path.name: path.read_bytes()}, _training_state, mutate_header, 2)
 
 
 def _classifiers(scratch: Path) -> Iterator[Kind]:

@@ -25,6 +25,7 @@ from sgkit.inversion import ProjectSettings, project_files
 from sgkit.inversion.encoder_training import EncoderTraining
 from sgkit.inversion.training_state import METADATA_KEY, load_state, save_state
 from sgkit.runtime.distributed import DistributedContext
+from sgkit.tasks.info import info
 from sgkit.unpickle.safetensors_header import read_safetensors_header
 from tests.builders import drawn_model
 
@@ -135,6 +136,7 @@ def test_states_that_do_not_fit_are_named(tmp_path: Path) -> None:
     module(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     save_state(path, done=3, facts={"seed": 0}, module=module, optimizer=optimizer)
+    assert info(path).kind == "training-state"  # type: ignore[union-attr]
     other = torch.nn.Linear(2, 2)
     again = torch.optim.Adam(other.parameters())
     assert load_state(path, facts={"seed": 0}, module=other, optimizer=again) == 3
