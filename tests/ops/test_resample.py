@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgkit.ops import Padding, conv2d, downsample2d, filter2d, fir_filter, upfirdn2d, upsample2d, upsampling_conv2d
+from sgkit.ops.resample import from_few_channels
 
 TAPS = [(1,), (1, 1), (1, 2, 1), (1, 3, 3, 1), (1, 2, 4, 1), (1, 2, 3, 4, 5)]
 """Lengths 1 to 5; the last two are asymmetric, so they show a filter that is not flipped."""
@@ -126,6 +127,23 @@ def test_convolution_adds_a_bias(k: int, down: int) -> None:
     x, weight, bias = signal(1, 3, 4, 6), signal(4, 3, k, k, seed=1), signal(4, seed=2)
     options = {"down": down, "taps": filter_of((1, 3, 3, 1))}
     close(conv2d(x, weight, bias=bias, **options), conv2d(x, weight, **options) + bias[:, None, None])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_few_channels_are_multiplied_as_convolutions_do(layout: torch.memory_format) -> None:
+    """The way that images take into D on CUDA."""
+    found = []
+    for function in (lambda x, w, b: F.conv2d(x, w, b), from_few_channels):
+        torch.manual_seed(0)
+        x = torch.randn(2, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
+        weight, bias = torch.randn(6, 3, 1, 1, requires_grad=True), torch.randn(6, requires_grad=True)
+        y = function(x, weight, bias)
+        first = torch.autograd.grad(y.pow(3).sum(), (x, weight, bias), create_graph=True)
+        second = torch.autograd.grad(sum(part.square().sum() for part in first), (x, weight, bias))
+        found.append([y, *first, *second])
+    assert found[1][0].is_contiguous(memory_format=torch.channels_last)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_plain_convolution_takes_other_padding() -> None:
