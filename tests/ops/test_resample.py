@@ -143,7 +143,7 @@ def test_few_channels_are_multiplied_as_convolutions_do(layout: torch.memory_for
         found.append([y, *first, *second])
     assert found[1][0].is_contiguous(memory_format=torch.channels_last)
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
 
 
 def test_plain_convolution_takes_other_padding() -> None:
