@@ -256,6 +256,10 @@ def metrics(
     for name in ("older_than", "max_size"):
         given.refuse(name, when=action != "cache-clear", because="it chooses what 'sgkit metrics cache clear' removes")
     if action is not None:
+        for parameter in context.command.params:
+            if parameter.name not in ("action", "json", "older_than", "max_size"):
+                said = f"'sgkit metrics {action.replace('-', ' ')}' measures nothing"
+                given.refuse(str(parameter.name), when=True, because=said)
         act(action, older_than=older_than, max_size=max_size, json=json)
         return
     if not images:

@@ -134,6 +134,8 @@ def test_metrics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("list --data many", "--data has no effect here: 'sgkit metrics list' measures nothing. Remove --data."),
+        ("cache list --seed 1", "--seed has no effect here: 'sgkit metrics cache list' measures nothing."),
         ("cache list --max-size 1GiB", "--max-size has no effect here: it chooses what"),
         ("few --data many --older-than 3d", "--older-than has no effect here"),
         ("cache clear --max-size much", "Not an amount of memory: 'much'"),
