@@ -120,9 +120,13 @@ def compile_plugin(folder: Path, name: str) -> None:
     raise SystemExit(0 if works else 1)
 
 
-def loaded_plugins() -> dict[str, bool]:
-    """Which plugins run; those that do not are replaced by their reference path, which is slower."""
-    return {name: bool(importlib.import_module(f"torch_utils.ops.{name}")._init()) for name in PLUGINS}
+def loaded_plugins(compiled: set[str]) -> dict[str, bool]:
+    """Which of the ``compiled`` plugins run; the others are replaced by their reference path, which is slower."""
+    modules = {name: importlib.import_module(f"torch_utils.ops.{name}") for name in PLUGINS}
+    for name, module in modules.items():
+        if name not in compiled:
+            module._inited = True  # type: ignore[attr-defined] # do not wait for a compiler that was stopped
+    return {name: bool(module._init()) for name, module in modules.items()}
 
 
 class Peer:

@@ -232,7 +232,8 @@ def jobs(report: Report, result: Result) -> None:
         print(f"{name}: {result[name]}; {log[-1200:].strip()}", flush=True)
     if report.ada is not None:
         peer.adapt(report.ada, report.device)
-        result["plugins run"] = peer.loaded_plugins() if report.is_cuda else "not on a CPU"
+        compiled = {name for name in peer.PLUGINS if result.get(name) == 0}
+        result["plugins run"] = peer.loaded_plugins(compiled)
         print("plugins:", result["plugins run"])
 
 
