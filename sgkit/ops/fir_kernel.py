@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import os
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -46,10 +47,12 @@ def is_usable() -> bool:
 
 def serves(x: Tensor, size: tuple[int, int], taps: int) -> bool:
     """Whether ``x`` [N, C, H, W] can be filtered here with ``taps`` along an axis, to a result of ``size``."""
+    if torch.compiler.is_compiling() or not (x.is_cuda or _is_interpreted()):
+        return False
     largest = max(x.numel(), x.shape[0] * x.shape[1] * size[0] * size[1])
-    is_plain = x.dtype != torch.float64 and not torch.compiler.is_compiling()
-    fits = 0 < largest <= LARGEST and taps <= LONGEST and is_plain
-    return fits and is_usable() and (why_not(x.device) is None if x.is_cuda else _is_interpreted())
+    if not 0 < largest <= LARGEST or taps > LONGEST or x.dtype == torch.float64 or not is_usable():
+        return False
+    return not x.is_cuda or why_not(x.device) is None
 
 
 @functools.cache
@@ -93,13 +96,20 @@ class _Filtered(torch.autograd.Function):
 
 
 def _run(x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
-    batch, channels, height, width = x.shape
+    batch, channels = x.shape[:2]
     is_last = x.stride(1) == 1 and channels > 1
     layout = torch.channels_last if is_last else torch.contiguous_format
     out = torch.empty((batch, channels, *geometry.size), dtype=x.dtype, device=x.device, memory_format=layout)
     # A row is what lies together in memory: of all channels where they come last, else of one.
     row = geometry.size[1] * (channels if is_last else 1)
     block = min(1024, max(32, 1 << (row - 1).bit_length()))
+    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+        _launch(x, kernel, out, geometry, row=row, block=block, is_last=is_last)
+    return out
+
+
+def _launch(x: Tensor, kernel: Tensor, out: Tensor, geometry: Geometry, *, row: int, block: int, is_last: bool) -> None:
+    _, channels, height, width = x.shape
     _program()[(out.numel() // row, -(-row // block))](
         x,
         kernel,
@@ -120,7 +130,6 @@ def _run(x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
         IS_LAST=is_last,
         BLOCK=block,
     )
-    return out
 
 
 @functools.cache
