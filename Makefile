@@ -46,6 +46,7 @@ docs-serve: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: $(STAMP)
+	@$(BIN)/python -c 'import openvino' 2> /dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 fuzz: $(STAMP)

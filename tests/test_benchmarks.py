@@ -94,6 +94,7 @@ def test_an_alternative_that_fails_is_named_and_the_others_are_timed() -> None:
     measured = compare({"good": lambda: None, "bad": fails}, rounds=2, per=2)
     assert measured["failed"] == {"bad": "ValueError: no such engine"}
     assert len(measured["alternatives"]["good"]["times"]) == 2
+    assert len(compare({"slow": lambda: None}, rounds=0)["alternatives"]["slow"]["times"]) == 1
 
 
 def test_the_page_is_that_of_the_results() -> None:

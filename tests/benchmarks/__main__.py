@@ -78,8 +78,6 @@ def standard(groups: list[str], options: argparse.Namespace, given: dict[str, An
     """Measure ``groups``, one after the other, and write JSON and page after each."""
     before, is_part = results.committed(), resume or options.names
     kept = (results.load() if is_part else None) or {"rows": [], "failed": {}, "ceilings": {}, "curves": None}
-    if not is_part:
-        kept["curves"] = (results.load() or {}).get("curves")  # they have their own command
     found = kept | _about(given, busy=os.getloadavg()[0] > BUSY or options.busy)
     if resume:
         there = {row["group"] for row in found["rows"]}
@@ -98,6 +96,7 @@ def standard(groups: list[str], options: argparse.Namespace, given: dict[str, An
             found["rows"] = [row for row in found["rows"] if row["group"] != group] + rows
         if not found["ceilings"]:
             sys.exit(f"The ceilings could not be measured, so nothing else says anything: {text}")
+        found["curves"] = (results.load() or found)["curves"]  # they have their own command
         found["rows"].sort(key=lambda row: list(GROUPS).index(row["group"]))
         results.save(found)
         show(group, rows, found["ceilings"])

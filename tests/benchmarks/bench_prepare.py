@@ -67,9 +67,11 @@ if __name__ == "__main__":
 class Measured:
     """Seconds on the clock and of the processors, and peak memory in MiB, of a process and its children."""
 
-    def __init__(self, command: list[str], cwd: Path | None = None) -> None:
+    def __init__(
+        self, command: list[str], cwd: Path | None = None, *, environment: dict[str, str] | None = None
+    ) -> None:
         before, start = _cpu_of_children(), time.perf_counter()
-        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.peak = 0.0
         watcher = threading.Thread(target=self._watch, args=(process,))
         watcher.start()

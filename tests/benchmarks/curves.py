@@ -164,7 +164,7 @@ def processes() -> Cost:
             spent = []
             for images in (256, 1024):
                 run = ["--out", str(folder / f"run{number}-{images}"), "--preset", "stylegan2-mini", "--batch", "32"]
-                run += ["--kimg", str(images / 1000), "--metrics", "none"]
+                run += ["--kimg", str(images / 1000)]
                 command = [
                     sys.executable,
                     "-m",
@@ -219,8 +219,7 @@ def main(*, busy: bool) -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     keep_freed_memory()
-    found = results.load()
-    if found is None:
+    if results.load() is None:
         sys.exit("There are no results yet to put curves into. Measure them first: python -m tests.benchmarks --quick")
     charts = []
     for cost, seconds in measured():
@@ -228,6 +227,7 @@ def main(*, busy: bool) -> None:
         (IMAGES / file).write_text(svg(cost), encoding="utf-8")
         panels = [{"title": panel.title, "unit": panel.unit, "curves": panel.curves} for panel in cost.panels]
         charts.append({"name": cost.name, "title": cost.title, "file": file, "panels": panels})
+        found = results.load() or {}
         found["curves"] = {"busy": busy, "charts": charts}
         results.save(found)
         print(f"{cost.title} after {seconds:.0f} s: {panels}", flush=True)

@@ -83,18 +83,21 @@ def compare(
 
     Args:
         functions: by name.
-        rounds: timed calls of each.
+        rounds: timed calls of each; 0: the first call is the one that is timed, where calls take half a minute.
         clock: ``cpu`` (one thread: other work on the machine counts little) or ``clock``.
         per: how many units a call makes: the times are those of one.
     """
     memory: dict[str, float | None] = {}
+    first: dict[str, Timing] = {}
     failed: dict[str, str] = {}
     for name, function in functions.items():
+        start, cpu = time.perf_counter(), time.process_time()
         try:
             memory[name] = memory_of(function)
+            first[name] = Timing([time.perf_counter() - start], [time.process_time() - cpu])
         except Exception as error:
             failed[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}"
-    timings = interleaved({name: functions[name] for name in memory}, rounds=rounds, warm_up=0)
+    timings = interleaved({name: functions[name] for name in memory}, rounds=rounds, warm_up=0) if rounds else first
     found = {
         name: {
             "times": [round(value / per, 6) for value in (one.cpu if clock == "cpu" else one.seconds)],
