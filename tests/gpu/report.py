@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import itertools
 import json
 import os
@@ -391,6 +392,7 @@ def _each(report: Report, plans: list[tuple[str, Callable[[str], Result]]], resu
             print(f"  {name}: {traceback.format_exc()[-900:]}", flush=True)
             report.wait()
         report.save()
+        gc.collect()
         if report.is_cuda:
             torch.cuda.empty_cache()
 
