@@ -70,7 +70,7 @@ def build_around(build: Callable[[], N], tensors: Mapping[str, Tensor], *, what:
     _check_tensors(network, tensors, what)
     wide = {name: one.float() if one.dtype in (torch.float16, torch.bfloat16) else one for name, one in tensors.items()}
     network.load_state_dict(wide, assign=True)
-    return network
+    return network.to(next(iter(wide.values())).device)  # what is in no file too: filters
 
 
 def builder(name: str, config: ModelConfig) -> tuple[Callable[[], Generator | Discriminator], str]:

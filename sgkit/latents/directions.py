@@ -96,18 +96,19 @@ def unit(
     steps: Tensor | None = None,
     **facts: Any,
 ) -> Directions:
-    """Directions brought to length 1. ``steps`` [K] are in units of ``values``; ``None``: 1, the whole of each.
+    """Directions brought to length 1, on the CPU. ``steps`` [K] are in units of ``values``; ``None``: 1, the whole of each.
 
     Raises:
         UsageError: a direction is 0 or not finite.
     """
     count = len(next(iter(values.values())))
-    flat = torch.cat([value.double().reshape(count, -1) for value in values.values()], dim=1)
+    wide = {name: value.cpu().double() for name, value in values.items()}
+    flat = torch.cat([value.reshape(count, -1) for value in wide.values()], dim=1)
     lengths = flat.norm(dim=1)
     if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
         raise UsageError("A direction of length 0 was found: nothing in the data differs. Give more or other examples.")
-    moves = lengths if steps is None else lengths * steps.double().cpu()
-    shaped = {n: (v.double() / lengths.view(-1, *[1] * (v.ndim - 1))).float() for n, v in values.items()}
+    moves = lengths if steps is None else lengths * steps.cpu().double()
+    shaped = {n: (v / lengths.view(-1, *[1] * (v.ndim - 1))).float() for n, v in wide.items()}
     return Directions(space=space, values=shaped, steps=moves.float(), **facts)
 
 
