@@ -96,7 +96,7 @@ def unit(
     steps: Tensor | None = None,
     **facts: Any,
 ) -> Directions:
-    """Directions brought to length 1, on the CPU. ``steps`` [K] are in units of ``values``; ``None``: 1, the whole of each.
+    """Directions of length 1, on the CPU. ``steps`` [K] are in units of ``values``; ``None``: 1, the whole of each.
 
     Raises:
         UsageError: a direction is 0 or not finite.

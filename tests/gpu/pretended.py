@@ -3,7 +3,8 @@
     python -m tests.gpu.pretended ARGUMENTS OF SGKIT
 
 runs a command as on a GPU, on a machine without one, so that a tensor left on the CPU is found. It is slow: every
-operation passes through Python. It shows no speed and no rounding, and code that asks for "cuda" by name is not reached.
+operation passes through Python. It shows neither speed nor rounding, and code that asks for "cuda" by name is not
+reached.
 """
 
 from __future__ import annotations
