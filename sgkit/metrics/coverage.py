@@ -44,6 +44,7 @@ def density_coverage(measured: Features, data: Features, *, k: int = NEAREST) ->
             f"Density and coverage need more than {k} reference images and at least one measured image; given "
             f"{len(data)} and {len(measured)}. Use more images."
         )
+    data, measured = np.asarray(data, np.float64), np.asarray(measured, np.float64)  # once, not for every block
     inside, covered = 0, 0
     for start in range(0, len(data), ROWS):
         rows = data[start : start + ROWS]
@@ -58,7 +59,7 @@ def density_coverage(measured: Features, data: Features, *, k: int = NEAREST) ->
 
 def squared_distances(x: NDArray[np.floating], y: NDArray[np.floating]) -> Floats:
     """Squared Euclidean distances [N, M] of ``x`` [N, D] and ``y`` [M, D], float64, 0 or more."""
-    a, b = x.astype(np.float64), y.astype(np.float64)
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
     found: Floats = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
     return np.maximum(found, 0, out=found)
 
