@@ -138,6 +138,13 @@ def project(
             show_default="--noise, if the model has noise inputs",
         ),
     ] = None,
+    zero_noise: Annotated[
+        bool,
+        typer.Option(
+            "--zero-noise",
+            help="Set the noise maps to 0 instead, for images without noise; the latent files keep them.",
+        ),
+    ] = False,
     noise_weight: Annotated[
         float,
         typer.Option(
@@ -225,7 +232,7 @@ def project(
     given = Given(context)
     given.refuse("pixel_weight", when=loss != "both", because=f"it weighs the pixels in --loss both, not in {loss}")
     given.refuse("prior_weight", when=prior == "none", because="there is no --prior to weigh")
-    given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
+    _check_noise(given, noise, zero=zero_noise)
     given.refuse("landmarks", when=crop != "face", because=f"--crop {crop} does not look for faces")
     _check_steps(given, steps, starts=starts, encoder=encoder)
     given.refuse("frame_steps", when=smooth is None, because="images are frames of a video with --smooth only")
@@ -249,7 +256,8 @@ def project(
         patience=patience,
         steps=steps,
         lr=lr,
-        optimize_noise=noise is not False,
+        optimize_noise=noise is not False and not zero_noise,
+        zero_noise=zero_noise,
         recompute=recompute,
         noise_weight=noise_weight,
         optimize_place=place is not False,
@@ -298,6 +306,13 @@ def _check_steps(given: Given, steps: int, *, starts: int, encoder: Path | None)
         given.refuse(name, when=steps == 0, because="--steps 0 optimises nothing")
 
 
+def _check_noise(given: Given, noise: bool | None, *, zero: bool) -> None:
+    """Refuse options of noise maps that are not optimised."""
+    given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
+    for name in ("noise", "noise_weight"):
+        given.refuse(name, when=zero, because="--zero-noise sets the noise maps to 0")
+
+
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Give --out the name of a folder.")
@@ -310,7 +325,7 @@ def _opened(path: Path, device: torch.device, given: Given, settings: ProjectSet
 
     opened = sgkit.load(path, device=device)
     has_noise = any(spec.has_noise for spec in opened.generator.synthesis.plan)
-    for name in ("noise", "noise_weight"):
+    for name in ("noise", "zero_noise", "noise_weight"):
         given.refuse(name, when=not has_noise, because="this model has no noise inputs")
     places = takes_placement(opened) and settings.space != "s"
     moved = "only a StyleGAN3 can be moved and turned at its input; in the space s, the input's style does that already"

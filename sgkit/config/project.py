@@ -77,6 +77,8 @@ class ProjectSettings(Config):
     """What counts as an improvement: a fraction of the best distance."""
     optimize_noise: bool = True
     """Also search the noise maps of the layers."""
+    zero_noise: bool = False
+    """Set the noise maps to 0 instead: images without noise. The maps are kept with the latents."""
     noise_weight: Weight = 1e5
     """Weight of the noise maps' regularization."""
     optimize_place: bool = True

@@ -13,14 +13,17 @@ SMALLEST = 8
 """The pyramid of a noise map ends at this side."""
 
 
-def initial_maps(model: Model, count: int, seed: int) -> dict[str, Tensor]:
-    """White noise for every layer that takes noise: layer name -> [count, 1, h, w], the same for each picture."""
+def initial_maps(model: Model, count: int, seed: int, *, zero: bool = False) -> dict[str, Tensor]:
+    """White noise for every layer that takes noise: layer name -> [count, 1, h, w], the same for each picture.
+
+    ``zero``: maps of 0 instead.
+    """
     maps = {}
     for spec in model.generator.synthesis.plan:
         if spec.has_noise:
             generator = torch_generator(seed, "project", spec.name)
             drawn = torch.randn((1, 1, *spec.size), generator=generator).to(model.device)
-            maps[spec.name] = drawn.expand(count, -1, -1, -1).clone()
+            maps[spec.name] = (drawn * (not zero)).expand(count, -1, -1, -1).clone()
     return maps
 
 

@@ -109,7 +109,7 @@ def search(
         TrainingError: a distance is not a number.
     """
     settings = settings or ProjectSettings()
-    if not settings.steps:  # nothing is searched: not the noise maps either
+    if not settings.steps or settings.zero_noise:  # noise maps are not searched
         settings = replace(settings, optimize_noise=False)
     expected = (model.config.image_channels, *model.image_size)
     if targets.ndim != 4 or tuple(targets.shape[1:]) != expected:
@@ -166,6 +166,11 @@ class _Search:
         given = self.settings.prior_weight
         return PRIOR_WEIGHTS[self.settings.prior] if given is None else given
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether the noise maps are other ones than the model's."""
+        return self.settings.optimize_noise or self.settings.zero_noise
+
     # ---------------------------------------------------------------------------------------- beginning
 
     def begin(self, start: Tensor | None, previous: Latents | None = None) -> None:
@@ -174,7 +179,7 @@ class _Search:
         self.active = torch.arange(count)
         self.factor = coarseness(0, settings)
         self.distance = self._distance()
-        self.maps = initial_maps(self.model, count, settings.seed)
+        self.maps = initial_maps(self.model, count, settings.seed, zero=settings.zero_noise)
         self.anchor = None if previous is None else self.space.read(previous)
         self.point = self._started(start, count)
         if previous is not None and settings.optimize_noise:
@@ -240,7 +245,7 @@ class _Search:
 
     def draw(self, styles: Mapping[str, Tensor], maps: Mapping[str, Tensor]) -> Tensor:
         """The pictures of ``styles`` with noise ``maps``."""
-        noise = MapNoise(maps) if self.settings.optimize_noise else noise_source("const")
+        noise = MapNoise(maps) if self.has_maps else noise_source("const")
         branches = [Branch(self.model.generator.synthesis, styles, noise)]
         with autocast(self.precision, self.model.device):
             return finite(walk(branches)[0].image, branches)
@@ -362,7 +367,7 @@ class _Search:
             space=self.space.saved_as,
             values=self.space.values(self.best_point),
             label=None if label is None or self.space.saved_as != "z" else label.expand(len(images), -1),
-            noise=self.best_maps if self.settings.optimize_noise else {},
+            noise=self.best_maps if self.has_maps else {},
             images=images,
             distances=self.best_distance,
             priors=self._prior(self.best_point, styles),

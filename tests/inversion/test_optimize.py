@@ -23,7 +23,7 @@ from sgkit.inversion import (
     search,
 )
 from sgkit.inversion.losses import channels_last_weights
-from sgkit.model import MapNoise, Model, build
+from sgkit.model import MapNoise, Model, NoNoise, build
 
 QUICK = ProjectSettings(steps=12, w_samples=100)
 
@@ -246,6 +246,12 @@ def test_noise_maps_stay_normal_and_may_be_left_alone(model: Model, targets: tor
     assert still.noise == {}
     ws = still.w[:, None].expand(-1, model.num_ws, -1)
     torch.testing.assert_close(still.images, model.synthesize(ws))
+    silent = search(model, targets, ProjectSettings(steps=5, w_samples=50, zero_noise=True))
+    assert list(silent.noise) == noisy
+    assert not any(noise.any() for noise in silent.noise.values())
+    ws = silent.w[:, None].expand(-1, model.num_ws, -1)
+    torch.testing.assert_close(silent.images, model.synthesize(ws, noise=NoNoise()))
+    assert not torch.allclose(silent.images, model.synthesize(ws))
 
 
 def test_w_statistics_are_those_of_nvidia_s_samples(model: Model) -> None:
