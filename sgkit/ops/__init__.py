@@ -14,6 +14,7 @@ from sgkit.ops.resample import (
     upsample2d,
     upsampling_conv2d,
 )
+from sgkit.ops.winograd import pays_winograd, winograd_conv2d, winograd_weight
 
 __all__ = [
     "ACTIVATIONS",
@@ -30,10 +31,13 @@ __all__ = [
     "minibatch_stddev",
     "modulated_conv2d",
     "normalize_2nd_moment",
+    "pays_winograd",
     "per_pixel",
     "transposed_weight",
     "upfirdn2d",
     "upsample2d",
     "upsampling_conv2d",
     "weight_energy",
+    "winograd_conv2d",
+    "winograd_weight",
 ]

@@ -70,8 +70,8 @@ def modulated_conv2d(
         padding: zeros around, where not those that keep the size (without ``up_taps``).
         bias: [O], added to the result, most often in the same pass over it (not times ``gain``).
         energy: :func:`weight_energy` of ``weight``, when the caller has it already.
-        laid_out: ``weight`` as convolutions multiply with it, likewise: in channels_last; with ``up_taps``,
-            :func:`sgkit.ops.transposed_weight` of it.
+        laid_out: ``weight`` as convolutions multiply with it, likewise: in channels_last, or the
+            :func:`sgkit.ops.winograd_weight` of it; with ``up_taps``, :func:`sgkit.ops.transposed_weight`.
     """
     weight_gain = equalized_gain(weight.shape)
     scales = styles * (weight_gain if demodulate else weight_gain * gain)
@@ -81,7 +81,8 @@ def modulated_conv2d(
     if demodulate:
         energy = weight_energy(weight) if energy is None else energy
         factors = demodulation(energy * weight_gain**2, styles) * gain
-    if _is_smaller_than_canvas(weight, x, styles, up=1 if up_taps is None else 2):
+    is_plain = laid_out is None or laid_out.ndim == 4
+    if is_plain and _is_smaller_than_canvas(weight, x, styles, up=1 if up_taps is None else 2):
         products = scales if factors is None else factors.t() * scales  # [O or 1, I]
         return _convolved(x, weight, up_taps, padding, laid_out, products=products, bias=bias)
     x = x * per_pixel(scales, (x.shape[2], x.shape[3])).to(x.dtype)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sgkit.ops import fir_kernel
 from sgkit.ops.fir_kernel import Geometry
+from sgkit.ops.winograd import winograd_conv2d
 
 _SHORT = 4
 """Taps up to which one pass in two dimensions costs less than two in one: memory is then slower than arithmetic."""
@@ -95,11 +96,16 @@ def conv2d(
 ) -> Tensor:
     """Same-size correlation of ``x`` [N, I, H, W] with ``weight`` [O, I, k, k], k odd; with ``down`` strided.
 
+    Without ``down``, ``weight`` may be the :func:`sgkit.ops.winograd_weight` of a constant one.
+
     Filter and stride swap with a 1x1 kernel, so there the reduction comes first and costs a quarter. ``padding``: other
     zeros around than the k // 2 that keep the size (``down`` 1 only). ``bias`` [O] is added in the same pass.
     """
-    k = weight.shape[-1]
-    weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+    bias = None if bias is None else bias.to(x.dtype)
+    if weight.ndim == 3:
+        x = winograd_conv2d(x, weight, padding=1 if padding is None else padding)
+        return x if bias is None else x.add_(bias[:, None, None])
+    k, weight = weight.shape[-1], weight.to(x.dtype)
     if down == 1 and k == 1 and x.is_cuda and x.shape[1] < _FEW and not padding:
         return from_few_channels(x, weight, bias)
     if down == 1:

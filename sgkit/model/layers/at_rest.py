@@ -8,7 +8,18 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sgkit.ops import pays_winograd, winograd_weight
+
 T = TypeVar("T")
+_SMALL = 4
+"""Pixels a side up to which a canvas is a single tile of Winograd's."""
+
+
+def laid_out(weight: Tensor, dtype: torch.dtype, *, resolution: int) -> Tensor:
+    """``weight`` [O, I, k, k] as :func:`sgkit.ops.conv2d` multiplies fastest with it at ``resolution``."""
+    if resolution > _SMALL and pays_winograd(weight, dtype):
+        return winograd_weight(weight)
+    return weight.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 class AtRest(Generic[T]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.at_rest import AtRest
+from sgkit.model.layers.at_rest import AtRest, laid_out
 from sgkit.model.layers.base import (
     RESIDUAL_GAIN,
     Layer,
@@ -56,12 +57,11 @@ class _Kept(NamedTuple):
     laid_out: Tensor
 
 
-def _kept(weight: Tensor, dtype: torch.dtype) -> _Kept:
-    return _Kept(weight_energy(weight), weight.to(dtype).contiguous(memory_format=torch.channels_last))
-
-
-def _kept_transposed(weight: Tensor, dtype: torch.dtype) -> _Kept:
-    return _Kept(weight_energy(weight), transposed_weight(weight.to(dtype)))
+def _kept(weight: Tensor, dtype: torch.dtype, *, spec: LayerSpec) -> _Kept:
+    energy = weight_energy(weight)
+    if spec.up == 2:
+        return _Kept(energy, transposed_weight(weight.to(dtype)))
+    return _Kept(energy, laid_out(weight, dtype, resolution=spec.resolution))
 
 
 class ModulatedConv(StyledLayer):
@@ -82,7 +82,7 @@ class ModulatedConv(StyledLayer):
         if spec.shortcut == "open":
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
-        self.at_rest = AtRest(_kept_transposed if spec.up == 2 else _kept)
+        self.at_rest = AtRest(functools.partial(_kept, spec=spec))
         self.reach = conv_reach(spec, len(self.taps))
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
