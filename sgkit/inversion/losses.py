@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgkit.config.project import ProjectSettings
 from sgkit.errors import UsageError
@@ -122,23 +121,6 @@ def features_distance(targets: Tensor, discriminator: Discriminator) -> Distance
         return torch.stack(parts).mean(dim=0)
 
     return distance
-
-
-@contextmanager
-def channels_last_weights(network: nn.Module | None) -> Iterator[None]:
-    """Within the block, weights of convolutions lie in memory as the features do; their values stay the same.
-
-    Otherwise each pass would lay them out anew, which takes a tenth of the time of a discriminator at 64 pixels.
-    """
-    weights = [] if network is None else [one for one in network.parameters() if one.ndim == 4]
-    kept = [weight.data for weight in weights]
-    for weight in weights:
-        weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    try:
-        yield
-    finally:
-        for weight, data in zip(weights, kept, strict=True):
-            weight.data = data
 
 
 def feature_layers(discriminator: Discriminator) -> tuple[str, ...]:

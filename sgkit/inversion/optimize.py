@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from sgkit.config.project import PRIOR_WEIGHTS, ProjectSettings
 from sgkit.errors import NonFiniteImageError, TrainingError, UsageError
 from sgkit.inversion.distributions import LatentDistribution
-from sgkit.inversion.losses import Distance, channels_last_weights, distance_to, pixel_error, ssim
+from sgkit.inversion.losses import Distance, distance_to, pixel_error, ssim
 from sgkit.inversion.measures import loss_terms
 from sgkit.inversion.noise import initial_maps, noise_penalty, normalize_maps
 from sgkit.inversion.observe import Observation, checked_downscale, checked_mask
@@ -132,18 +132,16 @@ def search(
         prior=prior_named(settings.prior, distribution, settings.space),
         precision=precision,
     )
-    compared = model.discriminator if "features" in settings.terms() else None
-    with channels_last_weights(compared):
-        found.begin(start, previous)
-        for step in range(settings.steps):
-            rows, distances = found.active, found.step(step)
-            if watch is not None:
-                watch(step, rows, found.drawn)
-            if on_step is not None:
-                on_step(step, distances)
-            if not len(found.active):
-                break
-        return found.result(label)
+    found.begin(start, previous)
+    for step in range(settings.steps):
+        rows, distances = found.active, found.step(step)
+        if watch is not None:
+            watch(step, rows, found.drawn)
+        if on_step is not None:
+            on_step(step, distances)
+        if not len(found.active):
+            break
+    return found.result(label)
 
 
 @dataclass(kw_only=True)

@@ -93,17 +93,20 @@ class _Winograd(torch.autograd.Function):
         height, width = (side + 2 * padding - 2 for side in x.shape[2:])
         rows, columns = -(-height // 4), -(-width // 4)
         _, split, merge = (matrix.to(x.dtype) for matrix in _transforms(is_flipped))
-        out = x.new_empty(batch, rows, 4, columns, 4, kernel.shape[2])
+        size = (batch, kernel.shape[2], 4 * rows, 4 * columns)
+        image = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+        out = image.permute(0, 2, 3, 1).view(batch, rows, 4, columns, 4, -1)
         around = (padding, padding + 4 * columns - width, padding, padding + 4 * rows - height)
-        size = max(_TILES // (rows * columns), 1)
-        for first in range(0, batch, size):
-            part, target = x[first : first + size], out[first : first + size]
+        step = max(_TILES // (rows * columns), 1)
+        for first in range(0, batch, step):
+            part, target = x[first : first + step], out[first : first + step]
             padded = F.pad(part, around).permute(0, 2, 3, 1)
             tiles = padded.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)  # [6, 6, n, rows, columns, I]
             values = (split @ tiles.reshape(36, -1)).reshape(36, -1, channels)
             values = merge @ torch.bmm(values, kernel).reshape(36, -1)
             target.copy_(values.reshape(4, 4, len(part), rows, columns, -1).permute(2, 3, 0, 4, 1, 5))
-        image = out.reshape(batch, 4 * rows, 4 * columns, -1).permute(0, 3, 1, 2)
+        if image.shape[2:] == (height, width):  # not a view, which no one could overwrite
+            return image
         return image[:, :, :height, :width].contiguous(memory_format=torch.channels_last)
 
     @staticmethod

@@ -52,6 +52,8 @@ def test_convolutions_take_a_transformed_weight() -> None:
     x, weight, styles, bias = tensor(2, 3, 8, 8), tensor(4, 3, 3, 3, seed=1), tensor(2, 3, seed=2), tensor(4, seed=3)
     transformed = winograd_weight(weight)
     torch.testing.assert_close(conv2d(x, transformed, bias=bias), conv2d(x, weight, bias=bias))
+    recorded = conv2d(x.requires_grad_(), transformed, bias=bias)  # whose result may be overwritten
+    torch.testing.assert_close(recorded, conv2d(x, weight, bias=bias))
     for rows in (slice(2), slice(1)):  # also one style on a canvas that is larger than the weight
         torch.testing.assert_close(
             modulated_conv2d(x[rows], weight, styles[rows], bias=bias, laid_out=transformed),
