@@ -79,3 +79,29 @@ def test_the_kernel_gives_the_plain_path_s_values_and_derivatives() -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.startswith("equal")
+
+
+COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from sgkit.ops.fir_program import fir
+
+for up, dtype in ((1, "bf16"), (2, "fp32")):
+    constants = {"UP_Y": up, "UP_X": up, "DOWN_Y": 1, "DOWN_X": 1, "TAPS_Y": 4, "TAPS_X": 4}
+    constants |= {"IS_LAST": True, "BLOCK": 1024, "stride_c": 1}
+    pointers = {"x": "*" + dtype, "taps": "*fp32", "out": "*" + dtype}
+    names = [parameter.name for parameter in fir.params]
+    types = {name: "constexpr" if name in constants else pointers.get(name, "i32") for name in names}
+    places = {*pointers, "channels", "stride_n", "stride_y", "stride_x", "row"}
+    known = {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if name in places}
+    values = {(names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(fn=fir, signature=types, constexprs=values, attrs=known)
+    code = compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+    assert "ld.global.v4" in code and "st.global.v4" in code, "values are read one by one"
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_the_kernel_compiles_for_a_gpu_that_is_not_here_and_reads_neighbours_together() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
