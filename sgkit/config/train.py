@@ -115,8 +115,8 @@ class TrainConfig(Config):
     compile: bool = False
     """Compile the networks for the parts of a step that need only first derivatives."""
     cuda_graphs: Literal["auto", "off"] = "auto"
-    """Record the updates of a step as CUDA graphs, which start faster; where that is not possible (fp16, ada, several
-    processes) they run one operation after the other. The numbers are the same."""
+    """Record the updates of a step as CUDA graphs, which start faster; where that is not possible (fp16, several
+    processes, what ada changes) they run one operation after the other. The numbers are the same."""
     snapshot_kimg: _Interval = 50.0
     """Thousands of images between snapshots and sample grids."""
     log_kimg: _Interval = 1.0

@@ -38,13 +38,16 @@ def why_no_graphs(config: TrainConfig, context: DistributedContext, precision: R
         "train.cuda_graphs is off": config.cuda_graphs == "off",
         "several processes train together": context.world_size > 1,
         "fp16 chooses its loss scale by what each update finds": precision == "fp16",
-        f"augmentation {config.augment.kind} works on other images in each step": config.augment.kind
-        in ("ada", "fixed"),
         "the networks grow": config.growth is not None,
         "train.compile is on": config.compile,
         "train.recompute is on": config.recompute,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def is_changing(config: TrainConfig) -> bool:
+    """Whether what D sees is made by other operations in each step."""
+    return config.augment.kind in ("ada", "fixed")
 
 
 class _Values(NamedTuple):
@@ -105,21 +108,32 @@ class Graphs:
         self._recordings: dict[Any, _Recording] = {}
         self.problem = problem
         """Why nothing is recorded, or not any more."""
-        self._told: str | None = None
+        self.note: str | None = None
+        """What else is worth knowing."""
 
     @classmethod
     def where_possible(cls, config: TrainConfig, context: DistributedContext, precision: ResolvedPrecision) -> Graphs:
         """Graphs on CUDA; elsewhere, and where a recipe stands against them, updates are called."""
-        return cls(problem=why_no_graphs(config, context, precision))
+        problem = why_no_graphs(config, context, precision)
+        graphs = cls(problem=problem)
+        if problem is not None and problem != NO_DEVICE:
+            graphs.note = f"Training without CUDA graphs: {problem}."
+        elif problem is None and is_changing(config):
+            graphs.note = (
+                f"CUDA graphs for path lengths only: augmentation {config.augment.kind} works on other images in each "
+                "step."
+            )
+        return graphs
 
     def news(self) -> list[str]:
-        """A sentence if something stands in the way since the last call, on CUDA."""
-        is_new, self._told = self.problem != self._told, self.problem
-        return [f"Training without CUDA graphs: {self.problem}."] if is_new and self.problem != NO_DEVICE else []
+        """A sentence if there is something to say on CUDA since the last call."""
+        note, self.note = self.note, None
+        return [] if note is None else [note]
 
     def __call__(self, step: TrainingStep, update: str, shards: Sequence[Shard], **options: bool) -> Readings:
         """Run an update of ``step``."""
-        if self.problem is not None or not shards or self._is_blurred(step):
+        changes = is_changing(step.config) and (update != "update_g" or options.get("adversarial", True))
+        if self.problem is not None or not shards or changes or self._is_blurred(step):
             return called(step, update, shards, **options)
         key = self._key(step, update, shards, options)
         recording = self._recordings.get(key)
@@ -153,6 +167,7 @@ class Graphs:
         except (RuntimeError, ValueError) as error:
             words = str(error).strip().splitlines() or [type(error).__name__]
             self.problem = f"{update} cannot be recorded ({words[0]})"
+            self.note = f"Training without CUDA graphs: {self.problem}."
             self._recordings.clear()
         return self.problem is None
 

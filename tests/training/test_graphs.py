@@ -77,6 +77,18 @@ def test_recorded_updates_train_exactly_as_called_ones(
 
 
 @pytest.mark.usefixtures("counted")
+def test_with_changing_augmentation_only_path_lengths_are_recorded(
+    start: Callable[[TrainConfig], TrainState], train_config: TrainConfig
+) -> None:
+    config, recorder = replace(train_config, augment=AugmentConfig(kind="fixed", p=0.5)), Recorder()
+    called, recorded = start(config), start(config)
+    run(called, config)
+    run(recorded, config, graphs=Graphs(recorder))
+    assert (recorder.recorded, recorder.replayed) == (1, 2)
+    assert changed(tensors(called), tensors(recorded)) == set()
+
+
+@pytest.mark.usefixtures("counted")
 def test_an_update_that_cannot_be_recorded_is_called_and_the_report_says_why(
     start: Callable[[TrainConfig], TrainState], train_config: TrainConfig
 ) -> None:
@@ -144,7 +156,7 @@ def test_nothing_is_said_of_graphs_on_a_cpu(
         ({}, "fp32", None),
         ({"cuda_graphs": "off"}, "fp32", "train.cuda_graphs is off"),
         ({}, "fp16", "fp16 chooses its loss scale by what each update finds"),
-        ({"augment": AugmentConfig(kind="ada")}, "bf16", "augmentation ada works on other images in each step"),
+        ({"compile": True}, "bf16", "train.compile is on"),
     ],
 )
 def test_what_a_gpu_can_record(options: dict[str, Any], precision: Any, reason: str | None) -> None:
