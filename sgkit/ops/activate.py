@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgkit.ops import act_kernel
+
 ActivationName = Literal["linear", "relu", "lrelu"]
 
 
@@ -27,6 +29,9 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 """All are positively homogeneous, f(a x) = a f(x) for a > 0, so a gain may move before the nonlinearity."""
 
+_SLOPES = {"linear": 1.0, "relu": 0.0, "lrelu": 0.2}
+"""Below 0."""
+
 
 def bias_act(
     x: Tensor,
@@ -43,6 +48,8 @@ def bias_act(
     product or a convolution is not), and it may hold the result, which saves time and memory.
     """
     function, own_gain = ACTIVATIONS[activation]
+    if act_kernel.serves(x) and (bias is not None or activation != "linear" or clamp is not None):
+        return act_kernel.activated(x, bias, act_kernel.Shape(own_gain * gain, _SLOPES[activation], clamp))
     if bias is not None:
         bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
         x, overwrite = x.add_(bias) if overwrite else x + bias, True

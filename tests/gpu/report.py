@@ -151,7 +151,16 @@ def start_jobs(report: Report) -> None:
         for name in peer.PLUGINS:
             words = [sys.executable, "-m", "tests.gpu.peer", str(report.ada), name]
             report.jobs[name] = _job(words, environment, report.out.with_suffix(f".{name}.log"))
-    words = [sys.executable, "-m", "pytest", "tests/gpu", "tests/ops/test_fir_kernel.py", "-n0", "-q"]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/gpu",
+        "tests/ops/test_fir_kernel.py",
+        "tests/ops/test_act_kernel.py",
+        "-n0",
+        "-q",
+    ]
     words += ["-o", "filterwarnings=", "-p", "no:cacheprovider", "--deselect", "tests/gpu/test_parity.py"]
     words += ["--maxfail=30", "--tb=short"]
     environment |= {"SGKIT_GPU_TESTS": report.device.type}

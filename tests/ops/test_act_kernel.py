@@ -1,0 +1,50 @@
+"""The Triton kernels beside the plain path: in Triton's interpreter where there is no GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+PROGRAM = """
+import torch
+from sgkit.ops import bias_act, act_kernel
+device="cuda" if torch.cuda.is_available() else "cpu"
+usable=act_kernel.serves
+def everything(x,bias,options):
+    x=x.clone(memory_format=torch.preserve_format).requires_grad_(); bias=bias.clone().requires_grad_()
+    y=bias_act(x*1, bias, **options)
+    c=torch.linspace(-1,1,y.numel(),device=device).view(y.shape)
+    first=torch.autograd.grad((y*c).sum()+y.square().sum(),(x,bias),create_graph=True)
+    second=torch.autograd.grad(sum(p.pow(3).sum() for p in first),(x,bias))
+    return [y,*first,*second]
+used=0
+for layout in (torch.contiguous_format, torch.channels_last):
+    x=torch.randn(2,3,4,5,device=device).contiguous(memory_format=layout); bias=torch.randn(3,device=device)
+    for options in ({}, {"activation":"lrelu","clamp":0.8,"overwrite":True},{"activation":"relu","gain":0.5},{"activation":"lrelu","gain":0.7}):
+        act_kernel.serves=lambda x: False
+        plain=everything(x,bias,options)
+        def serves(x):
+            global used; used+=usable(x); return usable(x)
+        act_kernel.serves=serves
+        for one,other in zip(plain,everything(x,bias,options)):
+            assert other.shape==one.shape
+            assert torch.allclose(one,other,rtol=1e-5,atol=1e-5),(layout,options,(one-other).abs().max())
+        assert bias_act(x.bfloat16(),bias,**options).dtype==torch.bfloat16
+assert used>=16,used
+print("equal",used)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+def test_the_kernel_gives_the_plain_path_s_values_and_derivatives() -> None:
+    environment = {"SGKIT_TRITON": "1"} | ({} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith("equal")
