@@ -190,7 +190,10 @@ def partial_table(results: Results, *, memory: bool = False) -> Any:
         if not rows:
             return "*Not measured in this run.*"
         columns = list(dict.fromkeys(name for row in rows for name in row["alternatives"]))
-        return markdown(["", *columns], list(_lines(rows, columns, results["ceilings"], memory=memory)))
+        lines = list(_lines(rows, columns, results["ceilings"], memory=memory))
+        failed = [f"{row['name']}, {name}: {text}" for row in rows for name, text in row["failed"].items()]
+        notes = "" if memory or not failed else f"\n\nNot measured: {'; '.join(failed)}."
+        return markdown(["", *columns], lines) + notes
 
     return table
 

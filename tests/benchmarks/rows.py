@@ -249,7 +249,7 @@ def _processes(commands: dict[str, list[str]], context: Context, *, rounds: int,
             try:
                 one = Measured([word.replace("OUT", out) for word in command], environment=environment)
             except SystemExit as error:
-                failed[name] = str(error)[-300:]
+                failed[name] = str(error).strip().splitlines()[-1][:200]
                 del found[name]
                 continue
             found[name]["times"].append(round(one.seconds / per, 6))
@@ -258,14 +258,15 @@ def _processes(commands: dict[str, list[str]], context: Context, *, rounds: int,
 
 
 ADA_SAVE = """
-import pickle, sys
+import copy, pickle, sys
 import torch
 sys.path.insert(0, sys.argv[1])
-from training.networks import Generator
+from training.networks import Discriminator, Generator
 size = int(sys.argv[3])
 made = Generator(z_dim=512, c_dim=0, w_dim=512, img_resolution=size, img_channels=3, mapping_kwargs={"num_layers": 8})
 with open(sys.argv[2], "wb") as file:
-    pickle.dump({"G": made, "D": None, "G_ema": made, "training_set_kwargs": None}, file)
+    critic = Discriminator(c_dim=0, img_resolution=size, img_channels=3)
+    pickle.dump({"G": made, "D": critic, "G_ema": copy.deepcopy(made), "training_set_kwargs": None}, file)
 """
 ADA_FIRST = """
 import sys
@@ -276,7 +277,7 @@ with open(sys.argv[2], "rb") as file:
 z = torch.from_numpy(np.random.RandomState(0).randn(1, network.z_dim))
 image = network(z, torch.zeros(1, 0), truncation_psi=0.7, noise_mode="const")
 pixels = (image.permute(0, 2, 3, 1) * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-PIL.Image.fromarray(pixels[0].numpy(), "RGB").save(sys.argv[3] + ".png")
+PIL.Image.fromarray(pixels[0].numpy()).save(sys.argv[3] + ".png")
 """
 SGKIT = [sys.executable, "-m", "sgkit"]
 
