@@ -53,7 +53,9 @@ class Rng:
     def noise(self, purpose: str, numbers: Sequence[int], plan: Plan) -> MapNoise:
         """Noise for the layers of ``plan`` that take it, generated on the run's device for these images."""
         layers = [spec for spec in plan if spec.has_noise]
-        if self.is_counted and layers:
+        if not layers:  # a CUDA graph may not make generators, even for nothing
+            return MapNoise({})
+        if self.is_counted:
             sizes = [math.prod(spec.size) for spec in layers]
             parts = torch.split(counted_normal(self._keys(purpose, numbers), sum(sizes)), sizes, dim=1)
             return MapNoise({spec.name: x.reshape(-1, 1, *spec.size) for spec, x in zip(layers, parts, strict=True)})

@@ -77,16 +77,14 @@ class Report:
         return self.end - time.perf_counter()
 
     @contextmanager
-    def section(self, name: str, *, needs: float = 5.0) -> Iterator[Result]:
+    def section(self, name: str) -> Iterator[Result]:
         """A block that fills the section ``name``; an error in it is noted, and the report goes on."""
         result = self.found.setdefault(name, {})
         began = time.perf_counter()
         try:
-            if self.left < needs and not self.quick:
-                raise TimeoutError(f"left out: {self.left:.0f} s are left, it needs about {needs:.0f}")
             yield result
         except BaseException as error:
-            result["error"] = str(error) if isinstance(error, TimeoutError) else traceback.format_exc()[-3000:]
+            result["error"] = traceback.format_exc()[-3000:]
             print(f"{name}: {result['error'][-700:]}", flush=True)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -143,7 +141,8 @@ class Report:
 
 def start_jobs(report: Report) -> None:
     """Compile the peer's plugins and run the tests, beside the sections that time nothing."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # dependencies may lie on it
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     if report.ada is not None and report.is_cuda:
         major, minor = torch.cuda.get_device_capability()
         peer.adapt(report.ada, report.device)
@@ -190,8 +189,11 @@ def machine(report: Report, result: Result) -> None:
 
 def parity(report: Report, result: Result) -> None:
     """Outputs of official networks, in each precision."""
-    worst = dict.fromkeys(MODES, 0.0)
+    worst, end = dict.fromkeys(MODES, 0.0), report.left * 2 / 3  # on an H100, all cases took 222 s
     for case in fixtures()[: 2 if report.quick else None]:
+        if report.left < end:
+            result.setdefault("left out", []).append(case.name)
+            continue
         modes = MODES[:3:2] if not report.is_cuda else MODES
         try:
             found = parity_errors(case, report.device, modes)
@@ -202,7 +204,8 @@ def parity(report: Report, result: Result) -> None:
         for mode, error in result[case.name].items():
             worst[mode] = max(worst[mode], error or 0.0)
     result |= {"worst": worst, "limits": LIMITS, "kind": "fp32: largest error / largest magnitude; else rms / rms"}
-    result["arrays of"] = f"{len(result) - 3} cases in {FIXTURES.name}"
+    cases = [name for name, value in result.items() if isinstance(value, dict) and "fp32" in value and name != "worst"]
+    result["arrays of"] = f"{len(cases)} cases in {FIXTURES.name}"
     print("parity, worst:", {mode: f"{error:.1e}" for mode, error in worst.items()}, result.get("errors", ""))
 
 
@@ -612,7 +615,10 @@ def main() -> None:
         start_jobs(report)
     for name, needs, run in SECTIONS:
         if not options.only or options.only in name:
-            with report.section(name, needs=needs) as result:
+            if report.left < needs and not report.quick:
+                report.found[name] = {"error": f"left out: {report.left:.0f} s are left, it needs about {needs:.0f}"}
+                continue
+            with report.section(name) as result:
                 run(report, result)
     for job in report.jobs.values():
         if job.poll() is None:

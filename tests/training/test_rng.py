@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 
 from sgkit.training.rng import Rng
@@ -35,3 +38,10 @@ def test_distributions() -> None:
     uniform = DRAWS.uniform("x", range(2000), [1])
     assert 0 <= uniform.min() < 0.01
     assert 0.99 < uniform.max() < 1
+
+
+def test_a_plan_without_noise_makes_no_generator(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA graph that is being recorded may not make any; on an H100, presets without noise trained without graphs."""
+    plan = tiny_model("stylegan2-mini").generator.synthesis.plan
+    monkeypatch.setattr("sgkit.training.rng.torch_generator", None)
+    assert Rng(seed=1, device=CPU).noise("g.noise", [1, 2], plan).maps == {}
