@@ -41,7 +41,7 @@ def test_distributions() -> None:
 
 
 def test_a_plan_without_noise_makes_no_generator(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CUDA graph that is being recorded may not make any; on an H100, presets without noise trained without graphs."""
+    """A CUDA graph that is being recorded may not make any: presets without noise trained without graphs."""
     plan = tiny_model("stylegan2-mini").generator.synthesis.plan
     monkeypatch.setattr("sgkit.training.rng.torch_generator", None)
     assert Rng(seed=1, device=CPU).noise("g.noise", [1, 2], plan).maps == {}
