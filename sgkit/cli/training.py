@@ -136,7 +136,7 @@ def _tell(event: Event) -> None:
     if event.name in ("choices", "columns", "expect"):
         report.note_lines(event.text, {name: str(value) for name, value in event.facts.items()})
         return
-    tell = report.note if event.name in ("init", "start") else report.warning
+    tell = report.note if event.name in ("init", "start", "computing") else report.warning
     tell(f"At {event.kimg:g} kimg: {event.text}")
 
 

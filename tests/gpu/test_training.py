@@ -14,8 +14,9 @@ from tests.gpu.cases import allow_tf32, difference, noise_batches, start, update
 from tests.training.driver import resumed, tensors
 
 CONFIG = TrainConfig(total_kimg=0.064, batch=8, r1_gamma=1.0, d_reg_interval=4, pl_interval=2, precision="fp32")
-LOSS, GRADIENT = 1e-4, 1e-3
-"""Relative differences of losses and gradients between devices in fp32."""
+LOSS, GRADIENT = 1e-4, 5e-3
+"""Relative differences of losses and gradients between devices in fp32. Generated images of an untrained G are nearly
+the same, and the slope of their small deviation over the minibatch magnifies rounding."""
 
 
 def kept(state: Any) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from sgkit.config import AugmentConfig, ModelConfig, TrainConfig
 from sgkit.errors import NonFiniteError
 from sgkit.model import build
 from sgkit.runtime.distributed import DistributedContext
+from sgkit.training import batches, rng
 from sgkit.training.graphs import Graphs, why_no_graphs
 from sgkit.training.loop import TrainReport
 from sgkit.training.rng import Rng, counted_normal
@@ -60,6 +61,7 @@ def fused(state: TrainState) -> TrainState:
         pytest.param({"micro_batch": 4}, id="shards"),
         pytest.param({"augment": AugmentConfig(kind="diffaugment")}, id="diffaugment"),
         pytest.param({"style_mixing_prob": 0.0, "pl_interval": 1, "d_reg_interval": 1}, id="every step"),
+        pytest.param({"precision": "bf16"}, id="bf16"),
         pytest.param({"d_blur_sigma": 2.0, "d_blur_kimg": 0.02}, id="blurred at first"),
     ],
 )
@@ -74,6 +76,48 @@ def test_recorded_updates_train_exactly_as_called_ones(
     assert recorder.replayed >= 4
     assert changed(tensors(called), tensors(recorded)) == set()
     assert [report.values for report in plain] == [report.values for report in again]
+
+
+@pytest.mark.usefixtures("counted")
+def test_nothing_is_recorded_that_a_cuda_graph_could_not_hold(
+    model_config: ModelConfig, train_config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random generators of the device, and copies to it, are refused during a capture; so is reading values."""
+    forbidden: list[str] = []
+    recording = False
+
+    def guard(module: Any, name: str) -> None:
+        plain = getattr(module, name)
+
+        def guarded(*given: Any, **options: Any) -> Any:
+            if recording:
+                forbidden.append(name)
+            return plain(*given, **options)
+
+        monkeypatch.setattr(module, name, guarded)
+
+    for module, name in ((rng, "torch_generator"), (rng, "to_device"), (batches, "to_device")):
+        guard(module, name)
+    for name in ("item", "tolist", "__float__", "__bool__", "cpu"):
+        guard(torch.Tensor, name)
+
+    def capture(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        def replay() -> Tensor:
+            nonlocal recording
+            recording = True
+            try:
+                return function()
+            finally:
+                recording = False
+
+        return replay
+
+    for has_noise in (True, False):
+        synthesis = replace(model_config.synthesis, use_noise=has_noise)
+        state = fused(TrainState.start(build(replace(model_config, synthesis=synthesis), seed=1), train_config))
+        for report in steps(state, train_config, waits=False, graphs=Graphs(capture)):
+            assert report.notes == ()
+    assert forbidden == []
 
 
 @pytest.mark.usefixtures("counted")
