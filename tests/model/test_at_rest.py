@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sgkit.model import Model, build
-from sgkit.model.layers.at_rest import AtRest
+from sgkit.model.layers.at_rest import AtRest, ScaledWeight
+from sgkit.ops import conv2d
 
 
 def _load(layer: nn.Linear) -> None:
@@ -46,6 +47,18 @@ def test_nothing_is_kept_of_a_weight_that_is_trained() -> None:
     layer = nn.Linear(2, 2)
     assert at_rest.of(layer.train().requires_grad_(False), layer.weight, torch.float32) is None
     assert at_rest.of(layer.eval().requires_grad_(True), layer.weight, torch.float32) is None
+
+
+@pytest.mark.parametrize(("channels", "resolution"), [(4, 8), (128, 8), (128, 4)])
+def test_a_scaled_weight_at_rest_convolves_as_in_training(channels: int, resolution: int) -> None:
+    """Also where it is kept as Winograd's transform of it."""
+    layer = nn.Conv2d(channels, channels, 3, bias=False)
+    scaled, x = ScaledWeight(0.5, resolution=resolution), torch.randn(1, channels, resolution, resolution)
+    trained = scaled.of(layer.train(), layer.weight, x.dtype)
+    assert trained.requires_grad
+    kept = scaled.of(layer.eval().requires_grad_(False), layer.weight, x.dtype)
+    assert (kept.ndim == 3) == (channels == 128 and resolution == 8)
+    torch.testing.assert_close(conv2d(x, kept), conv2d(x, trained.detach()), rtol=1e-4, atol=1e-5)
 
 
 def test_images_follow_weights_that_change(tiny_model: Callable[..., Model]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from sgkit.config import ModelConfig
 from sgkit.errors import ConfigError, UsageError
 from sgkit.model.canvas import DIMENSION, Axis, Canvas
+from sgkit.model.layers.at_rest import AtRest, modulated_weight
 from sgkit.model.layers.base import (
     FullyConnected,
     Layer,
@@ -143,6 +145,7 @@ class AliasFreeConv(StyledLayer):
         self.clamp, self.output_scale = synthesis.conv_clamp, settings.output_scale
         self.ema_beta, self.activation = settings.magnitude_ema_beta, synthesis.activation
         self.weight = conv_weight(spec)
+        self.at_rest = AtRest(functools.partial(modulated_weight, resolution=spec.resolution))
         self.bias = nn.Parameter(torch.zeros(spec.out_channels))
         self.register_buffer("magnitude_ema", torch.ones([]))
         self.register_buffer("observed", torch.ones([]), persistent=False)
@@ -167,7 +170,16 @@ class AliasFreeConv(StyledLayer):
         x = state.features
         if self.tracks:
             self.observed.copy_(x.detach().float().square().mean())
-        x = modulated_conv2d(x, self.weight, style, demodulate=not self.is_rgb, padding=spec.kernel - 1)
+        kept = self.at_rest.of(self, self.weight, x.dtype)
+        x = modulated_conv2d(
+            x,
+            self.weight,
+            style,
+            demodulate=not self.is_rgb,
+            padding=spec.kernel - 1,
+            energy=kept and kept.energy,
+            laid_out=kept and kept.laid_out,
+        )
         x = x * self.magnitude_ema.rsqrt().to(x.dtype) + self.bias.to(x.dtype)[:, None, None]
         x = upfirdn2d(x, self.up_taps, up=self.up, padding=self.padding, gain=float(self.up**2))
         x = bias_act(x, activation="linear" if self.is_rgb else self.activation, clamp=self.clamp)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from sgkit.ops import pays_winograd, winograd_weight
+from sgkit.ops import pays_winograd, transposed_weight, weight_energy, winograd_weight
 
 T = TypeVar("T")
 _SMALL = 4
@@ -20,6 +21,21 @@ def laid_out(weight: Tensor, dtype: torch.dtype, *, resolution: int) -> Tensor:
     if resolution > _SMALL and pays_winograd(weight, dtype):
         return winograd_weight(weight)
     return weight.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+class ModulatedWeight(NamedTuple):
+    """What :func:`sgkit.ops.modulated_conv2d` needs of a weight at rest."""
+
+    energy: Tensor
+    laid_out: Tensor
+
+
+def modulated_weight(weight: Tensor, dtype: torch.dtype, *, resolution: int, up: int = 1) -> ModulatedWeight:
+    """That of ``weight`` [O, I, k, k], for features of ``dtype``."""
+    energy = weight_energy(weight)
+    if up == 2:
+        return ModulatedWeight(energy, transposed_weight(weight.to(dtype)))
+    return ModulatedWeight(energy, laid_out(weight, dtype, resolution=resolution))
 
 
 class AtRest(Generic[T]):
@@ -45,3 +61,20 @@ class AtRest(Generic[T]):
                 self._value = self._function(weight, dtype)
             self._weight, self._state = weight, state
         return self._value
+
+
+class ScaledWeight:
+    """A convolution's weight times its equalized learning rate, kept where the network is at rest."""
+
+    def __init__(self, scale: float, *, resolution: int) -> None:
+        self._scale = scale
+        self._at_rest = AtRest(functools.partial(_scaled, scale=scale, resolution=resolution))
+
+    def of(self, network: nn.Module, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """What :func:`sgkit.ops.conv2d` multiplies features of ``dtype`` with; with a stride, ``resolution`` is 0."""
+        kept = self._at_rest.of(network, weight, dtype)
+        return weight * self._scale if kept is None else kept
+
+
+def _scaled(weight: Tensor, dtype: torch.dtype, *, scale: float, resolution: int) -> Tensor:
+    return laid_out(weight * scale, dtype, resolution=resolution)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.at_rest import AtRest, laid_out
+from sgkit.model.layers.at_rest import ScaledWeight
 from sgkit.model.layers.base import RESIDUAL_GAIN, FullyConnected, Layer, conv_weight
 from sgkit.model.noise import NoiseSource
 from sgkit.model.spec import LayerSpec
@@ -17,28 +15,7 @@ from sgkit.model.walk import State
 from sgkit.ops import ACTIVATIONS, bias_act, conv2d, equalized_gain, filter2d, fir_filter, minibatch_stddev
 
 
-class _ScaledConv(Layer):
-    """Convolution with equalized learning rate, whose scaled weight is kept where the network is at rest."""
-
-    weight: nn.Parameter
-
-    def keep(self, spec: LayerSpec, *, gain: float, down: int) -> None:
-        """Prepare for :meth:`scaled`; ``down``: the stride of the convolution."""
-        self.scale = equalized_gain(self.weight.shape, gain=gain)
-        resolution = spec.resolution if down == 1 else 0  # with a stride it is not computed by tiles
-        self.at_rest = AtRest(functools.partial(_laid_out, scale=self.scale, resolution=resolution))
-
-    def scaled(self, x: Tensor) -> Tensor:
-        """What ``x`` is multiplied with."""
-        kept = self.at_rest.of(self, self.weight, x.dtype)
-        return self.weight * self.scale if kept is None else kept
-
-
-def _laid_out(weight: Tensor, dtype: torch.dtype, *, scale: float, resolution: int) -> Tensor:
-    return laid_out(weight * scale, dtype, resolution=resolution)
-
-
-class FilteredConv(_ScaledConv):
+class FilteredConv(Layer):
     """Convolution, bias, activation; halves behind a low-pass filter (StyleGAN2)."""
 
     taps: Tensor
@@ -55,13 +32,14 @@ class FilteredConv(_ScaledConv):
         # What the activation multiplies with goes in front of it, where it costs no pass over the features.
         self.gain_behind = RESIDUAL_GAIN if spec.shortcut == "close" else 1.0
         self.gain = ACTIVATIONS[self.activation].gain * self.gain_behind
-        self.keep(spec, gain=self.gain, down=spec.down)
+        scale = equalized_gain(self.weight.shape, gain=self.gain)
+        self.scaled = ScaledWeight(scale, resolution=spec.resolution if spec.down == 1 else 0)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, H / down, W / down]."""
         before = state.features
         own_gain, gain, gain_behind = ACTIVATIONS[self.activation].gain, self.gain, self.gain_behind
-        x = conv2d(before, self.scaled(before), down=spec.down, taps=self.taps)
+        x = conv2d(before, self.scaled.of(self, self.weight, before.dtype), down=spec.down, taps=self.taps)
         clamp = None if self.clamp is None else self.clamp * gain_behind
         x = bias_act(x, self.bias * gain, activation=self.activation, gain=1 / own_gain, clamp=clamp, overwrite=True)
         if spec.shortcut == "open":
@@ -73,7 +51,7 @@ class FilteredConv(_ScaledConv):
         return state.wrote(x)
 
 
-class PooledConv(_ScaledConv):
+class PooledConv(Layer):
     """Convolution, bias, activation with its gain in the weight; halves by the mean of 2x2 (ProGAN, StyleGAN1)."""
 
     box: Tensor
@@ -88,14 +66,15 @@ class PooledConv(_ScaledConv):
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
         self.register_buffer("taps", fir_filter(discriminator.resample_filter), persistent=False)
         self.gain, self.down = ACTIVATIONS[self.activation].gain, 1 if self.before_pool else spec.down
-        self.keep(spec, gain=self.gain, down=self.down)
+        scale = equalized_gain(self.weight.shape, gain=self.gain)
+        self.scaled = ScaledWeight(scale, resolution=spec.resolution if self.down == 1 else 0)
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, H / down, W / down]."""
         x = state.features
         if spec.down == 2 and len(self.taps) > 1:
             x = filter2d(x, self.taps)
-        x = conv2d(x, self.scaled(x), down=self.down, taps=self.box)
+        x = conv2d(x, self.scaled.of(self, self.weight, x.dtype), down=self.down, taps=self.box)
         x = bias_act(x, self.bias, activation=self.activation, gain=1 / self.gain)
         if self.before_pool and spec.down == 2:
             x = F.avg_pool2d(x, 2)

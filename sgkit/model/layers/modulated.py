@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
-from sgkit.model.layers.at_rest import AtRest, laid_out
+from sgkit.model.layers.at_rest import AtRest, modulated_weight
 from sgkit.model.layers.base import (
     RESIDUAL_GAIN,
     Layer,
@@ -31,9 +30,7 @@ from sgkit.ops import (
     equalized_gain,
     fir_filter,
     modulated_conv2d,
-    transposed_weight,
     upsampling_conv2d,
-    weight_energy,
 )
 
 
@@ -48,20 +45,6 @@ class ConstantInput(Layer):
         """Features [1, C, h, w]: they take the batch size of the first style."""
         x = repeated(self.const[None], state.place).to(compute_dtype(self.const))
         return state.wrote(x.contiguous(memory_format=memory_format(self)))
-
-
-class _Kept(NamedTuple):
-    """What a modulated convolution needs of a weight at rest."""
-
-    energy: Tensor
-    laid_out: Tensor
-
-
-def _kept(weight: Tensor, dtype: torch.dtype, *, spec: LayerSpec) -> _Kept:
-    energy = weight_energy(weight)
-    if spec.up == 2:
-        return _Kept(energy, transposed_weight(weight.to(dtype)))
-    return _Kept(energy, laid_out(weight, dtype, resolution=spec.resolution))
 
 
 class ModulatedConv(StyledLayer):
@@ -82,7 +65,7 @@ class ModulatedConv(StyledLayer):
         if spec.shortcut == "open":
             self.skip_weight = nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, 1, 1))
         self.register_buffer("taps", fir_filter(synthesis.resample_filter), persistent=False)
-        self.at_rest = AtRest(functools.partial(_kept, spec=spec))
+        self.at_rest = AtRest(functools.partial(modulated_weight, resolution=spec.resolution, up=spec.up))
         self.reach = conv_reach(spec, len(self.taps))
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:

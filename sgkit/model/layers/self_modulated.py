@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
+from sgkit.model.layers.at_rest import ScaledWeight
 from sgkit.model.layers.base import (
     FullyConnected,
     Layer,
@@ -144,13 +145,17 @@ class SelfModulatedConv(SelfModulated):
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__(spec, config)
         self.weight = conv_weight(spec)
+        self.weight_gain = equalized_gain(self.weight.shape)
+        self.scaled = ScaledWeight(self.weight_gain, resolution=spec.resolution)
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
         self.reach = conv_reach(spec, len(self.box))
 
     def forward(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> State:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W]."""
         assert style is not None
-        weight = self.weight * equalized_gain(self.weight.shape)
-        up = spec.up == 2
-        x = upsampling_conv2d(state.features, weight, self.box) if up else conv2d(state.features, weight)
+        x = state.features
+        if spec.up == 2:
+            x = upsampling_conv2d(x, self.weight * self.weight_gain, self.box)
+        else:
+            x = conv2d(x, self.scaled.of(self, self.weight, x.dtype))
         return state.wrote(self.finish(x, style))

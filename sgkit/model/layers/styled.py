@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgkit.config import ModelConfig
+from sgkit.model.layers.at_rest import ScaledWeight
 from sgkit.model.layers.base import (
     FullyConnected,
     Layer,
@@ -159,16 +160,19 @@ class StyledConv(_Epilogue):
         super().__init__(spec, config)
         self.bias_before_blur = config.synthesis.bias_before_blur
         self.weight = conv_weight(spec)
+        self.scale = equalized_gain(self.weight.shape, gain=ACTIVATIONS[self.activation].gain)
+        self.scaled = ScaledWeight(self.scale, resolution=spec.resolution)
         self.register_buffer("box", fir_filter((1, 1)), persistent=False)
         self.register_buffer("taps", fir_filter(config.synthesis.resample_filter), persistent=False)
         self.reach = conv_reach(spec, len(self.taps) + 1)
 
     def activated(self, spec: LayerSpec, state: State, style: Tensor | None, noise: NoiseSource) -> Tensor:
         """``x`` [N, in, H, W] to [N, out, up * H, up * W], before normalisation."""
-        weight = self.weight * equalized_gain(self.weight.shape, gain=ACTIVATIONS[self.activation].gain)
+        before = state.features
         if spec.up == 1:
-            return self.finish(spec, conv2d(state.features, weight), state, style, noise)
-        x = upsampling_conv2d(state.features, weight, self.box)
+            x = conv2d(before, self.scaled.of(self, self.weight, before.dtype))
+            return self.finish(spec, x, state, style, noise)
+        x = upsampling_conv2d(before, self.weight * self.scale, self.box)
         if self.bias_before_blur:
             x = bias_act(x, self.bias)
         if len(self.taps) > 1:
