@@ -214,7 +214,7 @@ def test_an_existing_file_is_never_replaced(small: Build, tmp_path: Path) -> Non
 
 def test_endings_and_forms_must_agree(small: Build, tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"Unsupported extension \.ckpt of model\.ckpt\. Use \.npz, \.pt, \.safetensors"
+        UsageError, match=r"Unsupported extension \.ckpt of model\.ckpt\. Use \.npz, \.onnx, \.pt, \.pt2, \.safetensors"
     ):
         export(small(), tmp_path / "model.ckpt")
     with pytest.raises(UsageError, match=r"for --form rosinality\. Use \.pt"):
