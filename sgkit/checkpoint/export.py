@@ -18,8 +18,8 @@ import sgkit
 from sgkit.checkpoint.adapters import nvidia
 from sgkit.checkpoint.adapters.translate import translate_back
 from sgkit.checkpoint.foreign_file import Array
-from sgkit.checkpoint.graphs import InputSpace, check_program, write_program
 from sgkit.checkpoint.native import save
+from sgkit.checkpoint.programs import InputSpace, check_program, write_program
 from sgkit.checkpoint.rosinality_export import ABSENT_LAYERS, write_rosinality
 from sgkit.checkpoint.state_dict_files import CONFIG_KEY
 from sgkit.errors import UsageError, did_you_mean

@@ -40,6 +40,8 @@ NARROW = 64
 GAIN = 0.95
 """Share of fp32's time below which bf16 is worth its rounding."""
 BATCH = 2
+ROUND = 2
+"""Raised when operators become faster, so that choices that are kept are made again."""
 
 Use = Literal["drawing", "training"]
 
@@ -112,7 +114,7 @@ def _chosen(
     if _multiplications(model) < TOO_SMALL:
         return "fp32"
     machine = _machine()
-    key = json.dumps([use, machine, sgkit.__version__, model.to_dict()], sort_keys=True)
+    key = json.dumps([use, machine, sgkit.__version__, ROUND, model.to_dict()], sort_keys=True)
     file = cache_folder(FOLDER) / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     known = _read(file)
     if known is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sgkit.checkpoint import load, model_file
 from sgkit.checkpoint.export import PROGRAMS, check_target, export
-from sgkit.checkpoint.graphs import InputSpace
+from sgkit.checkpoint.programs import InputSpace
 from sgkit.model.labels import LabelChoice
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgkit.checkpoint.graphs import write_program
+from sgkit.checkpoint.programs import write_program
 from sgkit.config import DiscriminatorConfig, ModelConfig, SynthesisConfig
 from sgkit.model import Model, build
 

@@ -439,7 +439,7 @@ SAME: dict[str, str] = {
     "weights add files": "the input",
     "convert size": "for files that do not record it, refused for others; by tests/cli/test_convert.py",
     "convert label": "for exports without labels; by tests/cli/test_convert.py",
-    "convert space": "for programs; by tests/checkpoint/test_graphs.py",
+    "convert space": "for programs; by tests/checkpoint/test_programs.py",
     "info size": "for files that do not record it; by tests/cli/test_convert.py",
     "demo minutes": "by tests/tasks/test_demo.py",
     "metrics classifier": "by tests/measure/test_classifying.py",

@@ -24,7 +24,7 @@ WALKERS = {
     "metrics/generator_methods.py": "compares images that nobody gets",
     "latents/clusters.py": "reads features, and draws nothing",
     "checkpoint/rosinality_export.py": "reads noise inputs out of a walk",
-    "checkpoint/graphs.py": "traces a network as a program for other engines",
+    "checkpoint/programs.py": "traces a network as a program for other engines",
 }
 
 

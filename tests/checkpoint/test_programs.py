@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgkit.checkpoint import graphs
 from sgkit.checkpoint.export import export
-from sgkit.checkpoint.graphs import program_inputs
+from sgkit.checkpoint.programs import program_inputs
 from sgkit.errors import CheckpointError, MissingDependencyError, UsageError
 from sgkit.model import Model
 from sgkit.runtime.detect import detect
