@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgkit.checkpoint import graphs
+from sgkit.checkpoint import programs
 from sgkit.checkpoint.export import export
 from sgkit.checkpoint.programs import program_inputs
 from sgkit.errors import CheckpointError, MissingDependencyError, UsageError
@@ -61,7 +61,7 @@ def test_a_program_makes_the_models_images_for_any_batch(
             ws = model.generator.mapping(given["z"], given.get("label"), truncation_psi=psi)
         expected = model.generator.synthesis(ws)
     torch.testing.assert_close(ran(tmp_path / file, given), expected, atol=2e-5, rtol=0)
-    assert str(Path(graphs.__file__).parents[2]).encode() not in (tmp_path / file).read_bytes()
+    assert str(Path(programs.__file__).parents[2]).encode() not in (tmp_path / file).read_bytes()
 
 
 def test_a_program_is_known_when_it_is_given_as_a_model(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_options_that_do_not_concern_a_form_are_refused(
 def test_a_missing_package_is_named_before_the_model_is_read(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Callable[..., Model], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(graphs.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(programs.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"needs the package onnxscript.*stylegan-sgkit\[onnx\]"):
         export(tiny_model(**SMALL), tmp_path / "a.onnx")
 
@@ -106,7 +106,7 @@ def test_what_torch_cannot_trace_or_traces_wrongly_leaves_no_file(
     with pytest.raises(UsageError, match=r"cannot export this generator as pt2: unknown operator\. Use \.safetensors"):
         export(tiny_model(**SMALL), tmp_path / "a.pt2")
     monkeypatch.undo()
-    monkeypatch.setattr(graphs, "_images_of", lambda path, form, traced, inputs: torch.zeros(2, 3, 8, 8))
+    monkeypatch.setattr(programs, "_images_of", lambda path, form, traced, inputs: torch.zeros(2, 3, 8, 8))
     with pytest.raises(CheckpointError, match=r"makes other images than the model .*so it was removed"):
         export(tiny_model(**SMALL), tmp_path / "a.pt2")
     assert not any(tmp_path.iterdir())
