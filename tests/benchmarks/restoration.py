@@ -1,7 +1,7 @@
 """Filling in, enlarging and colouring with ``sgkit project``, beside what needs no model, or no search.
 
     python -m tests.benchmarks.restoration MODEL --data IMAGES [--count 20] [--steps 200] [--search w+,s:gaussian]
-        [--class NAME] [--out FOLDER]
+        [--class NAME] [--tasks NAME,...] [--out FOLDER]
 
 IMAGES were not seen in training. Hidden is a square of half of the side in the middle; enlarged is by 4; coloured from
 brightness alone. Compared are searches (SPACE[:PRIOR]), the nearest of 1,000 of the model's own samples by what is
@@ -114,12 +114,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--search", default="w,w+,w+:p,s:gaussian")
     parser.add_argument("--class", dest="label")
+    parser.add_argument("--tasks", default="filling in,enlarging,colouring")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     model, extractor = sgkit.load(given.model), EffnetExtractor()
     label = None if given.label is None else label_vector(model, given.label)
     images = target_images(list(islice(read_targets([given.data], model), given.skip, given.skip + given.count)), model)
     for title, task in tasks(model.image_size).items():
+        if title not in given.tasks.split(","):
+            continue
         seen = task.observation(images)
         rows = {"the obvious": task.obvious(seen)}
         rows["nearest sample"] = task.restored(seen, nearest(model, label, task, seen))
