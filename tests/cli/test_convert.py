@@ -94,7 +94,7 @@ def test_convert_warns_of_what_the_source_lacked(tmp_path: Path, capsys: pytest.
         (["{rosi}", "{out}.safetensors"], 1, "does not say which were trained"),
         (["{rosi}", "{out}.safetensors", "--size", "48"], 1, "48 was asked for"),
         (["{ada}", "{out}.safetensors", "--size", "32"], 2, "records the size of its images"),
-        (["{ada}", "{out}.ckpt"], 2, "Use .npz, .pt, .safetensors"),
+        (["{ada}", "{out}.ckpt"], 2, "Use .npz, .onnx, .pt, .pt2, .safetensors"),
         (["{ada}", "{out}.pt"], 2, "that format has no labels, and this model has 5: choose one class with --class"),
         (["{ada}", "{out}.npz", "--form", "nvdia"], 2, "Did you mean 'nvidia'?"),
         (["{luci}", "{out}.safetensors"], 1, "lucidrains' networks are a different architecture"),

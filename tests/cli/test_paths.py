@@ -113,6 +113,7 @@ READS = {  # (command, parameter) -> the words that give a wrong path to it; a n
     ("metrics", "images"): 0,
     ("metrics", "data"): ["--data", "NONE"],
     ("metrics", "classifier"): ["--classifier", "NONE.safetensors"],
+    ("metrics", "discriminator"): ["--metrics", "fd_d", "--discriminator", "NONE.safetensors"],
     ("classifier train", "store"): 0,
     ("classifier train", "labels"): ["--labels", "NONE.csv"],
     ("weights add", "files"): 0,

@@ -9,6 +9,7 @@ import torch
 
 from sgkit.errors import InputError
 from sgkit.metrics.distances import frechet_distance
+from sgkit.metrics.identity import DESCRIPTOR_DIM
 from sgkit.metrics.registry import METRICS, can_be_resampled, evaluate, with_intervals
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.uncertainty import FrechetTo, frechet_infinity, resampled
@@ -75,7 +76,8 @@ class Classes:
 @pytest.mark.parametrize("name", [name for name, row in METRICS.items() if can_be_resampled(row)])
 def test_every_metric_of_features_has_an_interval(name: str) -> None:
     extractor: Any = Classes()
-    sides = {"measured": statistics(60, seed=0), "data": statistics(70, seed=1, shift=0.5)}
+    dim = DESCRIPTOR_DIM + 1 if METRICS[name].network == "identity" else 8
+    sides = {"measured": statistics(60, seed=0, dim=dim), "data": statistics(70, seed=1, shift=0.5, dim=dim)}
     inputs = MetricInputs(row=METRICS[name], extractor=extractor, **sides)  # type: ignore[arg-type]
     values = with_intervals(evaluate(inputs), inputs, num_samples=4)
     for value in values:
