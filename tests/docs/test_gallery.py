@@ -62,7 +62,7 @@ def test_images_are_small_described_and_all_shown() -> None:
             shown[(page.parent / target).resolve()] = description
     assert set(files) <= set(shown)
     assert all(file.is_file() for file in shown)
-    for file in files:
+    for file in (file for file in files if file.suffix != ".svg"):
         with Image.open(file) as image:
             assert min(image.size) >= 128
 
