@@ -84,6 +84,8 @@ class TrainConfig(Config):
 
     g_lr: Positive = 0.002
     d_lr: Positive = 0.002
+    noise_lr_factor: Positive = 1.0
+    """Learning rate of the strengths of G's noise inputs, as a multiple of ``g_lr``."""
     adam_betas: tuple[_Beta, _Beta] = (0.0, 0.99)
     adam_eps: Positive = 1e-8
     lazy_scaling: Literal["applied", "always"] = "applied"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from sgkit.config import MappingConfig
 from sgkit.config.applies import Need, refuse_idle
-from sgkit.model.plan import num_ws
+from sgkit.model.plan import num_ws, synthesis_plan
 from sgkit.runs.config import RunConfig
 from sgkit.training.health import logits_have_signs
 
@@ -211,6 +211,11 @@ _TRAIN = (
         "train.ema_decay none, which is used in its place",
         lambda run: run.train.ema_decay is None,
         *("train.ema_kimg", "train.ema_rampup", "train.growth.ema_rampup"),
+    ),
+    _need(
+        "a model with noise inputs (model.synthesis.use_noise)",
+        lambda run: any(spec.has_noise for spec in synthesis_plan(run.model)),
+        "train.noise_lr_factor",
     ),
     _need("a mapping network with weights", _has_mapping_weights, "train.freeze_mapping"),
     _need(

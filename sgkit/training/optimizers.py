@@ -19,10 +19,16 @@ _STYLE_LAYERS = (".affine.", ".scale.", ".shift.")
 
 
 def generator_optimizer(generator: Generator, config: TrainConfig) -> torch.optim.Adam:
-    """A new optimizer of all weights of ``generator`` that are not frozen."""
-    trained = [value for name, value in generator.named_parameters() if not is_frozen(name, config)]
+    """A new optimizer of all weights of ``generator`` that are not frozen; strengths of noise have their own rate."""
+    trained = {name: value for name, value in generator.named_parameters() if not is_frozen(name, config)}
     lazy = is_lazy(config, applied=config.pl_weight > 0, interval=config.pl_interval)
-    return _adam(trained, config, config.g_lr, config.pl_interval if lazy else None)
+    apart = [name for name in trained if name.endswith("noise_strength") and config.noise_lr_factor != 1]
+    noise = [trained.pop(name) for name in apart]
+    optimizer = _adam([*trained.values()], config, config.g_lr, config.pl_interval if lazy else None)
+    if noise:
+        lr = optimizer.param_groups[0]["initial_lr"] * config.noise_lr_factor
+        optimizer.add_param_group({"params": noise, "initial_lr": lr, "lr": lr})
+    return optimizer
 
 
 def is_frozen(name: str, config: TrainConfig) -> bool:

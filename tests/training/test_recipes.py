@@ -107,6 +107,16 @@ def test_runs_of_earlier_versions_scale_only_what_is_regularized(start: Any) -> 
     assert rates == [config.g_lr, config.d_lr]
 
 
+def test_strengths_of_noise_have_their_own_rate(start: Any) -> None:
+    state = start(TrainConfig(pl_weight=0.0, noise_lr_factor=0.25))
+    weights, strengths = state.optimizers["g"].param_groups
+    named = dict(state.model.raw_generator.named_parameters())
+    wanted = {id(value) for name, value in named.items() if name.endswith("noise_strength")}
+    assert {id(value) for value in strengths["params"]} == wanted
+    assert len(wanted) + len(weights["params"]) == len(named)
+    assert strengths["lr"] == strengths["initial_lr"] == weights["lr"] / 4
+
+
 def test_classes_of_an_auxiliary_discriminator_are_learned(tiny_config: Any) -> None:
     """Labels that show in the images: the class loss falls, and score and classes are reported apart."""
     model = tiny_config("progan", label_dim=2)
