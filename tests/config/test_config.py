@@ -346,7 +346,8 @@ LIMITS = {  # key: values just beyond its limits
         "total_kimg: 0 1.1e9, batch: 0 65537, micro_batch: 0, class_weight: -1, drift_weight: -1, r1_gamma: -1, "
         "r2_gamma: -1, gp_weight: -1, d_reg_interval: 0, pl_weight: -1, pl_interval: 0, pl_decay: -.1 1.1, "
         "pl_batch_shrink: 0, style_mixing_prob: -.1 1.1, d_blur_sigma: -1 1025, d_blur_kimg: 0, g_lr: 0, d_lr: 0, "
-        "noise_lr_factor: 0, adam_betas: 0,1 -.1,0, adam_eps: 0, ema_kimg: -1, ema_rampup: -1, ema_decay: -.1 1.1, freeze_d: -1 1025, "
+        "noise_lr_factor: 0, adam_betas: 0,1 -.1,0, adam_eps: 0, ema_kimg: -1, ema_rampup: -1, ema_decay: -.1 1.1, "
+        "freeze_d: -1 1025, "
         "seed: -1, reduced_resolutions: 0 65, snapshot_kimg: 0.0009, log_kimg: 0.0009, num_workers: -1 257"
     ),
     GrowthConfig: (
