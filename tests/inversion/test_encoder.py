@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -198,13 +197,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sgkit.load(folder / "m.safetensors").generate([40]).save(folder / "images")
     next((folder / "images").glob("*.png")).rename(folder / "photo.png")
     return folder
-
-
-@pytest.fixture
-def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.usefixtures("here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -59,13 +58,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = ProjectSettings(steps=1, loss="pixels", w_samples=20)
     project_files(model, folder / "images", folder / "projected", settings)
     return folder
-
-
-@pytest.fixture
-def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def environment() -> dict[str, str]:

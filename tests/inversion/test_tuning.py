@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,13 +129,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {"names": ("up",), "signs": ("",), "method": "test", "model_hash": model.content_hash()}
     save_directions(unit({"w": torch.ones(1, 8)}, space="w", **facts), folder / "up.safetensors")
     return folder
-
-
-@pytest.fixture
-def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.usefixtures("here")
