@@ -167,6 +167,7 @@ METRIC_ROWS: tuple[MetricRow, ...] = (
     _row("pr_inception", _PRECISION_RECALL, **_INCEPTION),
     _row("prd_inception", _CURVE, **_INCEPTION),
     _row("is", _SCORE, num_images=50_000, parameters={"shuffle_seed": 2020}),
+    _row("is_effnet", _SCORE, network="effnet", num_images=10_000, parameters={"shuffle_seed": 2020}),
     # NVIDIA's names and parameters (stylegan2-ada-pytorch, stylegan3): covariances are divided by N
     _row("fid50k_full", _FRECHET, **_NVIDIA, parameters={"ddof": 0}),
     _row("fid50k", _FRECHET, **_NVIDIA, num_data=50_000, parameters={"ddof": 0}),

