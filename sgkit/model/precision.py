@@ -28,9 +28,12 @@ from sgkit.runtime.files import atomic_path
 from sgkit.runtime.precision import ResolvedPrecision, autocast, bf16_units, resolve_precision, set_tf32
 from sgkit.weights import cache_folder
 
+Use = Literal["drawing", "training"]
+
 FOLDER = "precision"
-WORK = 6e8
-"""Multiplications per image of the copy that is measured: a second or two for all passes together."""
+WORK: dict[Use, float] = {"drawing": 3e9, "training": 6e8}
+"""Multiplications per image of the copy that is measured: a second or two for all passes together. On canvases that
+are smaller still, reading the weights takes longer than multiplying with them, which favours bf16."""
 PATIENCE = 2.0
 """Seconds after which a measurement takes what it has."""
 TOO_SMALL = 2e7
@@ -40,10 +43,8 @@ NARROW = 64
 GAIN = 0.95
 """Share of fp32's time below which bf16 is worth its rounding."""
 BATCH = 2
-ROUND = 2
+ROUND = 3
 """Raised when operators become faster, so that choices that are kept are made again."""
-
-Use = Literal["drawing", "training"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def _chosen(
         return known.precision
     best: dict[ResolvedPrecision, float] = {}
     began = time.perf_counter()
-    for precision, seconds in measure(_smaller(model)):
+    for precision, seconds in measure(_smaller(model, WORK[use])):
         best[precision] = min(seconds, best.get(precision, seconds))
         if len(best) == len(set(_TURNS)) and time.perf_counter() - began > PATIENCE:
             break
@@ -185,10 +186,10 @@ def _latents(model: ModelConfig) -> tuple[Tensor, Tensor]:
     return z, torch.zeros(BATCH, model.label_dim)
 
 
-def _smaller(model: ModelConfig) -> ModelConfig:
+def _smaller(model: ModelConfig, work: float) -> ModelConfig:
     """A copy over a smaller canvas, with the channels of the largest resolutions, where the time goes; or narrower."""
     smallest = 4 * BASE_RESOLUTION
-    while _multiplications(model) > WORK and model.resolution > smallest:
+    while _multiplications(model) > work and model.resolution > smallest:
         height, width = model.image_size
         model = replace(
             model,
@@ -197,7 +198,7 @@ def _smaller(model: ModelConfig) -> ModelConfig:
             synthesis=_halved(model.synthesis),
             discriminator=_halved(model.discriminator),
         )
-    while _multiplications(model) > WORK and model.synthesis.channel_max > NARROW:
+    while _multiplications(model) > work and model.synthesis.channel_max > NARROW:
         model = replace(model, synthesis=_narrowed(model.synthesis), discriminator=_narrowed(model.discriminator))
     return model
 

@@ -7,7 +7,6 @@ prints one JSON object for each row. ``python -m tests.benchmarks`` runs the gro
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import sys
@@ -75,13 +74,11 @@ def synthesis(size: int, channel_base: int, batches: tuple[int, ...], rounds: in
     ours = model.generator.eval().requires_grad_(False)
     theirs: Any = their_generator(context.ada, ours) if context.ada else None
     others = engines(model, context.threads)
-    # A network keeps what it multiplies with for one precision: switching at every call would time that instead.
-    own_of = {"fp32": ours, "bf16": copy.deepcopy(ours)}
     cpu = torch.device("cpu")
 
     def own(precision: Any, ws: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), autocast(precision, cpu):
-            return own_of[precision].synthesis(ws)
+            return ours.synthesis(ws)
 
     def ada(ws: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -164,14 +161,13 @@ def projection(size: int, rounds: int, steps: int, context: Context) -> Iterator
     model = config_f(size, bench.CHANNEL_BASE)
     assert model.discriminator is not None
     target = model.synthesize(model.map(model.sample_z([5]))).clamp(-1, 1)
-    models = {"fp32": model, "bf16": copy.deepcopy(model)}
     g, d = flops.forward(model.generator.synthesis.plan), flops.forward(model.discriminator.plan)
     for loss, counted in (("pixels", flops.projection_step(g)), ("features", flops.projection_step(g, d))):
         searches: dict[str, bench.Search] = {}
         if context.ada:
             searches["ada fp32"] = bench.their_search(context.ada, model, loss, target)
         for precision in ("fp32", "bf16"):
-            searches[f"sgkit {precision}"] = bench.our_search(models[precision], loss, target.clone(), precision)
+            searches[f"sgkit {precision}"] = bench.our_search(model, loss, target.clone(), precision)
         with redirect_stdout(sys.stderr):
             found = bench.seconds_per_step(searches, steps=steps, rounds=context.rounds(rounds))
         alternatives = {name: {"times": times, "memory": None} for name, times in found.items()}

@@ -38,7 +38,8 @@ def test_a_changed_weight_is_noticed(change: Callable[[nn.Linear], None]) -> Non
     assert at_rest.of(layer, layer.weight, torch.float32) is first
     change(layer)
     assert torch.equal(at_rest.of(layer, layer.weight, torch.float32), torch.full((2, 2), 6.0).double())
-    at_rest.of(layer, layer.weight, torch.bfloat16)
+    for dtype in (torch.bfloat16, torch.float32, torch.bfloat16):  # in turn, at no cost
+        at_rest.of(layer, layer.weight, dtype)
     assert calls == [torch.float32, torch.float32, torch.bfloat16]
 
 

@@ -39,13 +39,13 @@ def modulated_weight(weight: Tensor, dtype: torch.dtype, *, resolution: int, up:
 
 
 class AtRest(Generic[T]):
-    """Keeps the result of a function of one weight for as long as that weight does not change."""
+    """Keeps the results of a function of one weight, one for each dtype, for as long as that weight does not change."""
 
     def __init__(self, function: Callable[[Tensor, torch.dtype], T]) -> None:
         self._function = function
         self._weight: Tensor | None = None
-        self._state: tuple[object, ...] = ()
-        self._value: T
+        self._state: tuple[int, int] = (0, 0)
+        self._values: dict[torch.dtype, T] = {}
 
     def of(self, network: nn.Module, weight: Tensor, dtype: torch.dtype) -> T | None:
         """The function of ``weight`` and ``dtype``, the dtype that the network computes in.
@@ -55,12 +55,13 @@ class AtRest(Generic[T]):
         """
         if network.training or weight.requires_grad or weight.is_inference() or torch.compiler.is_compiling():
             return None
-        state = (weight._version, weight.data_ptr(), dtype)
+        state = (weight._version, weight.data_ptr())
         if self._weight is not weight or self._state != state:
+            self._weight, self._state, self._values = weight, state, {}
+        if dtype not in self._values:
             with torch.inference_mode(False), torch.no_grad():  # a later call may record gradients through it
-                self._value = self._function(weight, dtype)
-            self._weight, self._state = weight, state
-        return self._value
+                self._values[dtype] = self._function(weight, dtype)
+        return self._values[dtype]
 
 
 class ScaledWeight:
