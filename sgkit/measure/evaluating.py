@@ -58,14 +58,17 @@ class Evaluator:
         """
         needs = needs_of(self.all_rows, lambda row: self._num_images(row, images), resampled=self.num_resampled > 0)
         measured = self.runner.side(images, needs, stage=stage, cache=cache)
-        values: list[MetricValue] = []
+        values: dict[str, tuple[MetricValue, ...]] = {}
         self._tell(0)
-        for done, row in enumerate(self.rows, start=1):
+        # those that sample the generator take the longest, so what the images do not suffice for is said before
+        for done, row in enumerate(sorted(self.rows, key=lambda row: row.needs == "generator"), start=1):
             inputs = self._inputs(row, measured, {"data": data, "pairs": pairs}.get(row.needs))
             found = evaluate(inputs)
-            values += with_intervals(found, inputs, num_samples=self.num_resampled) if self.num_resampled else found
+            if self.num_resampled:
+                found = with_intervals(found, inputs, num_samples=self.num_resampled)
+            values[row.name] = found
             self._tell(done)
-        return tuple(values), measured
+        return tuple(value for row in self.rows for value in values[row.name]), measured
 
     def _inputs(self, row: MetricRow, measured: SideStatistics, data: SideStatistics | None) -> MetricInputs:
         images = measured.images

@@ -242,10 +242,14 @@ class NetworkExtractor(ABC):
     content_id: ClassVar[str]
 
     def __init__(self, network: nn.Module, weights: Path, device: torch.device | str) -> None:
-        self.device = torch.device(device)
         state = read_state(weights)
         load_weights(network, state)
         self.keep(state)
+        self.take(network, device)
+
+    def take(self, network: nn.Module, device: torch.device | str) -> None:
+        """Compute with ``network``, whose weights are loaded, on ``device``."""
+        self.device = torch.device(device)
         self._network = network.eval().to(self.device)
         self._dtype = torch.float32
 

@@ -58,9 +58,8 @@ class VggExtractor(NetworkExtractor):
         path: Path | None = None,
         on_progress: OnProgress = ignore_progress,
     ) -> None:
-        self.device = torch.device(device)
         state = nvidia_vgg_state(path or fetch_weights(VGG_WEIGHTS, on_progress=on_progress))
-        self._network = VggFeatures(state).eval().to(self.device)
+        self.take(VggFeatures(state), device)
 
     @staticmethod
     def prepare(images: Tensor) -> Tensor:

@@ -222,9 +222,9 @@ def sliced_wasserstein(first: PatchBank, second: PatchBank, *, seed: int = 0) ->
     for (size, a), (other_size, b) in zip(first.levels(), second.levels(), strict=False):
         if size != other_size or (len(a), a.rows.width) != (len(b), b.rows.width):
             raise InputError(
-                "The sliced Wasserstein distance needs as many images on both sides, of the same size: the levels have "
-                f"{len(a):,} patches at {size} pixels and {len(b):,} at {other_size}. Use --num-images and "
-                "--num-data, or make stores of one size: sgkit prepare"
+                "The sliced Wasserstein distance needs as many images on both sides, of the same size; they are "
+                f"{size} and {other_size} pixels high, with {len(a):,} and {len(b):,} patches. Make a store of the "
+                "reference images in the size of the others: sgkit prepare IMAGES --out STORE --size SIZE"
             )
         found[size] = SCALE * sliced_distance(a, b, seed=seed)
     if not found:

@@ -27,12 +27,16 @@ def test_preparation_is_nvidia_s(size: int) -> None:
     torch.testing.assert_close(VggExtractor.prepare(images), (x - mean) / deviation, rtol=0, atol=2e-4)
 
 
-def test_features_are_those_before_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With fewer numbers than 4096, to be quick."""
+def small_state(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Weights up to 8 numbers where NVIDIA's file has 4096, to be quick."""
     monkeypatch.setattr(vgg, "VGG_DIM", 8)
     state = trunk_state(Trunk("vgg16"))
     state |= {"layers.fc1.weight": waves((8, 25088), 1.0) * 0.01, "layers.fc1.bias": waves((8,), 2.0)}
-    state |= {"layers.fc2.weight": waves((8, 8), 3.0), "layers.fc2.bias": waves((8,), 4.0)}
+    return state | {"layers.fc2.weight": waves((8, 8), 3.0), "layers.fc2.bias": waves((8,), 4.0)}
+
+
+def test_features_are_those_before_the_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = small_state(monkeypatch)
     last = waves((2, 512, 14, 14), 5.0)
     monkeypatch.setattr(Trunk, "forward", lambda self, x: [last])
     found = VggFeatures(state)(torch.zeros(2, 3, 224, 224))
@@ -47,3 +51,18 @@ def test_a_file_without_its_last_layers_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(vgg, "nvidia_vgg_state", lambda path: trunk_state(Trunk("vgg16")))
     with pytest.raises(CheckpointError, match=r"no tensor 'layers.fc1.weight'"):
         VggExtractor(path=Path("made-up"))
+
+
+def test_images_become_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extractor, by a stand-in for the trunk; in bf16 it has another id."""
+    state = small_state(monkeypatch)
+    monkeypatch.setattr(vgg, "nvidia_vgg_state", lambda path: state)
+    monkeypatch.setattr(Trunk, "forward", lambda self, x: [x[:, :1, ::16, ::16].repeat(1, 512, 1, 1)])
+    extractor = VggExtractor(path=Path("made-up"))
+    images = ((pictures(2, 40) + 1) * 127.5).round().byte()
+    found = extractor(images)
+    assert (found.shape, found.dtype) == ((2, 8), torch.float32)
+    torch.testing.assert_close(found, extractor._network(VggExtractor.prepare(images)))
+    first = extractor.content_id
+    torch.testing.assert_close(extractor.in_bf16()(images), found, rtol=0.1, atol=0.2)
+    assert extractor.content_id == f"{first}/bf16"
