@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import images, report
-from sgkit.cli.drawing import CutoffOption, LatentSpaceOption, NoiseOption, PictureOption, PsiOption, open_drawing
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    MAX_SEED,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-)
+from sgkit.cli.drawing import PictureOption, PlainDrawOptions, open_drawing
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_layer_names, parse_placed_shape
 from sgkit.config.placed import parse_placed
 from sgkit.errors import UsageError
@@ -27,6 +18,7 @@ if TYPE_CHECKING:
     from sgkit.render.blend import BlendResult
 
 
+@flatten_options
 def blend(
     context: typer.Context,
     model: ModelArgument,
@@ -82,22 +74,16 @@ def blend(
             "'from 64px', 'at 16px', or names (b16_conv1).",
         ),
     ] = "all",
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
     classes: Annotated[
         str | None,
         typer.Option("--classes", metavar="LIST", help="A class for each image, by number or name: summer,winter."),
     ] = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: PlainDrawOptions,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
     ] = 0,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Blend two or more images into one: side by side, by shapes, or by mask images.
 
@@ -107,28 +93,17 @@ def blend(
     for name in ("direction", "overlap", "blend_ramp"):
         given.refuse(name, when=bool(shape), because="--shape says where each image shows")
     given.refuse("overlap", when=blend_ramp == "soat", because="--blend soat has its own width, half of the image")
-    given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
+    given.refuse("seed", when=draw.noise != "random", because="it is the seed of --noise random")
     given.refuse("label", when=bool(labels), because="--classes gives each image its own")
     own_layers = bool(shape) and all(parse_placed(text).layers for text in shape or ())
     given.refuse("layers", when=own_layers, because="every --shape has layers of its own")
     _check_count(len(seeds))
     from sgkit.runtime.files import check_new
 
-    check_new(out, overwrite=force)
+    check_new(out, overwrite=run.force)
     from sgkit.render.blend import BlendSettings, blend_file
 
-    on = open_drawing(
-        model,
-        device,
-        seeds,
-        given,
-        psi=psi,
-        cutoff=psi_cutoff,
-        label=label,
-        noise=noise,
-        precision=precision,
-        latent_space=latent_space,
-    )
+    on = open_drawing(model, seeds, given, draw, device=run.device, precision=run.precision)
     settings = BlendSettings(
         shapes=tuple(shape or ()),
         direction=direction,
@@ -139,8 +114,8 @@ def blend(
         noise_seed=seed,
         labels=labels,
     )
-    result = blend_file(on, seeds, out, settings, overwrite=force)
-    report.emit(result, json=json, show=_show)
+    result = blend_file(on, seeds, out, settings, overwrite=run.force)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _check_count(count: int) -> None:

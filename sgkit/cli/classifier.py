@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import DeviceOption, ForceOption, Given, JsonOption, SeedOption, parse_existing, parse_store
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import FixedRunOptions, Given, SeedOption, parse_existing, parse_store
 from sgkit.config.metrics import metric_named
 from sgkit.errors import UsageError
 from sgkit.text import shell_word
@@ -48,6 +49,7 @@ def check_classifier_option(names: Sequence[str], classifier: Path | None, given
 
 
 @app.command()
+@flatten_options
 def train(
     store: Annotated[Path, typer.Argument(metavar="STORE", parser=parse_store, help="A store of images with labels.")],
     out: Annotated[
@@ -84,9 +86,8 @@ def train(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep features, so that an interrupted call can continue.")
     ] = True,
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    *,
+    run: FixedRunOptions,
 ) -> None:
     """Train a classifier of the attributes of a labelled store, in minutes, and report its accuracy on held-out images.
 
@@ -97,7 +98,7 @@ def train(
 
     if out.suffix != ".safetensors":
         raise UsageError(f"Unsupported extension {out.suffix or 'of ' + out.name!r}. Use .safetensors for --out.")
-    check_new(out, overwrite=force)
+    check_new(out, overwrite=run.force)
     from sgkit.measure.classifying import train_classifier
     from sgkit.runtime.device import resolve_device
 
@@ -111,11 +112,11 @@ def train(
             num_images=num_images,
             batch=batch,
             seed=seed,
-            device=resolve_device(device),
+            device=resolve_device(run.device),
             cache=cache,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _show(result: ClassifierResult) -> None:

@@ -8,36 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.drawing import (
-    CutoffOption,
-    LatentOption,
-    LatentSpaceOption,
-    PsiOption,
-    Sources,
-    open_drawing,
-    parse_latent,
-    parse_sources,
-)
-from sgkit.cli.editing import (
-    PLAIN,
-    AnyModelOption,
-    ChannelOption,
-    LayersOption,
-    MoveOption,
-    SPsiOption,
-    need_moves,
-    need_sources,
-    one_or_each,
-)
+from sgkit.cli.drawing import LatentDrawOptions, Sources, open_drawing, parse_latent, parse_sources
+from sgkit.cli.editing import AnyModelOption, LayersOption, MoveOptions
+from sgkit.cli.groups import flatten_options
 from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
+    FixedRunOptions,
     Given,
     JsonOption,
     LabelOption,
     ModelArgument,
     SeedOption,
+    one_or_each,
     parse_existing,
 )
 from sgkit.cli.shapes import parse_shape
@@ -94,6 +75,7 @@ _NEEDS = {
 
 
 @app.command()
+@flatten_options
 def find(
     context: typer.Context,
     model: ModelArgument,
@@ -181,9 +163,8 @@ def find(
     samples: Annotated[int, typer.Option("--samples", min=10, metavar="N", help="Number of latents to sample.")] = 2000,
     seed: SeedOption = 0,
     label: LabelOption = None,
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    *,
+    run: FixedRunOptions,
 ) -> None:
     """Find directions of a model and write them to a file.
 
@@ -196,7 +177,7 @@ def find(
         given.refuse(option, when=method not in methods, because=f"it is for --method {' or '.join(methods)}")
     _check_needs(method, labels, mask, (plus, minus), (plus_class, minus_class))
     given.refuse("images", when=mask is None, because="it is for --mask")
-    check_new(out, overwrite=force)
+    check_new(out, overwrite=run.force)
     import sgkit
     from sgkit.render.inputs import Inputs
     from sgkit.runtime.device import resolve_device
@@ -217,19 +198,19 @@ def find(
         name=name,
     )
     with report.progress_bar("Finding directions") as on_progress:
-        opened = sgkit.load(model, device=resolve_device(device))
+        opened = sgkit.load(model, device=resolve_device(run.device))
         result = find_file(
             Inputs(opened, path=model),
             out,
             settings,
-            overwrite=force,
+            overwrite=run.force,
             labels=labels,
             latents=[file for part in latent or [] for file in part],
             plus=plus_class if plus_class is not None else plus or (),
             minus=minus_class if minus_class is not None else minus or (),
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _check_needs(
@@ -275,61 +256,35 @@ def list_(
 
 
 @app.command()
+@flatten_options
 def apply(
     context: typer.Context,
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE.npz", help="The latent file to write.")],
-    seeds: Annotated[
-        Sources | None,
-        typer.Option(
-            "--seeds", parser=parse_sources, metavar="LIST", help="Seeds and latent files, for example 0-3,face.npz."
-        ),
-    ] = None,
-    latent: LatentOption = None,
-    move: MoveOption = None,
-    channel: ChannelOption = None,
-    layers: LayersOption = None,
-    s_psi: SPsiOption = PLAIN,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    editing: MoveOptions,
+    draw: LatentDrawOptions,
     any_model: AnyModelOption = False,
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: FixedRunOptions,
 ) -> None:
     """Move latents along directions and write them to a latent file, for every command that takes latents."""
     from sgkit.runtime.files import check_new
 
     given = Given(context)
-    moves, sources = need_moves(move or (), channel or (), s_psi), need_sources(seeds, latent)
-    given.refuse("layers", when=not move, because="it says which layers of w+ a --move changes")
+    moves, sources = editing.moves(given), editing.sources()
     if out.suffix != ".npz":
         raise UsageError(f"Latents are written as .npz, and {str(out)!r} is not. Use {out.with_suffix('.npz')}.")
-    check_new(out, overwrite=force)
+    check_new(out, overwrite=run.force)
     from sgkit.latents.spaces import save_latents
     from sgkit.render.edit import ApplyResult, EditSettings, moved_latents
 
     with report.progress_bar("Moving latents"):
-        on = open_drawing(
-            model,
-            device,
-            sources,
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise="const",
-            precision="fp32",
-            latent_space=latent_space,
-            any_model=any_model,
-        )
-        by = EditSettings(layers=layers, s_psi=one_or_each(s_psi), steps=1)
+        on = open_drawing(model, sources, given, draw, device=run.device, precision="fp32", any_model=any_model)
+        by = EditSettings(layers=editing.layers, s_psi=one_or_each(editing.s_psi), steps=1)
         found = moved_latents(on.inputs, sources, moves, on.settings, by=by)
         save_latents(found, out)
     result = ApplyResult(path=out, space=found.space, names=found.names, model_hash=str(found.model_hash))
-    report.emit(result, json=json, show=_show_applied)
+    report.emit(result, json=run.json, show=_show_applied)
 
 
 def _show_applied(result: ApplyResult) -> None:

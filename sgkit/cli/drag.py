@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.drawing import CutoffOption, LatentSpaceOption, PsiOption, Sources, open_drawing, parse_sources
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-)
+from sgkit.cli.drawing import LatentDrawOptions, Sources, open_drawing, parse_sources
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_shape
 from sgkit.errors import UsageError
 
@@ -55,6 +47,7 @@ def parse_way(text: str | Way) -> Way:
     return Way(((x, y), (to_x, to_y)))
 
 
+@flatten_options
 def drag(
     context: typer.Context,
     model: ModelArgument,
@@ -124,14 +117,9 @@ def drag(
     frames: Annotated[
         int, typer.Option("--frames", min=0, metavar="N", help="Frames of the animation way.webp; 0 turns it off.")
     ] = 60,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    latent_space: LatentSpaceOption = "auto",
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    *,
+    draw: LatentDrawOptions,
+    run: RunOptions,
 ) -> None:
     """Drag points of an image to other places: the rest of the image follows (DragGAN).
 
@@ -154,25 +142,14 @@ def drag(
     for name, value in (("--radius", radius), ("--window", window), ("--lr", lr)):
         if value is not None and value <= 0:
             raise UsageError(f"{name} is {value:g}; it must be above 0.")
-    check_new(out, overwrite=force)
+    check_new(out, overwrite=run.force)
     from sgkit.inversion import DragSettings, drag_files
 
     settings = DragSettings(
         space=space, layer=layer, steps=steps, lr=lr, radius=radius, window=window, mask_weight=mask_weight
     )
     with report.progress_bar("Dragging") as on_progress:
-        on = open_drawing(
-            model,
-            device,
-            seeds,
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise="const",
-            precision=precision,
-            latent_space=latent_space,
-        )
+        on = open_drawing(model, seeds, given, draw, device=run.device, precision=run.precision)
         one_w = "this model has one w for all layers, so w+ is the same as w"
         given.refuse("space", when=on.model.num_ws == 1, because=one_w)
         result = drag_files(
@@ -184,10 +161,10 @@ def drag(
             on.settings,
             mask=mask,
             frames=frames,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _show(result: DragResult) -> None:

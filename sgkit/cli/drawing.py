@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import Psi, parse_psi, parse_seeds, parse_size
+from sgkit.cli.groups import Without
+from sgkit.cli.options import DEFAULT_PSI, LabelOption, Psi, one_or_each, parse_psi, parse_seeds, parse_size
 from sgkit.errors import UsageError
 from sgkit.runtime.outputs import STILLS
 from sgkit.text import name_list
@@ -205,24 +207,35 @@ GapOption = Annotated[int, typer.Option("--gap", min=0, metavar="PIXELS", help="
 BatchOption = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images generated at a time.")]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions:
+    """How latents become images, in every command that draws."""
+
+    psi: PsiOption = DEFAULT_PSI
+    psi_strip: PsiStripOption = None
+    psi_cutoff: CutoffOption = None
+    label: LabelOption = None
+    translate: TranslateOption = None
+    rotate: RotateOption = 0.0
+    noise: NoiseOption = "const"
+    latent_space: LatentSpaceOption = "auto"
+
+
+PlainDrawOptions = Annotated[DrawOptions, Without({"psi_strip", "translate", "rotate"})]
+LatentDrawOptions = Annotated[DrawOptions, Without({"psi_strip", "translate", "rotate", "noise"})]
+
+
 def open_drawing(
     path: Path,
-    device: str | torch.device,
     sources: Iterable[int | Path],
     given: Given,
+    options: DrawOptions,
     *,
-    psi: Psi,
-    cutoff: int | None,
-    label: str | None,
-    noise: Literal["const", "random", "none"],
+    device: str | torch.device,
     precision: Precision,
-    latent_space: Literal["auto", "z", "w", "w+"] = "auto",
-    psi_strip: Psi | None = None,
     any_model: bool = False,
-    translate: Translation | None = None,
-    rotate: float = 0.0,
 ) -> Drawing:
-    """The model at ``path`` and the settings that options stand for, checked against it and what is drawn.
+    """The model at ``path`` and the settings that ``options`` stand for, checked against it and what is drawn.
 
     Raises:
         UsageError: an option would change nothing: the model has no noise inputs or no average w, or all latents are
@@ -241,27 +254,28 @@ def open_drawing(
     is_read = any(isinstance(source, Path) for source in sources)
     given.refuse("latent_space", when=not is_read, because="no latent file is given")
     settings = DrawSettings(
-        label=label,
-        truncation_psi=psi[0] if len(psi) == 1 else tuple(psi),
-        psi_strip=tuple(psi_strip or ()),
-        truncation_cutoff=cutoff,
-        noise=noise,
+        label=options.label,
+        truncation_psi=one_or_each(options.psi),
+        psi_strip=tuple(options.psi_strip or ()),
+        truncation_cutoff=options.psi_cutoff,
+        noise=options.noise,
         precision=precision,
-        latent_space=latent_space,
-        translate=(0.0, 0.0) if translate is None else (translate[0], translate[1]),
-        rotate=rotate,
+        latent_space=options.latent_space,
+        translate=options.translate or (0.0, 0.0),
+        rotate=options.rotate,
     )
     for name in ("translate", "rotate"):
         moves = "only the input of a StyleGAN3 can be moved and turned, and this model is not one"
         given.refuse(name, when=not takes_placement(model), because=moves)
-    origins = list(read_origins(sources, model, space=latent_space))
+    origins = list(read_origins(sources, model, space=options.latent_space))
     mapped = any(origin.space == "z" for origin in origins)
     unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
     given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
+    cutoff = options.psi_cutoff
     if cutoff is not None and cutoff > model.num_ws:
         raise UsageError(f"--psi-cutoff {cutoff} is out of range: the model has {model.num_ws} layers of w+.")
     given.refuse("psi_cutoff", when=cutoff == model.num_ws, because=f"all {model.num_ws} layers are truncated anyway")
-    given.refuse("psi", when=bool(psi_strip), because="--psi-strip gives the truncation of each image")
+    given.refuse("psi", when=bool(options.psi_strip), because="--psi-strip gives the truncation of each image")
     for name in ("psi", "psi_strip", "psi_cutoff"):
         given.refuse(name, when=settings.truncates and not mapped, because=unmapped)
         average = model.generator.mapping.tracks_average

@@ -8,39 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.drawing import (
-    BatchOption,
-    CutoffOption,
-    GapOption,
-    LatentOption,
-    LatentSpaceOption,
-    NoiseOption,
-    PsiOption,
-    Sources,
-    open_drawing,
-    parse_sources,
-)
-from sgkit.cli.editing import (
-    PLAIN,
-    AnyModelOption,
-    ChannelOption,
-    LayersOption,
-    MoveOption,
-    SPsiOption,
-    need_moves,
-    need_sources,
-    one_or_each,
-)
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-)
+from sgkit.cli.drawing import BatchOption, GapOption, PlainDrawOptions, open_drawing
+from sgkit.cli.editing import AnyModelOption, MoveOptions
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, ModelArgument, RunOptions, one_or_each
 from sgkit.cli.shapes import parse_layer_names, parse_shape
 from sgkit.runtime.outputs import FILMS, check_animation
 
@@ -48,6 +19,7 @@ if TYPE_CHECKING:
     from sgkit.render.edit import EditResult
 
 
+@flatten_options
 def edit(
     context: typer.Context,
     model: ModelArgument,
@@ -60,17 +32,8 @@ def edit(
             "slider that goes there and back.",
         ),
     ],
-    seeds: Annotated[
-        Sources | None,
-        typer.Option(
-            "--seeds", parser=parse_sources, metavar="LIST", help="Seeds and latent files, for example 0-3,face.npz."
-        ),
-    ] = None,
-    latent: LatentOption = None,
-    move: MoveOption = None,
-    channel: ChannelOption = None,
-    layers: LayersOption = None,
-    s_psi: SPsiOption = PLAIN,
+    *,
+    editing: MoveOptions,
     mask: Annotated[
         str | None,
         typer.Option(
@@ -100,17 +63,10 @@ def edit(
     frames: Annotated[int, typer.Option("--frames", min=2, metavar="N", help="Frames of an animation.")] = 60,
     fps: Annotated[float, typer.Option("--fps", metavar="N", help="Frames per second, in a film.")] = 30.0,
     gap: GapOption = 0,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    draw: PlainDrawOptions,
     any_model: AnyModelOption = False,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Edit images along directions or style channels: strips before and after, or animated sliders.
 
@@ -119,31 +75,19 @@ def edit(
     from sgkit.runtime.files import check_new
 
     given = Given(context)
-    moves, sources = need_moves(move or (), channel or (), s_psi), need_sources(seeds, latent)
+    moves, sources = editing.moves(given), editing.sources()
     still = out.suffix.lower() == ".png"
-    _refuse_idle(given, out, move=bool(move), mask=mask, both=both, still=still)
-    check_new(out, overwrite=force)
+    _refuse_idle(given, out, mask=mask, still=still)
+    check_new(out, overwrite=run.force)
     from sgkit.render.edit import EditSettings, edit_file
 
     if not still:
         check_animation(out, fps=fps)
     with report.progress_bar("Editing") as on_progress:
-        on = open_drawing(
-            model,
-            device,
-            sources,
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
-            any_model=any_model,
-        )
+        on = open_drawing(model, sources, given, draw, device=run.device, precision=run.precision, any_model=any_model)
         by = EditSettings(
-            layers=layers,
-            s_psi=one_or_each(s_psi),
+            layers=editing.layers,
+            s_psi=one_or_each(editing.s_psi),
             mask=mask,
             mask_layers=mask_layers,
             steps=steps,
@@ -160,15 +104,14 @@ def edit(
             fps=fps,
             gap=gap,
             batch=batch,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
-def _refuse_idle(given: Given, out: Path, *, move: bool, mask: str | None, both: bool, still: bool) -> None:
+def _refuse_idle(given: Given, out: Path, *, mask: str | None, still: bool) -> None:
     """Refuse options that would change nothing."""
-    given.refuse("layers", when=not move, because="it says which layers of w+ a --move changes")
     given.refuse("mask_layers", when=mask is None, because="it is for --mask")
     given.refuse("steps", when=not still, because=f"--out {out} is an animation; use --frames")
     for name in ("frames", "fps"):

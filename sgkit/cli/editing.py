@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sgkit.cli.drawing import Sources
+from sgkit.cli.drawing import LatentOption, Sources, parse_sources
+from sgkit.cli.options import Given
 from sgkit.cli.shapes import parse_layer_names
 from sgkit.errors import UsageError
 
@@ -103,33 +104,47 @@ AnyModelOption = Annotated[
 PLAIN = Factors((1.0,))
 
 
-def need_moves(moves: Sequence[str], channels: Sequence[str], s_psi: Factors) -> list[str]:
-    """The moves and channels, in order.
+@dataclass(frozen=True, kw_only=True)
+class MoveOptions:
+    """Which latents are moved, and how."""
 
-    Raises:
-        UsageError: there are none, and nothing is truncated in s.
-    """
-    found = [*moves, *channels]
-    if not found and s_psi == PLAIN:
-        raise UsageError(
-            "Nothing to do: give a direction (--move FILE:NAME=STRENGTH), a channel (--channel LAYER:CHANNEL=VALUE) or "
-            "--s-psi. Find directions with: sgkit directions find MODEL --out FILE.safetensors"
-        )
-    return [str(one) for one in found]
+    seeds: Annotated[
+        Sources | None,
+        typer.Option(
+            "--seeds", parser=parse_sources, metavar="LIST", help="Seeds and latent files, for example 0-3,face.npz."
+        ),
+    ] = None
+    latent: LatentOption = None
+    move: MoveOption = None
+    channel: ChannelOption = None
+    layers: LayersOption = None
+    s_psi: SPsiOption = PLAIN
 
+    def moves(self, given: Given) -> list[str]:
+        """The moves along directions, then those of channels.
 
-def need_sources(seeds: Sequence[int | Path] | None, latents: Sequence[Sources] | None) -> list[int | Path]:
-    """Seeds, then latent files.
+        Raises:
+            UsageError: there are none, and nothing is truncated in s; or ``--layers`` has no effect.
+        """
+        found = [*(self.move or ()), *(self.channel or ())]
+        if not found and self.s_psi == PLAIN:
+            raise UsageError(
+                "Nothing to do: give a direction (--move FILE:NAME=STRENGTH), a channel (--channel "
+                "LAYER:CHANNEL=VALUE) or --s-psi. Find directions with: sgkit directions find MODEL --out "
+                "FILE.safetensors"
+            )
+        given.refuse("layers", when=not self.move, because="it says which layers of w+ a --move changes")
+        return [str(one) for one in found]
 
-    Raises:
-        UsageError: there are none.
-    """
-    found = [*(seeds or ()), *(file for part in latents or () for file in part)]
-    if not found:
-        raise UsageError("No image to edit: give seeds or latent files, for example --seeds 0-3 or --latent photo.npz.")
-    return found
+    def sources(self) -> list[int | Path]:
+        """Seeds, then latent files.
 
-
-def one_or_each(factors: Factors) -> float | tuple[float, ...]:
-    """A number where one was given, else all."""
-    return factors[0] if len(factors) == 1 else tuple(factors)
+        Raises:
+            UsageError: there are none.
+        """
+        found = [*(self.seeds or ()), *(file for part in self.latent or () for file in part)]
+        if not found:
+            raise UsageError(
+                "No image to edit: give seeds or latent files, for example --seeds 0-3 or --latent photo.npz."
+            )
+        return found

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ModelArgument,
-    PrecisionOption,
-    SeedOption,
-    parse_duration,
-    parse_kimg,
-    parse_store,
-)
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import ModelArgument, RunOptions, SeedOption, parse_duration, parse_kimg, parse_store
 from sgkit.cli.resuming import check_out, state_note
 from sgkit.errors import UsageError
 from sgkit.text import shell_word
@@ -35,6 +26,7 @@ def _group() -> None:
 
 
 @app.command()
+@flatten_options
 def train(
     model: ModelArgument,
     out: Annotated[
@@ -55,8 +47,7 @@ def train(
         ),
     ] = None,
     kimg: Annotated[
-        float,
-        typer.Option("--kimg", metavar="N", parser=parse_kimg, help="Training length, in thousands of images."),
+        float, typer.Option("--kimg", metavar="N", parser=parse_kimg, help="Training length, in thousands of images.")
     ] = 100.0,
     batch: Annotated[int, typer.Option("--batch", min=1, max=65536, metavar="N", help="Images of a step.")] = 16,
     max_time: Annotated[
@@ -70,10 +61,8 @@ def train(
         ),
     ] = None,
     seed: SeedOption = 0,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    *,
+    run: RunOptions,
 ) -> None:
     """Train an encoder for a model, on images that the model makes, whose latents are known.
 
@@ -82,7 +71,7 @@ def train(
     """
     from sgkit.config.encoder import EncoderSettings
 
-    state = check_out(out, force=force)
+    state = check_out(out, force=run.force)
     settings = EncoderSettings(space=space, kimg=kimg, batch=batch, seed=seed)
     import sgkit
     from sgkit.inversion.encoder_task import train_encoder
@@ -90,14 +79,16 @@ def train(
     from sgkit.runtime.distributed import distributed
 
     with (
-        distributed(device) as processes,
+        distributed(run.device) as processes,
         state_note(state),
         report.progress_bar("Training the encoder") as on_progress,
     ):
         opened = sgkit.load(model, device=processes.device)
         if space == "w+" and opened.num_ws == 1:
             raise UsageError("--space w+ has no effect here: this model has one w for all layers. Remove --space.")
-        measured = drawing_precision(precision, opened.config, opened.device)  # each process may measure differently
+        measured = drawing_precision(
+            run.precision, opened.config, opened.device
+        )  # each process may measure differently
         result = train_encoder(
             opened,
             out,
@@ -105,11 +96,11 @@ def train(
             data=data,
             max_seconds=max_time,
             precision=processes.gather_objects(measured)[0],
-            overwrite=force,
+            overwrite=run.force,
             context=processes,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=lambda found: _show(found, model))
+    report.emit(result, json=run.json, show=lambda found: _show(found, model))
 
 
 def _show(result: EncoderResult, model: Path) -> None:

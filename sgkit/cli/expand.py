@@ -8,26 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sgkit.cli import images, report
-from sgkit.cli.drawing import (
-    BatchOption,
-    CutoffOption,
-    GapOption,
-    GridOption,
-    LatentSpaceOption,
-    NoiseOption,
-    PsiOption,
-    open_drawing,
-)
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-)
+from sgkit.cli.drawing import BatchOption, GapOption, GridOption, PlainDrawOptions, open_drawing
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_at, parse_shape
 
 
@@ -60,6 +43,7 @@ def _side(name: str) -> Any:
     )
 
 
+@flatten_options
 def expand(
     context: typer.Context,
     model: ModelArgument,
@@ -113,18 +97,12 @@ def expand(
             help="Resolution whose features are expanded: coarse ones (4px, 8px) give new content, finer ones copies.",
         ),
     ] = "8px",
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: PlainDrawOptions,
     grid: GridOption = None,
     gap: GapOption = 0,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Make images larger: pad, tile or stretch their features, or repeat a part of them.
 
@@ -132,21 +110,10 @@ def expand(
     """
     given = Given(context)
     _check(given, mode=mode, repeats=repeat is not None, sides=bool(left or right or top or bottom))
-    images.check_out(out, given, force=force)
+    images.check_out(out, given, force=run.force)
     from sgkit.render.expand import ExpandSettings, expand_scenes
 
-    on = open_drawing(
-        model,
-        device,
-        seeds,
-        given,
-        psi=psi,
-        cutoff=psi_cutoff,
-        label=label,
-        noise=noise,
-        precision=precision,
-        latent_space=latent_space,
-    )
+    on = open_drawing(model, seeds, given, draw, device=run.device, precision=run.precision)
     settings = ExpandSettings(
         mode=mode,
         at=at,
@@ -169,9 +136,9 @@ def expand(
         grid=grid,
         gap=gap,
         batch=batch,
-        force=force,
+        force=run.force,
     )
-    report.emit(result, json=json, show=images.show)
+    report.emit(result, json=run.json, show=images.show)
 
 
 def _check(given: Given, *, mode: str, repeats: bool, sides: bool) -> None:

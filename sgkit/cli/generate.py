@@ -9,32 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import images, report
-from sgkit.cli.drawing import (
-    BatchOption,
-    CutoffOption,
-    GapOption,
-    GridOption,
-    LatentOption,
-    LatentSpaceOption,
-    NoiseOption,
-    PsiOption,
-    PsiStripOption,
-    RotateOption,
-    TranslateOption,
-    open_drawing,
-)
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-    Seeds,
-    parse_seeds,
-)
+from sgkit.cli.drawing import BatchOption, DrawOptions, GapOption, GridOption, LatentOption, open_drawing
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, ModelArgument, RunOptions, Seeds, parse_seeds
 from sgkit.errors import UsageError
 from sgkit.runtime.outputs import STILLS
 
@@ -45,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_SEEDS = range(16)
 
 
+@flatten_options
 def generate(
     context: typer.Context,
     model: ModelArgument,
@@ -60,14 +38,8 @@ def generate(
         ),
     ] = Seeds(),  # noqa: B008
     latent: LatentOption = None,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_strip: PsiStripOption = None,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    translate: TranslateOption = None,
-    rotate: RotateOption = 0.0,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: DrawOptions,
     grid: GridOption = None,
     gap: GapOption = 0,
     latents: Annotated[bool, typer.Option("--latents", help="Also write the latents, as .npz files.")] = False,
@@ -79,10 +51,7 @@ def generate(
         typer.Option("--format", help="Format of the images in a folder.", show_default="png"),
     ] = None,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Generate images from seeds or latent files: a folder of them, or one grid.
 
@@ -90,33 +59,19 @@ def generate(
     """
     single = out.suffix.lower() in STILLS
     given, sources = Given(context), [*seeds, *(file for files in latent or [] for file in files)] or [*DEFAULT_SEEDS]
-    images.check_out(out, given, force=force)
+    images.check_out(out, given, force=run.force)
     _check(given, out, single=single, latents=latents)
     extension = image_format or "png"
-    several = psi_strip or set(",-") & set(label or "") or label == "all"
+    several = draw.psi_strip or set(",-") & set(draw.label or "") or draw.label == "all"
     seeded = [] if several else [f"seed{source:04d}.{extension}" for source in sources if isinstance(source, int)]
-    _check_new([out.with_suffix(".npz")] * latents if single else [out / name for name in seeded], force=force)
+    _check_new([out.with_suffix(".npz")] * latents if single else [out / name for name in seeded], force=run.force)
     from sgkit.render.generate import generate_files, generate_grid
     from sgkit.runtime.distributed import distributed
 
-    with distributed(device) as processes, report.progress_bar("Generating") as on_progress:
+    with distributed(run.device) as processes, report.progress_bar("Generating") as on_progress:
         if single and processes.world_size > 1:
             raise UsageError("A grid is made by one process. Run it without torchrun, or give a folder as --out.")
-        on = open_drawing(
-            model,
-            processes.device,
-            sources,
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
-            psi_strip=psi_strip,
-            translate=translate,
-            rotate=rotate,
-        )
+        on = open_drawing(model, sources, given, draw, device=processes.device, precision=run.precision)
         kept = space if latents else None
         if single:
             cells = grid or (len(list(on.origins(sources))), 1)
@@ -130,7 +85,7 @@ def generate(
                 gap=gap,
                 latents=kept,
                 batch=batch,
-                overwrite=force,
+                overwrite=run.force,
                 on_progress=on_progress,
             )
         else:
@@ -142,11 +97,11 @@ def generate(
                 image_format=extension,
                 latents=kept,
                 batch=batch,
-                overwrite=force,
+                overwrite=run.force,
                 context=processes,
                 on_progress=on_progress,
             )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _check(given: Given, out: Path, *, single: bool, latents: bool) -> None:

@@ -10,35 +10,23 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import (
     BatchOption,
-    CutoffOption,
+    DrawOptions,
     GapOption,
     Grid,
-    LatentSpaceOption,
-    NoiseOption,
-    PsiOption,
-    RotateOption,
     Sources,
-    TranslateOption,
     open_drawing,
     parse_grid,
     parse_sources,
 )
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-)
+from sgkit.cli.groups import Without, flatten_options
+from sgkit.cli.options import Given, ModelArgument, RunOptions
 from sgkit.runtime.outputs import FILMS, check_animation
 
 if TYPE_CHECKING:
     from sgkit.render.interpolate import InterpolateResult
 
 
+@flatten_options
 def interpolate(
     context: typer.Context,
     model: ModelArgument,
@@ -77,18 +65,10 @@ def interpolate(
         ),
     ] = Grid((1, 1)),  # noqa: B008
     gap: GapOption = 0,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    translate: TranslateOption = None,
-    rotate: RotateOption = 0.0,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: Annotated[DrawOptions, Without({"psi_strip"})],
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Interpolate between images: an animation, or a folder of frames.
 
@@ -104,25 +84,12 @@ def interpolate(
         because=f"--out {out} is a folder of frames, which has no frame rate",
     )
     given.refuse("gap", when=grid[0] * grid[1] == 1, because="it is the space between images of a --grid")
-    check_new(out, overwrite=force)
+    check_new(out, overwrite=run.force)
     from sgkit.render.interpolate import Interpolation, interpolate_file
 
     check_animation(out, fps=fps)
     with report.progress_bar("Interpolating") as on_progress:
-        on = open_drawing(
-            model,
-            device,
-            seeds,
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
-            translate=translate,
-            rotate=rotate,
-        )
+        on = open_drawing(model, seeds, given, draw, device=run.device, precision=run.precision)
         few = not loop and len(list(on.origins(seeds))) == 2 * grid[0] * grid[1]
         straight = "between 2 keyframes there is only a straight line"
         given.refuse("smooth", when=few and smooth == "cubic", because=straight)
@@ -137,10 +104,10 @@ def interpolate(
             grid=grid,
             gap=gap,
             batch=batch,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _show(result: InterpolateResult) -> None:

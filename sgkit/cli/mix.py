@@ -10,28 +10,15 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import (
     BatchOption,
-    CutoffOption,
     GapOption,
-    LatentSpaceOption,
-    NoiseOption,
     PictureOption,
-    PsiOption,
+    PlainDrawOptions,
     Sources,
     open_drawing,
     parse_sources,
 )
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    Layers,
-    ModelArgument,
-    PrecisionOption,
-    parse_layers,
-)
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, Layers, ModelArgument, RunOptions, parse_layers
 from sgkit.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -55,6 +42,7 @@ def _parse(text: str | Layers) -> Any:
     return parse_layers(text, groups=_GROUPS)
 
 
+@flatten_options
 def mix(
     context: typer.Context,
     model: ModelArgument,
@@ -81,17 +69,11 @@ def mix(
             "0-3,6.",
         ),
     ] = "coarse",
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: PlainDrawOptions,
     gap: GapOption = 2,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Mix styles: each row's image with the coarse, middle or fine styles of each column's.
 
@@ -100,27 +82,16 @@ def mix(
     """
     from sgkit.runtime.files import check_new
 
-    check_new(out, overwrite=force)
-    from sgkit.render.mix import mix as run
+    check_new(out, overwrite=run.force)
+    from sgkit.render.mix import mix as mixed
     from sgkit.render.mix import mix_picture
 
     sources = [*rows, *cols]
     with report.progress_bar("Mixing") as on_progress:
-        on = open_drawing(
-            model,
-            device,
-            sources,
-            Given(context),
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
-        )
-        mixture = run(on.inputs, rows, cols, on.settings, layers=layers, batch=batch, on_progress=on_progress)
-        result = mix_picture(mixture, out, gap=gap, overwrite=force)
-    report.emit(result, json=json, show=_show)
+        on = open_drawing(model, sources, Given(context), draw, device=run.device, precision=run.precision)
+        mixture = mixed(on.inputs, rows, cols, on.settings, layers=layers, batch=batch, on_progress=on_progress)
+        result = mix_picture(mixture, out, gap=gap, overwrite=run.force)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _show(result: MixResult) -> None:

@@ -10,11 +10,13 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from sgkit.cli.groups import Without
 from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 from sgkit.runtime.ranges import parse_ranges
@@ -119,6 +121,11 @@ def parse_psi(text: str | Psi) -> Psi:
             f"Not a truncation psi: {text!r}. Use one number (0.7), or one for each layer of w+ (1,1,0.7,0.5)."
         )
     return psi
+
+
+def one_or_each(values: tuple[float, ...]) -> float | tuple[float, ...]:
+    """A number where one was given, else all."""
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def parse_duration(text: str | float) -> float:
@@ -373,3 +380,17 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one configuration key. Can be repeated.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """On what a command runs, and what it does with its result."""
+
+    precision: PrecisionOption = "auto"
+    device: DeviceOption = "auto"
+    force: ForceOption = False
+    json: JsonOption = False
+
+
+FixedRunOptions = Annotated[RunOptions, Without({"precision"})]
+"""Of commands whose number format is not chosen."""

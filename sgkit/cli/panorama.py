@@ -9,42 +9,10 @@ import typer
 from typer.core import TyperCommand
 
 from sgkit.cli import report
-from sgkit.cli.drawing import (
-    CutoffOption,
-    Grid,
-    LatentOption,
-    LatentSpaceOption,
-    NoiseOption,
-    PsiOption,
-    Sources,
-    open_drawing,
-    parse_grid,
-)
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    MAX_SEED,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-    Seeds,
-    parse_existing,
-    parse_seeds,
-)
-from sgkit.cli.streaming import (
-    MOST_PIXELS,
-    FpsOption,
-    MaxPixelsOption,
-    PanOption,
-    SpeedOption,
-    TileOption,
-    ViewOption,
-    check_output,
-    pan_settings,
-)
+from sgkit.cli.drawing import Grid, LatentOption, PlainDrawOptions, Sources, open_drawing, parse_grid
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions, Seeds, parse_existing, parse_seeds
+from sgkit.cli.streaming import StreamOptions
 from sgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +40,7 @@ COMMAND_CLASS = PanoramaCommand
 _WORDS = [[word] for word in ("x", "y", "both", "none", "auto")]
 
 
+@flatten_options
 def panorama(
     context: typer.Context,
     model: ModelArgument,
@@ -207,24 +176,13 @@ def panorama(
             help="Smooth the z of neighbours by a Gaussian of this width; 0.7 gives calmer panoramas.",
         ),
     ] = 0.0,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: PlainDrawOptions,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
     ] = 0,
-    tile: TileOption = None,
-    max_pixels: MaxPixelsOption = MOST_PIXELS,
-    pan: PanOption = None,
-    view: ViewOption = None,
-    speed: SpeedOption = 4.0,
-    fps: FpsOption = 30.0,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    stream: StreamOptions,
+    run: RunOptions,
 ) -> None:
     """Blend many images into one panorama of any size, without visible seams: a line, or a grid.
 
@@ -235,11 +193,11 @@ def panorama(
     is_grid = any(one is not None for one in (grid, endless, places, painting))
     _check(given, painting=painting, places=places, endless=endless, is_grid=is_grid, vertical=vertical)
     given.refuse("overlap", when=blend == "soat", because="--blend soat blends over half of each pair")
-    given.refuse("seed", when=noise != "random", because="it is the seed of --noise random")
-    check_output(out, given, pan, fps=fps, speed=speed)
+    given.refuse("seed", when=draw.noise != "random", because="it is the seed of --noise random")
+    stream.check(out, given)
     from sgkit.runtime.files import check_new
 
-    check_new(out, overwrite=force, resumable=pan is None)
+    check_new(out, overwrite=run.force, resumable=stream.pan is None)
     placed, painted, named = _read(places, painting, legend)
     listed = _listed(seeds, latent, is_given=bool(named or painted) or endless is not None)
     from sgkit.render.panorama import panorama_file
@@ -259,19 +217,8 @@ def panorama(
         endless=endless,
         noise_seed=seed,
     )
-    with distributed(device) as processes, report.progress_bar("Drawing") as on_progress:
-        on = open_drawing(
-            model,
-            processes.device,
-            listed or named or [0],
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
-        )
+    with distributed(run.device) as processes, report.progress_bar("Drawing") as on_progress:
+        on = open_drawing(model, listed or named or [0], given, draw, device=processes.device, precision=run.precision)
         if not is_grid:
             _check_alone(given, len(list(on.origins(listed))))
         result = panorama_file(
@@ -282,15 +229,15 @@ def panorama(
             settings,
             places=placed,
             painting=painted,
-            tile=tile,
-            max_pixels=max_pixels,
-            pan=pan_settings(pan, view, speed=speed, fps=fps),
+            tile=stream.tile,
+            max_pixels=stream.max_pixels,
+            pan=stream.pan_settings(),
             context=processes,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
             on_note=report.note,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _read(

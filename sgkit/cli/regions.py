@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,38 +50,45 @@ SoftnessOption = Annotated[
 PARTS_ADVICE = "give the region as a shape, such as box:0.3,0.6,0.7,0.9, or by --segmentation."
 
 
-def check_regions(texts: Iterable[str], given: Given, segmentation: Path | None, table: Path | None) -> list[Region]:
-    """The regions, if they can be found: known parts, image files that are there, and landmarks where they are needed.
+@dataclass(frozen=True, kw_only=True)
+class RegionOptions:
+    """What names in regions mean, and how soft their edges are."""
 
-    Raises:
-        UsageError: a region is not one, or a segmentation and its table are not given together.
-        InputError: an image file is not there, or the table is not one.
-        MissingDependencyError: parts need the extra ``faces``, which is not installed.
-    """
-    given.refuse("part_table", when=segmentation is None, because="it is for --segmentation")
-    if segmentation is not None and table is None:
-        raise UsageError(
-            "--segmentation needs --part-table, a JSON file that says which numbers each part has, for example "
-            '{"eyes": [4, 5], "hair": 17}.'
-        )
-    known = tuple(read_part_table(table)) if table is not None else FACE_PARTS
-    regions = [parse_region(text, known) for text in texts]
-    for region in regions:
-        if region.shape is not None:
-            parse_shape(region.shape)
-    has_parts = any(region.parts for region in regions)
-    given.refuse("segmentation", when=not has_parts, because="no region names a part")
-    if has_parts and segmentation is None:
-        from sgkit.store.images.faces import DlibLandmarker
+    softness: SoftnessOption = 0.1
+    segmentation: SegmentationOption = None
+    part_table: PartTableOption = None
 
-        DlibLandmarker(otherwise=PARTS_ADVICE)
-    return regions
+    def check(self, texts: Iterable[str], given: Given) -> list[Region]:
+        """The regions, if they can be found: known parts, image files that are there, and landmarks if needed.
 
+        Raises:
+            UsageError: a region is not one, or a segmentation and its table are not given together.
+            InputError: an image file is not there, or the table is not one.
+            MissingDependencyError: parts need the extra ``faces``, which is not installed.
+        """
+        given.refuse("part_table", when=self.segmentation is None, because="it is for --segmentation")
+        if self.segmentation is not None and self.part_table is None:
+            raise UsageError(
+                "--segmentation needs --part-table, a JSON file that says which numbers each part has, for example "
+                '{"eyes": [4, 5], "hair": 17}.'
+            )
+        known = tuple(read_part_table(self.part_table)) if self.part_table is not None else FACE_PARTS
+        regions = [parse_region(text, known) for text in texts]
+        for region in regions:
+            if region.shape is not None:
+                parse_shape(region.shape)
+        has_parts = any(region.parts for region in regions)
+        given.refuse("segmentation", when=not has_parts, because="no region names a part")
+        if has_parts and self.segmentation is None:
+            from sgkit.store.images.faces import DlibLandmarker
 
-def open_segmentation(file: Path | None, table: Path | None) -> Segmentation | None:
-    """The segmentation of ``--segmentation`` and ``--part-table``."""
-    if file is None or table is None:
-        return None
-    from sgkit.render.parts import segmentation_of
+            DlibLandmarker(otherwise=PARTS_ADVICE)
+        return regions
 
-    return segmentation_of(file, read_part_table(table))
+    def open(self) -> Segmentation | None:
+        """The segmentation of ``--segmentation`` and ``--part-table``."""
+        if self.segmentation is None or self.part_table is None:
+            return None
+        from sgkit.render.parts import segmentation_of
+
+        return segmentation_of(self.segmentation, read_part_table(self.part_table))

@@ -10,16 +10,8 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.drawing import BatchOption
-from sgkit.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    SetOption,
-    SizeOption,
-    overrides,
-    parse_existing,
-    parse_model,
-)
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import FixedRunOptions, SetOption, SizeOption, overrides, parse_existing, parse_model
 from sgkit.cli.streaming import MOST_PIXELS, MaxPixelsOption
 from sgkit.errors import SceneError, UsageError, did_you_mean
 from sgkit.runtime.model_names import find_model
@@ -52,6 +44,7 @@ def parse_moved(text: str | Moved) -> Moved:
     return Moved(None, parse_model(text))
 
 
+@flatten_options
 def replay(
     file: Annotated[
         Path,
@@ -81,9 +74,8 @@ def replay(
     show: Annotated[bool, typer.Option("--show", help="Print the scene as JSON and make nothing.")] = False,
     batch: BatchOption = 8,
     max_pixels: MaxPixelsOption = MOST_PIXELS,
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    *,
+    run: FixedRunOptions,
 ) -> None:
     """Make an image or animation again from the scene in its file, unchanged or with other settings.
 
@@ -102,29 +94,29 @@ def replay(
         report.emit(json_values(sheet), json=True, show=lambda values: None)
         return
     target = out or _beside(file, animated=sheet.frames > 0)
-    check_new(target, overwrite=force, resumable=True)
+    check_new(target, overwrite=run.force, resumable=True)
     sources = _found(models_of(sheet), model or [], file)
     import sgkit
     from sgkit.render.inputs import Inputs
-    from sgkit.render.replay import replay as run
+    from sgkit.render.replay import replay as replayed
     from sgkit.runtime.device import resolve_device
 
     with report.progress_bar("Rendering") as on_progress:
-        opened = {key: sgkit.load(path, device=resolve_device(device)) for key, path in sources.items()}
+        opened = {key: sgkit.load(path, device=resolve_device(run.device)) for key, path in sources.items()}
         models = next(iter(opened.values())) if len(opened) == 1 else opened
         paths = next(iter(sources.values())) if len(opened) == 1 else sources
         inputs = Inputs(models, path=paths, folder=file.parent, any_model=any_model)
-        result = run(
+        result = replayed(
             sheet,
             inputs,
             target,
             batch=batch,
             max_pixels=max_pixels,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
             on_note=report.note,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _beside(file: Path, *, animated: bool) -> Path:

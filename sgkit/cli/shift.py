@@ -8,35 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from sgkit.cli import images, report
-from sgkit.cli.drawing import (
-    BatchOption,
-    CutoffOption,
-    GapOption,
-    GridOption,
-    LatentSpaceOption,
-    NoiseOption,
-    PsiOption,
-    Sources,
-    open_drawing,
-    parse_sources,
-)
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    MAX_SEED,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-    parse_image,
-)
+from sgkit.cli.drawing import BatchOption, GapOption, GridOption, PlainDrawOptions, Sources, open_drawing, parse_sources
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions, parse_image
 from sgkit.cli.shapes import parse_at, part_parser
-from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 
 
+@flatten_options
 def shift(
     context: typer.Context,
     model: ModelArgument,
@@ -145,18 +124,12 @@ def shift(
             help="Leave the image so far in place (architecture skip), as the paper's patch swap does.",
         ),
     ] = False,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    *,
+    draw: PlainDrawOptions,
     grid: GridOption = None,
     gap: GapOption = 0,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Make new images from one: copy, move, swap or mirror parts of its features.
 
@@ -174,24 +147,13 @@ def shift(
             "Nothing would be moved. Give --copy, --move, --swap or --mirror, for example --copy 'box:0.1,0.2,0.4,0.6 "
             "by 0.5,0', or --random 8."
         )
-    images.check_out(out, given, force=force)
+    images.check_out(out, given, force=run.force)
     from sgkit.render.shift import ShiftSettings, shift_scenes
 
     if photo:
-        sources += _projected(model, photo, out, label=label, steps=steps, precision=precision, device=device)
+        sources += _projected(model, photo, out, steps=steps, label=draw.label, run=run)
         given = given if any(isinstance(one, int) for one in [*seeds, *(parts_of or ())]) else given.without("label")
-    on = open_drawing(
-        model,
-        device,
-        [*sources, *(parts_of or ())],
-        given,
-        psi=psi,
-        cutoff=psi_cutoff,
-        label=label,
-        noise=noise,
-        precision=precision,
-        latent_space=latent_space,
-    )
+    on = open_drawing(model, [*sources, *(parts_of or ())], given, draw, device=run.device, precision=run.precision)
     if features_only:
         has_image = any(spec.kind == "rgb" for spec in on.model.generator.synthesis.plan[:-1])
         because = "only models of the architecture skip have an image before the last layer"
@@ -217,13 +179,13 @@ def shift(
         grid=grid,
         gap=gap,
         batch=batch,
-        force=force,
+        force=run.force,
     )
-    report.emit(result, json=json, show=images.show)
+    report.emit(result, json=run.json, show=images.show)
 
 
 def _projected(
-    model: Path, photos: list[str], out: Path, *, label: str | None, steps: int, precision: Precision, device: str
+    model: Path, photos: list[str], out: Path, *, steps: int, label: str | None, run: RunOptions
 ) -> list[Path]:
     """Latent files of photos, in a folder beside ``out``; those that are there already are used again."""
     import sgkit
@@ -233,7 +195,7 @@ def _projected(
     from sgkit.runtime.device import resolve_device
     from sgkit.runtime.path_checks import LATENT
 
-    opened = sgkit.load(model, device=resolve_device(device))
+    opened = sgkit.load(model, device=resolve_device(run.device))
     folder = out.with_name(f"{out.stem if out.suffix else out.name}-projected")
     with report.progress_bar("Projecting") as on_progress:
         found = project_files(
@@ -242,7 +204,7 @@ def _projected(
             folder,
             ProjectSettings(space="w+" if opened.num_ws > 1 else "w", steps=steps),
             label=label,
-            precision=drawing_precision(precision, opened.config, opened.device),
+            precision=drawing_precision(run.precision, opened.config, opened.device),
             on_progress=on_progress,
         )
     found.raise_unusable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -94,33 +95,43 @@ SpeedOption = Annotated[
 FpsOption = Annotated[float, typer.Option("--fps", metavar="N", help="With --pan: frames per second.")]
 
 
-def check_output(out: Path, given: Given, pan: PanPath | None, *, fps: float, speed: float) -> None:
-    """Refuse a name that stands for no kind of file, and options that have no effect, before anything is loaded.
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """How a large image is drawn, or a view that moves over it."""
 
-    What may be streamed needs the cache of compiled convolutions to be bounded before the first of them.
+    tile: TileOption = None
+    max_pixels: MaxPixelsOption = MOST_PIXELS
+    pan: PanOption = None
+    view: ViewOption = None
+    speed: SpeedOption = 4.0
+    fps: FpsOption = 30.0
 
-    Raises:
-        UsageError: an unknown extension, or an option without effect.
-    """
-    for name in ("view", "speed", "fps"):
-        given.refuse(name, when=pan is None, because="it is about the video of --pan")
-    if pan is None:
-        from sgkit.runtime.allocator import bound_primitive_cache
+    def check(self, out: Path, given: Given) -> None:
+        """Refuse a name that stands for no kind of file, and options that have no effect, before anything is loaded.
 
-        bound_primitive_cache()
-        check_streamed(out, whole=True)
-    else:
+        What may be streamed needs the cache of compiled convolutions to be bounded before the first of them.
+
+        Raises:
+            UsageError: an unknown extension, or an option without effect.
+        """
+        for name in ("view", "speed", "fps"):
+            given.refuse(name, when=self.pan is None, because="it is about the video of --pan")
+        if self.pan is None:
+            from sgkit.runtime.allocator import bound_primitive_cache
+
+            bound_primitive_cache()
+            check_streamed(out, whole=True)
+            return
         given.refuse("max_pixels", when=True, because="a video never holds the whole image")
-        check_animation(out, fps=fps)
-        if speed <= 0:
-            raise UsageError(f"--speed is {speed:g}; it must be above 0, in pixels per frame.")
+        check_animation(out, fps=self.fps)
+        if self.speed <= 0:
+            raise UsageError(f"--speed is {self.speed:g}; it must be above 0, in pixels per frame.")
 
+    def pan_settings(self) -> PanSettings | None:
+        """The settings of the video of ``--pan``."""
+        if self.pan is None:
+            return None
+        from sgkit.render.stream.scenes import PanSettings
 
-def pan_settings(pan: PanPath | None, view: Size | None, *, speed: float, fps: float) -> PanSettings | None:
-    """The settings that the options stand for."""
-    if pan is None:
-        return None
-    from sgkit.render.stream.scenes import PanSettings
-
-    size = None if view is None else (view.width, view.height)
-    return PanSettings(path=pan.axis or tuple(pan), view=size, speed=speed, fps=fps)
+        size = None if self.view is None else (self.view.width, self.view.height)
+        return PanSettings(path=self.pan.axis or tuple(self.pan), view=size, speed=self.speed, fps=self.fps)

@@ -10,27 +10,16 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import (
     BatchOption,
-    CutoffOption,
     GapOption,
-    LatentSpaceOption,
-    NoiseOption,
     PictureOption,
-    PsiOption,
+    PlainDrawOptions,
     Sources,
     open_drawing,
     parse_sources,
 )
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    ModelArgument,
-    PrecisionOption,
-)
-from sgkit.cli.regions import PartTableOption, SegmentationOption, SoftnessOption, check_regions, open_segmentation
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, ModelArgument, RunOptions
+from sgkit.cli.regions import RegionOptions
 from sgkit.cli.shapes import parse_layer_names
 from sgkit.errors import UsageError
 
@@ -67,6 +56,7 @@ def parse_reference(text: str | FromReference) -> FromReference:
     return FromReference(found[0], region.strip())
 
 
+@flatten_options
 def transfer(
     context: typer.Context,
     model: ModelArgument,
@@ -121,9 +111,8 @@ def transfer(
         Literal["smooth", "soat"],
         typer.Option("--blend", help="Edges of boxes: smooth, or blurred as in the code of StyleGAN of All Trades."),
     ] = "smooth",
-    softness: SoftnessOption = 0.1,
-    segmentation: SegmentationOption = None,
-    part_table: PartTableOption = None,
+    *,
+    where: RegionOptions,
     clusters: Annotated[
         int, typer.Option("--clusters", min=2, max=256, metavar="N", help="--mode collins: clusters of features.")
     ] = 16,
@@ -143,45 +132,34 @@ def transfer(
     show_inputs: Annotated[
         bool, typer.Option("--show-inputs", help="Start each row with the source and the references.")
     ] = False,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    draw: PlainDrawOptions,
     gap: GapOption = 2,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Transfer attributes: eyes, mouth, hair or any region of reference images into a source image.
 
     The pose of the references is aligned with the source first. Regions are those of the source's image.
     """
     given = Given(context)
-    regions = check_regions((one.region for one in reference), given, segmentation, part_table)
+    regions = where.check((one.region for one in reference), given)
     _refuse(given, mode, blend, has_parts=all(region.parts for region in regions))
     is_one = len(source) == 1 and not show_inputs and isinstance(source[0], int)
     given.refuse("gap", when=is_one, because="it is the space between images, and there is one only")
     from sgkit.runtime.files import check_new
 
-    check_new(out, overwrite=force)
-    segments = open_segmentation(segmentation, part_table)
+    check_new(out, overwrite=run.force)
+    segments = where.open()
     from sgkit.render.transfer import Reference, TransferSettings, transfer_file
 
     with report.progress_bar("Transferring") as on_progress:
         on = open_drawing(
             model,
-            device,
             [*source, *(one.source for one in reference)],
             given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
+            draw,
+            device=run.device,
+            precision=run.precision,
         )
         result = transfer_file(
             on,
@@ -193,7 +171,7 @@ def transfer(
                 layers=layers,
                 align=align,
                 blend=blend,
-                softness=softness,
+                softness=where.softness,
                 clusters=clusters,
                 samples=samples,
                 budget=budget,
@@ -202,10 +180,10 @@ def transfer(
             shows_inputs=show_inputs,
             gap=gap,
             batch=batch,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _refuse(given: Given, mode: str, blend: str, *, has_parts: bool) -> None:

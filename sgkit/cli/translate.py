@@ -10,27 +10,16 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import (
     BatchOption,
-    CutoffOption,
     GapOption,
-    LatentSpaceOption,
-    NoiseOption,
     PictureOption,
-    PsiOption,
+    PlainDrawOptions,
     Sources,
     open_drawing,
     parse_sources,
 )
-from sgkit.cli.options import (
-    DEFAULT_PSI,
-    DeviceOption,
-    ForceOption,
-    Given,
-    JsonOption,
-    LabelOption,
-    PrecisionOption,
-    parse_model,
-)
-from sgkit.cli.regions import PartTableOption, SegmentationOption, SoftnessOption, check_regions, open_segmentation
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import Given, RunOptions, parse_model
+from sgkit.cli.regions import RegionOptions
 from sgkit.cli.shapes import parse_layer_names
 from sgkit.errors import UsageError
 
@@ -91,11 +80,11 @@ def parse_by_layer(text: str | LayerWeight) -> LayerWeight:
     return LayerWeight(parse_layer_names(layers), value)
 
 
+@flatten_options
 def translate(
     context: typer.Context,
     base: Annotated[
-        Path,
-        typer.Argument(metavar="BASE", parser=parse_model, help="The model whose images are translated."),
+        Path, typer.Argument(metavar="BASE", parser=parse_model, help="The model whose images are translated.")
     ],
     target: Annotated[
         Path,
@@ -159,9 +148,8 @@ def translate(
             "polygon:X,Y,..., mask.png or another shape, in fractions of the image.",
         ),
     ] = None,
-    softness: SoftnessOption = 0.1,
-    segmentation: SegmentationOption = None,
-    part_table: PartTableOption = None,
+    *,
+    where: RegionOptions,
     styles: Annotated[
         Sources | None,
         typer.Option(
@@ -178,48 +166,30 @@ def translate(
         ),
     ] = "fine",
     show_inputs: Annotated[bool, typer.Option("--show-inputs", help="Start each row with the base's image.")] = False,
-    psi: PsiOption = DEFAULT_PSI,
-    psi_cutoff: CutoffOption = None,
-    label: LabelOption = None,
-    noise: NoiseOption = "const",
-    latent_space: LatentSpaceOption = "auto",
+    draw: PlainDrawOptions,
     gap: GapOption = 2,
     batch: BatchOption = 8,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    run: RunOptions,
 ) -> None:
     """Translate images between two models: one, and another that was fine-tuned from it.
 
     At every layer the features of both are mixed by --alpha. Photos are translated by their projections in the base.
     """
     given = Given(context)
-    check_regions([] if region is None else [region], given, segmentation, part_table)
+    where.check([] if region is None else [region], given)
     _refuse(given, mode, by_layer, region, styles)
     columns = len(alpha) * max(len(styles or ()), 1)
     is_one = len(seeds) * columns == 1 and not show_inputs and isinstance(seeds[0], int)
     given.refuse("gap", when=is_one, because="it is the space between images, and there is one only")
     from sgkit.runtime.files import check_new
 
-    check_new(out, overwrite=force)
-    segments = open_segmentation(segmentation, part_table)
+    check_new(out, overwrite=run.force)
+    segments = where.open()
     from sgkit.render.inputs import Inputs
     from sgkit.render.translate import BASE, TARGET, TranslateSettings, translate_file
 
     with report.progress_bar("Translating") as on_progress:
-        on = open_drawing(
-            base,
-            device,
-            [*seeds, *(styles or ())],
-            given,
-            psi=psi,
-            cutoff=psi_cutoff,
-            label=label,
-            noise=noise,
-            precision=precision,
-            latent_space=latent_space,
-        )
+        on = open_drawing(base, [*seeds, *(styles or ())], given, draw, device=run.device, precision=run.precision)
         inputs = Inputs({BASE: on.model, TARGET: _open(target, on.model)}, path={BASE: base, TARGET: target})
         result = translate_file(
             inputs,
@@ -231,7 +201,7 @@ def translate(
                 layers=layers,
                 by_layer=dict(by_layer or ()),
                 region=region,
-                softness=softness,
+                softness=where.softness,
                 style_layers=style_layers,
             ),
             on.settings,
@@ -240,12 +210,12 @@ def translate(
             shows_inputs=show_inputs,
             gap=gap,
             batch=batch,
-            overwrite=force,
+            overwrite=run.force,
             on_progress=on_progress,
         )
     for warning in result.warnings:
         report.warning(warning)
-    report.emit(result, json=json, show=_show)
+    report.emit(result, json=run.json, show=_show)
 
 
 def _open(target: Path, base: Model) -> Model:

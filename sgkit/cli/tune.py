@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ModelArgument,
-    PrecisionOption,
-    SeedOption,
-)
+from sgkit.cli.groups import flatten_options
+from sgkit.cli.options import ModelArgument, RunOptions, SeedOption
 from sgkit.cli.resuming import check_out, state_note
 from sgkit.text import shell_word
 
@@ -32,6 +26,7 @@ def parse_projection(text: str | Path) -> Path:
     return Path(text)
 
 
+@flatten_options
 def tune(
     context: typer.Context,
     model: ModelArgument,
@@ -73,10 +68,8 @@ def tune(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images of a step.")] = 4,
     seed: SeedOption = 0,
-    precision: PrecisionOption = "auto",
-    device: DeviceOption = "auto",
-    force: ForceOption = False,
-    json: JsonOption = False,
+    *,
+    run: RunOptions,
 ) -> None:
     """Tune a model to projected images, so it shows them exactly and their latents stay editable (pivotal tuning).
 
@@ -88,7 +81,7 @@ def tune(
 
     if lr == 0:
         raise UsageError("--lr is 0, so nothing would change. Use a learning rate above 0, for example 3e-4.")
-    state = check_out(out, force=force)
+    state = check_out(out, force=run.force)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "sgkit tune runs in one process: a step has --batch images (default 4) at most, too few to share. Run it "
@@ -100,18 +93,18 @@ def tune(
     from sgkit.model.precision import drawing_precision
     from sgkit.runtime.device import resolve_device
 
-    opened = sgkit.load(model, device=resolve_device(device))
+    opened = sgkit.load(model, device=resolve_device(run.device))
     with state_note(state), report.progress_bar("Tuning") as on_progress:
         result = tune_files(
             opened,
             projections,
             out,
             settings,
-            precision=drawing_precision(precision, opened.config, opened.device),
-            overwrite=force,
+            precision=drawing_precision(run.precision, opened.config, opened.device),
+            overwrite=run.force,
             on_progress=on_progress,
         )
-    report.emit(result, json=json, show=lambda found: _show(found, model, projections[0]))
+    report.emit(result, json=run.json, show=lambda found: _show(found, model, projections[0]))
 
 
 def _show(result: TuneResult, model: Path, first: Path) -> None:
