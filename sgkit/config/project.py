@@ -14,7 +14,6 @@ from sgkit.errors import UsageError, did_you_mean
 SpaceName = Literal["z", "w", "w+", "s", "p", "p+"]
 SPACES: tuple[SpaceName, ...] = get_args(SpaceName)
 PriorName = Literal["none", "gaussian", "gaussian-layers", "gaussian-joint", "p", "mean", "delta"]
-PRIORS: tuple[PriorName, ...] = get_args(PriorName)
 PRIOR_WEIGHTS: dict[PriorName, float] = {
     "none": 0.0,
     "gaussian": 5e-5,

@@ -5,8 +5,6 @@ from typing import Literal
 Activation = Literal["linear", "relu", "lrelu"]
 Architecture = Literal["orig", "skip", "resnet"]
 """How the layers of a network join (StyleGAN2, figure 7)."""
-ARCHITECTURES: tuple[Architecture, ...] = ("orig", "skip", "resnet")
-"""Every :data:`Architecture`."""
 AugmentKind = Literal["none", "ada", "fixed", "diffaugment"]
 LossName = Literal["nonsaturating", "saturating", "wgan", "hinge", "relativistic"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]

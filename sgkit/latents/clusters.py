@@ -79,15 +79,8 @@ def memberships(features: Tensor, centres: Tensor) -> Tensor:
     return F.one_hot(nearest, len(centres)).movedim(-1, 1).double()
 
 
-def contributions(features: Tensor, members: Tensor) -> Tensor:
-    """M [K, C] of ``features`` A [N, C, H, W]; ``members`` U [N, K, h, w] are brought to its size by nearest pixels."""
-    moments = _Moments()
-    moments.add(features, members)
-    return moments.shares()
-
-
 @dataclass
-class _Moments:
+class Moments:
     """Sums over pixels, from which contributions follow: batches of large pictures need not be kept."""
 
     weight: Tensor | float = 0.0
@@ -98,6 +91,7 @@ class _Moments:
     """Of their squares."""
 
     def add(self, features: Tensor, members: Tensor) -> None:
+        """Count ``features`` A [N, C, H, W]; ``members`` U [N, K, h, w] are brought to their size by nearest pixels."""
         a = features.double()
         u = F.interpolate(members, size=a.shape[2:], mode="nearest-exact")
         a = a.expand(len(u), -1, -1, -1)  # a constant is the same in all pictures
@@ -156,14 +150,14 @@ def catalogue(
     features = [_shown(_after(model, styles, layer)) for styles in drawn]
     vectors = torch.cat([one.movedim(1, -1).flatten(0, -2) for one in features])
     centres = spherical_kmeans(vectors[:: -(-len(vectors) // MOST_VECTORS)], clusters)
-    moments: dict[str, _Moments] = {}
+    moments: dict[str, Moments] = {}
     for styles, own in zip(drawn, features, strict=True):
         members = memberships(own, centres)
         before = State()
         for spec, (state,) in steps([Branch(model.generator.synthesis, styles)]):
             side = _side(spec, styles)
             if side is not None:
-                moments.setdefault(spec.name, _Moments()).add(_shown(before if side == "before" else state), members)
+                moments.setdefault(spec.name, Moments()).add(_shown(before if side == "before" else state), members)
             before = state
     found = {name: one.shares() for name, one in moments.items()}
     return Catalogue(

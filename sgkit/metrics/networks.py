@@ -142,11 +142,6 @@ def _pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> tuple[Tensor, 
     return F.pad(x, (left, width - left, top, height - top)), (0, 0)
 
 
-def conv_specs(network: nn.Module) -> list[ConvSpec]:
-    """Every convolution of ``network``, in order."""
-    return [module.spec for module in network.modules() if isinstance(module, FoldedConv)]
-
-
 def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load every convolution of ``network`` from ``state``.
 

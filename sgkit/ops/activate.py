@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sgkit.ops import act_kernel
-
-ActivationName = Literal["linear", "relu", "lrelu"]
 
 
 class Activation(NamedTuple):

@@ -27,27 +27,11 @@ from PIL import Image
 from sgkit.measure.inputs import FileImages
 from sgkit.metrics import networks
 from sgkit.metrics.distances import frechet_distance
-from sgkit.metrics.inception import FidInception, InceptionExtractor
-from sgkit.metrics.networks import conv_specs
+from sgkit.metrics.inception import InceptionExtractor
 from sgkit.metrics.statistics import FeatureRequest, Gaussian, compute_statistics
+from tests.metrics.random_networks import inception_state
 
 BATCH = 32
-
-
-def weights() -> dict[str, torch.Tensor]:
-    """Random weights that keep the size of features, under the names of the published file."""
-    draw = torch.Generator().manual_seed(0)
-    tensors = {"fc.weight": torch.randn(1008, 2048, generator=draw) * 0.05, "fc.bias": torch.zeros(1008)}
-    for spec in conv_specs(FidInception()):
-        for name, shape in spec.shapes().items():
-            if name.endswith("conv.weight"):
-                tensors[name] = torch.randn(shape, generator=draw) * (2 / np.prod(shape[1:])) ** 0.5
-            else:
-                tensors[name] = (torch.randn(shape, generator=draw) * 0.1 + 1).abs()
-                if name.endswith(("bias", "mean")):
-                    tensors[name] -= 1
-        tensors[f"{spec.norm}.num_batches_tracked"] = torch.tensor(0)
-    return tensors
 
 
 def write_images(folder: Path, count: int, size: int, *, seed: int = 0, gain: float = 1.0) -> Path:
@@ -105,7 +89,7 @@ def others(state: dict[str, torch.Tensor]) -> dict[str, Callable[[Path], Any]]:
 def speed(count: int, size: int, rounds: int, threads: int) -> None:
     """Print images per second of each, the best of ``rounds``, and their ratios."""
     torch.set_num_threads(threads)
-    state = weights()
+    state = inception_state()
     fp32, bf16 = extractor(state), extractor(state).in_bf16()
     with tempfile.TemporaryDirectory() as path:
         folder = write_images(Path(path) / "images", count, size)
@@ -140,7 +124,7 @@ def memory(counts: list[int], size: int) -> None:
 
 def one(count: int, size: int) -> None:
     """Print the peak memory of this process after ``count`` images."""
-    made = extractor(weights())
+    made = extractor(inception_state())
     with tempfile.TemporaryDirectory() as path:
         sgkit_statistics(write_images(Path(path) / "images", count, size), made)
     print(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from sgkit.config.project import PRIORS, SPACES, PriorName, SpaceName
+from sgkit.config.project import SPACES, PriorName, SpaceName
 from sgkit.errors import UsageError
 from sgkit.inversion import LatentDistribution, ProjectSettings, search
 from sgkit.inversion.losses import ms_ssim, ssim
@@ -145,7 +145,7 @@ def transcribed(name: PriorName, model: Model, samples: np.ndarray[Any, Any], ws
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in PRIORS if name != "none"])
+@pytest.mark.parametrize("name", [name for name in get_args(PriorName) if name != "none"])
 def test_priors_are_their_definitions(distribution: LatentDistribution, name: PriorName) -> None:
     model = distribution.model
     ws = model.map(model.sample_z([7, 8])) + torch.randn(2, model.num_ws, model.config.w_dim) * 0.1

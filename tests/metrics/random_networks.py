@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgkit.metrics import perceptual
 from sgkit.metrics.effnet import EfficientNetLite0
 from sgkit.metrics.identity import FaceNetwork
-from sgkit.metrics.networks import conv_specs
+from sgkit.metrics.inception import FidInception
+from sgkit.metrics.networks import ConvSpec, FoldedConv
 from sgkit.metrics.perceptual import PerceptualDistance, PerceptualName, load_perceptual, perceptual_of_files
 from sgkit.metrics.trunks import Trunk
 
@@ -34,6 +36,27 @@ def filled(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         if name.endswith("running_var") or (len(shape) == 1 and ".weight" in name):
             state[name] = 1 + state[name]
     return state
+
+
+def conv_specs(network: nn.Module) -> list[ConvSpec]:
+    """Every convolution of ``network``, in order."""
+    return [module.spec for module in network.modules() if isinstance(module, FoldedConv)]
+
+
+def inception_state() -> dict[str, Tensor]:
+    """Random weights that keep the size of features, under the names of the published file."""
+    draw = torch.Generator().manual_seed(0)
+    tensors = {"fc.weight": torch.randn(1008, 2048, generator=draw) * 0.05, "fc.bias": torch.zeros(1008)}
+    for spec in conv_specs(FidInception()):
+        for name, shape in spec.shapes().items():
+            if name.endswith("conv.weight"):
+                tensors[name] = torch.randn(shape, generator=draw) * (2 / np.prod(shape[1:])) ** 0.5
+            else:
+                tensors[name] = (torch.randn(shape, generator=draw) * 0.1 + 1).abs()
+                if name.endswith(("bias", "mean")):
+                    tensors[name] -= 1
+        tensors[f"{spec.norm}.num_batches_tracked"] = torch.tensor(0)
+    return tensors
 
 
 def heads(trunk: Trunk) -> list[Tensor]:

@@ -11,12 +11,12 @@ import torch
 
 from sgkit.metrics import inception, networks
 from sgkit.metrics.distances import frechet_distance, kernel_distance
-from sgkit.metrics.inception import FidInception, InceptionExtractor
+from sgkit.metrics.inception import InceptionExtractor
 from sgkit.metrics.manifold import precision_recall
-from sgkit.metrics.networks import conv_specs
 from sgkit.metrics.scores import inception_score
 from sgkit.metrics.statistics import FeatureStatistics, Gaussian
 from tests.compare import other
+from tests.metrics.random_networks import inception_state
 
 SEED = 2020
 """torch-fidelity's."""
@@ -137,18 +137,7 @@ def test_what_pytorch_fid_and_torch_fidelity_ask_of_themselves() -> None:
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
     """Random weights under the names of the published file."""
-    draw = torch.Generator().manual_seed(0)
-    tensors = {"fc.weight": torch.randn(1008, 2048, generator=draw) * 0.05, "fc.bias": torch.zeros(1008)}
-    for spec in conv_specs(FidInception()):
-        for name, shape in spec.shapes().items():
-            if name.endswith("conv.weight"):
-                tensors[name] = torch.randn(shape, generator=draw) * (2 / np.prod(shape[1:])) ** 0.5
-            else:
-                tensors[name] = (torch.randn(shape, generator=draw) * 0.1 + 1).abs()
-                if name.endswith(("bias", "mean")):
-                    tensors[name] -= 1
-        tensors[f"{spec.norm}.num_batches_tracked"] = torch.tensor(0)
-    return tensors
+    return inception_state()
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import torch
 from sgkit.errors import MissingDependencyError, WeightsError
 from sgkit.metrics import effnet
 from sgkit.metrics.effnet import EfficientNetLite0, EffnetExtractor, effnet_weights_path
-from sgkit.metrics.networks import conv_specs, load_weights
+from sgkit.metrics.networks import load_weights
+from tests.metrics.random_networks import conv_specs
 
 needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(effnet.PACKAGE) is None, reason="the extra 'offline' is not installed"

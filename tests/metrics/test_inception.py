@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from sgkit.errors import CheckpointError
 from sgkit.metrics.inception import FidInception, InceptionExtractor, resize_tensorflow1
-from sgkit.metrics.networks import conv_specs, load_weights
+from sgkit.metrics.networks import load_weights
+from tests.metrics.random_networks import conv_specs
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import torch
 
 from sgkit.edits import box
 from sgkit.latents.clusters import (
+    Moments,
     catalogue,
     channel_weights,
     chosen_channels,
     clusters_inside,
-    contributions,
     memberships,
     spherical_kmeans,
 )
@@ -78,9 +78,11 @@ def test_memberships_and_contributions_are_those_of_the_formulas() -> None:
     assert np.array_equal(members.numpy(), naive_members(a.double().numpy(), centres.numpy()))
     for finer in (a, features(1, 2, 7, 8, 12), features(2, 2, 3, 2, 3)):
         expected = naive_shares(finer.double().numpy(), members.numpy())
+        moments = Moments()
+        moments.add(finer, members)
         if finer.shape[2] >= members.shape[2]:  # coarser features: nearest pixels are those of the centres
-            assert np.abs(contributions(finer, members).numpy() - expected).max() < 1e-5
-        assert torch.allclose(contributions(finer, members).sum(dim=0), torch.ones(finer.shape[1]).double())
+            assert np.abs(moments.shares().numpy() - expected).max() < 1e-5
+        assert torch.allclose(moments.shares().sum(dim=0), torch.ones(finer.shape[1]).double())
 
 
 def test_centres_are_the_normalised_sums_of_their_vectors() -> None:

@@ -16,7 +16,6 @@ from sgkit.render.pictures import Pixels
 from sgkit.runtime.outputs import PNG_SETTINGS
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_SIDE = (1 << 31) - 1
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _ZLIB_HEADER = b"\x78\x9c"
 _LAST_BLOCK = b"\x03\x00"
