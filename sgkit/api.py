@@ -338,10 +338,7 @@ class Model(Networks):
         from sgkit.inversion.tune_task import tune_files
 
         tune_files(self, projections, out, TuneSettings(**settings), overwrite=overwrite)
-        found = with_delta(self, out)
-        tuned = Model(found.config, found.generator, found.discriminator, found.raw_generator, found.info)
-        tuned.path = None if self.path is None else Path(f"{self.path}+{out}")
-        return tuned
+        return _at(None if self.path is None else Path(f"{self.path}+{out}"), with_delta(self, out))
 
     def save(self, path: str | Path) -> None:
         """Write a model file; see :func:`sgkit.save`."""
@@ -370,9 +367,13 @@ def load(path: str | Path, *, device: torch.device | str = "cpu", image_size: in
             f"A model is loaded by name or path; {path!r} is of type {type(path).__name__}. Give a file, the folder of "
             "a training run, or 'landscapes'."
         )
-    found = checkpoint.load(path, device=as_device(device), image_size=image_size)
+    return _at(Path(path), checkpoint.load(path, device=as_device(device), image_size=image_size))
+
+
+def _at(path: Path | None, found: Networks) -> Model:
+    """``found`` with the methods of users, from ``path``."""
     model = Model(found.config, found.generator, found.discriminator, found.raw_generator, found.info)
-    model.path = Path(path)
+    model.path = path
     return model
 
 

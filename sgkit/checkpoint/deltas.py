@@ -7,7 +7,6 @@ model by its content hash, and the hash of the tuned one, by which a reader know
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 import sgkit
 from sgkit.checkpoint.assemble import build_around, builder
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Generator, Model
-from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.runtime.path_checks import check_delta
-from sgkit.unpickle.budget import bad_data
+from sgkit.runtime.tensor_files import write_safetensors
+from sgkit.unpickle.budget import bad_data, failing_as
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, float_arrays, read_safetensors_header
 
 FORMAT_VERSION = 1
@@ -96,8 +94,7 @@ def save_delta(
         "error": error,
         "settings": dict(header.settings),
     }
-    with atomic_path(path) as temporary, utf8_name(temporary) as name:
-        save_file(tensors, name, metadata={METADATA_KEY: json.dumps(text, sort_keys=True)})
+    write_safetensors(tensors, path, key=METADATA_KEY, header=text)
     return header
 
 
@@ -158,12 +155,10 @@ def with_delta(model: Model, path: str | Path) -> Model:
             f"and the given one has {own[:12]}. Give that model before the +, or tune this one: "
             "sgkit tune MODEL PROJECTION --out DELTA.safetensors"
         )
-    try:
+    with failing_as(f"Cannot use tuned weights {str(file)!r}"):
         _check_names(raw, model.generator)
         tensors = {name: torch.from_numpy(array) for name, array in float_arrays(file, raw).items()}
         generator = _tuned(model.generator, tensors)
-    except (CheckpointError, OSError) as error:
-        raise CheckpointError(f"Cannot use tuned weights {str(file)!r}: {error}") from None
     info = model.info.after_tuning(own, header.settings)
     found = Model(config=model.config, generator=generator, discriminator=model.discriminator, info=info)
     if found.content_hash() != header.tuned_hash:
@@ -175,11 +170,9 @@ def with_delta(model: Model, path: str | Path) -> Model:
 
 
 def _headers(file: Path) -> tuple[DeltaHeader, SafetensorsHeader]:
-    try:
+    with failing_as(f"Cannot read tuned weights {str(file)!r}"):
         raw = read_safetensors_header(file)
         return _header(raw), raw
-    except (CheckpointError, OSError) as error:
-        raise CheckpointError(f"Cannot read tuned weights {str(file)!r}: {error}") from None
 
 
 def _header(raw: SafetensorsHeader) -> DeltaHeader:

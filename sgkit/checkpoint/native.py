@@ -6,7 +6,6 @@ Tensors are named ``generator.*`` (the moving average), ``raw_generator.*`` (as 
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 import sgkit
 from sgkit.checkpoint.assemble import NETWORKS, assemble, check_size
 from sgkit.config import ModelConfig
 from sgkit.errors import CheckpointError, ConfigError, InputError, UsageError
 from sgkit.model import Model, ModelInfo
-from sgkit.runtime.files import atomic_path, utf8_name
+from sgkit.runtime.files import utf8_name
+from sgkit.runtime.tensor_files import write_safetensors
 from sgkit.text import name_list
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, read_safetensors_header
@@ -88,8 +87,7 @@ def save(model: Model, path: str | Path, *, half: bool = False) -> Path:
         for network, module in model.networks().items()
         for name, tensor in module.state_dict().items()
     }
-    with atomic_path(path) as temporary, utf8_name(temporary) as name:
-        save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+    write_safetensors(tensors, path, key=METADATA_KEY, header=header)
     return path
 
 

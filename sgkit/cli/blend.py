@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import images, report
-from sgkit.cli.drawing import PictureOption, PlainDrawOptions, open_drawing
+from sgkit.cli.drawing import NoiseSeedOption, PictureOption, PlainDrawOptions, open_drawing
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions
+from sgkit.cli.options import Given, ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_layer_names, parse_placed_shape
 from sgkit.config.placed import parse_placed
 from sgkit.errors import UsageError
@@ -80,9 +80,7 @@ def blend(
     ] = None,
     *,
     draw: PlainDrawOptions,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
-    ] = 0,
+    seed: NoiseSeedOption = 0,
     run: RunOptions,
 ) -> None:
     """Blend two or more images into one: side by side, by shapes, or by mask images.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import ForceOption, JsonOption, LabelOption, parse_model
+from sgkit.cli.options import ForceOption, ImageSizeOption, JsonOption, LabelOption, parse_model
 
 if TYPE_CHECKING:
     from sgkit.tasks.convert import ConvertResult
@@ -32,15 +32,7 @@ def convert(
             show_default="chosen by the extension of OUT",
         ),
     ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size",
-            metavar="N",
-            min=1,
-            help="Image size, if the checkpoint does not record it (rosinality's StyleGAN1).",
-        ),
-    ] = None,
+    size: ImageSizeOption = None,
     label: LabelOption = None,
     half: Annotated[
         bool, typer.Option("--half", help="Round every number to 16 bits: half the size. For .safetensors of sgkit.")

@@ -13,7 +13,7 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.groups import Without
-from sgkit.cli.options import DEFAULT_PSI, LabelOption, Psi, one_or_each, parse_psi, parse_seeds, parse_size
+from sgkit.cli.options import DEFAULT_PSI, MAX_SEED, LabelOption, Psi, one_or_each, parse_psi, parse_seeds, parse_size
 from sgkit.errors import UsageError
 from sgkit.runtime.outputs import STILLS
 from sgkit.text import name_list
@@ -204,6 +204,9 @@ GridOption = Annotated[
     typer.Option("--grid", parser=parse_grid, metavar="COLSxROWS", help="Shape of the grid, for example 4x3."),
 ]
 GapOption = Annotated[int, typer.Option("--gap", min=0, metavar="PIXELS", help="Space between the images of a grid.")]
+NoiseSeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
+]
 BatchOption = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images generated at a time.")]
 
 

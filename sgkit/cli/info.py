@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import Given, JsonOption, parse_any
+from sgkit.cli.options import Given, ImageSizeOption, JsonOption, parse_any
 
 if TYPE_CHECKING:
     from sgkit.tasks.info import FileSummary, LayerSummary, ModelSummary
@@ -29,15 +29,7 @@ def info(
         ),
     ],
     layers: Annotated[bool, typer.Option("--layers/--no-layers", help="List the layers of every network.")] = True,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size",
-            metavar="N",
-            min=1,
-            help="Image size, if the checkpoint does not record it (rosinality's StyleGAN1).",
-        ),
-    ] = None,
+    size: ImageSizeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a file or folder is. For a model: configuration, layers, parameters, training, provenance, hash.

@@ -360,6 +360,15 @@ SizeOption = Annotated[
     Size | None,
     typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square (64) or WIDTHxHEIGHT (448x256)."),
 ]
+ImageSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--size",
+        metavar="N",
+        min=1,
+        help="Image size, if the checkpoint does not record it (rosinality's StyleGAN1).",
+    ),
+]
 LabelOption = Annotated[
     str | None,
     typer.Option(

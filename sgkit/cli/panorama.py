@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from sgkit.cli import report
-from sgkit.cli.drawing import Grid, LatentOption, PlainDrawOptions, Sources, open_drawing, parse_grid
+from sgkit.cli.drawing import Grid, LatentOption, NoiseSeedOption, PlainDrawOptions, Sources, open_drawing, parse_grid
 from sgkit.cli.groups import flatten_options
 from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions, Seeds, parse_existing, parse_seeds
 from sgkit.cli.streaming import StreamOptions
@@ -178,9 +178,7 @@ def panorama(
     ] = 0.0,
     *,
     draw: PlainDrawOptions,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed of --noise random.")
-    ] = 0,
+    seed: NoiseSeedOption = 0,
     stream: StreamOptions,
     run: RunOptions,
 ) -> None:

@@ -5,7 +5,6 @@ The state of a training that is not finished has the same form, with the optimiz
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 import sgkit
 from sgkit.checkpoint.assemble import build_around
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.model import Encoder, Model
-from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.runtime.path_checks import check_encoder
-from sgkit.unpickle.budget import bad_data
+from sgkit.runtime.tensor_files import write_safetensors
+from sgkit.unpickle.budget import bad_data, failing_as
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, float_arrays, read_safetensors_header
 
 FORMAT_VERSION = 1
@@ -87,8 +85,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, header: EncoderHead
         "settings": dict(header.settings),
     }
     plain = {name: tensor.detach().cpu().float().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary, utf8_name(temporary) as name:
-        save_file(plain, name, metadata={METADATA_KEY: json.dumps(text, sort_keys=True)})
+    write_safetensors(plain, path, key=METADATA_KEY, header=text)
 
 
 def read_encoder_header(path: str | Path) -> EncoderHeader:
@@ -118,10 +115,8 @@ def load_encoder(path: str | Path, model: Model) -> Encoder:
             "sgkit encoder train MODEL --out ENCODER.safetensors"
         )
     rows = model.num_ws if header.rows is None else header.rows
-    try:
+    with failing_as(f"Cannot use encoder {str(file)!r}"):
         encoder = build_around(lambda: Encoder(model.config, rows=rows), tensors, what="the encoder")
-    except CheckpointError as error:
-        raise CheckpointError(f"Cannot use encoder {str(file)!r}: {error}") from None
     encoder.eval().requires_grad_(False)
     return encoder.to(model.device)
 
@@ -139,18 +134,14 @@ def read_tensors(file: Path) -> tuple[EncoderHeader, dict[str, Tensor]]:
         CheckpointError: it is damaged.
     """
     header, raw = _headers(file)
-    try:
+    with failing_as(f"Cannot read encoder {str(file)!r}"):
         return header, {name: torch.from_numpy(array) for name, array in float_arrays(file, raw).items()}
-    except (CheckpointError, OSError) as error:
-        raise CheckpointError(f"Cannot read encoder {str(file)!r}: {error}") from None
 
 
 def _headers(file: Path) -> tuple[EncoderHeader, SafetensorsHeader]:
-    try:
+    with failing_as(f"Cannot read encoder {str(file)!r}"):
         raw = read_safetensors_header(file)
         return _header(raw), raw
-    except (CheckpointError, OSError) as error:
-        raise CheckpointError(f"Cannot read encoder {str(file)!r}: {error}") from None
 
 
 def _header(raw: SafetensorsHeader) -> EncoderHeader:

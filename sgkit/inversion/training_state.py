@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import sgkit
 from sgkit.errors import CheckpointError, InputError
 from sgkit.runtime.distributed import DistributedContext
-from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.runtime.progress import OnProgress, Progress
+from sgkit.runtime.tensor_files import write_safetensors
 from sgkit.unpickle.budget import bad_data
 from sgkit.unpickle.safetensors_header import float_arrays, read_safetensors_header
 
@@ -110,8 +109,7 @@ def save_state(
         "facts": dict(facts),
     }
     plain = {name: tensor.detach().cpu().float().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary, utf8_name(temporary) as name:
-        save_file(plain, name, metadata={METADATA_KEY: json.dumps(text, sort_keys=True)})
+    write_safetensors(plain, path, key=METADATA_KEY, header=text)
 
 
 def load_state(path: Path, *, facts: Mapping[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer) -> int:

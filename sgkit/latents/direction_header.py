@@ -10,7 +10,7 @@ from typing import Any
 
 from sgkit.errors import CheckpointError, InputError, UsageError, did_you_mean
 from sgkit.runtime.path_checks import check_directions
-from sgkit.unpickle.budget import bad_data
+from sgkit.unpickle.budget import bad_data, failing_as
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, read_safetensors_header
 
 FORMAT_VERSION = 1
@@ -82,13 +82,10 @@ def read_direction_header(path: str | Path) -> DirectionHeader:
 def read_headers(path: str | Path) -> tuple[DirectionHeader, SafetensorsHeader]:
     """As :func:`read_direction_header`, with where the tensors are in the file."""
     file = check_directions(path)
-    try:
+    advice = " Find them again: sgkit directions find MODEL --out FILE"
+    with failing_as(f"Cannot read directions from {file}", kind=InputError, advice=advice):
         raw = read_safetensors_header(file)
         return _header(raw), raw
-    except (CheckpointError, OSError) as error:
-        raise InputError(
-            f"Cannot read directions from {file}: {error} Find them again: sgkit directions find MODEL --out FILE"
-        ) from None
 
 
 def _header(raw: SafetensorsHeader) -> DirectionHeader:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 import sgkit
-from sgkit.errors import CheckpointError, InputError, UsageError
+from sgkit.errors import InputError, UsageError
 from sgkit.latents.direction_header import (
     EXPLAINED,
     FORMAT_VERSION,
@@ -31,7 +30,8 @@ from sgkit.latents.direction_header import (
 )
 from sgkit.latents.spaces import Latents, Space
 from sgkit.model import Model
-from sgkit.runtime.files import atomic_path, utf8_name
+from sgkit.runtime.tensor_files import write_safetensors
+from sgkit.unpickle.budget import failing_as
 from sgkit.unpickle.safetensors_header import float_arrays
 
 
@@ -227,8 +227,7 @@ def save_directions(directions: Directions, path: str | Path) -> Path:
     tensors[STEPS] = _plain(directions.steps)
     if directions.explained is not None:
         tensors[EXPLAINED] = _plain(directions.explained)
-    with atomic_path(path) as temporary, utf8_name(temporary) as name:
-        save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+    write_safetensors(tensors, path, key=METADATA_KEY, header=header)
     return path
 
 
@@ -239,10 +238,8 @@ def load_directions(path: str | Path) -> Directions:
         InputError: there is no such file, it is of another kind, or it is damaged.
     """
     header, raw = read_headers(path)
-    try:
+    with failing_as(f"Cannot read directions from {path}", kind=InputError):
         tensors = {name: torch.from_numpy(array) for name, array in float_arrays(path, raw).items()}
-    except (CheckpointError, OSError) as error:
-        raise InputError(f"Cannot read directions from {path}: {error}") from None
     steps, explained = tensors.pop(STEPS), tensors.pop(EXPLAINED, None)
     prefix = STYLE if header.space == "s" else ""
     return Directions(

@@ -6,8 +6,8 @@ names the attributes, their classes, how often each head is right on images that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from torch import Tensor
 
 import sgkit
 from sgkit.errors import CheckpointError, InputError, UsageError
 from sgkit.metrics.features import EXTRACTORS, FeatureExtractor, load_extractor
-from sgkit.runtime.files import atomic_path, utf8_name
 from sgkit.runtime.path_checks import check_classifier
 from sgkit.runtime.progress import OnProgress, ignore_progress
-from sgkit.unpickle.budget import bad_data
+from sgkit.runtime.tensor_files import write_safetensors
+from sgkit.unpickle.budget import bad_data, failing_as
 from sgkit.unpickle.safetensors_header import SafetensorsHeader, float_arrays, read_safetensors_header
 
 FORMAT_VERSION = 1
@@ -117,10 +116,9 @@ def save_classifier(classifier: ImageClassifier, path: str | Path) -> Path:
     }
     tensors = {}
     for number, head in enumerate(classifier.heads):
-        tensors[f"weight.{number}"] = np.ascontiguousarray(head.weight, np.float32)
-        tensors[f"bias.{number}"] = np.ascontiguousarray(head.bias, np.float32)
-    with atomic_path(path) as temporary, utf8_name(temporary) as name:
-        save_file(tensors, name, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
+        tensors[f"weight.{number}"] = torch.from_numpy(np.ascontiguousarray(head.weight, np.float32))
+        tensors[f"bias.{number}"] = torch.from_numpy(np.ascontiguousarray(head.bias, np.float32))
+    write_safetensors(tensors, path, key=METADATA_KEY, header=header)
     return path
 
 
@@ -144,10 +142,8 @@ def load_classifier(
         WeightsError: its network's weights cannot be downloaded.
     """
     header, raw = _read(path)
-    try:
+    with _reading(path):
         arrays = float_arrays(path, raw)
-    except (CheckpointError, OSError) as error:
-        raise _damaged(path, error) from None
     extractor = load_extractor(header.network, device, on_progress=on_progress)
     if extractor.content_id != header.network_id:
         raise InputError(
@@ -163,17 +159,14 @@ def load_classifier(
 
 def _read(path: str | Path) -> tuple[ClassifierHeader, SafetensorsHeader]:
     file = check_classifier(path)
-    try:
+    with _reading(path):
         raw = read_safetensors_header(file)
         return _header(raw), raw
-    except (CheckpointError, OSError) as error:
-        raise _damaged(path, error) from None
 
 
-def _damaged(path: str | Path, error: Exception) -> InputError:
-    return InputError(
-        f"Cannot read a classifier from {path}: {error} Train it again: sgkit classifier train STORE --out FILE"
-    )
+def _reading(path: str | Path) -> AbstractContextManager[None]:
+    advice = " Train it again: sgkit classifier train STORE --out FILE"
+    return failing_as(f"Cannot read a classifier from {path}", kind=InputError, advice=advice)
 
 
 def _header(raw: SafetensorsHeader) -> ClassifierHeader:

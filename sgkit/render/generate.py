@@ -18,9 +18,10 @@ from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing, DrawSettings, drawing, file_name, unlike
 from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import ImageFormat, Pixels, arrange, check_picture, grid_shape
+from sgkit.render.pictures import ImageFormat, check_picture, grid_shape
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Scene, Sheet
+from sgkit.render.sheets import still_of
 from sgkit.runtime.background import in_background
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import atomic_path, check_new
@@ -161,16 +162,9 @@ def generate_grid(
     scenes = [_scene(on, origin) for origin in on.origins(sources)]
     lines = (on.variants, -(-len(scenes) // on.variants)) if on.variants > 1 else None
     columns, rows = grid_shape(len(scenes), shape or lines)
-    drawn: list[Scene] = []
-
-    def pictures() -> Iterator[Pixels]:
-        for one in render(scenes, on.inputs, batch=batch):
-            drawn.append(one.scene)
-            on_progress(Progress(done=len(drawn), total=len(scenes)))
-            yield one.pixels
-
-    picture = arrange(pictures(), (columns, rows), gap=gap)
-    write_picture(picture, path, Sheet(scenes=tuple(drawn), columns=columns, rows=rows, gap=gap))
+    sheet = Sheet(scenes=tuple(scenes), columns=columns, rows=rows, gap=gap)
+    picture, drawn = still_of(sheet, on.inputs, batch=batch, on_progress=on_progress)
+    write_picture(picture, path, drawn)
     if latents is not None:
         _save_latents(Compiler(on.inputs), scenes, latents, files[1])
     return GenerateResult(

@@ -123,7 +123,7 @@ class Inputs:
         if origin.file is None:
             self._given[key] = origin.latents
             return LatentRef(latent=None, index=origin.index, hash=key)
-        self._keep(key, origin.latents)
+        _keep(self._read, key, origin.latents)
         return LatentRef(latent=str(origin.file), index=origin.index, hash=key, space=space)
 
     def _warn_of(self, origin: Origin) -> None:
@@ -156,7 +156,7 @@ class Inputs:
                     f"The latents in {source.latent} have changed: the scene was made with {source.hash[:12]}, the "
                     f"file holds {key[:12]}. Restore the file, or remove the hash from the scene."
                 )
-            self._keep(key, found)
+            _keep(self._read, key, found)
         if source.index >= len(found):
             raise SceneError(f"The scene names latent {source.index} of {source.latent}, which holds {len(found)}.")
         return found[source.index]
@@ -210,13 +210,7 @@ class Inputs:
                     "The scene's directions were made in Python, not read from a file. Save them with "
                     "sgkit.save_directions, and make the image again from that file."
                 )
-            place = next((one for one in self._places(move.direction) if one.exists()), None)
-            if place is None:
-                known = f" (hash {move.hash[:12]})" if move.hash else ""
-                raise SceneError(
-                    f"The direction file {move.direction}{known} is not there. Put it there, or name it: "
-                    "--set subjects.NAME.moves.0.direction=FILE"
-                )
+            place = self._find("direction", move.direction, move.hash, key="moves.0.direction")
             found = load_directions(place)
             key = found.content_hash()
             if move.hash not in (None, key):
@@ -224,9 +218,7 @@ class Inputs:
                     f"The directions in {place} have changed: the scene was made with {move.hash[:12]}, the file holds "
                     f"{key[:12]}. Restore the file, or remove the hash from the scene."
                 )
-            if len(self._directions) >= MOST_FILES:
-                self._directions.pop(next(iter(self._directions)))
-            self._directions[key] = found
+            _keep(self._directions, key, found)
         name = move.direction or "The direction"
         own = None if self._any_model else self.model_hash(model)
         check_fits(found, model, own_hash=own, name=name)
@@ -261,20 +253,25 @@ class Inputs:
                 "The scene's latents were made in Python, not read from a file. Save them with sgkit.save_latents, "
                 "and make the image again from that file."
             )
-        for place in self._places(source.latent):
+        return self._find("latent", source.latent, source.hash, key="from.latent")
+
+    def _find(self, what: str, path: str, known: str | None, *, key: str) -> Path:
+        """Where the file of a subject is; ``key``: under which the subject names it."""
+        for place in self._places(path):
             if place.exists():
                 return place
-        known = f" (hash {source.hash[:12]})" if source.hash else ""
+        hashed = f" (hash {known[:12]})" if known else ""
         raise SceneError(
-            f"The latent file {source.latent}{known} is not there. Put it there, or name it: "
-            "--set subjects.NAME.from.latent=FILE"
+            f"The {what} file {path}{hashed} is not there. Put it there, or name it: --set subjects.NAME.{key}=FILE"
         )
 
-    def _keep(self, key: str, latents: Latents) -> None:
-        self._read.pop(key, None)
-        self._read[key] = latents
-        if len(self._read) > MOST_FILES:
-            self._read.pop(next(iter(self._read)))
+
+def _keep(kept: dict[str, Any], key: str, value: Any) -> None:
+    """Keep what was read, instead of what was kept first if there are many."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) > MOST_FILES:
+        kept.pop(next(iter(kept)))
 
 
 def _described(model: ModelRef) -> str:
@@ -300,9 +297,7 @@ def mask_weights(data: bytes, path: Path) -> Tensor:
     channel = alpha if (lowest, highest) != (255, 255) else image.convert("L")
     if channel.getextrema()[1] == 0:
         raise SceneError(f"The mask {path} is black all over, so it covers nothing. Paint the shape in white.")
-    if max(channel.size) > LARGEST_MASK:
-        channel.thumbnail((LARGEST_MASK, LARGEST_MASK))
-    return torch.from_numpy(np.asarray(channel, dtype=np.float32) / 255)
+    return _weights(channel)
 
 
 def part_weights(data: bytes, path: Path, values: Sequence[int]) -> Tensor:
@@ -328,7 +323,11 @@ def part_weights(data: bytes, path: Path, values: Sequence[int]) -> Tensor:
             f"The segmentation {path} has no pixels of the numbers {', '.join(map(str, values))}; it has {found}. "
             "Check the table of parts."
         )
-    channel = Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
+    return _weights(Image.fromarray(np.where(inside, 255, 0).astype(np.uint8)))
+
+
+def _weights(channel: Image.Image) -> Tensor:
+    """Weights [h, w] from 0 to 1 of a grey image, which is reduced if it is large."""
     if max(channel.size) > LARGEST_MASK:
         channel.thumbnail((LARGEST_MASK, LARGEST_MASK))
     return torch.from_numpy(np.asarray(channel, dtype=np.float32) / 255)

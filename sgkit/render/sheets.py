@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
+from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.marks import marked
 from sgkit.render.pictures import Pixels, arrange, opaque
@@ -48,6 +50,26 @@ def still_of(
         (shown(one, sheet, place) for place, one in enumerate(pixels())), (sheet.columns, sheet.rows), gap=sheet.gap
     )
     return picture, sheet.changed(scenes=tuple(places))
+
+
+def write_rows(
+    rows: Sequence[Sequence[Scene]],
+    path: Path,
+    inputs: Inputs,
+    *,
+    gap: int,
+    batch: int,
+    on_progress: OnProgress = ignore_progress,
+) -> None:
+    """Write one image with a row for each of ``rows``, all of which are equally long; ``gap`` is between images.
+
+    Raises:
+        UsageError, SceneError: as :func:`still_of`.
+    """
+    scenes = tuple(scene for row in rows for scene in row)
+    sheet = Sheet(scenes=scenes, columns=len(rows[0]), rows=len(rows), gap=gap if len(scenes) > 1 else 0)
+    pixels, drawn = still_of(sheet, inputs, batch=batch, on_progress=on_progress)
+    write_picture(pixels, path, drawn)
 
 
 def shown(pixels: Pixels | None, sheet: Sheet, place: int = 0) -> Pixels | None:

@@ -31,13 +31,12 @@ from sgkit.latents.sources import Origin, Source
 from sgkit.model import Model
 from sgkit.render.channels import ChannelSettings, choose_channels, style_numbers
 from sgkit.render.drawing import Drawing, unlike
-from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.parts import Segmentation, part_shapes
 from sgkit.render.render import Rendered, render
-from sgkit.render.scene import Masked, Masks, Mix, Scene, Sheet, Subject
+from sgkit.render.scene import Masked, Masks, Mix, Scene, Subject
 from sgkit.render.shapes import Shape
-from sgkit.render.sheets import still_of
+from sgkit.render.sheets import write_rows
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
 
@@ -359,14 +358,7 @@ def transfer_file(
         check_new(file, overwrite=overwrite)
     found = transfers(on, sources, references, settings, segmentation=segmentation, channels=channels)
     rows = [[*((one.source, *one.references) if shows_inputs else ()), one.result] for one in found]
-    sheet = Sheet(
-        scenes=tuple(scene for row in rows for scene in row),
-        columns=len(rows[0]),
-        rows=len(rows),
-        gap=gap if len(rows) * len(rows[0]) > 1 else 0,
-    )
-    pixels, drawn = still_of(sheet, on.inputs, batch=batch, on_progress=on_progress)
-    write_picture(pixels, path, drawn)
+    write_rows(rows, path, on.inputs, gap=gap, batch=batch, on_progress=on_progress)
     return TransferResult(
         files=tuple(files),
         sources=tuple(one.source.main()[0] for one in found),

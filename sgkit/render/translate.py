@@ -25,13 +25,12 @@ from sgkit.latents.sources import Origin, Source
 from sgkit.model import Model
 from sgkit.model.spec import plan_difference
 from sgkit.render.drawing import Drawing, DrawSettings, unlike
-from sgkit.render.files import write_picture
 from sgkit.render.inputs import Inputs
 from sgkit.render.parts import Segmentation, part_shapes
 from sgkit.render.render import Rendered, render
-from sgkit.render.scene import Alone, Masked, Masks, Mix, Scene, Sheet
+from sgkit.render.scene import Alone, Masked, Masks, Mix, Scene
 from sgkit.render.shapes import Shape
-from sgkit.render.sheets import still_of
+from sgkit.render.sheets import write_rows
 from sgkit.render.transfer import SOFTNESS, softened
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, ignore_progress
@@ -296,14 +295,7 @@ def translate_file(
     found = translations(inputs, sources, settings, drawing, styles=styles, segmentation=segmentation)
     shared = relation(inputs.model_of(BASE), inputs.model_of(TARGET))
     rows = [[*((one.base,) if shows_inputs else ()), *one.results] for one in found]
-    sheet = Sheet(
-        scenes=tuple(scene for row in rows for scene in row),
-        columns=len(rows[0]),
-        rows=len(rows),
-        gap=gap if len(rows) * len(rows[0]) > 1 else 0,
-    )
-    pixels, drawn = still_of(sheet, inputs, batch=batch, on_progress=on_progress)
-    write_picture(pixels, path, drawn)
+    write_rows(rows, path, inputs, gap=gap, batch=batch, on_progress=on_progress)
     seeded = any(hasattr(subject.source, "seed") for one in found for subject in one.base.subjects.values())
     return TranslateResult(
         file=path,

@@ -90,32 +90,25 @@ def check_directions(path: str | Path) -> Path:
 
 def check_delta(path: str | Path) -> Path:
     """``path``, a file of tuned weights."""
-    found = check_exists(path, "file of tuned weights", f"Make one with: {_TUNE}")
-    if found.kind == "safetensors":
-        raise InputError(
-            f"Not a file of tuned weights: {found.path} is a different .safetensors file. Make one with: {_TUNE}"
-        )
-    return _allowed(found, "a file of tuned weights", {"delta"}).path
+    return _check_own(path, "a file of tuned weights", f"Make one with: {_TUNE}", {"delta"})
 
 
 def check_encoder(path: str | Path) -> Path:
     """``path``, a file with an encoder."""
-    found = check_exists(path, "encoder", f"Train one with: {_TRAIN_ENCODER}")
-    if found.kind == "safetensors":
-        raise InputError(
-            f"Not an encoder: {found.path} is a different .safetensors file. Train one with: {_TRAIN_ENCODER}"
-        )
-    return _allowed(found, "an encoder", {"encoder", "unknown"}).path
+    return _check_own(path, "an encoder", f"Train one with: {_TRAIN_ENCODER}", {"encoder", "unknown"})
 
 
 def check_classifier(path: str | Path) -> Path:
     """``path``, a file with a classifier of images."""
-    found = check_exists(path, "classifier", f"Train one with: {_TRAIN_CLASSIFIER}")
+    return _check_own(path, "a classifier", f"Train one with: {_TRAIN_CLASSIFIER}", {"classifier", "unknown"})
+
+
+def _check_own(path: str | Path, what: str, advice: str, kinds: AbstractSet[str]) -> Path:
+    """``path``, a .safetensors file of these ``kinds``; ``what`` names it, with its article."""
+    found = check_exists(path, what.partition(" ")[2], advice)
     if found.kind == "safetensors":
-        raise InputError(
-            f"Not a classifier: {found.path} is a different .safetensors file. Train one with: {_TRAIN_CLASSIFIER}"
-        )
-    return _allowed(found, "a classifier", {"classifier", "unknown"}).path
+        raise InputError(f"Not {what}: {found.path} is a different .safetensors file. {advice}")
+    return _allowed(found, what, kinds).path
 
 
 def check_store(path: str | Path) -> Path:

@@ -64,6 +64,19 @@ def bad_data(what: str) -> Iterator[None]:
         raise CheckpointError(f"{what} is damaged ({type(error).__name__}: {shown(str(error))}).") from error
 
 
+@contextmanager
+def failing_as(message: str, *, kind: type[SgkitError] = CheckpointError, advice: str = "") -> Iterator[None]:
+    """Begin what a reader says with ``message``, such as ``"Cannot read encoder 'a.safetensors'"``; end it with advice.
+
+    Raises:
+        SgkitError: of the ``kind``, where the block raises a CheckpointError or an OSError.
+    """
+    try:
+        yield
+    except (CheckpointError, OSError) as error:
+        raise kind(f"{message}: {error}{advice}") from None
+
+
 @dataclass
 class Budget:
     """What one file may cost, all of its nested streams together, and what it tried to reach.
