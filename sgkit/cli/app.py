@@ -24,9 +24,9 @@ from typer.core import TyperCommand, TyperGroup
 
 import sgkit
 from sgkit.cli import report, terminal
+from sgkit.cli.given import refuse_infinite
 from sgkit.cli.help import finished
 from sgkit.cli.hints import command_hint, option_message
-from sgkit.cli.options import refuse_infinite
 from sgkit.errors import SgkitError
 from sgkit.faults import explain
 

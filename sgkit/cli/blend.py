@@ -8,8 +8,9 @@ import typer
 
 from sgkit.cli import images, report
 from sgkit.cli.drawing import NoiseSeedOption, PictureOption, PlainDrawOptions, open_drawing
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions
+from sgkit.cli.options import ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_layer_names, parse_placed_shape
 from sgkit.config.placed import parse_placed
 from sgkit.errors import UsageError

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import FixedRunOptions, Given, SeedOption, parse_existing, parse_store
+from sgkit.cli.options import FixedRunOptions, SeedOption, parse_existing, parse_store
 from sgkit.config.metrics import metric_named
 from sgkit.errors import UsageError
 from sgkit.text import shell_word

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import ForceOption, Given, JsonOption, parse_store
+from sgkit.cli.given import Given
+from sgkit.cli.options import ForceOption, JsonOption, parse_store
 
 if TYPE_CHECKING:
     from sgkit.tasks.data import Diff, StoreInfo, VerifyResult

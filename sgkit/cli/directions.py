@@ -10,10 +10,10 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import LatentDrawOptions, Sources, open_drawing, parse_latent, parse_sources
 from sgkit.cli.editing import AnyModelOption, LayersOption, MoveOptions
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
 from sgkit.cli.options import (
     FixedRunOptions,
-    Given,
     JsonOption,
     LabelOption,
     ModelArgument,

@@ -10,8 +10,9 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.drawing import LatentDrawOptions, Sources, open_drawing, parse_sources
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions
+from sgkit.cli.options import ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_shape
 from sgkit.errors import UsageError
 

@@ -21,7 +21,7 @@ from sgkit.text import name_list
 if TYPE_CHECKING:
     import torch
 
-    from sgkit.cli.options import Given
+    from sgkit.cli.given import Given
     from sgkit.config.words import Precision
     from sgkit.latents.sources import Origin
     from sgkit.model import Model

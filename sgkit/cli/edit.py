@@ -10,8 +10,9 @@ import typer
 from sgkit.cli import report
 from sgkit.cli.drawing import BatchOption, GapOption, PlainDrawOptions, open_drawing
 from sgkit.cli.editing import AnyModelOption, MoveOptions
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions, one_or_each
+from sgkit.cli.options import ModelArgument, RunOptions, one_or_each
 from sgkit.cli.shapes import parse_layer_names, parse_shape
 from sgkit.runtime.outputs import FILMS, check_animation
 

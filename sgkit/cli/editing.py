@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sgkit.cli.drawing import LatentOption, Sources, parse_sources
-from sgkit.cli.options import Given
+from sgkit.cli.given import Given
 from sgkit.cli.shapes import parse_layer_names
 from sgkit.errors import UsageError
 

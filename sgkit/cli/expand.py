@@ -9,8 +9,9 @@ import typer
 
 from sgkit.cli import images, report
 from sgkit.cli.drawing import BatchOption, GapOption, GridOption, PlainDrawOptions, open_drawing
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions
+from sgkit.cli.options import ModelArgument, RunOptions
 from sgkit.cli.shapes import parse_at, parse_shape
 
 

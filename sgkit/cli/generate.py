@@ -10,8 +10,9 @@ import typer
 
 from sgkit.cli import images, report
 from sgkit.cli.drawing import BatchOption, DrawOptions, GapOption, GridOption, LatentOption, open_drawing
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions, Seeds, parse_seeds
+from sgkit.cli.options import ModelArgument, RunOptions, Seeds, parse_seeds
 from sgkit.errors import UsageError
 from sgkit.runtime.outputs import STILLS
 

@@ -15,7 +15,7 @@ from sgkit.runtime.outputs import STILLS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sgkit.cli.options import Given
+    from sgkit.cli.given import Given
     from sgkit.render.drawing import Drawing
     from sgkit.render.outputs import ImagesResult
     from sgkit.render.scene import Scene

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import Given, ImageSizeOption, JsonOption, parse_any
+from sgkit.cli.given import Given
+from sgkit.cli.options import ImageSizeOption, JsonOption, parse_any
 
 if TYPE_CHECKING:
     from sgkit.tasks.info import FileSummary, LayerSummary, ModelSummary

@@ -18,8 +18,9 @@ from sgkit.cli.drawing import (
     parse_grid,
     parse_sources,
 )
+from sgkit.cli.given import Given
 from sgkit.cli.groups import Without, flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions
+from sgkit.cli.options import ModelArgument, RunOptions
 from sgkit.runtime.outputs import FILMS, check_animation
 
 if TYPE_CHECKING:

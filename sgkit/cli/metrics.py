@@ -11,11 +11,11 @@ from typer.core import TyperCommand
 
 from sgkit.cli import report
 from sgkit.cli.classifier import check_classifier_option, parse_classifier
+from sgkit.cli.given import Given
 from sgkit.cli.metrics_shown import act, show_each, show_result, show_seams
 from sgkit.cli.options import (
     DeviceOption,
     ForceOption,
-    Given,
     JsonOption,
     LabelOption,
     SeedOption,

@@ -17,8 +17,9 @@ from sgkit.cli.drawing import (
     open_drawing,
     parse_sources,
 )
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, Layers, ModelArgument, RunOptions, parse_layers
+from sgkit.cli.options import Layers, ModelArgument, RunOptions, parse_layers
 from sgkit.errors import did_you_mean
 
 if TYPE_CHECKING:

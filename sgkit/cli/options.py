@@ -5,14 +5,12 @@ A command writes ``size: SizeOption = None``; the value that arrives is parsed a
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -20,10 +18,6 @@ from sgkit.cli.groups import Without
 from sgkit.config.words import Precision
 from sgkit.errors import UsageError
 from sgkit.runtime.ranges import parse_ranges
-from sgkit.text import shell_word
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MAX_SEED = 2**32 - 1
 """The largest seed: latents are drawn as NVIDIA's tools draw them, from 32-bit seeds."""
@@ -256,88 +250,6 @@ def parse_image(text: str | Path) -> str:
     from sgkit.runtime.path_checks import check_images
 
     return check_images(text)
-
-
-# ------------------------------------------------------------------------------------- what was really given
-
-
-class Given:
-    """The parameters that stand on the command line, to refuse those that would change nothing."""
-
-    def __init__(self, context: typer.Context) -> None:
-        sources = {
-            str(parameter.name): context.get_parameter_source(str(parameter.name))
-            for parameter in context.command.params
-        }
-        self._names = {
-            str(parameter.name): _written(parameter, context.params.get(str(parameter.name)))
-            for parameter in context.command.params
-            if getattr(sources[str(parameter.name)], "name", "") == "COMMANDLINE"
-        }
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def without(self, name: str) -> Given:
-        """The same but for the parameter ``name``, which had its effect already."""
-        found = copy.copy(self)
-        found._names = {key: value for key, value in self._names.items() if key != name}
-        return found
-
-    def refuse(self, name: str, *, when: bool, because: str) -> None:
-        """Refuse the parameter ``name`` if it was given ``when`` it has no effect.
-
-        Raises:
-            UsageError: names the option and says why it has none.
-        """
-        if when and name in self:
-            raise UsageError(f"{self._names[name]} has no effect here: {because}. Remove {self._names[name]}.")
-
-
-def typed(context: typer.Context) -> str:
-    """The command as it can be typed again: its arguments, then the options that were given."""
-    words, options = context.command_path.split(), []
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        if getattr(context.get_parameter_source(name), "name", "") != "COMMANDLINE":
-            continue
-        value = context.params.get(name)
-        values = value if isinstance(value, list) else [value]
-        if parameter.param_type_name == "argument":
-            words += [shell_word(one) for one in values]
-        elif isinstance(value, bool):
-            options.append(_written(parameter, value))
-        else:
-            options += [f"{_written(parameter, value)} {shell_word(one)}" for one in values]
-    return " ".join([*words, *options])
-
-
-def _written(parameter: Any, value: object) -> str:
-    """How an option is written: ``--noise``, or ``--no-noise`` when that was given."""
-    off = [*parameter.secondary_opts] if value is False else []
-    return str([*off, *parameter.opts][0])
-
-
-def refuse_infinite(command: Any) -> Any:
-    """``command`` (or every command of a group), made to refuse numbers that are NaN or infinite."""
-    if command.callback is not None:
-        command.callback = _finite(command.callback, {str(one.name): one for one in command.params})
-    for child in getattr(command, "commands", {}).values():
-        refuse_infinite(child)
-    return command
-
-
-def _finite(callback: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
-    @functools.wraps(callback)
-    def checked(**values: Any) -> Any:
-        for name, value in values.items():
-            numbers = value if isinstance(value, (tuple, list)) else [value]
-            wrong = [one for one in numbers if isinstance(one, float) and not math.isfinite(one)]
-            if wrong:
-                raise UsageError(f"Invalid value for '{_written(parameters[name], value)}': {wrong[0]} is not finite.")
-        return callback(**values)
-
-    return checked
 
 
 # ----------------------------------------------------------------------------------------------- options

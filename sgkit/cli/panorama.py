@@ -10,8 +10,9 @@ from typer.core import TyperCommand
 
 from sgkit.cli import report
 from sgkit.cli.drawing import Grid, LatentOption, NoiseSeedOption, PlainDrawOptions, Sources, open_drawing, parse_grid
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions, Seeds, parse_existing, parse_seeds
+from sgkit.cli.options import MAX_SEED, ModelArgument, RunOptions, Seeds, parse_existing, parse_seeds
 from sgkit.cli.streaming import StreamOptions
 from sgkit.errors import UsageError
 

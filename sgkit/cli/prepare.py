@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import Given, JsonOption, Size, parse_image, parse_size
+from sgkit.cli.given import Given
+from sgkit.cli.options import JsonOption, Size, parse_image, parse_size
 from sgkit.config.sizes import base_size_of
 from sgkit.errors import ConfigError, UsageError
 from sgkit.text import shell_word

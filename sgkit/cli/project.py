@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgkit.cli import report
-from sgkit.cli.options import (
-    DeviceOption,
-    Given,
-    JsonOption,
-    ModelArgument,
-    PrecisionOption,
-    SeedOption,
-    parse_image,
-    typed,
-)
+from sgkit.cli.given import Given, typed
+from sgkit.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SeedOption, parse_image
 from sgkit.cli.prepare import parse_landmarks
 from sgkit.cli.shapes import parse_shape
 from sgkit.config.project import CropName, PriorName, SpaceName, VideoName

@@ -16,7 +16,7 @@ from sgkit.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sgkit.cli.options import Given
+    from sgkit.cli.given import Given
     from sgkit.render.parts import Segmentation
 
 SegmentationOption = Annotated[

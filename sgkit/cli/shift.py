@@ -9,8 +9,9 @@ import typer
 
 from sgkit.cli import images, report
 from sgkit.cli.drawing import BatchOption, GapOption, GridOption, PlainDrawOptions, Sources, open_drawing, parse_sources
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import MAX_SEED, Given, ModelArgument, RunOptions, parse_image
+from sgkit.cli.options import MAX_SEED, ModelArgument, RunOptions, parse_image
 from sgkit.cli.shapes import parse_at, part_parser
 from sgkit.errors import UsageError
 

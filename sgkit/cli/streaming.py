@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sgkit.cli.options import Given, Size, parse_size
+from sgkit.cli.given import Given
+from sgkit.cli.options import Size, parse_size
 from sgkit.errors import UsageError
 from sgkit.runtime.outputs import check_animation, check_streamed
 

@@ -17,8 +17,9 @@ from sgkit.cli.drawing import (
     open_drawing,
     parse_sources,
 )
+from sgkit.cli.given import Given
 from sgkit.cli.groups import flatten_options
-from sgkit.cli.options import Given, ModelArgument, RunOptions
+from sgkit.cli.options import ModelArgument, RunOptions
 from sgkit.cli.regions import RegionOptions
 from sgkit.cli.shapes import parse_layer_names
 from sgkit.errors import UsageError

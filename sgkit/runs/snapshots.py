@@ -7,7 +7,6 @@ snapshot has been measured.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -21,11 +20,10 @@ from safetensors import SafetensorError, safe_open
 from sgkit.config import KeepConfig
 from sgkit.config.metrics import ranking
 from sgkit.metrics.values import MetricValue
-from sgkit.runtime.files import atomic_path, utf8_name
+from sgkit.runtime.files import atomic_path, sha256_of, utf8_name
 
 MANIFEST, METRICS = "snapshot.json", "metrics.json"
 FORMAT = "sgkit-snapshot"
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, order=True)
@@ -63,7 +61,7 @@ class Best:
 def write_manifest(snapshot: Snapshot) -> None:
     """Write sizes and checksums of the snapshot's files: the last step before the snapshot is renamed."""
     paths = sorted(snapshot.folder.iterdir())
-    files = {path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in paths}
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in paths}
     text = json.dumps({"format": FORMAT, "version": 1, "images": snapshot.images, "files": files}, indent=1) + "\n"
     (snapshot.folder / MANIFEST).write_text(text, encoding="utf-8")
 
@@ -147,7 +145,7 @@ def _differs(path: Path, wanted: tuple[int, str] | None) -> str | None:
     try:
         if path.stat().st_size != wanted[0]:
             return f"{path.name} has {path.stat().st_size} bytes instead of {wanted[0]}"
-        return None if _sha256(path) == wanted[1] else f"{path.name} has changed since it was written"
+        return None if sha256_of(path) == wanted[1] else f"{path.name} has changed since it was written"
     except OSError as error:
         return f"{path.name} cannot be read ({error.strerror})"
 
@@ -158,11 +156,3 @@ def _unreadable(path: Path) -> str | None:
             return None
     except (SafetensorError, OSError) as error:
         return f"{path.name} cannot be read ({error})"
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -140,6 +140,15 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, 64 digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def make_way(target: Path, new: Path, own: re.Pattern[str] | None) -> None:
     """Remove ``target`` if nothing is lost by it; Windows does not rename onto a folder, even an empty one."""
     for file in target.rglob("*"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import BinaryIO
 from filelock import FileLock
 
 from sgkit.errors import ResourceError, WeightsError
+from sgkit.runtime.files import sha256_of
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
 CACHE_VARIABLE = "SGKIT_CACHE"
@@ -68,15 +68,6 @@ def download(
             f"Cannot write to {path.parent} ({error.strerror}). Set {CACHE_VARIABLE} to a folder that you can write to."
         ) from error
     raise WeightsError(" ".join(str(fault) for fault in faults)) from faults[-1]
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, 64 digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _receive_checked(

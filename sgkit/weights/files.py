@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from sgkit.errors import InputError, UsageError, WeightsError, did_you_mean
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.files import atomic_path, sha256_of
 from sgkit.runtime.progress import OnProgress, ignore_progress
-from sgkit.weights.fetching import CACHE_VARIABLE, download, sha256_of
+from sgkit.weights.fetching import CACHE_VARIABLE, download
 from sgkit.weights.table import WEIGHTS, Weights
 
 MIRROR_VARIABLE = "SGKIT_WEIGHTS_MIRROR"
