@@ -42,6 +42,7 @@ from sgkit.training.rng import Rng
 from sgkit.training.schedules import stage_at
 from sgkit.training.state import TrainState
 from sgkit.training.step import TrainingStep
+from tests.gpu import peer
 
 CPU = torch.device("cpu")
 SHARES = {"g": 1.0, "g_reg": 1 / 4, "d": 1.0, "d_reg": 1 / 16, "ema": 1.0, "data": 1.0}
@@ -118,32 +119,13 @@ class Theirs:
             "g_reg": lambda: self._move(self.g, "Greg", 4, reals),
             "d": lambda: self._move(self.d, "Dmain", 1, reals),
             "d_reg": lambda: self._move(self.d, "Dreg", 16, reals),
-            "ema": self._average,
+            "ema": lambda: peer.update_average(self.average, self.g),
             "data": lambda: next(stream)[0].to(torch.float32) / 127.5 - 1,
         }
 
     def _move(self, network: Any, phase: str, gain: int, reals: Tensor) -> None:
-        """What their loop does in a phase."""
-        optimizer = self.optimizers[id(network)]
-        labels = torch.zeros(len(reals), 0)
         z = torch.randn(len(reals), self.z_dim)
-        optimizer.zero_grad(set_to_none=True)
-        network.requires_grad_(True)
-        self.loss.accumulate_gradients(
-            phase=phase, real_img=reals, real_c=labels, gen_z=z, gen_c=labels, sync=True, gain=gain
-        )
-        network.requires_grad_(False)
-        for parameter in network.parameters():
-            if parameter.grad is not None:
-                torch.nan_to_num(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-        optimizer.step()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        for mean, value in zip(self.average.parameters(), self.g.parameters(), strict=True):
-            mean.copy_(value.lerp(mean, 0.999))
-        for mean, value in zip(self.average.buffers(), self.g.buffers(), strict=True):
-            mean.copy_(value)
+        peer.move(self.loss, network, self.optimizers[id(network)], phase, gain=gain, reals=reals, z=z)
 
 
 def our_stream(folder: Path, size: int, batch: int) -> Iterator[Any]:

@@ -212,31 +212,39 @@ class PeerTrainer:
         reals = images.pin_memory() if self.device.type == "cuda" else images
         reals = reals.to(self.device, non_blocking=True).to(torch.float32) / 127.5 - 1
         z = torch.randn(4, len(images), self.z_dim, device=self.device)
-        self._move(self.g, "Gmain", 1, reals, z[0])
+        g, d = ((one, self.optimizers[id(one)]) for one in (self.g, self.d))
+        move(self.loss, *g, "Gmain", gain=1, reals=reals, z=z[0])
         if self.number % 4 == 0 and self.pl_weight:
-            self._move(self.g, "Greg", 4, reals, z[1])
-        self._move(self.d, "Dmain", 1, reals, z[2])
+            move(self.loss, *g, "Greg", gain=4, reals=reals, z=z[1])
+        move(self.loss, *d, "Dmain", gain=1, reals=reals, z=z[2])
         if self.number % 16 == 0:
-            self._move(self.d, "Dreg", 16, reals, z[3])
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.g.parameters(), strict=True):
-                mean.copy_(value.lerp(mean, 0.999))
-            for mean, value in zip(self.average.buffers(), self.g.buffers(), strict=True):
-                mean.copy_(value)
+            move(self.loss, *d, "Dreg", gain=16, reals=reals, z=z[3])
+        update_average(self.average, self.g)
         self.number += 1
 
-    def _move(self, network: Any, phase: str, gain: int, reals: Tensor, z: Tensor) -> None:
-        optimizer, labels = self.optimizers[id(network)], torch.zeros(len(reals), 0, device=self.device)
-        optimizer.zero_grad(set_to_none=True)
-        network.requires_grad_(True)
-        self.loss.accumulate_gradients(
-            phase=phase, real_img=reals, real_c=labels, gen_z=z, gen_c=labels, sync=True, gain=gain
-        )
-        network.requires_grad_(False)
-        for parameter in network.parameters():
-            if parameter.grad is not None:
-                torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-        optimizer.step()
+
+def move(
+    loss: Any, network: Any, optimizer: torch.optim.Optimizer, phase: str, *, gain: int, reals: Tensor, z: Tensor
+) -> None:
+    """What their loop does in a phase."""
+    labels = torch.zeros(len(reals), 0, device=reals.device)
+    optimizer.zero_grad(set_to_none=True)
+    network.requires_grad_(True)
+    loss.accumulate_gradients(phase=phase, real_img=reals, real_c=labels, gen_z=z, gen_c=labels, sync=True, gain=gain)
+    network.requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.grad is not None:
+            torch.nan_to_num(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=parameter.grad)
+    optimizer.step()
+
+
+@torch.no_grad()
+def update_average(average: Any, network: Any) -> None:
+    """What their loop does to the averaged generator after a step."""
+    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+        mean.copy_(value.lerp(mean, 0.999))
+    for mean, value in zip(average.buffers(), network.buffers(), strict=True):
+        mean.copy_(value)
 
 
 def supports(config: ModelConfig) -> bool:

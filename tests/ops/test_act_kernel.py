@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-
-import pytest
-import torch
+from tests.ops.triton_programs import needs_triton, run_kernels
 
 PROGRAM = """
 import torch
@@ -50,11 +44,6 @@ print("equal", used)
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+@needs_triton
 def test_the_kernel_gives_the_plain_path_s_values_and_derivatives() -> None:
-    environment = {"SGKIT_TRITON": "1"} | ({} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"})
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=os.environ | environment, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.startswith("equal")
+    assert run_kernels(PROGRAM).startswith("equal")

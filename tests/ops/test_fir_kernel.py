@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
-
-import pytest
-import torch
+from tests.ops.triton_programs import needs_triton, run, run_kernels
 
 PROGRAM = """
 import sys
@@ -71,14 +65,9 @@ print("equal", used)
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+@needs_triton
 def test_the_kernel_gives_the_plain_path_s_values_and_derivatives() -> None:
-    environment = {"SGKIT_TRITON": "1"} | ({} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"})
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=os.environ | environment, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.startswith("equal")
+    assert run_kernels(PROGRAM).startswith("equal")
 
 
 COMPILE = """
@@ -101,7 +90,6 @@ for up, dtype in ((1, "bf16"), (2, "fp32")):
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+@needs_triton
 def test_the_kernel_compiles_for_a_gpu_that_is_not_here_and_reads_neighbours_together() -> None:
-    done = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(COMPILE)
