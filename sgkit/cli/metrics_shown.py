@@ -11,7 +11,7 @@ from sgkit.runtime.limits import size_of
 
 if TYPE_CHECKING:
     from sgkit.config.metric_catalog import CatalogRow
-    from sgkit.measure.inputs import ImageSetInfo
+    from sgkit.measure.image_info import ImageSetInfo
     from sgkit.measure.kept import Kept
     from sgkit.measure.seams import SeamsResult
     from sgkit.measure.task import MeasureResult
@@ -102,7 +102,10 @@ def show_seams(result: SeamsResult) -> None:
 
 
 def show_result(result: MeasureResult) -> None:
-    """Show the values of one set of images."""
+    """Show the values of one set of images; notes are below the table, once each."""
+    from sgkit.measure.tables import mark_of
+
+    marks: dict[str, str] = {}
     rows = [
         (
             value.name,
@@ -110,13 +113,14 @@ def show_result(result: MeasureResult) -> None:
             _uncertainty(value),
             value.num_images,
             value.num_data,
-            "; ".join(value.notes),
+            mark_of(value.notes, marks) if value.notes else "",
         )
         for value in result.metrics
     ]
-    noted = any(row[-1] for row in rows)
     columns = ("metric", "value", "±", "images", "data", "notes")
-    report.table(columns if noted else columns[:-1], rows if noted else [row[:-1] for row in rows])
+    report.table(columns if marks else columns[:-1], rows if marks else [row[:-1] for row in rows])
+    for note, mark in marks.items():
+        report.out(f"{mark} {note}")
     report.out("")
     sides = {"images": result.images, "data": result.data}
     report.facts({name: _describe(info) for name, info in sides.items() if info is not None})
@@ -151,11 +155,15 @@ def show_each(results: list[MeasureResult]) -> None:
 
 
 def _describe(info: ImageSetInfo) -> str:
-    words = [f"{info.path} ({info.kind}), {info.size_text}"]
+    words = [f"{info.path} ({info.kind})"]
+    if info.image_size != (0, 0):  # of statistics of other tools it is not known
+        words.append(info.size_text)
     if info.resize_filter is not None:
         words.append(f"resized by {info.resize_filter}")
     if info.kimg is not None:
         words.append(f"{info.kimg:g} kimg, psi {info.truncation_psi:g}")
+    if info.labels is not None:
+        words.append(f"labels: {info.labels}")
     return ", ".join(words)
 
 

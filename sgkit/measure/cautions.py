@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sgkit.config.metric_row import MetricRow
-from sgkit.measure.inputs import ImageSetInfo
+from sgkit.measure.image_info import ImageSetInfo
 from sgkit.metrics.features import EXTRACTORS
 from sgkit.metrics.registry import METRICS
 
@@ -37,6 +37,11 @@ def cautions(rows: Sequence[MetricRow], sides: Sequence[ImageSetInfo]) -> Iterat
     if len(sides) < 2:
         return
     images, data = sides
+    if images.content_hash and (images.kind, images.content_hash) == (data.kind, data.content_hash):
+        yield (
+            f"Both sides are images of the same {data.kind}, so they have images in common and distances are too low. "
+            "Compare with other images."
+        )
     for info in sides:
         if info.kind == "statistics" and info.content_hash is None and info.image_size == (0, 0):
             yield (

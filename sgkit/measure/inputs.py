@@ -9,9 +9,8 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from sgkit.config.metric_row import Statistic
 from sgkit.errors import InputError
+from sgkit.measure.image_info import ImageSetInfo
 from sgkit.metrics.features import FeatureExtractor
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.values import GeneratorSource
@@ -43,42 +43,6 @@ DECODERS = 8
 IMAGE_SOURCES = (".zip", ".txt", ".lst", ".tar", ".mdb", ".parquet", ".arrow")
 """Files with these endings hold images, as do files with such content; other files are models."""
 IMAGE_KINDS = frozenset({*IMAGES, "gzip", "bzip2", "xz", "zstd", "zip of images", "tar", "lmdb file", "parquet"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSetInfo:
-    """Which images were compared, for the record."""
-
-    path: str
-    kind: Literal["store", "files", "model", "statistics"]
-    num_images: int
-    image_size: tuple[int, int]
-    """Height and width; the most frequent ones if files differ."""
-    image_sizes: dict[str, int] = field(default_factory=dict)
-    """``WxH`` -> number of images, for the most frequent sizes; empty if all are equal."""
-    num_sizes: int = 1
-    smallest: tuple[int, int] | None = None
-    """Height and width of the image with the fewest pixels, if sizes differ."""
-    largest: tuple[int, int] | None = None
-    sample_bits: int = 16
-    """Bits that 16-bit images were read with."""
-    content_hash: str | None = None
-    """Of a store's images, or of a model's generator."""
-    resize_filter: str | None = None
-    """Filter that a store's images were resized with."""
-    truncation_psi: float | None = None
-    kimg: float | None = None
-    """Thousands of images that a model was trained for."""
-
-    @property
-    def size_text(self) -> str:
-        """``64x64``, or ``8 sizes, 32x40 to 88x40, most often 40x40``."""
-        if self.smallest is None or self.largest is None:
-            return size_text(self.image_size)
-        ends = f"{size_text(self.smallest)} to {size_text(self.largest)}"
-        most = max(self.image_sizes.values(), default=1)
-        often = f", most often {size_text(self.image_size)}" if most > 1 else ""
-        return f"{self.num_sizes:,} sizes, {ends}{often}"
 
 
 class ImageSet(ABC):
@@ -312,8 +276,8 @@ class FileImages(ImageSet):
             return torch.from_numpy(pixels)
         except BadImageError as error:
             raise InputError(
-                f"{name} in {self.path} cannot be used: {' '.join(map(str, error.args))}. Remove it, or make a store: "
-                "'sgkit prepare' skips bad files."
+                f"{name} in {self.path} cannot be used: {error}. Remove it, or make a store: 'sgkit prepare' "
+                "skips bad files."
             ) from error
 
 
@@ -323,13 +287,21 @@ class GeneratedImages(ImageSet):
     nested = True
 
     def __init__(
-        self, model: Model, *, num: int, path: str = "", truncation_psi: float = 1.0, labels: Tensor | None = None
+        self,
+        model: Model,
+        *,
+        num: int,
+        path: str = "",
+        truncation_psi: float = 1.0,
+        labels: Tensor | None = None,
+        labels_of: str | None = None,
     ) -> None:
         self.model = model
         self.num = num
         self.path = path
         self._truncation_psi = truncation_psi
         self._labels = labels  # [num, label_dim]
+        self._labels_of = labels_of
         self._inputs = Inputs(model)
 
     def subset(self, num: int) -> GeneratedImages:
@@ -337,7 +309,9 @@ class GeneratedImages(ImageSet):
         if num > self.num:
             raise ValueError(f"{num} of {self.num} images")
         labels = None if self._labels is None else self._labels[:num]
-        return GeneratedImages(self.model, num=num, path=self.path, truncation_psi=self._truncation_psi, labels=labels)
+        found = copy.copy(self)
+        found.num, found._labels = num, labels
+        return found
 
     def source(self, batch: int) -> GeneratorSource:
         """The generator, for metrics that sample it themselves."""
@@ -382,6 +356,7 @@ class GeneratedImages(ImageSet):
             image_size=self.model.image_size,
             content_hash=self.model.content_hash(),
             truncation_psi=self._truncation_psi,
+            labels=self._labels_of,
             kimg=self.model.info.kimg,
         )
 

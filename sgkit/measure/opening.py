@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from sgkit.errors import InputError, UsageError
 from sgkit.measure.inputs import IMAGE_KINDS, IMAGE_SOURCES, FileImages, GeneratedImages, ImageSet, StoreImages
 from sgkit.measure.statistics_files import SavedStatistics, is_statistics_file
 from sgkit.model import Model
-from sgkit.model.labels import LabelChoice, label_vector
+from sgkit.model.labels import LabelChoice, class_list, seed_label
 from sgkit.packaged import packaged_path
 from sgkit.runtime.detect import detect
 from sgkit.runtime.model_names import split_name
@@ -44,7 +45,8 @@ def open_image_set(
 
     Args:
         num: how many images to use; ``None``: all, or ``num_generated`` of a model.
-        label: of a conditional model's images; ``None``: labels drawn from ``label_pool`` by ``seed``.
+        label: of a conditional model's images, ``random`` or several classes for different ones; ``None``: labels drawn
+            from ``label_pool`` by ``seed``.
         class_index: of a store's images, and of a model's if ``label`` is ``None``; ``None``: all classes.
         is_data: whether they are the reference images.
 
@@ -72,8 +74,9 @@ def open_image_set(
     if model is None:
         return FileImages(path, num=num)
     count = num or num_generated
-    labels = _labels(model, count, class_index if label is None else label, label_pool, seed)
-    return GeneratedImages(model, num=count, path=path, truncation_psi=truncation_psi, labels=labels)
+    labels, labels_of = _labels(model, count, class_index if label is None else label, label_pool, seed)
+    how: dict[str, Any] = {"truncation_psi": truncation_psi, "labels": labels, "labels_of": labels_of}
+    return GeneratedImages(model, num=count, path=path, **how)
 
 
 def is_projections(path: str | Path) -> bool:
@@ -96,16 +99,23 @@ def _is_model(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() not in IMAGE_SOURCES and detect(path).kind not in IMAGE_KINDS
 
 
-def _labels(model: Model, count: int, label: LabelChoice | None, pool: ImageSet | None, seed: int) -> Tensor | None:
+def _labels(
+    model: Model, count: int, label: LabelChoice | None, pool: ImageSet | None, seed: int
+) -> tuple[Tensor | None, str | None]:
+    """Labels [count, label_dim] for the seeds 0, 1 ..., and where they are from, in words."""
     dim = model.config.label_dim
-    if label is not None:
-        fixed = label_vector(model, label)
-        return None if fixed is None else fixed.cpu().expand(count, -1).contiguous()
-    if dim == 0:
-        return None
-    if not isinstance(pool, StoreImages) or pool.dataset.label_dim != dim:
-        raise UsageError(
-            f"This model is conditional ({dim} classes). Compare it with a store that has these labels, or choose one "
-            "class with --class."
-        )
-    return pool.labels(count, seed)
+    if label is None and dim == 0:
+        return None, None
+    if label is None:
+        if not isinstance(pool, StoreImages) or pool.dataset.label_dim != dim:
+            raise UsageError(
+                f"This model is conditional ({dim} classes). Compare it with a store that has these labels, or choose "
+                "classes: --class random (a random one for each image), --class all (all in turn), or --class NAME."
+            )
+        return pool.labels(count, seed), pool.path
+    classes = class_list(model, label) if isinstance(label, str) else ()
+    several = classes or (label,)  # each image has the next one
+    chosen = [seed_label(model, several[number % len(several)], number) for number in range(count)]
+    rows = [row for row in chosen if row is not None]
+    text = label if isinstance(label, str) else str(label).strip("()[]")
+    return torch.cat(rows).cpu() if rows else None, text

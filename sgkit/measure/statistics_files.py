@@ -8,7 +8,8 @@ restricted reader; nothing in a file is executed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from sgkit.config.metric_row import Statistic
 from sgkit.errors import CheckpointError, InputError
-from sgkit.measure.inputs import ImageSet, ImageSetInfo
+from sgkit.measure.image_info import ImageSetInfo
+from sgkit.measure.inputs import ImageSet
 from sgkit.metrics.features import FeatureExtractor
 from sgkit.metrics.statistics import FeatureBank, FeatureStatistics, Gaussian, KnownGaussian
 from sgkit.runtime.files import atomic_path
@@ -28,6 +30,8 @@ from sgkit.unpickle.arrays import as_array
 from sgkit.unpickle.npz import read_npz
 
 FORMAT = 1
+ASYMMETRY = 1e-4
+"""By which part of its largest number a covariance may differ from its transpose, or fall below 0: rounding."""
 _PICKLE_STARTS = (b"capture_mean_cov", b"numpy")
 _HEAD = 256
 
@@ -54,8 +58,9 @@ class SavedStatistics(ImageSet):
         self.path = path
         try:
             self._gaussian, self._bank, self.origin = _read(Path(path))
-        except (CheckpointError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"The statistics in {path} cannot be read: {error}") from error
+        except (CheckpointError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            said = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise InputError(f"The statistics in {path} cannot be read: {said}. {_AGAIN}") from error
         self.num = self._gaussian.num if self._gaussian else len(self._bank if self._bank is not None else ())
 
     def subset(self, num: int) -> SavedStatistics:
@@ -71,8 +76,7 @@ class SavedStatistics(ImageSet):
         content_id = self.origin.get("extractor")
         if content_id not in (None, extractor.content_id):
             raise InputError(
-                f"The statistics in {self.path} are of {content_id}; this metric needs {extractor.content_id}. Save "
-                "them again with: sgkit metrics IMAGES --metrics NAME --save-statistics FILE"
+                f"The statistics in {self.path} are of {content_id}; this metric needs {extractor.content_id}. {_AGAIN}"
             )
         dim = self._gaussian.mean.size if self._gaussian else 0 if self._bank is None else self._bank.shape[1]
         if dim != extractor.dim:
@@ -109,19 +113,21 @@ class SavedStatistics(ImageSet):
     def info(self) -> ImageSetInfo:
         """As :class:`ImageSet`, as far as the file says."""
         known = self.origin.get("images", {})
-        size = known.get("image_size", (0, 0))
+        height, width = known.get("image_size", (0, 0))
         return ImageSetInfo(
             path=self.path,
             kind="statistics",
             num_images=self.num,
-            image_size=(int(size[0]), int(size[1])),
+            image_size=(int(height), int(width)),
             content_hash=known.get("content_hash"),
             resize_filter=known.get("resize_filter"),
             truncation_psi=known.get("truncation_psi"),
+            labels=known.get("labels"),
             kimg=known.get("kimg"),
         )
 
 
+_AGAIN = "Save them again with: sgkit metrics IMAGES --metrics NAME --save-statistics FILE.npz"
 _WORDS = {"gaussian": "mean and covariance", "bank": "features of single images"}
 
 
@@ -157,9 +163,9 @@ def _read(path: Path) -> tuple[Gaussian | None, np.ndarray[Any, Any] | None, dic
         return _gaussian(mean, covariance, 0), None, {}
     if "capture_mean_cov" in found:
         return _nvidias(found)
-    origin = json.loads(str(found["sgkit"])) if "sgkit" in found else {}
+    origin = _origin(str(found["sgkit"])) if "sgkit" in found else {}
     num = int(found["num"]) if "num" in found else 0
-    bank = np.array(found["feats"], np.float32) if "feats" in found else None
+    bank = _bank([found["feats"]]) if "feats" in found else None
     gaussian = _gaussian(found["mu"], found["sigma"], num) if "mu" in found else None
     if bank is not None and gaussian is None:
         statistics = FeatureStatistics(bank.shape[1], ["gaussian"])
@@ -181,13 +187,37 @@ def _arrays(value: Any) -> Any:
 def _nvidias(found: Mapping[str, Any]) -> tuple[Gaussian | None, np.ndarray[Any, Any] | None, dict[str, Any]]:
     """Of stylegan2-ada-pytorch and stylegan3: sums over the images, or all features."""
     num = int(found["num_items"])
-    parts = [np.asarray(part, np.float32) for part in found["all_features"] or ()]
-    bank = np.concatenate(parts) if found["capture_all"] else None
+    if num < 2:
+        raise ValueError(f"they are of {num} images, and a covariance needs at least 2")
+    bank = _bank(found["all_features"] or ()) if found["capture_all"] else None
     if not found["capture_mean_cov"]:
         return None, bank, {}
     mean = np.asarray(found["raw_mean"], np.float64) / num
     covariance = np.asarray(found["raw_cov"], np.float64) / num - np.outer(mean, mean)
     return _gaussian(mean, covariance * (num / (num - 1)), num), bank, {}
+
+
+def _origin(text: str) -> dict[str, Any]:
+    """What the statistics are of, as :func:`save_statistics` wrote it."""
+    origin: Any = None
+    with suppress(ValueError):
+        origin = json.loads(text)
+    images = origin.get("images", {}) if isinstance(origin, dict) else None
+    known = images if isinstance(images, dict) else {"image_size": ()}
+    numbers = [known.get("truncation_psi"), known.get("kimg"), *known.get("image_size", (0, 0))]
+    if len(numbers) != 4 or not all(number is None or isinstance(number, (int, float)) for number in numbers):
+        raise ValueError("its entry 'sgkit', which says what they are of, is damaged")
+    return dict(origin)
+
+
+def _bank(parts: Iterable[Any]) -> np.ndarray[Any, Any]:
+    """Features float32 [N, dim], given in several parts."""
+    arrays = [np.asarray(part, np.float32) for part in parts]
+    if not arrays or any(array.ndim != 2 or array.shape[1] != arrays[0].shape[-1] for array in arrays):
+        raise ValueError(
+            f"features have shape {[list(array.shape) for array in arrays[:3]]} instead of [images, numbers]"
+        )
+    return np.concatenate(arrays)
 
 
 def _gaussian(mean: Any, covariance: Any, num: int) -> Gaussian:
@@ -196,4 +226,11 @@ def _gaussian(mean: Any, covariance: Any, num: int) -> Gaussian:
         raise ValueError(f"mean {list(mean.shape)} and covariance {list(covariance.shape)} do not belong together")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise ValueError("they contain NaN or infinity")
+    largest = np.abs(covariance).max(initial=0.0)
+    if np.abs(covariance - covariance.T).max(initial=0.0) > ASYMMETRY * largest:
+        raise ValueError("the covariance is not symmetric")
+    if (np.diagonal(covariance) < -ASYMMETRY * largest).any():
+        raise ValueError("the covariance has negative variances")
+    if num < 0:
+        raise ValueError(f"the number of images is {num}")
     return Gaussian(num=num, mean=mean, covariance=covariance)

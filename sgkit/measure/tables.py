@@ -61,8 +61,12 @@ def _cell(value: MetricValue | None, first: MetricValue, marks: dict[str, str]) 
         notes.append(f"{_count(numbers[0])} images against {_count(numbers[1])}")
     if not notes:
         return number_text(value)
-    mark = marks.setdefault("; ".join(notes), MARKS[len(marks) % len(MARKS)] * (1 + len(marks) // len(MARKS)))
-    return f"{number_text(value)} {mark}"
+    return f"{number_text(value)} {mark_of(notes, marks)}"
+
+
+def mark_of(notes: Sequence[str], marks: dict[str, str]) -> str:
+    """The mark that stands for ``notes``, from ``marks`` (notes -> mark), which a new one is added to."""
+    return marks.setdefault("; ".join(notes), MARKS[len(marks) % len(MARKS)] * (1 + len(marks) // len(MARKS)))
 
 
 def _count(number: int | None) -> str:
@@ -73,6 +77,8 @@ def _name_of(result: MeasureResult) -> str:
     info = result.images
     of_class = "" if result.class_name is None else f", {result.class_name}"
     psi = "" if info.truncation_psi in (None, 1.0) else f", psi {info.truncation_psi:g}"
+    if not of_class and info.labels is not None and (result.data is None or info.labels != result.data.path):
+        of_class = f", class {info.labels}"
     path = f"{info.path}{of_class}"
     return f"{path}{psi}" if info.kimg is None else f"{path}, {info.kimg:g} kimg{psi}"
 

@@ -20,7 +20,8 @@ from sgkit.config.words import FeaturePrecision
 from sgkit.errors import InputError, UsageError
 from sgkit.measure.cautions import cautions
 from sgkit.measure.evaluating import Evaluator
-from sgkit.measure.inputs import GeneratedImages, ImageSet, ImageSetInfo, StoreImages
+from sgkit.measure.image_info import ImageSetInfo
+from sgkit.measure.inputs import GeneratedImages, ImageSet, StoreImages
 from sgkit.measure.neighbours import write_neighbours
 from sgkit.measure.opening import is_projections, model_at, open_image_set
 from sgkit.measure.pairs import paired
@@ -28,6 +29,7 @@ from sgkit.measure.statistics import VERSIONS, SideStatistics, StatisticsRunner
 from sgkit.measure.statistics_files import save_statistics
 from sgkit.metrics.discriminator import DiscriminatorExtractor
 from sgkit.metrics.distances import SUBSET_SIZE
+from sgkit.metrics.equivariance import check_movable
 from sgkit.metrics.features import FeatureExtractor
 from sgkit.metrics.image_classifier import load_classifier
 from sgkit.metrics.registry import metric_rows, statistics_needed
@@ -66,7 +68,8 @@ class MeasureConfig(Config):
     truncation_psi: float = 1.0
     """For models: 1 measures what the model has learnt; less gives cleaner but more similar images."""
     label: LabelChoice | None = None
-    """For conditional models; ``None``: labels drawn from the data."""
+    """For conditional models: a class, ``random``, or several, one after another; ``None``: labels drawn from the
+    data."""
     discriminator: Text | None = None
     """The model whose discriminator makes the features of the network ``d``; ``None``: the measured one, if it is one
     alone."""
@@ -85,7 +88,7 @@ class MeasureConfig(Config):
     by_class: bool = False
     """Measure each class of the reference store by itself, against the same class of a model or store."""
     confidence: Annotated[int, Field(ge=0, le=100_000)] = 0
-    """Sets of resampled images for confidence intervals; 0: none."""
+    """Sets of resampled images for confidence intervals, 2 or more; 0: none."""
     save_statistics: Text | None = None
     """Write the statistics of the measured images into this ``.npz``, for later comparisons."""
     neighbours: Text | None = None
@@ -170,12 +173,14 @@ def _classes(config: MeasureConfig) -> list[tuple[int | None, str | None]]:
 
 
 def check_saving(config: MeasureConfig, rows: Sequence[MetricRow], several: Sequence[str]) -> None:
-    """Refuse to save statistics of several networks or sets of images into one file.
+    """Refuse to save statistics of several networks or sets of images into one file, and intervals of one sample.
 
     Raises:
-        UsageError: that was asked for, or the file's name has another ending.
+        UsageError: that was asked for, or a file's name has another ending.
         InputError: there is such a file.
     """
+    if config.confidence == 1:
+        raise UsageError("An interval needs at least 2 sets of resampled images; 1 was given. Use --confidence 200.")
     networks = list(statistics_needed(rows))
     if config.neighbours is not None:
         _check_neighbours(config, [name for name in networks if name != "pixels"], several)
@@ -365,6 +370,12 @@ def _refuse_idle(config: MeasureConfig, rows: Sequence[MetricRow], sides: Sequen
             f"{sampling[0]} measures a generator, but {sides[0].info().path} holds images. Give a model or a run, or "
             "choose another metric."
         )
+    for row in rows:
+        if row.method == "equivariance" and isinstance(sides[0], GeneratedImages):
+            check_movable(sides[0].model)
+        single = [side for side in sides[: 2 if row.needs == "data" else 1] if side.num == 1]
+        if single and row.network and row.needs != "pairs":
+            raise InputError(f"{single[0].info().path} has 1 image; {row.name} needs at least 2. Give more images.")
     no_model = "it applies to generated images, and neither --data nor the measured images are a model"
     draws = any(row.method == "kernel" for row in rows) and max(side.num for side in sides) > SUBSET_SIZE
     draws = draws or config.confidence > 0 or any(row.method in DRAWING for row in rows)

@@ -129,9 +129,7 @@ class ImageFiles(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         try:
             pixels = pixels_of(item.name, self._reader.read(item), options, resize=resize)
         except (BadImageError, OSError) as error:
-            raise InputError(
-                f"{item.name} in {self.source.given} cannot be used: {' '.join(map(str, error.args))}"
-            ) from error
+            raise InputError(f"{item.name} in {self.source.given} cannot be used: {error}") from error
         if check and pixels.shape[1:] != options.size:
             raise InputError(
                 f"{item.name} in {self.source.given} is {pixels.shape[2]}x{pixels.shape[1]}, the first image is "

@@ -1,9 +1,11 @@
 """What metrics see: real images against real images that were blurred, made noisy, compressed, or robbed of modes.
 
     python -m tests.benchmarks.metric_sanity --faces STORE --others STORE --num 400 --out docs/images
+        [--discriminator MODEL] [--metrics NAMES]
 
 One half of the faces is the reference. Measured are the other half (the floor), other images (what is far), and the
 other half after each change at three strengths. Draws one figure for each metric and prints all values as JSON.
+The discriminator is that of a model of such faces, for metrics that end in _d.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +22,26 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgkit.metrics.features import load_extractor
+import sgkit
+from sgkit.measure.faces import FaceExtractor
+from sgkit.metrics.discriminator import DiscriminatorExtractor
+from sgkit.metrics.features import FeatureExtractor, load_extractor
 from sgkit.metrics.registry import METRICS, evaluate
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.values import MetricInputs
 from sgkit.store.dataset import StoreDataset
 
-NAMES = ("fd_effnet", "kd_effnet", "pr_effnet", "dc_effnet", "cmmd_effnet", "swd", "ms_ssim")
-STATISTICS = {"effnet": ("bank", "gaussian"), "pixels": ("pairs", "patches")}
+NAMES = (
+    *("fd_effnet", "kd_effnet", "pr_effnet", "dc_effnet", "cmmd_effnet", "fd_inf_effnet", "prd_effnet", "dup_effnet"),
+    *("fd_d", "swd", "ms_ssim", "identity", "identity_within"),
+)
+STATISTICS = {
+    "effnet": ("bank", "gaussian"),
+    "d": ("bank", "gaussian"),
+    "identity": ("bank",),
+    "pixels": ("pairs", "patches"),
+}
+Statistics = dict[str, FeatureStatistics]
 Values = dict[str, float]
 
 
@@ -91,23 +105,36 @@ def read(store: str, numbers: np.ndarray) -> Tensor:
     return torch.stack([data[int(number)][0] for number in numbers])
 
 
-def statistics_of(images: Tensor) -> dict[str, FeatureStatistics]:
+def extractors(names: Sequence[str], discriminator: str | None) -> dict[str, FeatureExtractor]:
+    """The networks that the metrics ``names`` need."""
+    found: dict[str, FeatureExtractor] = {}
+    for network in {METRICS[name].network for name in names}:
+        if network == "d":
+            assert discriminator is not None, "name a model with --discriminator"
+            found[network] = DiscriminatorExtractor(sgkit.load(discriminator))
+        else:
+            found[network] = FaceExtractor() if network == "identity" else load_extractor(network)
+    return found
+
+
+def statistics_of(images: Tensor, networks: dict[str, FeatureExtractor]) -> Statistics:
     found = {}
-    for network, kinds in STATISTICS.items():
-        extractor = load_extractor(network)
-        found[network] = FeatureStatistics(extractor.dim, kinds)
+    for network, extractor in networks.items():
+        found[network] = FeatureStatistics(extractor.dim, STATISTICS[network])
         for part in images.split(50):
             found[network].update(extractor(part))
     return found
 
 
-def measured(images: Tensor, reference: dict[str, FeatureStatistics]) -> Values:
-    own, found = statistics_of(images), Values()
-    for name in NAMES:
+def measured(names: Sequence[str], own: Statistics, reference: Statistics, originals: Statistics | None) -> Values:
+    """The values of metrics; ``originals`` are what each image was made from, for metrics of pairs."""
+    found = Values()
+    for name in names:
         row = METRICS[name]
-        data = reference[row.network] if row.needs == "data" else None
-        inputs = MetricInputs(row=row, measured=own[row.network], data=data)
-        found |= {one.name: one.value for one in evaluate(inputs)}
+        data = {"data": reference, "pairs": originals, "images": {}}[row.needs]
+        if data is not None:
+            inputs = MetricInputs(row=row, measured=own[row.network], data=data.get(row.network))
+            found |= {one.name: one.value for one in evaluate(inputs)}
     return found
 
 
@@ -135,9 +162,12 @@ COLOURS = ((31, 119, 180), (214, 90, 20))
 
 
 def figure(metric: str, values: dict[str, Values], path: Path) -> None:
-    """Four panels over one axis: the value after each change, from none to strong; floor and other images as lines."""
+    """Five panels over one axis: the value after each change, from none to strong; other images as lines.
+
+    Of metrics of pairs there are no values where images have no originals.
+    """
     names = METRICS[metric].value_names
-    top = max(one[name] for one in values.values() for name in names) * 1.06
+    top = max(one[name] for one in values.values() for name in names if name in one) * 1.06
     image = Image.new("RGB", (WIDTH, HEIGHT), "white")
     pen, font, small = ImageDraw.Draw(image), ImageFont.load_default(15), ImageFont.load_default(12)
     y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (1 - max(value, 0) / top)  # noqa: E731
@@ -149,6 +179,7 @@ def figure(metric: str, values: dict[str, Values], path: Path) -> None:
         pen.line([(LEFT, y(tick)), (WIDTH - 10, y(tick))], fill=(232, 232, 232))
         pen.text((LEFT - 6, y(tick)), f"{tick:.3g}", fill="black", font=small, anchor="rm")
     for number, (name, what, strengths) in enumerate(panels):
+        known = [one for one in strengths if names[0] in values[f"{name} {one}"]]
         start = LEFT + number * wide
         places = [start + wide * (0.14 + 0.24 * step) for step in range(4)]
         pen.text(
@@ -162,10 +193,10 @@ def figure(metric: str, values: dict[str, Values], path: Path) -> None:
             pen.text((place, HEIGHT - BOTTOM + 12), text, fill="black", font=small, anchor="mm")
         pen.line([(start, TOP), (start, HEIGHT - BOTTOM)], fill=(180, 180, 180))
         for colour, key in zip(COLOURS, names, strict=False):
-            for x in range(int(start) + 4, int(start + wide) - 4, 8):
+            for x in range(int(start) + 4, int(start + wide) - 4, 8) if key in values["others"] else ():
                 pen.line([(x, y(values["others"][key])), (x + 3, y(values["others"][key]))], fill=colour)
-            found = [values["floor"], *(values[f"{name} {text}"] for text in strengths)]
-            line = [(place, y(one[key])) for place, one in zip(places, found, strict=True)]
+            found = [values["floor"], *(values[f"{name} {text}"] for text in known)] if known else []
+            line = [(place, y(one[key])) for place, one in zip(places, found, strict=False)]
             pen.line(line, fill=colour, width=3)
             for x, height in line:
                 pen.ellipse([x - 4, height - 4, x + 4, height + 4], fill=colour)
@@ -183,16 +214,23 @@ def main() -> None:
     parser.add_argument("--others", required=True)
     parser.add_argument("--num", type=int, default=400)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--discriminator")
+    parser.add_argument("--metrics", type=lambda text: text.split(","), default=NAMES)
     given = parser.parse_args()
+    networks = extractors(given.metrics, given.discriminator)
     values: dict[str, Values] = {}
-    reference: dict[str, FeatureStatistics] = {}
+    reference: Statistics = {}
+    floor: Statistics = {}
     for name, images in sets(given.faces, given.others, given.num):
-        if not reference:
-            reference = statistics_of(images)
+        own = statistics_of(images, networks)
+        floor = own if name == "floor" else floor
+        if name == "reference":
+            reference = own
             continue
-        values[name] = measured(images, reference)
+        is_changed = name == "floor" or name.partition(" ")[0] in CHANGES
+        values[name] = measured(given.metrics, own, reference, floor if is_changed else None)
         print(name, json.dumps(values[name]), flush=True)
-    for metric in NAMES:
+    for metric in given.metrics:
         figure(metric, values, given.out / f"sees_{metric}.webp")
     print(json.dumps(values))
 

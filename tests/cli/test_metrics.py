@@ -30,9 +30,11 @@ def test_table(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> 
     lines = out.splitlines()
     assert lines[0].split() == ["metric", "value", "±", "images", "data", "notes"]
     assert lines[1].split()[0] == "fd_effnet"
-    assert lines[1].split()[2:5] == ["-", "3", "9"]
-    assert "3 of 10,000 images" in lines[1]
-    assert any(line.startswith("kd_effnet") for line in lines)
+    assert lines[1].split()[2:] == ["-", "3", "9", "*"]
+    assert lines[2].split()[-1] == "†"
+    assert lines[2].startswith("kd_effnet")
+    assert lines[3].startswith("* 3 of 10,000 images; singular covariance: 3 images for 6 features")
+    assert "† 3 of 10,000 images; subsets of 3 instead of 1,000" in lines
     assert f"{folders[0]} (files), 8x8" in out
     assert "Warning: fd_effnet: 3 images of" in err
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sgkit.errors import InputError, SgkitError, WeightsError
+from sgkit.errors import InputError, SgkitError, UsageError, WeightsError
 from sgkit.measure.task import MeasureConfig, MeasureResult, measure
 
 pytestmark = pytest.mark.usefixtures("cheap_features")
@@ -39,8 +39,9 @@ def run(images: Path, data: Path, *metrics: str, **options: Any) -> MeasureResul
 @pytest.mark.parametrize(
     ("num", "metric", "message"),
     [
-        (1, "fd_effnet", "A covariance needs at least 2 images; given: 1"),
-        (1, "kd_effnet", "A kernel distance needs at least 2 images on each side; given 1 and 12"),
+        (1, "fd_effnet", "few has 1 image; fd_effnet needs at least 2"),
+        (1, "kd_effnet", "few has 1 image; kd_effnet needs at least 2"),
+        (1, "ms_ssim", "few has 1 image; ms_ssim needs at least 2"),
         (3, "pr_effnet", "need at least 4 images on each side; given: 3"),
         (5, "prd_effnet", "needs 20 images on each side; given: 5"),
         (2, "dup_effnet", "3 or more images on each side; given: 2"),
@@ -50,6 +51,16 @@ def run(images: Path, data: Path, *metrics: str, **options: Any) -> MeasureResul
 def test_too_few_images(tmp_path: Path, data: Path, num: int, metric: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         run(folder(tmp_path / "few", num), data, metric)
+
+
+def test_one_reference_image_is_too_few(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(InputError, match="few has 1 image; fd_effnet needs at least 2"):
+        run(data, folder(tmp_path / "few", 1), "fd_effnet")
+
+
+def test_one_sample_makes_no_interval(data: Path) -> None:
+    with pytest.raises(UsageError, match=r"at least 2 sets of resampled images; 1 was given. Use --confidence 200"):
+        run(data, data, "fd_effnet", confidence=1)
 
 
 def test_images_without_variance_are_told(tmp_path: Path, data: Path) -> None:

@@ -138,6 +138,12 @@ def test_unlike_filters_warn(data: Path, store: Path, tmp_path: Path) -> None:
     )
 
 
+def test_the_same_images_on_both_sides_warn(store: Path, model_file: Callable[..., Path]) -> None:
+    for path, kind in ((store, "store"), (model_file(), "model")):
+        found = run(path, path, num_images=8, num_data=8)
+        assert any(f"Both sides are images of the same {kind}" in text for text in found.warnings)
+
+
 def test_progress(data: Path) -> None:
     seen: list[Progress] = []
     measure(
@@ -250,6 +256,35 @@ def test_labels_of_conditional_models(data: Path, store: Path, model_file: Calla
         run(path, data, num_images=8)
     with pytest.raises(UsageError, match=r"A label of length 3 was given\. Allowed: a class"):
         run(path, data, num_images=8, label=(0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"), [("random", None), ("all", [0, 1] * 4), ("1,0", [1, 0] * 4), ("a", [0] * 8), (1, [1] * 8)]
+)
+def test_classes_without_a_store(
+    tmp_path: Path, tiny_model: Callable[..., Model], label: Any, classes: list[int] | None
+) -> None:
+    model, path = tiny_model(label_dim=2), tmp_path / "model.safetensors"
+    model.info = dataclasses.replace(model.info, provenance={"class_names": ["a", "b"]})
+    checkpoint.save(model, path)
+    made = open_image_set(str(path), num=8, num_generated=2, device=torch.device("cpu"), label=label)
+    assert isinstance(made, GeneratedImages)
+    labels = made.source(4).labels(8)
+    assert labels is not None
+    found = labels.argmax(dim=1).tolist()
+    assert found == classes if classes is not None else len(set(found)) == 2
+    assert made.subset(4).info().labels == str(label)
+    first = made.source(4).labels(3)
+    assert first is not None
+    assert torch.equal(first, labels[:3])
+
+
+def test_a_model_that_cannot_be_moved_is_refused_before_images_are_made(
+    data: Path, model_file: Callable[..., Path], cheap_features: Any
+) -> None:
+    with pytest.raises(UsageError, match="which only StyleGAN3 models have"):
+        run(model_file(), data, num_images=8, metrics=("fd_effnet", "eqt50k_int"))
+    assert cheap_features.seen == 24  # the data
 
 
 def test_label_for_a_model_without_labels(data: Path, model_file: Callable[..., Path]) -> None:

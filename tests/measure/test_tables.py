@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sgkit.measure.inputs import ImageSetInfo
+from sgkit.measure.image_info import ImageSetInfo
 from sgkit.measure.tables import grid_of, latex, markdown, number_text, page
 from sgkit.measure.task import MeasureResult
 from sgkit.metrics.values import MetricValue
