@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgkit.ops import fir_kernel
+from sgkit.ops import convolution, fir_kernel
 from sgkit.ops.fir_kernel import Geometry
 from sgkit.ops.winograd import winograd_conv2d
 
@@ -109,14 +109,21 @@ def conv2d(
     if down == 1 and k == 1 and x.is_cuda and x.shape[1] < _FEW and not padding:
         return from_few_channels(x, weight, bias)
     if down == 1:
-        return F.conv2d(x, weight, bias, padding=k // 2 if padding is None else padding)
+        return _convolved(x, weight, bias, padding=k // 2 if padding is None else padding)
     if taps is None:
         raise ValueError("conv2d: down > 1 needs the taps of a low-pass filter")
     n = taps.shape[0]
     around = Padding((n - down + 1) // 2 + k // 2, (n - down) // 2 + k // 2)
     if k == 1:
         return F.conv2d(upfirdn2d(x, taps, down=down, padding=around), weight, bias)
-    return F.conv2d(upfirdn2d(x, taps, padding=around), weight, bias, stride=down)
+    return _convolved(upfirdn2d(x, taps, padding=around), weight, bias, stride=down)
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int = 1, padding: int = 0) -> Tensor:
+    if not convolution.serves(x, weight):
+        return F.conv2d(x, weight, bias, stride=stride, padding=padding)
+    x = convolution.correlation(x, weight, stride=stride, padding=padding)
+    return x if bias is None else x.add_(bias[:, None, None])
 
 
 def from_few_channels(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -146,9 +153,12 @@ def upsampling_conv2d(x: Tensor, weight: Tensor, taps: Tensor, *, transposed: Te
     n, k = taps.shape[0], weight.shape[-1]
     if k == 1:
         return upsample2d(F.conv2d(x, weight.to(x.dtype)), taps)
-    if transposed is None:
-        transposed = weight.flip((2, 3)).transpose(0, 1)
-    x = F.conv_transpose2d(x, transposed.to(x.dtype), stride=2)
+    if transposed is None and convolution.serves(x, weight):
+        geometry = convolution.Geometry(stride=2, padding=0, size=(2 * x.shape[2] + 1, 2 * x.shape[3] + 1))
+        x = convolution.correlation_adjoint(x, weight.flip((2, 3)).transpose(0, 1), geometry)
+    else:
+        transposed = weight.flip((2, 3)).transpose(0, 1) if transposed is None else transposed
+        x = F.conv_transpose2d(x, transposed.to(x.dtype), stride=2)
     # One more zero: transposed convolution leaves out the one inserted after the last pixel.
     return upfirdn2d(x, taps, padding=Padding((n + 1) // 2 - k // 2, (n - 2) // 2 - k // 2 + 1), gain=4.0)
 

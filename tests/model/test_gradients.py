@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sgkit.config.presets import PRESETS
 from sgkit.model import Branch, Discriminator, Generator, MapNoise, walk
+from sgkit.runtime.precision import autocast
 
 
 def check(network: nn.Module, names: Iterable[str]) -> None:
@@ -45,18 +46,22 @@ def test_the_adversarial_loss_reaches_every_parameter(tiny_model, name: str) -> 
     check(model.discriminator, in_use(model.discriminator))
 
 
-def test_features_lie_so_that_gradients_of_weights_are_fast(tiny_model) -> None:
-    """Channels last where no weight takes a gradient, plain where one does (on CPUs)."""
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_features_lie_so_that_gradients_of_weights_are_fast(tiny_model, precision: str) -> None:
+    """Channels last, but for half precision where a weight takes a gradient (on CPUs)."""
     model = tiny_model("stylegan2-f")
     images, ws = torch.randn(4, 3, 16, 16), model.map(model.sample_z(range(2)))
     synthesis = model.generator.synthesis
     for trains in (False, True):
         model.discriminator.requires_grad_(trains)
         synthesis.requires_grad_(trains)
-        (state,) = walk([Branch(synthesis, synthesis.styles(ws))], stop=4)
-        for features in (state.features, model.discriminator.features(images)["b16_conv0"]):
-            assert features.is_contiguous(memory_format=torch.channels_last) != trains
-            assert features.is_contiguous() == trains
+        with autocast(precision, torch.device("cpu")):
+            (state,) = walk([Branch(synthesis, synthesis.styles(ws))], stop=4)
+            features = model.discriminator.features(images)["b16_conv0"]
+        is_plain = trains and precision == "bf16"
+        for values in (state.features, features):
+            assert values.is_contiguous(memory_format=torch.channels_last) != is_plain
+            assert values.is_contiguous() == is_plain
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -99,12 +99,15 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
 def memory_format(network: nn.Module) -> torch.memory_format:
     """How the first features of ``network`` lie in memory; all behind them lie alike.
 
-    ``channels_last``, in which convolutions run fastest, but for the gradients of their weights on CPUs: those take up
-    to four times as long in it.
+    ``channels_last``, in which convolutions run fastest, but for training in half precision on CPUs: gradients of
+    weights can take four times as long in it, where :mod:`sgkit.ops.convolution` does not make them.
     """
-    trains = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in network.parameters())
-    on_cpu = next(network.parameters()).device.type == "cpu"
-    return torch.contiguous_format if trains and on_cpu else torch.channels_last
+    weight = next(network.parameters())
+    is_plain = weight.device.type != "cpu" or compute_dtype(weight) == weight.dtype
+    if is_plain or not torch.is_grad_enabled():
+        return torch.channels_last
+    trains = any(parameter.requires_grad for parameter in network.parameters())
+    return torch.contiguous_format if trains else torch.channels_last
 
 
 def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
