@@ -41,7 +41,7 @@ class CommandRow:
     help: str
     """The line that ``sgkit --help`` shows."""
     panel: str
-    """The heading it stands under."""
+    """Its heading there."""
 
 
 _DATA, _TRAINING, _IMAGES, _MEASURING, _OTHER = "Data", "Training", "Images", "Measuring", "Files and machine"
@@ -229,7 +229,7 @@ class _SignalError(BaseException):
 def _ending_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the command like Ctrl-C, so that temporary files are removed.
 
-    A command may install handlers of its own; what ignores a signal (nohup) goes on ignoring it.
+    A command may install its own handlers; what ignores a signal (nohup) continues to ignore it.
     """
     parent = os.getpid()
 

@@ -168,7 +168,7 @@ def overrides(config: Path | None, settings: Sequence[str]) -> dict[str, Any]:
 
     Raises:
         InputError: the file cannot be read.
-        ConfigError: the file is no TOML.
+        ConfigError: the file is not TOML.
         UsageError: a setting is not of the form ``key=value``.
     """
     from sgkit.runtime.toml import read_toml

@@ -232,7 +232,7 @@ def duration(seconds: float) -> str:
 
 @dataclasses.dataclass
 class _Stage:
-    """What is known of a stage, on a clock that stands still while another stage goes on."""
+    """What is known of a stage, on a clock that stands still during another stage."""
 
     began: float
     first_at: float
@@ -248,14 +248,14 @@ class _Stage:
 
 
 _SHORTEST = 0.05
-"""Seconds behind a rate: images of one batch are told of all at once."""
+"""Seconds that a rate is measured over: images of one batch are told of all at once."""
 
 
 class _Meter:
     """Turns points of progress into words. A stage begins when the one before it was last heard of.
 
     The rate counts from a stage's first point on, so that what a resumed run did before does not count. A stage that is
-    interrupted by another, as training is by a measurement, goes on as if there had been none.
+    interrupted by another, as training is by a measurement, continues as if there had been none.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

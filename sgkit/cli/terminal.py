@@ -115,5 +115,5 @@ def _json_escape(match: re.Match[str]) -> str:
 
 def tell(content: str | Text) -> None:
     """Write a message; all text in it must be printable."""
-    with suppress(OutputClosedError, OSError):  # nobody reads messages: the work goes on
+    with suppress(OutputClosedError, OSError):  # nobody reads messages: the work continues
         STDERR.print(content)

@@ -16,7 +16,7 @@ Weights = Callable[[Canvas], Sequence[Tensor]]
 
 
 def weave(weights: Weights, *, where: Where = everywhere) -> Edit:
-    """All branches go on with their weighted sum: ``x``, ``rgb`` and shortcut alike.
+    """All branches continue with their weighted sum: ``x``, ``rgb`` and shortcut alike.
 
     Feature interpolation at every layer, f = (1 - a) f1 + a f2, as in "StyleGAN of All Trades" (Chong, Lee and Forsyth
     2021, section 3.2), for any number of branches.
@@ -25,23 +25,23 @@ def weave(weights: Weights, *, where: Where = everywhere) -> Edit:
 
 
 def blend(mask: Mask, *, where: Where = everywhere) -> Edit:
-    """Both branches go on with the mix of the two: the second where ``mask`` is 1, the first where it is 0."""
+    """Both branches continue with the mix of the two: the second where ``mask`` is 1, the first where it is 0."""
     return weave(_complements(mask), where=where)
 
 
 def transfer(mask: Mask, *, where: Where = everywhere) -> Edit:
-    """The first branch takes from the second where ``mask`` says so; the second goes on as it is."""
+    """The first branch takes from the second where ``mask`` says so; the second continues as it is."""
     return when(where, lambda _, states: [weighted_sum(states, _complements(mask)), states[1]])
 
 
 def swap(mask: Mask, *, where: Where) -> Edit:
-    """Two branches exchange what lies under ``mask`` and stay apart; ``where``: mostly :func:`sgkit.edits.closing`."""
+    """Two branches exchange what is under ``mask`` and stay apart; ``where``: mostly :func:`sgkit.edits.closing`."""
     weights = _complements(mask)
     return when(where, lambda _, states: [weighted_sum(states, weights), weighted_sum(states[::-1], weights)])
 
 
 def interpolate(weight: Callable[[LayerSpec], float]) -> Edit:
-    """Two branches go on with their mix by ``weight(spec)``, one number for each layer; at 0 they stay apart.
+    """Two branches continue with their mix by ``weight(spec)``, one number for each layer; at 0 they stay apart.
 
     With two networks as branches: translation between domains ("toonify").
     """

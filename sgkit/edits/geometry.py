@@ -189,7 +189,7 @@ def resize(height_factor: float = 1.0, width_factor: float = 1.0, *, where: Wher
 def ring(*, where: Where) -> Edit:
     """Closes the periodic axes: what a tensor holds beyond the frame is filled again from the opposite end.
 
-    After every layer that gives convolution on a ring, exact as long as no layer reaches further than what lies beyond.
+    After every layer that gives convolution on a ring, exact as long as no layer reaches further than what is beyond.
     """
 
     def closed(tensor: Tensor, canvas: Canvas) -> Tensor:

@@ -43,7 +43,7 @@ def ramp(start: float = 0.0, stop: float = 1.0, *, axis: Axis = "x", smooth: boo
     """0 before ``start``, 1 after ``stop``, rising between: linear, or by :func:`smoothstep`.
 
     Raises:
-        UsageError: ``stop`` lies before ``start``.
+        UsageError: ``stop`` is before ``start``.
     """
     if stop < start:
         raise UsageError(f"A ramp from {start} to {stop} runs backwards; exchange the two, or the branches.")
@@ -56,7 +56,7 @@ def ramp(start: float = 0.0, stop: float = 1.0, *, axis: Axis = "x", smooth: boo
 
 
 def box(left: float, top: float, right: float, bottom: float, *, softness: float = 0.0, smooth: bool = True) -> Mask:
-    """1 inside the box, 0 outside; each edge is a ramp ``softness`` wide whose middle lies on the edge.
+    """1 inside the box, 0 outside; each edge is a ramp ``softness`` wide whose middle is on the edge.
 
     Raises:
         UsageError: the box is empty, or the softness negative.
@@ -246,7 +246,7 @@ def picture(weights: Tensor, *, softness: float = 0.0) -> Mask:
 
 
 class Joins(NamedTuple):
-    """Which two of a row of things a position lies between: weight ``1 - mix`` for ``left``, ``mix`` for ``right``."""
+    """Which two of a row of things a position is between: weight ``1 - mix`` for ``left``, ``mix`` for ``right``."""
 
     left: Tensor
     right: Tensor

@@ -15,24 +15,9 @@ _PAPER, _INK, _GRID, _LINE, _MARK = (255, 255, 255), (60, 60, 60), (225, 225, 22
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 34, 20, 40
 
 
-def draw_curve(
-    values: Sequence[float],
-    *,
-    title: str,
-    unit: str = "step",
-    mark: int | None = None,
-    size: tuple[int, int] = (360, 640),
-) -> Pixels:
-    """uint8 [H, W, 3]: positive ``values`` over their index, on a logarithmic scale.
-
-    Args:
-        values: one or more, above 0.
-        title: stands above the curve.
-        unit: stands below, beside the range of the index.
-        mark: an index to point out, with its value.
-        size: height and width of the picture.
-    """
-    height, width = size
+def draw_curve(values: Sequence[float], *, title: str, mark: int | None = None) -> Pixels:
+    """uint8 [360, 640, 3]: positive ``values`` by step, on a logarithmic scale; ``mark``: a step to point out."""
+    height, width = 360, 640
     picture = Image.new("RGB", (width, height), _PAPER)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default()
     logs = [math.log10(max(value, 1e-12)) for value in values]
@@ -53,7 +38,7 @@ def draw_curve(
         x, _ = place(index, low)
         pen.line([(x, _TOP), (x, height - _BOTTOM)], fill=_GRID)
         pen.text((x, height - _BOTTOM + 6), str(index), fill=_INK, font=font, anchor="mt")
-    pen.text((width - _RIGHT, height - 6), unit, fill=_INK, font=font, anchor="rb")
+    pen.text((width - _RIGHT, height - 6), "step", fill=_INK, font=font, anchor="rb")
     pen.text((_LEFT, _TOP - 10), printable(title, limit=80), fill=_INK, font=font, anchor="lb")
     points = [place(index, log) for index, log in enumerate(logs)]
     pen.line(points if len(points) > 1 else points * 2, fill=_LINE, width=2)

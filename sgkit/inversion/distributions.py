@@ -18,7 +18,7 @@ from sgkit.unpickle.kept import load_arrays, save_arrays
 from sgkit.weights import cache_folder
 
 STATISTICS_SEED = 123
-"""NVIDIA's projectors draw the latents behind mean and deviation of w from this seed."""
+"""NVIDIA's projectors draw the latents for mean and deviation of w from this seed."""
 SLOPE = 0.2
 """Of the leaky ReLU that mapping networks end with."""
 RIDGE = 1e-3

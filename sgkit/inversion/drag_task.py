@@ -150,10 +150,10 @@ def drag_files(
         distance=float(found.distances[-1].mean()),
         seconds=time.perf_counter() - began,
     )
-    with atomic_directory(folder, overwrite=overwrite) as aside:
-        _write(aside, on, latents, found, frames=frames, fps=fps)
+    with atomic_directory(folder, overwrite=overwrite) as temporary:
+        _write(temporary, on, latents, found, frames=frames, fps=fps)
         facts = asdict(result) | {"folder": str(folder), "settings": asdict(settings), "mask": mask}
-        (aside / "drag.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        (temporary / "drag.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return result
 
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -59,6 +60,19 @@ class Job:
     label_name: str | None = None
     """Of the class that was chosen."""
 
+    @property
+    def _weights(self) -> Tensor | None:
+        """Of the mask."""
+        return None if self.mask is None else self.mask.weights
+
+    @property
+    def _mask_name(self) -> str | None:
+        return None if self.mask is None else self.mask.name
+
+    @cached_property
+    def _encoder_hash(self) -> str | None:
+        return None if self.encoder is None else content_hash(self.encoder)
+
     def finished(self, name: str) -> ProjectedImage | None:
         """The outcome of an earlier call for the same model and settings; ``None``: there is none.
 
@@ -72,10 +86,10 @@ class Job:
         wanted = {
             "model_hash": self.reference.hash,
             "class_search": self.choose,
-            "mask": None if self.mask is None else self.mask.name,
+            "mask": self._mask_name,
             "crop": self.fitting.crop,
             "precision": self.precision,
-            "encoder": None if self.encoder is None else content_hash(self.encoder),
+            "encoder": self._encoder_hash,
         } | ({} if self.choose else {"label": self._plain_label()})
         check_same(found, folder, wanted, self.settings)
         return found
@@ -93,7 +107,7 @@ class Job:
         """
         images = target_images(targets, self.model)
         groups = self._by_label(images, on_class)
-        for number, (label, rows) in enumerate(groups.items()):
+        for number, (label, rows) in enumerate(groups):
             part = self if label is None else self._of_class(label)
 
             def report(step: int, distances: Tensor, number: int = number) -> None:
@@ -106,15 +120,14 @@ class Job:
         name = names[number] if number < len(names) else str(number)
         return replace(self, label=self.model.one_hot([number]), label_name=name)
 
-    def _by_label(self, images: Tensor, on_class: Callable[[int, int], None]) -> Mapping[int | None, list[int]]:
-        """The rows of the images by the class that was found for them; ``None``: classes are not searched."""
+    def _by_label(self, images: Tensor, on_class: Callable[[int, int], None]) -> Sequence[tuple[int | None, list[int]]]:
+        """Each class that was found, and the rows of its images; ``None``: classes are not searched."""
         if not self.choose:
-            return {None: list(range(len(images)))}
-        mask = None if self.mask is None else self.mask.weights
+            return [(None, list(range(len(images))))]
         classes = search_classes(
-            self.model, images, self.settings, mask=mask, precision=self.precision, on_class=on_class
+            self.model, images, self.settings, mask=self._weights, precision=self.precision, on_class=on_class
         )
-        return dict(rows_by_class(classes).items())
+        return list(rows_by_class(classes).items())
 
     def _searched(
         self, targets: Sequence[Target], images: Tensor, on_step: OnStep, previous: Path | None
@@ -127,7 +140,7 @@ class Job:
             images,
             settings,
             label=self.label,
-            mask=None if self.mask is None else self.mask.weights,
+            mask=self._weights,
             start=encoded(self.encoder, images),
             previous=None if previous is None else load_latents(previous, model=self.model),
             precision=self.precision,
@@ -139,10 +152,10 @@ class Job:
         for index, target in enumerate(targets):
             outcome = self._outcome(target, found, index, seconds)
             outcome = replace(outcome, measures={name: values[index].item() for name, values in measures.items()})
-            with atomic_directory(self.folder / target.name) as aside:
-                self._write(aside, target, found, index, outcome)
+            with atomic_directory(self.folder / target.name) as temporary:
+                self._write(temporary, target, found, index, outcome)
                 if film is not None:
-                    film.write(index, found.images[index : index + 1], aside / f"search.{self.video}")
+                    film.write(index, found.images[index : index + 1], temporary / f"search.{self.video}")
             yield outcome
 
     def _outcome(self, target: Target, found: Projection, index: int, seconds: float) -> ProjectedImage:
@@ -166,11 +179,11 @@ class Job:
             ssim=found.similarities[index].item(),
             prior=prior,
             log_likelihood=None if prior is None else -prior / 2,
-            mask=None if self.mask is None else self.mask.name,
+            mask=self._mask_name,
             terms={name: values[index].item() for name, values in found.terms.items()},
             precision=self.precision,
             crop=self.fitting.crop,
-            encoder=None if self.encoder is None else content_hash(self.encoder),
+            encoder=self._encoder_hash,
             class_search=self.choose,
             label_name=self.label_name,
         )

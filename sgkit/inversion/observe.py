@@ -1,4 +1,4 @@
-"""What of a picture is observed: the one operator behind in-painting, super-resolution and colourisation.
+"""What of a picture is observed: the one operator of in-painting, super-resolution and colourisation.
 
 The search compares what is observed of its picture with what is observed of the target, so it is free where nothing is.
 """

@@ -334,7 +334,7 @@ class _Search:
         self.reference[improved], self.improved_at[improved] = self.best[improved], step
 
     def _finish(self, step: int) -> None:
-        """Let pictures go that have stood still; the others go on as if those had not been there."""
+        """Finish pictures that no longer improve; the others continue as if those had not been there."""
         waited = step - self.improved_at[self.active]
         stays = (waited < self.settings.patience) | (self.factor > 1)
         if bool(stays.all()):

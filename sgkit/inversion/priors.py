@@ -18,7 +18,7 @@ class Measured(NamedTuple):
     """Latents, in the forms that priors measure."""
 
     ws: Tensor | None
-    """w+ [N, num_ws, w_dim]; ``None``: they lie behind w."""
+    """w+ [N, num_ws, w_dim]; ``None``: they come after w."""
     styles: Mapping[str, Tensor]
     """Layer name -> [N, C]."""
 

@@ -44,7 +44,7 @@ class SearchSpace:
     at: Callable[[Tensor], Point] | None
     """w+ [N, num_ws, w_dim] -> points; ``None``: the space does not contain it."""
     ws: Callable[[Point], Tensor] | None
-    """Points -> w+ [N, num_ws, w_dim]; ``None``: the space lies behind w."""
+    """Points -> w+ [N, num_ws, w_dim]; ``None``: the space comes after w."""
     styles: Callable[[Point], Mapping[str, Tensor]]
     """Points -> layer name -> style [N, C]."""
     values: Callable[[Point], Mapping[str, Tensor]]
@@ -150,7 +150,7 @@ def _whitening(distribution: LatentDistribution) -> tuple[Tensor, Tensor, Tensor
 
 
 def _z(distribution: LatentDistribution) -> SearchSpace:
-    """z, through the mapping network. Its middle, 0, is no latent where z is normalised: the start is a draw."""
+    """z, through the mapping network. Its middle, 0, is not a latent where z is normalised, so the start is random."""
     model, label = distribution.model, distribution.label
     if not model.config.z_dim:
         raise UsageError("This model has no z. Search in w or w+.")

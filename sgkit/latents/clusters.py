@@ -166,7 +166,7 @@ def catalogue(
 
 
 def clusters_inside(found: Catalogue, model: Model, styles: Mapping[str, Tensor], region: Mask) -> tuple[int, ...]:
-    """The clusters that lie inside ``region`` in the picture of ``styles``; the one that fits best if none does."""
+    """The clusters inside ``region`` in the picture of ``styles``; the one that fits best if none does."""
     state = _after(model, styles, found.layer)
     margin = state.place.margin
     weights = region(state.place).double().expand(state.place.size)

@@ -158,10 +158,10 @@ def convert(
     psi: float | Sequence[float] = 1.0,
     cutoff: int | None = None,
 ) -> Latents:
-    """The same pictures' latents in ``space``, which lies further along z -> w -> w+ -> s; labels are gone behind z.
+    """The same pictures' latents in ``space``, which is further along z -> w -> w+ -> s; labels are gone after z.
 
     Raises:
-        UsageError: ``space`` lies before the latents' own, or the truncation makes w differ from layer to layer.
+        UsageError: ``space`` comes before the latents' own, or the truncation makes w differ from layer to layer.
     """
     if SPACES.index(space) < SPACES.index(latents.space):
         raise UsageError(f"Latents of the space {latents.space} cannot be taken back to {space}; only forward to s.")
@@ -234,7 +234,7 @@ def save_latents(latents: Latents, path: str | Path) -> None:
         arrays["model"] = np.array(latents.model_hash)
     if latents.names:
         arrays["names"] = np.array(latents.names)
-    with atomic_path(path) as aside, aside.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         cast(Any, np.savez)(file, space=np.array(latents.space), **arrays)
 
 

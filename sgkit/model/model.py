@@ -76,7 +76,7 @@ class Model:
     """The moving average over training: the one to use."""
     discriminator: Discriminator | None = None
     raw_generator: Generator | None = None
-    """The generator as trained, not averaged: to go on training from."""
+    """The generator as trained, not averaged: to continue training from."""
     info: ModelInfo = field(default_factory=ModelInfo)
 
     def __post_init__(self) -> None:

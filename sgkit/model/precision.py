@@ -137,8 +137,8 @@ def _chosen(
     )
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(file) as aside:
-            aside.write_text(json.dumps(asdict(choice), indent=1) + "\n", encoding="utf-8")
+        with atomic_path(file) as temporary:
+            temporary.write_text(json.dumps(asdict(choice), indent=1) + "\n", encoding="utf-8")
     return choice.precision
 
 

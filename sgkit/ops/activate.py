@@ -13,7 +13,7 @@ from sgkit.ops import act_kernel
 
 
 class Activation(NamedTuple):
-    """A nonlinearity and the gain that keeps unit variance behind it."""
+    """A nonlinearity and the gain that keeps unit variance after it."""
 
     function: Callable[[Tensor, bool], Tensor]
     """Takes a tensor, and whether to overwrite it."""

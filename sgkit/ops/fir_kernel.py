@@ -24,7 +24,7 @@ LARGEST = 2**31 - 1
 
 
 class Geometry(NamedTuple):
-    """A filter over a signal with zeros inserted, of whose results every so many are kept; all as (rows, columns)."""
+    """A filter over a signal with zeros inserted, of whose results every n-th is kept; all as (rows, columns)."""
 
     up: tuple[int, int]
     down: tuple[int, int]
@@ -100,7 +100,7 @@ def _run(x: Tensor, kernel: Tensor, geometry: Geometry) -> Tensor:
     is_last = x.stride(1) == 1 and channels > 1
     layout = torch.channels_last if is_last else torch.contiguous_format
     out = torch.empty((batch, channels, *geometry.size), dtype=x.dtype, device=x.device, memory_format=layout)
-    # A row is what lies together in memory: of all channels where they come last, else of one.
+    # A row is what is together in memory: of all channels where they come last, else of one.
     row = geometry.size[1] * (channels if is_last else 1)
     block = min(1024, max(32, 1 << (row - 1).bit_length()))
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():

@@ -35,7 +35,7 @@ def fir(
     IS_LAST: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Write a part of one row of ``out``; ``row`` values lie together, of all channels where IS_LAST."""
+    """Write a part of one row of ``out``; ``row`` values are together in memory, of all channels where IS_LAST."""
     which = tl.program_id(0)
     index = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = index < row

@@ -59,7 +59,7 @@ class Grid(Record):
     blend: Literal["smooth", "soat"] = "smooth"
     """``soat``: linear, and first features cut hard between neighbours, as the paper's own code does."""
     mode: Literal["plane", "pairs"] = "plane"
-    """``pairs``: neighbours are drawn in pairs, each on a canvas of its own, cut at their middles and pasted."""
+    """``pairs``: neighbours are drawn in pairs, each on its own canvas, cut at their middles and pasted."""
     smoothing: Annotated[float, Field(ge=0, le=64)] = 0.0
     """Neighbouring z are averaged with a Gaussian of this many places; 0 turns it off."""
     tile: Annotated[int | None, Field(ge=16, le=1 << 14)] = None

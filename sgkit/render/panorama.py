@@ -124,7 +124,7 @@ def panorama(
     places: Rows | None = None,
     painting: Painting | None = None,
 ) -> Panorama:
-    """One image in which the images of all ``sources`` stand beside each other and blend into each other.
+    """One image in which the images of all ``sources`` are beside each other and blend into each other.
 
     Raises:
         UsageError: label, truncation, latents, size, grid or overlap do not fit.
@@ -186,9 +186,9 @@ def panorama_file(
         path: .png, .jpg, .webp, .tif, .dzi, or a name that ends in _dzi; with ``pan`` as for
             :func:`sgkit.render.video.write_animation`.
         settings: how latents become images.
-        arrangement: how images stand beside each other.
+        arrangement: how images are placed beside each other.
         places: what stands at every place, instead of ``sources``.
-        painting: what stands under each of its pixels.
+        painting: what is under each of its pixels.
         tile: side of a tile in pixels.
         max_pixels: refuse a larger image.
         pan: make a video of a view that moves as this says.

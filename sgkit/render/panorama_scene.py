@@ -24,7 +24,7 @@ AXES: dict[Wrap, tuple[Axis, ...]] = {"none": (), "x": ("x",), "y": ("y",), "bot
 
 
 class PanoramaSettings(Config):
-    """How images stand beside each other."""
+    """How images are placed beside each other."""
 
     grid: tuple[Count, Count] | None = None
     """Columns and rows; ``None``: a line of all images, or as many as fit the size."""
@@ -65,9 +65,9 @@ def panorama_scene(
     Args:
         on: the model, and how it is drawn.
         sources: images, row by row.
-        arrangement: how they stand beside each other.
+        arrangement: how they are placed beside each other.
         places: what stands at every place, instead of ``sources``.
-        painting: what stands under each of its pixels.
+        painting: what is under each of its pixels.
 
     Raises:
         UsageError: images and places do not fit, or a class is unknown.

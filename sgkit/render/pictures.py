@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def to_pixels(images: Tensor) -> Pixels:
-    """uint8 [N, H, W, C], rounded, for ``images`` [N, C, H, W] whose range is -1 to 1; what lies outside is clipped."""
+    """uint8 [N, H, W, C], rounded, for ``images`` [N, C, H, W] whose range is -1 to 1; what is outside is clipped."""
     scaled = (images.detach().float() * 127.5 + 127.5).round().clamp(0, 255)
     return scaled.byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 

@@ -34,7 +34,7 @@ Rows = Sequence[Sequence[Choice]]
 
 @dataclass(frozen=True, kw_only=True)
 class Painting:
-    """A small image that chooses what stands under its pixels."""
+    """A small image that chooses what is under its pixels."""
 
     columns: int
     rows: int

@@ -68,9 +68,9 @@ def mask_of(shape: str | MaskPicture, read: ReadMask) -> edits.Mask:
     return functools.lru_cache(maxsize=4)(mask)
 
 
-def picture_of(parsed: ShapeText, *, hash: str | None = None) -> MaskPicture:
+def picture_of(parsed: ShapeText) -> MaskPicture:
     """The record of an image file that a shape's text names."""
-    return MaskPicture(picture=parsed.file, hash=hash, softness=parsed.softness, inverse=parsed.is_inverse)
+    return MaskPicture(picture=parsed.file, softness=parsed.softness, inverse=parsed.is_inverse)
 
 
 def _picture(shape: MaskPicture, read: ReadMask) -> edits.Mask:

@@ -57,7 +57,7 @@ class TranslateSettings(Config):
     region: str | None = None
     """A shape, or parts of a face; ``None``: everywhere."""
     softness: Weight = SOFTNESS
-    """Width of the soft edge of a region that has none of its own, as a fraction of the picture."""
+    """Width of the soft edge of a region that does not give one, as a fraction of the picture."""
     style_layers: str = "fine"
     """Which of the target's styles the other styles replace."""
 

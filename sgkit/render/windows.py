@@ -60,7 +60,7 @@ def canvas_before(network: Synthesis, spec: LayerSpec, out: Canvas, frame: Canva
 
 
 def cut_around(canvas: Canvas, tensor: Tensor, window: Canvas) -> Tensor:
-    """The part of ``tensor``, which is on ``canvas``, that ``window`` shows; a whole ring goes on and on."""
+    """The part of ``tensor``, which is on ``canvas``, that ``window`` shows; a whole ring repeats without end."""
     for axis, dimension in DIMENSION.items():
         side, wanted = canvas.side(axis), window.side(axis)
         if not (side.is_periodic and side.covers_frame):

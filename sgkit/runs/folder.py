@@ -81,9 +81,9 @@ class RunFolder:
 
     def write_snapshot(self, images: int, write: Callable[[Snapshot], None]) -> None:
         """Have ``write`` make the files of the snapshot at ``images``; its folder appears when they are whole."""
-        with atomic_directory(self.snapshot_at(images).folder) as aside:
-            write(Snapshot(images, aside))
-            write_manifest(Snapshot(images, aside))
+        with atomic_directory(self.snapshot_at(images).folder) as temporary:
+            write(Snapshot(images, temporary))
+            write_manifest(Snapshot(images, temporary))
 
     def mark_best(self, metric: str | None) -> Best | None:
         """The best snapshot by ``metric``, after writing its name to ``best.json``; ``None``: none was measured."""
@@ -92,8 +92,8 @@ class RunFolder:
             self.best_file.unlink(missing_ok=True)
             return None
         facts = {"snapshot": best.snapshot.folder.name, "metric": best.metric, "value": best.value}
-        with atomic_path(self.best_file) as aside:
-            aside.write_text(json.dumps(facts | {"kimg": best.snapshot.kimg}, indent=1) + "\n", encoding="utf-8")
+        with atomic_path(self.best_file) as temporary:
+            temporary.write_text(json.dumps(facts | {"kimg": best.snapshot.kimg}, indent=1) + "\n", encoding="utf-8")
         return best
 
     def prune(self, keep: KeepConfig, best: Best | None) -> list[Snapshot]:
@@ -178,8 +178,8 @@ class RunFolder:
 
     def write_config(self, config: RunConfig) -> None:
         """Put ``config`` into ``config.toml``."""
-        with atomic_path(self.config_file) as aside:
-            aside.write_text(to_toml(config.to_dict()), encoding="utf-8")
+        with atomic_path(self.config_file) as temporary:
+            temporary.write_text(to_toml(config.to_dict()), encoding="utf-8")
 
     def read_config(self) -> RunConfig:
         """What :meth:`write_config` wrote, perhaps edited by hand since.

@@ -90,8 +90,8 @@ def damage(snapshot: Snapshot) -> str | None:
 
 def write_metrics(snapshot: Snapshot, metrics: Sequence[Mapping[str, Any]]) -> None:
     """Write the metrics of a snapshot into its folder; the first one ranks snapshots."""
-    with atomic_path(snapshot.folder / METRICS) as aside:
-        aside.write_text(json.dumps({"metrics": list(metrics)}, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(snapshot.folder / METRICS) as temporary:
+        temporary.write_text(json.dumps({"metrics": list(metrics)}, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(snapshot: Snapshot) -> dict[str, float]:

@@ -42,7 +42,7 @@ def save_state(state: TrainState, path: Path) -> None:
         "loss_scales": {name: asdict(scale) for name, scale in state.loss_scales.items()},
         "has_moments": {name: bool(optimizer.state) for name, optimizer in state.optimizers.items()},
     }
-    with atomic_path(path) as aside, utf8_name(aside) as name:
+    with atomic_path(path) as temporary, utf8_name(temporary) as name:
         save_file(tensors, name, metadata={"sgkit": json.dumps(header)})
 
 

@@ -43,7 +43,7 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """``tensor`` on ``device``; a copy to a GPU takes place while this process goes on with its work."""
+    """``tensor`` on ``device``; a copy to a GPU takes place while this process continues."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)  # from other memory, the copy would be waited for

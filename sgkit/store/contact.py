@@ -50,8 +50,8 @@ def write_contact_sheet(store: Path) -> Path | None:
     info = PngImagePlugin.PngInfo()
     info.add_text(KEY, str(reader.header.content_hash))
     try:
-        with atomic_path(file) as aside:
-            sheet.save(aside, "PNG", pnginfo=info, **PNG_SETTINGS)
+        with atomic_path(file) as temporary:
+            sheet.save(temporary, "PNG", pnginfo=info, **PNG_SETTINGS)
     except SgkitError:  # a full disk, a folder that cannot be written to: the store itself is whole
         return None
     return file

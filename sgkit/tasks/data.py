@@ -101,8 +101,8 @@ def _write_pictures(reader: StoreReader, mean: np.ndarray, folder: Path) -> dict
         sheet[:, top : top + height, left : left + width] = reader.pixels(int(index))
     written = _picture_files(folder)
     for name, pixels in (("sheet", sheet), ("mean", mean)):
-        with atomic_path(written[name]) as aside:
-            Image.fromarray(interleaved(pixels)).save(aside)
+        with atomic_path(written[name]) as temporary:
+            Image.fromarray(interleaved(pixels)).save(temporary)
     return written
 
 
@@ -216,8 +216,8 @@ def export(
     reader, target = StoreReader(store), Path(out)
     check_new(target, overwrite=overwrite)
     writer = EXPORTS[form]
-    with atomic_path(target) if form == "nvidia" else atomic_directory(target, overwrite=overwrite) as aside:
-        for done in writer(reader, aside):
+    with atomic_path(target) if form == "nvidia" else atomic_directory(target, overwrite=overwrite) as temporary:
+        for done in writer(reader, temporary):
             on_progress(Progress(done=done, total=len(reader)))
     return ExportResult(path=target, form=form, num_images=len(reader))
 
@@ -241,12 +241,12 @@ def merge(
         raise InputError("Merging needs two stores or more.")
     readers = [StoreReader(store) for store in stores]
     schema, maps = combine_labels(readers)
-    with atomic_directory(out, overwrite=overwrite, own=STORE_FILES) as aside:
-        for done in copy_records(readers, schema, maps, aside / "part-00000.mdb"):
+    with atomic_directory(out, overwrite=overwrite, own=STORE_FILES) as temporary:
+        for done in copy_records(readers, schema, maps, temporary / "part-00000.mdb"):
             on_progress(Progress(done=done, total=sum(map(len, readers))))
-        (aside / REPORT_NAME).touch()
-        header = merged_header(readers, schema, aside)
-        (aside / HEADER_NAME).write_text(header.to_json(), encoding="utf-8")
+        (temporary / REPORT_NAME).touch()
+        header = merged_header(readers, schema, temporary)
+        (temporary / HEADER_NAME).write_text(header.to_json(), encoding="utf-8")
     return header
 
 

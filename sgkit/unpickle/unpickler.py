@@ -5,7 +5,7 @@ Python's own unpickler imports and calls what a file names. This one is written 
 works over a memory map without copying byte strings, so the weights of a checkpoint cost nothing until they are used.
 
 A global that the allow-list does not hold becomes an inert :class:`~sgkit.unpickle.stand_ins.Refused` object and is
-remembered; reading goes on without it, so that the error at the end can name everything that the file tried to reach.
+remembered; reading continues without it, so that the error at the end can name everything that the file tried to reach.
 """
 
 from __future__ import annotations

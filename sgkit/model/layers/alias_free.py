@@ -229,7 +229,7 @@ def _padding(spec: LayerSpec, config: ModelConfig, *, up: int, down: int, taps: 
     sampling, settings = spec.alias_free, config.synthesis.alias_free
     assert sampling is not None
     assert settings is not None
-    margin = 0 if spec.kind == "rgb" else settings.margin  # the layer before the image has left its margin behind
+    margin = 0 if spec.kind == "rgb" else settings.margin  # the layer before the image has cut its margin off
     in_side = config.base[0] * sampling.in_rate // 4 + 2 * margin
     total = (spec.size[0] - 1) * down + 1 - (in_side + spec.kernel - 1) * up + taps - 2
     before = (total + up) // 2

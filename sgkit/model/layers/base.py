@@ -49,7 +49,7 @@ class FullyConnected(nn.Module):
 
 
 class Layer(nn.Module):
-    """Base of the operators: the part of a network behind one :class:`LayerSpec`."""
+    """Base of the operators: the part of a network for one :class:`LayerSpec`."""
 
     tracks: bool = False
     """Whether a forward pass notes what the layer's running statistics are made of: in one pass of a training step."""
@@ -97,7 +97,7 @@ def compute_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def memory_format(network: nn.Module) -> torch.memory_format:
-    """How the first features of ``network`` lie in memory; all behind them lie alike.
+    """Memory format of the first features of ``network``, which all later ones keep.
 
     ``channels_last``, in which convolutions run fastest, but for training in half precision on CPUs: gradients of
     weights can take four times as long in it, where :mod:`sgkit.ops.convolution` does not make them.
@@ -110,10 +110,9 @@ def memory_format(network: nn.Module) -> torch.memory_format:
     return torch.contiguous_format if trains else torch.channels_last
 
 
-def conv_weight(spec: LayerSpec, *, extra_channels: int = 0) -> nn.Parameter:
-    """A fresh convolution weight [out, in + extra, k, k] of unit variance."""
-    shape = (spec.out_channels, spec.in_channels + extra_channels, spec.kernel, spec.kernel)
-    return nn.Parameter(torch.randn(shape))
+def conv_weight(spec: LayerSpec) -> nn.Parameter:
+    """A fresh convolution weight [out, in, k, k] of unit variance."""
+    return nn.Parameter(torch.randn(spec.out_channels, spec.in_channels, spec.kernel, spec.kernel))
 
 
 def conv_reach(spec: LayerSpec, taps: int) -> int:

@@ -16,7 +16,7 @@ from sgkit.ops import ACTIVATIONS, bias_act, conv2d, equalized_gain, filter2d, f
 
 
 class FilteredConv(Layer):
-    """Convolution, bias, activation; halves behind a low-pass filter (StyleGAN2)."""
+    """Convolution, bias, activation; halves after a low-pass filter (StyleGAN2)."""
 
     taps: Tensor
 

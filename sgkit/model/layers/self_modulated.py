@@ -138,7 +138,7 @@ class SelfModulatedDense(SelfModulated):
 
 
 class SelfModulatedConv(SelfModulated):
-    """Convolution, behind doubled pixels where it enlarges."""
+    """Convolution, after doubled pixels where it enlarges."""
 
     box: Tensor
 

@@ -108,7 +108,7 @@ class _Epilogue(Layer):
 
 
 class StyledConstant(_Epilogue):
-    """A learned constant with an epilogue of its own (StyleGAN, figure 1b)."""
+    """A learned constant with its own epilogue (StyleGAN, figure 1b)."""
 
     def __init__(self, spec: LayerSpec, config: ModelConfig) -> None:
         super().__init__(spec, config)
@@ -136,8 +136,8 @@ class StyledDense(_Epilogue):
         self.weight = nn.Parameter(torch.randn(self.num_features, config.w_dim))
 
     def style(self, w: Tensor) -> Tensor:
-        """The features [N, C * h * w], and scales and shifts behind them where there are some."""
-        # A quarter of the gain, as ProGAN's networks have it: the features are normalised behind this layer anyway.
+        """The features [N, C * h * w], and after them scales and shifts, where there are some."""
+        # A quarter of the gain, as ProGAN's networks have it: the features are normalised after this layer anyway.
         gain = equalized_gain(self.weight.shape, gain=ACTIVATIONS[self.activation].gain / 4)
         features: Tensor = w @ self.weight.t() * gain
         return torch.cat([features, super().style(w)], dim=1) if self.has_style else features
@@ -151,7 +151,7 @@ class StyledDense(_Epilogue):
 
 
 class StyledConv(_Epilogue):
-    """Convolution, behind doubled pixels and before a blur where it enlarges."""
+    """Convolution, after doubled pixels and before a blur where it enlarges."""
 
     box: Tensor
     taps: Tensor

@@ -1,6 +1,6 @@
 """What of a streamed image is finished: one line of text for each part, with a checksum, that survives any end.
 
-Each process appends to a file of its own, so that no two write into one. The first line of each says what the parts
+Each process appends to its own file, so that no two write into one. The first line of each says what the parts
 belong to: a journal of another scene, model, tile size or version is never continued.
 """
 

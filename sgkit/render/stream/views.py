@@ -18,7 +18,7 @@ class Views:
     Args:
         plane: the image.
         tile: side of a tile.
-        wraps: (x, y), whether windows go on at the other end.
+        wraps: (x, y), whether windows continue at the other end.
     """
 
     def __init__(self, plane: Plane, *, tile: int, wraps: tuple[bool, bool] = (False, False)) -> None:

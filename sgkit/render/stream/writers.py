@@ -142,7 +142,7 @@ class PngWriter(Writer):
                 crc, end = zlib.crc32(part, crc), end + file.write(part)
             step = max(ROWS // (tiling.width * tiling.channels), 1)
             rows = self._read(row, tiling.row_height(row), 0, tiling.width, step=step)
-            for part, adler in png.band(rows, adler):  # noqa: B007, B020 (the checksum goes on)
+            for part, adler in png.band(rows, adler):  # noqa: B007, B020 (the checksum continues)
                 crc, end = zlib.crc32(part, crc), end + file.write(part)
             if row == tiling.rows - 1:
                 end += file.write(part := png.tail(adler))

@@ -189,7 +189,7 @@ def face_quad(face: Face) -> np.ndarray:
     middle = (left_eye + right_eye) / 2
     eye_to_eye = right_eye - left_eye
     eye_to_mouth = (left_mouth + right_mouth) / 2 - middle
-    along = eye_to_eye + np.array([eye_to_mouth[1], -eye_to_mouth[0]])  # the mouth's direction, turned to lie flat
+    along = eye_to_eye + np.array([eye_to_mouth[1], -eye_to_mouth[0]])  # the mouth's direction, turned to be horizontal
     along *= max(np.linalg.norm(eye_to_eye) * 2.0, np.linalg.norm(eye_to_mouth) * 1.8) / np.linalg.norm(along)
     down = np.array([-along[1], along[0]])
     centre = middle + 0.1 * eye_to_mouth

@@ -173,7 +173,7 @@ class _Reader:
         return self._class_numbers([found._replace(value=int(found.value)) for found in numbers])
 
     def _are_quantities(self, fractions: list[_Value], floats: list[_Value], numbers: list[_Value]) -> bool:
-        """Whether numbers are quantities: one is a fraction, or all are written as 23.0 and are no gapless classes."""
+        """Whether numbers are quantities: one is a fraction, or all are written as 23.0 and are not gapless classes."""
         if self.kind != "auto" or not floats:
             return False
         if fractions:

@@ -1,4 +1,4 @@
-"""Painted landscapes with known attributes: a seeded renderer, so that sgkit has images of its own to learn from.
+"""Painted landscapes with known attributes: a seeded renderer, so that sgkit has its own images to learn from.
 
 Everything is placed in units of the picture's height, x from the middle and y from the top, so that a scene is the same
 at every size. Pictures are painted at twice the size and averaged.

@@ -75,7 +75,7 @@ def _paint_clouds(scene: Scene, clouds: float) -> None:
     canvas, light, horizon, random = scene.canvas, scene.light, scene.horizon, scene.random
     rows = canvas.rows(0, horizon)
     y = canvas.y[rows]
-    depth = 1 / (np.float32(horizon + 0.08) - y)  # clouds lie on a ceiling: smaller and flatter towards the horizon
+    depth = 1 / (np.float32(horizon + 0.08) - y)  # clouds are on a ceiling: smaller and flatter towards the horizon
     shape = fractal(canvas.x * depth * np.float32(0.55), depth * np.float32(1.3) + y * 2, random, octaves=4, gain=0.55)
     cover = smoothstep(0.66 - 0.36 * clouds, 0.86 - 0.36 * clouds, shape)
     lit = mix(light.horizon, WHITE, 0.75 * (1 - light.night)) * mix(WHITE, light.ambient, 0.6)

@@ -82,8 +82,8 @@ class StoreFiles:
         """Write the plan, or compare it with the one that is there."""
         file = self.folder / PLAN_NAME
         if not file.is_file():
-            with atomic_path(file) as aside:
-                aside.write_text(json.dumps(planned, indent=1), encoding="utf-8")
+            with atomic_path(file) as temporary:
+                temporary.write_text(json.dumps(planned, indent=1), encoding="utf-8")
             return
         try:
             found = _read_object(file)
@@ -99,8 +99,8 @@ class StoreFiles:
 
     def finish_part(self, part: int, info: PartInfo) -> None:
         """Say that a part is done."""
-        with atomic_path(self.done(part)) as aside:
-            aside.write_text(json.dumps(info.to_dict()), encoding="utf-8")
+        with atomic_path(self.done(part)) as temporary:
+            temporary.write_text(json.dumps(info.to_dict()), encoding="utf-8")
 
     def missing_parts(self) -> list[int]:
         """Parts that are not done, from 1."""
@@ -127,13 +127,13 @@ class StoreFiles:
                 f"A part of {self.folder} is damaged: {error}. Remove the folder and start again."
             ) from error
         header = plan.join(self.folder, infos)
-        with atomic_path(self.folder / REPORT_NAME) as aside, aside.open("wb") as joined:
+        with atomic_path(self.folder / REPORT_NAME) as temporary, temporary.open("wb") as joined:
             joined.write(plan.report_unused().encode("utf-8", "surrogateescape"))
             for part in range(self.num_parts):
                 with self.report(part).open("rb") as file:
                     shutil.copyfileobj(file, joined)
-        with atomic_path(self.folder / HEADER_NAME) as aside:
-            aside.write_text(header.to_json(), encoding="utf-8")
+        with atomic_path(self.folder / HEADER_NAME) as temporary:
+            temporary.write_text(header.to_json(), encoding="utf-8")
 
     def _clean_up(self) -> bool:
         """Remove what only the making needs; the plan last, as it is what brings the next run here if this one dies.

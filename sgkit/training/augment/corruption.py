@@ -11,7 +11,7 @@ from sgkit.training.augment.random import AugmentRandom, where
 
 
 def add_noise(images: Tensor, random: AugmentRandom, *, p: Tensor | float, pipe: AugmentPipe) -> Tensor:
-    """``images`` [N, C, H, W] with white noise, each of its own strength, a half-normal number; alpha stays.
+    """``images`` [N, C, H, W] with white noise, each with its own strength, a half-normal number; alpha stays.
 
     Raises:
         ValueError: ``random`` was made for a pipeline without noise.
