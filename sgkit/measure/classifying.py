@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sgkit.errors import UsageError
+from sgkit.errors import ConfigError, InputError, SgkitError, UsageError
 from sgkit.metrics.features import EXTRACTORS, FeatureExtractor, load_extractor
 from sgkit.metrics.heads import fit_head
 from sgkit.metrics.image_classifier import HeadInfo, ImageClassifier, save_classifier
@@ -27,7 +28,8 @@ from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 from sgkit.store.dataset import StoreDataset
 from sgkit.store.header import LabelSchema
 from sgkit.store.labels.matching import match_names
-from sgkit.store.preparing.labelling import read_label_table
+from sgkit.store.labels.values import LabelTable
+from sgkit.store.preparing.labelling import label_columns, read_label_table
 from sgkit.unpickle.kept import load_arrays, save_arrays
 from sgkit.weights import cache_folder
 
@@ -146,7 +148,8 @@ def store_features(
                 on_progress(Progress(done=done, total=len(chosen), unit="images", stage="features"))
             values = np.concatenate(rows)
             if cache:
-                save_arrays(path, key, {"features": values})
+                with suppress(OSError, SgkitError):  # a folder that cannot be written to costs time alone
+                    save_arrays(path, key, {"features": values})
         found[start : start + len(part)] = values.astype(np.float32)
         on_progress(Progress(done=start + len(part), total=len(chosen), unit="images", stage="features"))
     return found
@@ -175,12 +178,15 @@ def read_attributes(data: StoreDataset, table: Path | None, wanted: Sequence[str
         UsageError: there are no labels, they are numbers, or ``wanted`` does not fit.
         InputError: the table cannot be read, or names none of the images.
     """
-    if table is None:
-        schema, where = data.header.labels, f"The store {data.reader.path}"
-        vectors = {index: data.reader.label(index) for index in range(len(data))} if schema.dim else {}
-    else:
-        where = str(table)
-        schema, vectors = _table(data, table)
+    if table is not None:
+        return _of_table(data, table, wanted)
+    schema, where = data.header.labels, f"The store {data.reader.path}"
+    vectors = {index: data.reader.label(index) for index in range(len(data))} if schema.dim else {}
+    _check_classes(schema, where)
+    return _attributes(schema, vectors, len(data), wanted, where)
+
+
+def _check_classes(schema: LabelSchema, where: str) -> None:
     if schema.kind == "none" or not schema.dim:
         raise UsageError(
             f"{where} has no labels. Prepare a store with labels (sgkit prepare IMAGES --labels folders --out STORE), "
@@ -188,28 +194,52 @@ def read_attributes(data: StoreDataset, table: Path | None, wanted: Sequence[str
         )
     if schema.kind == "float":
         raise UsageError(
-            f"{where} has labels that are numbers ({', '.join(schema.names[:4])}); a classifier needs classes. Prepare "
-            "the store with --label-kind class or multi."
+            f"{where} has labels that are numbers ({', '.join(schema.names[:4])}); a classifier needs classes. Choose "
+            "other columns with --attributes, or prepare the store with --label-kind class or multi."
         )
-    return _attributes(schema, vectors, len(data), wanted, where)
 
 
-def _table(data: StoreDataset, table: Path) -> tuple[LabelSchema, dict[int, Any]]:
-    found = read_label_table(table, columns=(), kind="auto", is_image=lambda _: False)
+def _of_table(data: StoreDataset, path: Path, wanted: Sequence[str]) -> list[Attribute]:
+    """The attributes of a table: one for each column, or for each part of the class names of its only column."""
+    columns = label_columns(path, is_image=lambda _: False)
+    try:
+        table = read_label_table(path, is_image=lambda _: False)
+    except (ConfigError, InputError):  # not all columns fit together
+        chosen = tuple(wanted) or columns
+        if len(columns) < 2:
+            raise
+        table = read_label_table(path, columns=chosen[:1], is_image=lambda _: False)
+    if len(columns) == 1 or table.schema.kind == "multi":
+        _check_classes(table.schema, str(path))
+        names = wanted
+        if not wanted and table.schema.kind == "class" and len(split_classes(table.schema.names)) == 1:
+            names = columns
+        return _attributes(table.schema, _vectors(data, table, path), len(data), names, str(path))
+    found = []
+    for name in wanted or columns:
+        one = read_label_table(path, columns=(name,), is_image=lambda _: False)
+        _check_classes(one.schema, str(path))
+        answers = {index: int(np.argmax(vector)) for index, vector in _vectors(data, one, path).items()}
+        found.append(_answered(name, one.schema.names, len(data), answers))
+    return found
+
+
+def _vectors(data: StoreDataset, table: LabelTable, path: Path) -> dict[int, Any]:
+    """The label vector of each image of the store that a table names, by its number."""
     names = [str(data.reader.meta(index).get("name", index)) for index in range(len(data))]
-    matched, labels = match_names(list(found.labels), names).found, list(found.labels.values())
+    matched, labels = match_names(list(table.labels), names).found, list(table.labels.values())
     if not matched:
         raise UsageError(
-            f"{table} names {next(iter(found.labels), 'nothing')!r} and so on, but no image of the store, whose images "
+            f"{path} names {next(iter(table.labels), 'nothing')!r} and so on, but no image of the store, whose images "
             f"are named {names[0]!r} and so on. Name the rows like the images."
         )
-    dim = found.schema.dim
+    dim = table.schema.dim
     vectors: dict[int, Any] = {}
     for index, entry in matched.items():
         label = labels[entry]
         if label is not None:
             vectors[index] = np.eye(dim)[label] if isinstance(label, int) else np.asarray(label, float)
-    return found.schema, vectors
+    return vectors
 
 
 def _attributes(

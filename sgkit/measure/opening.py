@@ -73,6 +73,8 @@ def open_image_set(
     model = model_at(path, device)
     if model is None:
         return FileImages(path, num=num)
+    if class_index is not None and not model.config.label_dim:
+        raise UsageError(f"{path} is an unconditional model, so its images have no classes. Remove --by-class.")
     count = num or num_generated
     labels, labels_of = _labels(model, count, class_index if label is None else label, label_pool, seed)
     how: dict[str, Any] = {"truncation_psi": truncation_psi, "labels": labels, "labels_of": labels_of}
@@ -108,9 +110,10 @@ def _labels(
         return None, None
     if label is None:
         if not isinstance(pool, StoreImages) or pool.dataset.label_dim != dim:
+            has = f"; {pool.path} has {pool.dataset.label_dim}" if isinstance(pool, StoreImages) else ""
             raise UsageError(
-                f"This model is conditional ({dim} classes). Compare it with a store that has these labels, or choose "
-                "classes: --class random (a random one for each image), --class all (all in turn), or --class NAME."
+                f"This model is conditional ({dim} classes{has}). Compare it with a store that has these labels, or "
+                "choose classes: --class random (a random one for each image), all (all in turn), or a name."
             )
         return pool.labels(count, seed), pool.path
     classes = class_list(model, label) if isinstance(label, str) else ()

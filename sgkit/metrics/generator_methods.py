@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from sgkit.metrics.equivariance import Movement, equivariance, squared_errors
 from sgkit.metrics.image_distances import load_distance
 from sgkit.metrics.path_length import EPSILON, Floats, PathLengthSpec, cropped, path_distances
 from sgkit.metrics.path_length import path_length as length_of
-from sgkit.metrics.separability import NUM_KEPT, NUM_SAMPLES, separability
+from sgkit.metrics.separability import NUM_KEPT, NUM_SAMPLES, Separability, separability
 from sgkit.metrics.values import MetricInputs, Score
 from sgkit.metrics.wasserstein import sliced_wasserstein
 from sgkit.model.noise import SeededNoise
@@ -120,7 +120,7 @@ def pair_similarity(inputs: MetricInputs) -> Score:
     return Score(value=float(values.mean()), std=error, std_of="mean", details={"pairs": len(values)})
 
 
-def linear_separability(inputs: MetricInputs) -> tuple[Score, Score]:
+def linear_separability(inputs: MetricInputs) -> tuple[Score, ...]:
     """Linear separability in z and in w, of the attributes that the option ``classifier`` tells of."""
     source, classifier = inputs.the_generator(), inputs.options.get("classifier")
     if classifier is None:
@@ -148,13 +148,27 @@ def linear_separability(inputs: MetricInputs) -> tuple[Score, Score]:
     told = {name: np.concatenate([one[name] for _, own in everywhere for one in own]) for name in names}
     share = float(inputs.parameter("keep", NUM_KEPT / NUM_SAMPLES))
     found = separability(joined, told, keep=max(round(inputs.num_images * share), 2))
-    return tuple(  # type: ignore[return-value]
+    return _separability_scores(found, {space: values.shape[1] for space, values in joined.items()})
+
+
+def _separability_scores(found: Mapping[str, Separability], dims: Mapping[str, int]) -> tuple[Score, ...]:
+    """A score for each latent space, with what makes it meaningless."""
+    notes: dict[str, list[str]] = {space: [] for space in found}
+    for space, result in found.items():
+        kept = sum(result.attributes[0].counts)
+        if kept <= 2 * (dims[space] + 1):  # Cover, 1965: a plane separates most labellings of so few points
+            notes[space].append(f"too few samples: a plane in {dims[space]} dimensions separates nearly any {kept:,}")
+        same = [one.name for one in result.attributes if sum(count > 0 for count in one.counts) < 2]
+        if same:
+            notes[space].append(f"all samples that were kept are of one class: {', '.join(same)}")
+    return tuple(
         Score(
-            value=found[space].score,
+            value=result.score,
+            notes=tuple(notes[space]),
             details={
                 one.name: {"entropy": one.entropy, "accuracy": one.accuracy, "counts": list(one.counts)}
-                for one in found[space].attributes
+                for one in result.attributes
             },
         )
-        for space in spaces
+        for space, result in found.items()
     )

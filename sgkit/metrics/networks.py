@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from typing_extensions import Self
 
 from sgkit.errors import CheckpointError, InputError, MissingDependencyError, WeightsError
+from sgkit.ops import pays_winograd, winograd_conv2d, winograd_weight
 from sgkit.unpickle import load_tensors
 from sgkit.weights import check_file
 
@@ -155,6 +156,21 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 class PlainConv(nn.Conv2d):
     """A convolution whose weights are not drawn, since they are loaded, and that is not trained."""
+
+    winograd = False
+    """Whether a wide 3x3 one may be computed by fewer products, with rounding of about 1e-6 instead of 1e-7: too much
+    for distances of images that are nearly the same, as path lengths take them."""
+    _transformed: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution of ``x`` [N, in_channels, H, W]."""
+        is_padded = self.stride == (1, 1) and self.padding == (1, 1)
+        if not (self.winograd and is_padded and pays_winograd(self.weight, x.dtype)):
+            return super().forward(x)
+        if self._transformed is None:
+            self._transformed = winograd_weight(self.weight)
+        found = winograd_conv2d(x, self._transformed)
+        return found if self.bias is None else found + self.bias[:, None, None]
 
     def reset_parameters(self) -> None:
         """Leave the weights as they are."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,11 +29,11 @@ RANGES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "bytes": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 """What is taken from pixels of 0 to 255, and what that is divided by."""
-USUAL_SIZE = 224
+USUAL_SIZE, MOST_SIZE = 224, 4096
 
 
 class OnnxExtractor:
-    """The first output of an ONNX file; features of places are averaged.
+    """The first output of an ONNX file; features of places [N, C, H, W], or of tokens [N, tokens, C], are averaged.
 
     Args:
         path: the file. Its first input must be images [N, 3, H, W], float32 or uint8.
@@ -67,7 +68,7 @@ class OnnxExtractor:
         self.range = range or said.get("sgkit.range", usual)
         if self.range not in RANGES:
             raise UsageError(f"Unknown range {self.range!r} of {path}. {did_you_mean(self.range, RANGES)}")
-        open_size = size or int(said.get("sgkit.size", USUAL_SIZE))
+        open_size = size or _size_of(said.get("sgkit.size", str(USUAL_SIZE)), self.path)
         self.size = tuple(side if isinstance(side, int) else open_size for side in given.shape[2:])
         digest = hashlib.sha256(data).hexdigest()[:16]
         self.content_id = f"onnx/{digest}/rgb-over-black/bicubic-antialias-{self.size[0]}x{self.size[1]}/{self.range}"
@@ -76,11 +77,23 @@ class OnnxExtractor:
     def __call__(self, images: Tensor) -> Tensor:
         """Features float32 [N, dim] of ``images`` uint8 [N, C, H, W] with 1, 3 or 4 channels."""
         x = self.prepare(images.cpu()).numpy()
-        rows = []
-        for row in np.split(x, len(x)) if self._one_at_a_time else [x]:
-            rows.append(torch.from_numpy(np.asarray(self._session.run(None, {self._input: row})[0], np.float32)))
+        rows = [self._run(row) for row in (np.split(x, len(x)) if self._one_at_a_time else [x])]
         found = torch.cat(rows)
-        return found.flatten(2).mean(dim=2).to(self.device) if found.ndim > 2 else found.to(self.device)
+        if found.ndim < 2 or len(found) != len(images):
+            raise CheckpointError(
+                f"{self.path} gives {list(found.shape)} for {len(images)} images; the first output of a feature "
+                "network must be [N, C], [N, tokens, C] or [N, C, H, W]."
+            )
+        if found.ndim == 3:
+            return found.mean(dim=1).to(self.device)
+        return found.flatten(2).mean(dim=2).to(self.device) if found.ndim > 3 else found.to(self.device)
+
+    def _run(self, images: NDArray[Any]) -> Tensor:
+        try:
+            return torch.from_numpy(np.asarray(self._session.run(None, {self._input: images})[0], np.float32))
+        except Exception as error:  # onnxruntime's own kinds
+            said = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{self.path} cannot be run on images {list(images.shape)}: {said}") from error
 
     @property
     def _one_at_a_time(self) -> bool:
@@ -95,6 +108,13 @@ class OnnxExtractor:
             return x.round().to(torch.uint8)
         less, over = (x.new_tensor(values)[:, None, None] for values in RANGES[self.range])
         return (x - less) / over
+
+
+def _size_of(text: str, path: Path) -> int:
+    """The side of images that a file's metadata give."""
+    if not text.isdecimal() or not 0 < int(text[:9]) <= MOST_SIZE:
+        raise CheckpointError(f"The metadata sgkit.size of {path} is {text[:40]!r}; allowed: 1 to {MOST_SIZE} pixels.")
+    return int(text[:9])
 
 
 def _session(path: Path, data: bytes) -> Any:

@@ -83,10 +83,11 @@ TRUNKS: dict[TrunkName, tuple[Step, ...]] = {
 
 
 class Trunk(nn.Module):
-    """One of :data:`TRUNKS`."""
+    """One of :data:`TRUNKS`; ``winograd`` as in :class:`~sgkit.metrics.networks.PlainConv`."""
 
-    def __init__(self, name: TrunkName) -> None:
+    def __init__(self, name: TrunkName, *, winograd: bool = False) -> None:
         super().__init__()
+        self._winograd = winograd
         self.steps = TRUNKS[name]
         self.convs, self.names, self.channels = nn.ModuleList(), list[str](), list[int]()
         channels = 3
@@ -103,7 +104,9 @@ class Trunk(nn.Module):
                 self.channels.append(channels)
 
     def _add(self, spec: Conv, channels: int) -> None:
-        self.convs.append(PlainConv(channels, spec.channels, spec.kernel, stride=spec.stride, padding=spec.padding))
+        conv = PlainConv(channels, spec.channels, spec.kernel, stride=spec.stride, padding=spec.padding)
+        conv.winograd = self._winograd
+        self.convs.append(conv)
         self.names.append(spec.name)
 
     def load(self, state: Mapping[str, Tensor]) -> Trunk:

@@ -32,7 +32,7 @@ class VggFeatures(nn.Module):
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.trunk = Trunk("vgg16").load(state)
+        self.trunk = Trunk("vgg16", winograd=True).load(state)
         for name, fan_in in (("fc1", 512 * 7 * 7), ("fc2", VGG_DIM)):
             self.register_buffer(f"{name}_weight", checked_tensor(state, f"layers.{name}.weight", (VGG_DIM, fan_in)))
             self.register_buffer(f"{name}_bias", checked_tensor(state, f"layers.{name}.bias", (VGG_DIM,)))

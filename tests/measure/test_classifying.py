@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from sgkit import checkpoint
 from sgkit.cli.app import main
-from sgkit.errors import InputError, UsageError
+from sgkit.errors import InputError, SgkitError, UsageError
 from sgkit.measure.classifying import read_attributes, split_classes, train_classifier
 from sgkit.metrics import heads
 from sgkit.metrics.image_classifier import METADATA_KEY, load_classifier, read_classifier_header
@@ -91,6 +91,39 @@ def test_a_table_and_columns_choose_attributes(store: Path, tmp_path: Path) -> N
     _, result = train_classifier(store, None, labels=tmp_path / "labels.csv", attributes=("bright",))
     assert [(head.name, head.num_images + head.num_held_out) for head in result.heads] == [("bright", 50)]
     assert result.heads[0].accuracy == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "wanted", "expected"),
+    [
+        ("file,smile", "{i:02}.png,{b}", (), {"smile": ("0", "1")}),
+        ("file,smile", "{i:02}.png,{b}", ("happy",), {"happy": ("0", "1")}),
+        ("file,hair,mood", "{i:02}.png,{h},{m}", (), {"hair": ("black", "red"), "mood": ("calm", "cross", "glad")}),
+        ("file,hair,mood", "{i:02}.png,{h},{m}", ("mood",), {"mood": ("calm", "cross", "glad")}),
+        ("file,hair,size", "{i:02}.png,{h},{i}.5", ("hair",), {"hair": ("black", "red")}),
+        ("file,hair,size", "{i:02}.png,{h},{i}.5", ("size",), "labels that are numbers"),
+        ("file,hair,size", "{i:02}.png,{h},{i}.5", ("hairs",), "has no column 'hairs'. Did you mean 'hair'"),
+    ],
+)
+def test_each_column_of_a_table_is_an_attribute(
+    store: Path, tmp_path: Path, header: str, row: str, wanted: tuple[str, ...], expected: Any
+) -> None:
+    words = [row.format(i=i, b=i % 2, h=("red", "black")[i % 2], m=("glad", "calm", "cross")[i % 3]) for i in range(50)]
+    (tmp_path / "labels.csv").write_text("\n".join([header, *words]))
+    if isinstance(expected, str):
+        with pytest.raises(SgkitError, match=expected):
+            read_attributes(StoreDataset(store), tmp_path / "labels.csv", wanted)
+        return
+    found = read_attributes(StoreDataset(store), tmp_path / "labels.csv", wanted)
+    assert {one.name: tuple(sorted(one.classes)) for one in found} == expected
+
+
+def test_features_that_cannot_be_kept_are_computed(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SGKIT_CACHE", str(tmp_path / "file"))
+    assert train_classifier(store, None, batch=20)[1].num_images == 60
 
 
 def test_number_of_images_and_seed_change_what_is_learnt(store: Path) -> None:
@@ -215,7 +248,10 @@ def test_train_a_classifier_then_measure(
     assert [one["name"] for one in found] == ["ls_z", "ls_w"]
     assert all(one["value"] >= 1 and set(one["details"]) == {"age", "sex"} for one in found)
     assert all(sum(one["details"]["age"]["counts"]) == 12 for one in found)
-    assert found[0]["notes"] == ["24 of 200,000 images"]
+    assert found[0]["notes"][:2] == [
+        "24 of 200,000 images",
+        "too few samples: a plane in 12 dimensions separates nearly any 12",
+    ]
     for words, code, text in (
         (line, 2, "ls needs a classifier of images"),
         ([*line, "--classifier", model], 1, "Not a classifier"),

@@ -138,6 +138,13 @@ def test_unlike_filters_warn(data: Path, store: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_model_without_classes_has_none_to_compare(store: Path, model_file: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match="is an unconditional model, so its images have no classes"):
+        run(model_file(), store, num_images=8, by_class=True)
+    with pytest.raises(UsageError, match=r"This model is conditional \(3 classes; .*store has 2\)"):
+        run(model_file(label_dim=3), store, num_images=8)
+
+
 def test_the_same_images_on_both_sides_warn(store: Path, model_file: Callable[..., Path]) -> None:
     for path, kind in ((store, "store"), (model_file(), "model")):
         found = run(path, path, num_images=8, num_data=8)

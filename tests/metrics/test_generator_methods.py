@@ -134,6 +134,18 @@ def test_images_are_not_generators(name: str) -> None:
         measure(name)
 
 
+def test_few_samples_and_one_class_are_said(tiny_model: Callable[..., Model]) -> None:
+    def classify(images: torch.Tensor) -> dict[str, np.ndarray]:
+        sure = np.linspace(0.6, 0.9, len(images))
+        return {"smile": np.stack([sure, 1 - sure], axis=1)}
+
+    found = measure("ls", tiny_model(), num=8, options={"classifier": classify})
+    dim = tiny_model().config.z_dim
+    assert found.value == 1
+    assert f"too few samples: a plane in {dim} dimensions separates nearly any 4" in found.notes
+    assert "all samples that were kept are of one class: smile" in found.notes
+
+
 def test_unknown_distances_are_named() -> None:
     with pytest.raises(UsageError, match="Unknown perceptual distance 'lpips'"):
         load_distance("lpips")

@@ -8,7 +8,7 @@ from torch import nn
 
 from sgkit.errors import CheckpointError, InputError
 from sgkit.metrics import networks
-from sgkit.metrics.networks import ConvSpec, FoldedConv, to_rgb
+from sgkit.metrics.networks import ConvSpec, FoldedConv, PlainConv, to_rgb
 
 
 def random_state(spec: ConvSpec) -> dict[str, torch.Tensor]:
@@ -112,3 +112,16 @@ def test_to_rgb() -> None:
 def test_to_rgb_refuses_other_images(images: torch.Tensor) -> None:
     with pytest.raises(InputError, match="uint8 images"):
         to_rgb(images)
+
+
+def test_wide_convolutions_by_fewer_products() -> None:
+    conv, draw = PlainConv(128, 128, 3, padding=1), torch.Generator().manual_seed(0)
+    conv.take(torch.randn(128, 128, 3, 3, generator=draw) / 34, torch.randn(128, generator=draw))
+    x = torch.randn(1, 128, 10, 14, generator=draw)
+    with torch.no_grad():
+        expected = conv(x)
+        conv.winograd = True
+        found = conv(x)
+        assert conv._transformed is not None
+        assert (found - expected).norm() / expected.norm() < 1e-5
+        torch.testing.assert_close(conv.double()(x.double()).float(), expected, rtol=1e-4, atol=1e-5)

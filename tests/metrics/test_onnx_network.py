@@ -34,8 +34,21 @@ FILES = {
         "CAg6bgoyCgF4EgF5IgpSZWR1Y2VNZWFuKg0KBGF4ZXNAAkADoAEHKg8KCGtlZXBkaW1zGACgAQISAWdaHgoBeBIZChcIARITCgMS"
         "AW4KAggDCgMSAXMKAxIBc2IVCgF5EhAKDggBEgoKAxIBbgoDEgFjQgQKABAN"
     ),
+    "tokens": (
+        "CAg6bwowCgF4EgF5IgpSZWR1Y2VNZWFuKgsKBGF4ZXNAA6ABByoPCghrZWVwZGltcxgAoAECEgFnWhwKAXgSFwoVCAESEQoDEgFu"
+        "CgIIAwoCCBAKAggQYhoKAXkSFQoTCAESDwoDEgFuCgMSAXQKAxIBY0IECgAQDQ=="
+    ),
+    "flat": (
+        "CAg6aQo0CgF4EgF5IgpSZWR1Y2VNZWFuKg8KBGF4ZXNAAUACQAOgAQcqDwoIa2VlcGRpbXMYAKABAhIBZ1ocCgF4EhcKFQgBEhEK"
+        "AxIBbgoCCAMKAggQCgIIEGIQCgF5EgsKCQgBEgUKAxIBbkIECgAQDQ=="
+    ),
+    "broken": (
+        "CAg6ZwoSCgF4CgFzEgF5IgdSZXNoYXBlEgFnKhkIAhAHQgFzShAFAAAAAAAAAAcAAAAAAAAAWhwKAXgSFwoVCAESEQoDEgFuCgII"
+        "AwoCCBAKAggQYhUKAXkSEAoOCAESCgoDEgFuCgMSAWNCBAoAEA0="
+    ),
 }
-"""Graphs of one or two nodes, made with onnx.helper: means over places, also of uint8 and of any size; and a ReLU."""
+"""Graphs of one or two nodes, made with onnx.helper: means over places, also of uint8 and of any size; a ReLU; means of
+rows and of images; a change to an impossible shape."""
 SIGNED = b"r\x15\n\x0bsgkit.range\x12\x06signed"
 """Metadata, behind a graph."""
 
@@ -75,6 +88,30 @@ def test_features_of_places_are_averaged_and_open_sizes_are_224(tmp_path: Path) 
     torch.testing.assert_close(maps(images()), expected, rtol=1e-4, atol=1e-5)
     assert OnnxExtractor(network(tmp_path, "free")).size == (224, 224)
     assert OnnxExtractor(network(tmp_path, "free"), size=32).size == (32, 32)
+
+
+@needs_runtime
+def test_tokens_are_averaged_and_keep_their_numbers(tmp_path: Path) -> None:
+    found = OnnxExtractor(network(tmp_path, "tokens"), range="unit")
+    assert found.dim == 16
+    torch.testing.assert_close(found(images()), (images() / 255).mean(dim=(1, 3)), rtol=1e-4, atol=1e-5)
+
+
+@needs_runtime
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("flat", b"", r"flat.onnx gives \[1\] for 1 images; .* must be \[N, C\], \[N, tokens, C\] or \[N, C, H, W\]"),
+        ("broken", b"", r"broken.onnx cannot be run on images \[1, 3, 16, 16\]: "),
+        ("free", b"r\x11\n\nsgkit.size\x12\x03big", r"metadata sgkit.size of .*free.onnx is 'big'; allowed: 1 to 4096"),
+        ("free", b"r\x0f\n\nsgkit.size\x12\x010", r"metadata sgkit.size of .*free.onnx is '0'; allowed: 1 to 4096"),
+    ],
+)
+def test_networks_that_give_no_features_are_refused(tmp_path: Path, name: str, said: bytes, message: str) -> None:
+    path = network(tmp_path, name)
+    path.write_bytes(path.read_bytes() + said)
+    with pytest.raises(CheckpointError, match=message):
+        OnnxExtractor(path)
 
 
 @needs_runtime

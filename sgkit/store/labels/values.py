@@ -39,6 +39,8 @@ class LabelTable:
     """What a user should know about how values were read."""
     digest: str = ""
     """Hash of the file."""
+    columns: tuple[str, ...] = ()
+    """Columns that labels were read from."""
 
 
 _Labels = list[tuple[LabelRow, Label]]
@@ -69,7 +71,7 @@ def read_values(
     reader = _Reader(file, chosen, kind, tuple(names))
     schema, labels = reader.one_column() if len(chosen) == 1 else reader.several_columns()
     merged = _one_per_file(labels, reader.notes)
-    return LabelTable(schema, merged, (*file.notes, *reader.notes))
+    return LabelTable(schema, merged, (*file.notes, *reader.notes), columns=chosen)
 
 
 def class_number(value: int, place: str, *, count: int = MAX_CLASSES) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from sgkit.errors import ConfigError, InputError, UsageError, did_you_mean
@@ -85,7 +86,12 @@ def read_label_table(
     """The labels in a file by the names it gives; see :func:`make_labeller`."""
     data = read_file(path, kind="table")
     table = read_values(parse_label_file(data, where=str(path), is_image=is_image), columns=columns, kind=kind)
-    return LabelTable(table.schema, table.labels, table.notes, hashlib.sha256(data).hexdigest())
+    return replace(table, digest=hashlib.sha256(data).hexdigest())
+
+
+def label_columns(path: Path, *, is_image: Callable[[str], bool] | None = None) -> tuple[str, ...]:
+    """The columns of a file of labels, without the one that names the images."""
+    return parse_label_file(read_file(path, kind="table"), where=str(path), is_image=is_image).columns
 
 
 def _table_labels(path: Path, sources: Sequence[Source], columns: Sequence[str], kind: str) -> Labeller:
