@@ -291,14 +291,16 @@ def open_drawing(
     has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
     given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
     _warn_of_psi(settings)
-    _tell_details(path, model, origins)
-    return Drawing(inputs=Inputs(model, path=path, any_model=any_model), model=model, settings=settings)
+    inputs = Inputs(model, path=path, any_model=any_model)
+    if report.tells_details():
+        _tell_details(path, model, origins, model_hash=inputs.model_hash(model))
+    return Drawing(inputs=inputs, model=model, settings=settings)
 
 
-def _tell_details(path: Path, model: Model, origins: Sequence[Origin]) -> None:
+def _tell_details(path: Path, model: Model, origins: Sequence[Origin], *, model_hash: str) -> None:
     height, width = model.image_size
     report.detail(f"Model {path}: {model.config.synthesis.layer}, {width}x{height}, {model.info.kimg:g} kimg")
-    report.detail(f"Device {model.device}; model hash {model.content_hash()}")
+    report.detail(f"Device {model.device}; model hash {model_hash}")
     report.detail(f"Images of: {name_list(origin.name for origin in origins)}")
 
 

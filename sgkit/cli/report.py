@@ -125,9 +125,14 @@ def note(text: str) -> None:
         tell(printable(text))
 
 
+def tells_details() -> bool:
+    """Whether :func:`detail` tells anything."""
+    return RANK == "0" and _LOUDNESS[0] == "verbose"
+
+
 def detail(text: str) -> None:
     """Tell what is loaded, chosen or used; only with ``-v``."""
-    if RANK == "0" and _LOUDNESS[0] == "verbose":
+    if tells_details():
         tell(Text(printable(text), style="dim"))
 
 

@@ -20,6 +20,8 @@ _RECIPROCAL = [5, 3, 4, 1, 2, 0]
 """Index of a point's reciprocal. A kernel evaluated there is the flipped kernel, but for factors."""
 _TILES = 128
 """Tiles at a time: their values at the points stay in the processor's cache."""
+_ROWS = 16
+"""Input channels whose kernels are transformed at a time."""
 _MIN_CHANNELS = 128
 """Channels below which moving tiles costs more than the products that are saved."""
 
@@ -66,8 +68,11 @@ def pays_winograd(weight: Tensor, dtype: torch.dtype) -> bool:
 
 def winograd_weight(weight: Tensor) -> Tensor:
     """``weight`` [O, I, 3, 3] as :func:`winograd_conv2d` multiplies with it, [36, I, O]: worth keeping."""
-    values = _transforms(False).kernel @ weight.double().flatten(2).permute(2, 1, 0).flatten(1)
-    return values.reshape(36, weight.shape[1], weight.shape[0]).to(weight.dtype)
+    values = weight.new_empty(36, weight.shape[1], weight.shape[0])
+    for first in range(0, weight.shape[1], _ROWS):  # parts that stay in the processor's cache in float64
+        part = weight[:, first : first + _ROWS].permute(2, 3, 1, 0).reshape(9, -1)
+        values[:, first : first + _ROWS] = (_transforms(False).kernel @ part.double()).view(36, -1, weight.shape[0])
+    return values
 
 
 def winograd_conv2d(x: Tensor, transformed: Tensor, *, padding: int = 1) -> Tensor:
