@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 
-from sgkit.__main__ import collect_later
+import pytest
+
+from sgkit.__main__ import collect_later, main
 
 
 def test_garbage_is_searched_again_soon_after_the_start() -> None:
@@ -13,4 +16,15 @@ def test_garbage_is_searched_again_soon_after_the_start() -> None:
         assert gc.isenabled()
     finally:
         gc.enable()
+        gc.unfreeze()
+
+
+def test_nothing_is_searched_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sgkit.__main__.collect_later", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["sgkit", "--version"])
+    gc.unfreeze()
+    try:
+        assert main() == 0
+        assert gc.get_freeze_count() > 1000
+    finally:
         gc.unfreeze()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from sgkit.errors import InputError, MissingDependencyError, SceneError
 from sgkit.render.parsing import parse_sheet
 from sgkit.render.pictures import FORMATS, MOST_COMMENT, Pixels, check_picture, to_picture, write_png, write_still
 from sgkit.render.scene import LARGEST_SCENE, Sheet
-from sgkit.runtime.files import atomic_path
+from sgkit.runtime.background import in_background
+from sgkit.runtime.files import atomic_path, flush_files
 from sgkit.runtime.limits import parse_json, read_file
 from sgkit.runtime.outputs import PNG_SETTINGS
 
@@ -30,10 +33,11 @@ def scene_text(sheet: Sheet) -> dict[str, str]:
     return {"Software": "sgkit"} | ({KEY: text} if len(text.encode()) <= LARGEST_SCENE else {})
 
 
-def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
+def write_picture(pixels: Pixels, path: Path, sheet: Sheet, *, flushed: bool = True) -> list[Path]:
     """Write ``pixels`` [H, W, C] as PNG, JPEG or WebP, by the extension, whole or not at all, with ``sheet`` in it.
 
-    A sheet that is too long for the image goes into ``FILE.json`` beside it.
+    A sheet that is too long for the image goes into ``FILE.json`` beside it. Returns the files written; ``flushed``
+    is that of :func:`sgkit.runtime.files.atomic_path`.
 
     Raises:
         UsageError: the extension is another one.
@@ -43,13 +47,28 @@ def write_picture(pixels: Pixels, path: Path, sheet: Sheet) -> None:
     inside = text.get(KEY, "")
     if kind == "JPEG" and len(inside.encode()) > MOST_COMMENT:
         inside = ""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, flushed=flushed) as temporary:
         if kind == "PNG":
             write_png(pixels, temporary, text=text)
         else:
             write_still(pixels, temporary, kind=kind, text=inside)
-    if not inside:
-        write_sheet(sheet, sidecar(path))
+    if inside:
+        return [path]
+    write_sheet(sheet, sidecar(path), flushed=flushed)
+    return [path, sidecar(path)]
+
+
+def write_pictures(pictures: Iterable[tuple[Path, Pixels, Sheet]]) -> Iterator[Path]:
+    """Write many images as :func:`write_picture` does, while the next ones are drawn; each path when it is written.
+
+    They are flushed to disk together at the end: waiting for each would take longer than drawing small images.
+    """
+    written: list[Path] = []
+    tasks = (partial(write_picture, pixels, path, sheet, flushed=False) for path, pixels, sheet in pictures)
+    for files in in_background(tasks):
+        written += files
+        yield files[0]
+    flush_files(written)
 
 
 def png_bytes(pixels: Pixels) -> bytes:
@@ -59,9 +78,9 @@ def png_bytes(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def write_sheet(sheet: Sheet, path: Path) -> None:
+def write_sheet(sheet: Sheet, path: Path, *, flushed: bool = True) -> None:
     """Write ``sheet`` as JSON, whole or not at all."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, flushed=flushed) as temporary:
         temporary.write_text(sheet.to_json() + "\n", encoding="utf-8")
 
 

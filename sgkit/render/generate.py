@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ from sgkit.latents.spaces import Space, convert, join, save_latents
 from sgkit.model import Model
 from sgkit.render.compile import Compiler
 from sgkit.render.drawing import Drawing, DrawSettings, drawing, file_name, unlike
-from sgkit.render.files import write_picture
+from sgkit.render.files import write_picture, write_pictures
 from sgkit.render.inputs import Inputs
-from sgkit.render.pictures import ImageFormat, check_picture, grid_shape
+from sgkit.render.pictures import ImageFormat, Pixels, check_picture, grid_shape
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Scene, Sheet
 from sgkit.render.sheets import still_of
-from sgkit.runtime.background import in_background
 from sgkit.runtime.distributed import DistributedContext
 from sgkit.runtime.files import atomic_path, check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
@@ -106,15 +104,15 @@ def generate_files(
     compiler, files = Compiler(on.inputs), []
     drawn = render((_scene(on, origin) for origin in mine.values()), on.inputs, batch=batch)
 
-    def tasks() -> Iterator[Callable[[], None]]:
+    def pictures() -> Iterator[tuple[Path, Pixels, Sheet]]:
         for name, one in zip(mine, drawn, strict=True):
             files.append(folder / f"{name}{suffix}")
-            yield partial(write_picture, one.pixels, files[-1], Sheet(scenes=(one.scene,)))
+            yield files[-1], one.pixels, Sheet(scenes=(one.scene,))
             if latents is not None:
                 files.append(folder / f"{name}.npz")
                 _save_latents(compiler, [one.scene], latents, files[-1])
 
-    for done, _ in enumerate(in_background(tasks()), start=1):
+    for done, _ in enumerate(write_pictures(pictures()), start=1):
         on_progress(Progress(done=done, total=len(mine)))
     context.barrier()
     if context.is_main:

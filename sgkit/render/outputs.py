@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from sgkit.render.files import write_picture
+from sgkit.render.files import write_picture, write_pictures
 from sgkit.render.inputs import Inputs
 from sgkit.render.pictures import FORMATS, Pixels, arrange, grid_shape
 from sgkit.render.render import render
 from sgkit.render.scene import Scene, Sheet
-from sgkit.runtime.background import in_background
 from sgkit.runtime.files import check_new
 from sgkit.runtime.progress import OnProgress, Progress, ignore_progress
 
@@ -83,7 +81,7 @@ def write_images(
         write_picture(picture, out, Sheet(scenes=tuple(drawn), columns=columns, rows=rows, gap=gap))
     else:
         shown = zip(files, pictures(), strict=True)
-        for _ in in_background(partial(write_picture, image, to, Sheet(scenes=(drawn[-1],))) for to, image in shown):
+        for _ in write_pictures((to, image, Sheet(scenes=(drawn[-1],))) for to, image in shown):
             pass
     first = drawn[0]
     return ImagesResult(

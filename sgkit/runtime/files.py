@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -57,11 +57,16 @@ def check_new(path: str | Path, *, overwrite: bool = False, resumable: bool = Fa
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, flushed: bool = True) -> Iterator[Path]:
     """A temporary path beside ``path``, with its suffix, that replaces ``path`` when the block succeeds.
 
     The block writes a file there. When it raises, the temporary file is removed and an older ``path`` stays as it was.
     Missing parent folders are made.
+
+    Args:
+        path: the file to write.
+        flushed: wait until it is on disk. ``False``, for one of many: a process that is killed leaves it whole or not
+            at all, but for a power cut the caller flushes them together (:func:`flush_files`), which takes less time.
 
     Raises:
         InputError: ``path`` is a folder, or its parent cannot be one.
@@ -79,9 +84,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with _worded(target):
             yield temporary
             temporary.chmod(mode)  # as the umask has it: some libraries write through private temporary files
-            flush(temporary)
+            if flushed:
+                flush(temporary)
             temporary.replace(target)
-            flush(target.parent)
+            if flushed:
+                flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -262,7 +269,7 @@ def _temporary(target: Path) -> Path:
     _remove_stale_once(target.parent.absolute())
     pid = os.getpid()
     suffix = target.suffix if _is_utf8(target.suffix) else ""
-    rest = f".{_machine()}-{pid}-{_started(pid)}-{secrets.token_hex(3)}.tmp{suffix}"
+    rest = f".{_machine()}-{pid}-{_own_start(pid)}-{secrets.token_hex(3)}.tmp{suffix}"
     stem = target.stem if _is_utf8(target.stem) else "file"
     while stem and len(os.fsencode(f".{stem}{rest}")) > MAX_NAME:
         stem = stem[:-1]
@@ -287,6 +294,12 @@ def _started(pid: int) -> int:
         )
     except (OSError, ValueError, IndexError):
         return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _own_start(pid: int) -> int:
+    """When this process, ``pid``, started."""
+    return _started(pid)
 
 
 def _is_stale(path: Path, machine: str, pid: int, started: int) -> bool:
@@ -324,3 +337,19 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush_files(files: Iterable[Path]) -> None:
+    """Wait until files that :func:`atomic_path` wrote without waiting, and their names, are on disk.
+
+    Raises:
+        ResourceError: the disk is full, or the operating system refuses.
+    """
+    folders = set()
+    for file in files:
+        folders.add(file.parent)
+        with _worded(file):
+            flush(file)
+    for folder in folders:
+        with _worded(folder):
+            flush(folder)

@@ -236,8 +236,12 @@ def preparing(context: Context) -> Iterator[Row]:
 
 def _processes(commands: dict[str, list[str]], context: Context, *, rounds: int, per: float = 1.0) -> dict[str, Any]:
     """Seconds on the clock and memory of processes that run in turn, on all cores; OUT in a command is a new path."""
+    import compileall
+
+    import sgkit
     from tests.benchmarks.bench_prepare import Measured
 
+    compileall.compile_dir(Path(sgkit.__file__).parent, quiet=2)  # as pip does where sgkit is installed
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     found: dict[str, dict[str, Any]] = {name: {"times": [], "memory": 0} for name in commands}
     failed: dict[str, str] = {}

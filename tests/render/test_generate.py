@@ -113,6 +113,16 @@ def test_files_say_how_they_were_made(model: Model, tmp_path: Path) -> None:
     assert [point.done for point in seen] == [1, 2, 3]
 
 
+def test_images_are_on_disk_before_the_manifest_names_them(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr("sgkit.runtime.files.flush", lambda path: flushed.append(path.name))
+    generate_files(model, range(3), tmp_path / "new", batch=2)
+    assert flushed[:4] == ["seed0000.png", "seed0001.png", "seed0002.png", "new"]
+    assert ["manifest" in name for name in flushed[4:]] == [True, False]
+
+
 def test_a_second_call_adds_to_the_manifest(model: Model, tmp_path: Path) -> None:
     generate_files(model, [0, 1], tmp_path)
     with pytest.raises(InputError, match=r"seed0001\.png exists already; nothing was changed"):

@@ -13,7 +13,7 @@ import pytest
 
 from sgkit.errors import InputError, ResourceError
 from sgkit.runtime import files
-from sgkit.runtime.files import atomic_directory, atomic_path, check_new, is_temporary, remove_stale
+from sgkit.runtime.files import atomic_directory, atomic_path, check_new, flush_files, is_temporary, remove_stale
 
 
 def names(folder: Path) -> list[str]:
@@ -184,6 +184,26 @@ def test_a_full_disk_is_recognised_where_a_library_hides_it(tmp_path: Path, monk
     monkeypatch.setattr(files, "FULL", 1 << 62)
     with pytest.raises(ResourceError, match="the disk is full"), atomic_path(tmp_path / "a.bin"):
         raise OSError(errno.EIO, "Input/output error")
+
+
+def test_many_files_are_flushed_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(files, "flush", lambda path: flushed.append(path.name))
+    targets = [tmp_path / "many" / name for name in ("a", "b")]
+    for target in targets:
+        with atomic_path(target, flushed=False) as path:
+            path.write_text("done")
+    assert names(tmp_path / "many") == ["a", "b"]
+    assert flushed == []
+    flush_files(targets)
+    assert flushed == ["a", "b", "many"]
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "flush", refuse)
+    with pytest.raises(ResourceError, match=r"Cannot write .*many.a: the disk is full"):
+        flush_files(targets)
 
 
 def test_one_rule_for_what_exists(tmp_path: Path) -> None:
