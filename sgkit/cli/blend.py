@@ -89,8 +89,7 @@ def blend(
     The first image is under all others. At every layer their features are mixed, so there is nothing to join.
     """
     given, labels = Given(context), _classes(classes, len(seeds))
-    for name in ("direction", "overlap", "blend_ramp"):
-        given.refuse(name, when=bool(shape), because="--shape says where each image shows")
+    given.refuse("direction", "overlap", "blend_ramp", when=bool(shape), because="--shape says where each image shows")
     given.refuse("overlap", when=blend_ramp == "soat", because="--blend soat has its own width, half of the image")
     given.refuse("seed", when=draw.noise != "random", because="it is the seed of --noise random")
     given.refuse("label", when=bool(labels), because="--classes gives each image its own")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -205,7 +206,7 @@ def find(
             settings,
             overwrite=run.force,
             labels=labels,
-            latents=[file for part in latent or [] for file in part],
+            latents=list(chain.from_iterable(latent or ())),
             plus=plus_class if plus_class is not None else plus or (),
             minus=minus_class if minus_class is not None else minus or (),
             on_progress=on_progress,

@@ -223,6 +223,22 @@ class DrawOptions:
     noise: NoiseOption = "const"
     latent_space: LatentSpaceOption = "auto"
 
+    def settings(self, precision: Precision) -> DrawSettings:
+        """The settings that they stand for; loads torch."""
+        from sgkit.render.drawing import DrawSettings
+
+        return DrawSettings(
+            label=self.label,
+            truncation_psi=one_or_each(self.psi),
+            psi_strip=tuple(self.psi_strip or ()),
+            truncation_cutoff=self.psi_cutoff,
+            noise=self.noise,
+            precision=precision,
+            latent_space=self.latent_space,
+            translate=self.translate or (0.0, 0.0),
+            rotate=self.rotate,
+        )
+
 
 PlainDrawOptions = Annotated[DrawOptions, Without({"psi_strip", "translate", "rotate"})]
 LatentDrawOptions = Annotated[DrawOptions, Without({"psi_strip", "translate", "rotate", "noise"})]
@@ -246,9 +262,8 @@ def open_drawing(
     """
     import sgkit
     from sgkit.latents.sources import read_origins
-    from sgkit.render.drawing import Drawing, DrawSettings
+    from sgkit.render.drawing import Drawing
     from sgkit.render.inputs import Inputs
-    from sgkit.render.placement import takes_placement
     from sgkit.runtime.device import resolve_device
 
     sources = list(sources)
@@ -256,45 +271,42 @@ def open_drawing(
     _check_model_hashes(model, sources)
     is_read = any(isinstance(source, Path) for source in sources)
     given.refuse("latent_space", when=not is_read, because="no latent file is given")
-    settings = DrawSettings(
-        label=options.label,
-        truncation_psi=one_or_each(options.psi),
-        psi_strip=tuple(options.psi_strip or ()),
-        truncation_cutoff=options.psi_cutoff,
-        noise=options.noise,
-        precision=precision,
-        latent_space=options.latent_space,
-        translate=options.translate or (0.0, 0.0),
-        rotate=options.rotate,
-    )
-    for name in ("translate", "rotate"):
-        moves = "only the input of a StyleGAN3 can be moved and turned, and this model is not one"
-        given.refuse(name, when=not takes_placement(model), because=moves)
+    settings = options.settings(precision)
     origins = list(read_origins(sources, model, space=options.latent_space))
-    mapped = any(origin.space == "z" for origin in origins)
-    unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
-    given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
-    cutoff = options.psi_cutoff
-    if cutoff is not None and cutoff > model.num_ws:
-        raise UsageError(f"--psi-cutoff {cutoff} is out of range: the model has {model.num_ws} layers of w+.")
-    given.refuse("psi_cutoff", when=cutoff == model.num_ws, because=f"all {model.num_ws} layers are truncated anyway")
-    given.refuse("psi", when=bool(options.psi_strip), because="--psi-strip gives the truncation of each image")
-    for name in ("psi", "psi_strip", "psi_cutoff"):
-        given.refuse(name, when=settings.truncates and not mapped, because=unmapped)
-        average = model.generator.mapping.tracks_average
-        given.refuse(
-            name, when=settings.truncates and not average, because="this model has no average w to truncate to"
-        )
-    takes_label = any(origin.space == "z" and not origin.has_label for origin in origins)
-    because = "the given latents have their own labels" if mapped else unmapped
-    given.refuse("label", when=model.config.label_dim > 0 and not takes_label, because=because)
-    has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
-    given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
+    _refuse_idle(given, settings, model, origins)
     _warn_of_psi(settings)
     inputs = Inputs(model, path=path, any_model=any_model)
     if report.tells_details():
         _tell_details(path, model, origins, model_hash=inputs.model_hash(model))
     return Drawing(inputs=inputs, model=model, settings=settings)
+
+
+def _refuse_idle(given: Given, settings: DrawSettings, model: Model, origins: Sequence[Origin]) -> None:
+    """Refuse options that would change nothing with this model and these latents.
+
+    Raises:
+        UsageError: names the option; or ``--psi-cutoff`` is out of range.
+    """
+    from sgkit.render.placement import takes_placement
+
+    moves = "only the input of a StyleGAN3 can be moved and turned, and this model is not one"
+    given.refuse("translate", "rotate", when=not takes_placement(model), because=moves)
+    mapped = any(origin.space == "z" for origin in origins)
+    unmapped = "it applies to seeds and latents of z, and only latents of w, w+ or s were given"
+    given.refuse("psi_cutoff", when=not settings.truncates, because="it limits --psi, and --psi is 1")
+    cutoff, num_ws = settings.truncation_cutoff, model.num_ws
+    if cutoff is not None and cutoff > num_ws:
+        raise UsageError(f"--psi-cutoff {cutoff} is out of range: the model has {num_ws} layers of w+.")
+    given.refuse("psi_cutoff", when=cutoff == num_ws, because=f"all {num_ws} layers are truncated anyway")
+    given.refuse("psi", when=bool(settings.psi_strip), because="--psi-strip gives the truncation of each image")
+    given.refuse("psi", "psi_strip", "psi_cutoff", when=settings.truncates and not mapped, because=unmapped)
+    has_average, lacking = model.generator.mapping.tracks_average, "this model has no average w to truncate to"
+    given.refuse("psi", "psi_strip", "psi_cutoff", when=settings.truncates and not has_average, because=lacking)
+    takes_label = any(origin.space == "z" and not origin.has_label for origin in origins)
+    because = "the given latents have their own labels" if mapped else unmapped
+    given.refuse("label", when=model.config.label_dim > 0 and not takes_label, because=because)
+    has_noise = any(spec.has_noise for spec in model.generator.synthesis.plan)
+    given.refuse("noise", when=not has_noise, because="this model has no noise inputs")
 
 
 def _tell_details(path: Path, model: Model, origins: Sequence[Origin], *, model_hash: str) -> None:

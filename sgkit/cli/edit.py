@@ -115,8 +115,7 @@ def _refuse_idle(given: Given, out: Path, *, mask: str | None, still: bool) -> N
     """Refuse options that would change nothing."""
     given.refuse("mask_layers", when=mask is None, because="it is for --mask")
     given.refuse("steps", when=not still, because=f"--out {out} is an animation; use --frames")
-    for name in ("frames", "fps"):
-        given.refuse(name, when=still, because=f"--out {out} is a still image")
+    given.refuse("frames", "fps", when=still, because=f"--out {out} is a still image")
     folder = out.suffix.lower() not in FILMS
     given.refuse("fps", when=folder, because=f"--out {out} is a folder of frames, which has no frame rate")
 

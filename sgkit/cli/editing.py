@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -142,7 +143,7 @@ class MoveOptions:
         Raises:
             UsageError: there are none.
         """
-        found = [*(self.seeds or ()), *(file for part in self.latent or () for file in part)]
+        found = [*(self.seeds or ()), *chain.from_iterable(self.latent or ())]
         if not found:
             raise UsageError(
                 "No image to edit: give seeds or latent files, for example --seeds 0-3 or --latent photo.npz."

@@ -148,13 +148,12 @@ def _check(given: Given, *, mode: str, repeats: bool, sides: bool) -> None:
     Raises:
         UsageError: naming the option.
     """
-    for name in ("factor", "left", "right", "top", "bottom", "mode"):
-        given.refuse(name, when=repeats, because="--repeat repeats a box and does nothing else")
-    for name in ("times", "vertical"):
-        given.refuse(name, when=not repeats, because="it is about --repeat, which is not given")
+    every_side = ("left", "right", "top", "bottom")
+    because = "--repeat repeats a box and does nothing else"
+    given.refuse("factor", *every_side, "mode", when=repeats, because=because)
+    given.refuse("times", "vertical", when=not repeats, because="it is about --repeat, which is not given")
     given.refuse("resize_filter", when=mode != "resize", because="it is the filter of --mode resize")
-    for name in ("left", "right", "top", "bottom"):
-        given.refuse(name, when=mode == "resize", because="--mode resize stretches the whole image, by --factor")
-    for name in ("left", "top"):
-        given.refuse(name, when=mode == "tile", because="--mode tile repeats the image to the right and down")
+    because = "--mode resize stretches the whole image, by --factor"
+    given.refuse(*every_side, when=mode == "resize", because=because)
+    given.refuse("left", "top", when=mode == "tile", because="--mode tile repeats the image to the right and down")
     given.refuse("factor", when=sides, because="sides say already how large the image becomes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -59,7 +60,7 @@ def generate(
     Every image records how it was made, and a folder has a manifest.json. Under torchrun, processes share the files.
     """
     single = out.suffix.lower() in STILLS
-    given, sources = Given(context), [*seeds, *(file for files in latent or [] for file in files)] or [*DEFAULT_SEEDS]
+    given, sources = Given(context), [*seeds, *chain.from_iterable(latent or ())] or [*DEFAULT_SEEDS]
     images.check_out(out, given, force=run.force)
     _check(given, out, single=single, latents=latents)
     extension = image_format or "png"

@@ -37,14 +37,14 @@ class Given:
         found._names = {key: value for key, value in self._names.items() if key != name}
         return found
 
-    def refuse(self, name: str, *, when: bool, because: str) -> None:
-        """Refuse the parameter ``name`` if it was given ``when`` it has no effect.
+    def refuse(self, *names: str, when: bool, because: str) -> None:
+        """Refuse the parameters ``names`` if they were given ``when`` they have no effect.
 
         Raises:
-            UsageError: names the option and says why it has none.
+            UsageError: names the first of them and says why it has none.
         """
-        if when and name in self:
-            raise UsageError(f"{self._names[name]} has no effect here: {because}. Remove {self._names[name]}.")
+        for option in (self._names[name] for name in names if when and name in self):
+            raise UsageError(f"{option} has no effect here: {because}. Remove {option}.")
 
 
 def typed(context: typer.Context) -> str:

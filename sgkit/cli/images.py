@@ -48,9 +48,8 @@ def check_out(out: Path, given: Given, *, force: bool) -> None:
     single, known = out.suffix.lower() in STILLS, ", ".join(STILLS)
     if out.suffix.lower() in _UNWRITTEN:
         raise UsageError(f"Images are written as {known}. Use --out {out.with_suffix('.png')}, or a folder.")
-    for name in ("grid", "gap"):
-        because = f"--out {out} is a folder of separate files; a grid needs a name that ends in {known}"
-        given.refuse(name, when=not single, because=because)
+    because = f"--out {out} is a folder of separate files; a grid needs a name that ends in {known}"
+    given.refuse("grid", "gap", when=not single, because=because)
     if out.is_file() and not single:
         raise InputError(f"{out} is a file. Give --out the name of a folder, or of a file that ends in {known}.")
     if single:

@@ -42,8 +42,7 @@ def info(
 
     given, summary = Given(context), examine(file, image_size=size)
     if not isinstance(summary, ModelSummary):
-        for name in ("layers", "size"):
-            given.refuse(name, when=True, because=f"it is about models, and {summary.path} is {summary.what}")
+        given.refuse("layers", "size", when=True, because=f"it is about models, and {summary.path} is {summary.what}")
     if isinstance(summary, ModelSummary) and not layers:
         summary = replace(summary, networks=tuple(replace(one, layers=()) for one in summary.networks))
     report.emit(summary, json=json, show=lambda found: _show(found, layers=layers))

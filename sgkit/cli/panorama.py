@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -260,10 +261,9 @@ def _check(
         raise UsageError(
             "--map needs --legend, which says what its colours choose: --legend white=winter-day,#00ff00=summer-day"
         )
-    for name in ("seeds", "latent", "endless", "grid", "painting", "legend"):
-        given.refuse(name, when=places is not None, because="--places names what stands at each place")
-    for name in ("seeds", "latent"):
-        given.refuse(name, when=endless is not None, because="--endless has a seed for every place")
+    others = ("seeds", "latent", "endless", "grid", "painting", "legend")
+    given.refuse(*others, when=places is not None, because="--places names what stands at each place")
+    given.refuse("seeds", "latent", when=endless is not None, because="--endless has a seed for every place")
     given.refuse("vertical", when=is_grid, because="in a grid, columns and rows say where images are")
     fixed, side = ("width", "--height") if vertical else ("height", "--width")
     direction = "vertical" if vertical else "horizontal"
@@ -275,13 +275,13 @@ def _check(
 
 def _listed(seeds: Seeds, latent: list[Sources] | None, *, is_given: bool) -> list[int | Path]:
     """Seeds, then latent files; the default ones if nothing else is given."""
-    found = [*seeds, *(file for files in latent or [] for file in files)]
+    found = [*seeds, *chain.from_iterable(latent or ())]
     return found or ([] if is_given else [*DEFAULT_SEEDS])
 
 
 def _check_alone(given: Given, count: int) -> None:
-    for name in ("overlap", "smooth", "blend"):
-        given.refuse(name, when=count == 1, because="it is about neighbours, and there is one image only")
+    because = "it is about neighbours, and there is one image only"
+    given.refuse("overlap", "smooth", "blend", when=count == 1, because=because)
 
 
 def _show(result: PanoramaResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from glob import iglob
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from sgkit.cli import report
 from sgkit.cli.given import Given
+from sgkit.cli.groups import flatten_options
 from sgkit.cli.options import JsonOption, Size, parse_image, parse_size
 from sgkit.config.sizes import base_size_of
 from sgkit.errors import ConfigError, UsageError
@@ -19,6 +21,7 @@ from sgkit.text import shell_word
 
 if TYPE_CHECKING:
     from sgkit.store.header import LabelSchema
+    from sgkit.store.preparing.plan import PrepareOptions
     from sgkit.tasks.prepare import PrepareResult
 
 
@@ -50,6 +53,86 @@ _pixels, _choice, _labels, _work = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """How images become the records of a store."""
+
+    crop: Annotated[
+        str,
+        _pixels(metavar="CROP", help="center, wide, none (stretched), random:N, tiles, tiles:PIXELS, celeba or face."),
+    ] = "center"
+    filter_name: Annotated[
+        str, _pixels("--filter", metavar="NAME", help="lanczos, box, bicubic or bilinear; it changes FID.")
+    ] = "lanczos"
+    channels: Annotated[int, _pixels(metavar="N", help="1 grey, 3 RGB, 4 RGBA.")] = 3
+    background: Annotated[str, _pixels(metavar="R,G,B", help="Colour under transparent pixels, 0-255 each.")] = "0,0,0"
+    bits: Annotated[
+        int, _pixels(metavar="N", help="Bits that 16-bit images use, 8 to 16; 0 finds it from their largest value.")
+    ] = 0
+    encoding: Annotated[str, _pixels(metavar="NAME", help="png, webp, raw, or jpeg (lossy).")] = "png"
+    pyramid: Annotated[
+        bool,
+        _pixels("--pyramid", help="Also store every smaller size down to 4 pixels (needed for progressive growing)."),
+    ] = False
+    exact_decoding: Annotated[bool, _pixels("--exact-decoding", help="Decode large JPEGs in full.")] = False
+    landmarks: Annotated[
+        str, _pixels(metavar="FILE|dlib", parser=parse_landmarks, help="Where --crop face finds eyes and mouths.")
+    ] = "dlib"
+    limit: Annotated[int | None, _choice(metavar="N", help="Look at the first N files only.")] = None
+    shuffle_seed: Annotated[int | None, _choice(metavar="SEED", help="Shuffle the files first.")] = None
+    split: Annotated[
+        str, _choice(metavar="SHARES", help="Make a store for each name, below --out: train=0.9,val=0.1.")
+    ] = ""
+    dedupe: Annotated[str, _choice(metavar="HOW", help="Skip duplicates: none, exact or near.")] = "none"
+    min_size: Annotated[int, _choice(metavar="PIXELS", help="Skip images whose short side is below this.")] = 0
+    max_aspect: Annotated[
+        float,
+        _choice(
+            metavar="RATIO",
+            help="Skip images whose long side exceeds this multiple of the short side (0 turns it off).",
+        ),
+    ] = 0.0
+    max_pixels: Annotated[
+        int,
+        _choice(metavar="N", help="Skip images with more pixels than this (protection against decompression bombs)."),
+    ] = 178_956_970
+    enlarge: Annotated[
+        bool, _choice("--enlarge/--no-enlarge", help="Enlarge images with fewer pixels than --size, or skip them.")
+    ] = True
+    any_size: Annotated[
+        bool, _pixels("--any-size", help="Allow a --size that no network can be trained at, for example 60.")
+    ] = False
+    animated: Annotated[
+        str, _choice(metavar="HOW", help="For animations: use the first frame, or refuse the file.")
+    ] = "first"
+    seed: Annotated[int, _choice(metavar="SEED", help="Seed of random crops and splits.")] = 0
+    labels: Annotated[
+        str,
+        _labels(
+            metavar="auto|none|folders|FILE",
+            parser=parse_labels,
+            help="auto (the labels of the dataset), none, folders (each subfolder is a class), or a table.",
+        ),
+    ] = "auto"
+    label_columns: Annotated[str, _labels(metavar="NAMES", help="Columns of the table, such as Smiling,Young.")] = ""
+    label_kind: Annotated[str, _labels(metavar="KIND", help="auto, class, multi or float.")] = "auto"
+
+    def settings(self, size: Size) -> PrepareOptions:
+        """The settings that they stand for.
+
+        Raises:
+            ConfigError: a value is not allowed.
+        """
+        from sgkit.store.preparing.plan import PrepareOptions
+
+        names = vars(self).keys() & PrepareOptions.__dataclass_fields__.keys()
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        values |= {"size": tuple(size), "filter": self.filter_name, "background": _colour(self.background)}
+        values["label_columns"] = tuple(self.label_columns.split(",")) if self.label_columns else ()
+        return PrepareOptions.from_dict(values)
+
+
+@flatten_options
 def prepare(
     context: typer.Context,
     sources: Annotated[
@@ -64,65 +147,8 @@ def prepare(
     size: Annotated[
         Size, typer.Option("--size", parser=parse_size, metavar="SIZE", help="Side of a square, or WIDTHxHEIGHT.")
     ],
-    crop: Annotated[
-        str,
-        _pixels(metavar="CROP", help="center, wide, none (stretched), random:N, tiles, tiles:PIXELS, celeba or face."),
-    ] = "center",
-    filter_name: Annotated[
-        str, _pixels("--filter", metavar="NAME", help="lanczos, box, bicubic or bilinear; it changes FID.")
-    ] = "lanczos",
-    channels: Annotated[int, _pixels(metavar="N", help="1 grey, 3 RGB, 4 RGBA.")] = 3,
-    background: Annotated[str, _pixels(metavar="R,G,B", help="Colour under transparent pixels, 0-255 each.")] = "0,0,0",
-    bits: Annotated[
-        int, _pixels(metavar="N", help="Bits that 16-bit images use, 8 to 16; 0 finds it from their largest value.")
-    ] = 0,
-    encoding: Annotated[str, _pixels(metavar="NAME", help="png, webp, raw, or jpeg (lossy).")] = "png",
-    pyramid: Annotated[
-        bool,
-        _pixels("--pyramid", help="Also store every smaller size down to 4 pixels (needed for progressive growing)."),
-    ] = False,
-    exact_decoding: Annotated[bool, _pixels("--exact-decoding", help="Decode large JPEGs in full.")] = False,
-    landmarks: Annotated[
-        str, _pixels(metavar="FILE|dlib", parser=parse_landmarks, help="Where --crop face finds eyes and mouths.")
-    ] = "dlib",
-    limit: Annotated[int | None, _choice(metavar="N", help="Look at the first N files only.")] = None,
-    shuffle_seed: Annotated[int | None, _choice(metavar="SEED", help="Shuffle the files first.")] = None,
-    split: Annotated[
-        str, _choice(metavar="SHARES", help="Make a store for each name, below --out: train=0.9,val=0.1.")
-    ] = "",
-    dedupe: Annotated[str, _choice(metavar="HOW", help="Skip duplicates: none, exact or near.")] = "none",
-    min_size: Annotated[int, _choice(metavar="PIXELS", help="Skip images whose short side is below this.")] = 0,
-    max_aspect: Annotated[
-        float,
-        _choice(
-            metavar="RATIO",
-            help="Skip images whose long side exceeds this multiple of the short side (0 turns it off).",
-        ),
-    ] = 0.0,
-    max_pixels: Annotated[
-        int,
-        _choice(metavar="N", help="Skip images with more pixels than this (protection against decompression bombs)."),
-    ] = 178_956_970,
-    enlarge: Annotated[
-        bool, _choice("--enlarge/--no-enlarge", help="Enlarge images with fewer pixels than --size, or skip them.")
-    ] = True,
-    any_size: Annotated[
-        bool, _pixels("--any-size", help="Allow a --size that no network can be trained at, for example 60.")
-    ] = False,
-    animated: Annotated[
-        str, _choice(metavar="HOW", help="For animations: use the first frame, or refuse the file.")
-    ] = "first",
-    seed: Annotated[int, _choice(metavar="SEED", help="Seed of random crops and splits.")] = 0,
-    labels: Annotated[
-        str,
-        _labels(
-            metavar="auto|none|folders|FILE",
-            parser=parse_labels,
-            help="auto (the labels of the dataset), none, folders (each subfolder is a class), or a table.",
-        ),
-    ] = "auto",
-    label_columns: Annotated[str, _labels(metavar="NAMES", help="Columns of the table, such as Smiling,Young.")] = "",
-    label_kind: Annotated[str, _labels(metavar="KIND", help="auto, class, multi or float.")] = "auto",
+    *,
+    images: StoreOptions,
     workers: Annotated[int | None, _work(metavar="N", help="Number of worker processes (default: all cores).")] = None,
     part: Annotated[
         str | None,
@@ -135,21 +161,15 @@ def prepare(
     json: JsonOption = False,
 ) -> None:
     """Turn folders and archives of images into a store for training; run it again to resume after an interruption."""
-    given = {name: value for name, value in locals().items() if name != "context"}
-    _check_size(size, crop, any_size)
-    _refuse_idle(given, Given(context))
-    from sgkit.store.preparing.plan import PrepareOptions
+    _check_size(size, images)
+    _refuse_idle(Given(context), size, images, part, on_error, max_bad)
     from sgkit.tasks import prepare as task
 
-    names = set(PrepareOptions.__dataclass_fields__) & given.keys()
-    values: dict[str, Any] = {name: given[name] for name in names}
-    values |= {"size": tuple(size), "filter": filter_name, "background": _colour(background)}
-    values["label_columns"] = tuple(label_columns.split(",")) if label_columns else ()
-    options = PrepareOptions.from_dict(values)
+    options = images.settings(size)
     with report.progress_bar("Preparing") as on_progress:
         how: dict[str, Any] = {"workers": workers, "on_error": on_error, "max_bad": max_bad, "on_progress": on_progress}
         how["contact_sheet"] = True
-        if split:
+        if images.split:
             results = task.prepare_split(sources, out, options=options, **how)
         else:
             results = {"": task.prepare(sources, out, options=options, part=part, **how)}
@@ -158,24 +178,24 @@ def prepare(
             report.note("The first process has done its share; the others continue.")
             return
         report.speak()
-    report.emit(results if split else results[""], json=json, show=lambda _: _show_all(results))
+    report.emit(results if images.split else results[""], json=json, show=lambda _: _show_all(results))
     if not json:
-        show_next(list(results.values()), fits=not any_size)
+        show_next(list(results.values()), fits=not images.any_size)
 
 
-def _check_size(size: Size, crop: str, any_size: bool) -> None:
+def _check_size(size: Size, images: StoreOptions) -> None:
     """Refuse a size that ``train`` would refuse later.
 
     Raises:
         ConfigError: no network fits; or it does, and ``--any-size`` has no effect.
     """
     try:
-        base_size_of(_stored_size(size, crop))
+        base_size_of(_stored_size(size, images.crop))
     except ConfigError as error:
-        if not any_size:
+        if not images.any_size:
             raise ConfigError(f"{error} To prepare images for other uses than training, add --any-size.") from None
     else:
-        if any_size:
+        if images.any_size:
             raise ConfigError(f"--any-size has no effect: networks fit --size {size}. Remove it.")
 
 
@@ -184,7 +204,9 @@ def _stored_size(size: Size, crop: str) -> tuple[int, int]:
     return (max(size), max(size)) if crop == "wide" else (size.height, size.width)
 
 
-def _refuse_idle(given: Mapping[str, Any], written: Given) -> None:
+def _refuse_idle(
+    given: Given, size: Size, images: StoreOptions, part: str | None, on_error: str, max_bad: float | None
+) -> None:
     """Refuse options that would change nothing.
 
     Raises:
@@ -192,18 +214,16 @@ def _refuse_idle(given: Mapping[str, Any], written: Given) -> None:
     """
     from sgkit.store.header import image_sizes
 
-    crop = given["crop"].partition(":")[0]
-    sizes = image_sizes(_stored_size(given["size"], crop), pyramid=True)
+    crop = images.crop.partition(":")[0]
+    sizes = image_sizes(_stored_size(size, crop), pyramid=True)
+    is_random = crop == "random" or bool(images.split)
     idle = {
-        "--landmarks": ("landmarks" in written and crop != "face", "without --crop face"),
-        "--seed": ("seed" in written and crop != "random" and not given["split"], "without --crop random or --split"),
-        "--background": (
-            "background" in written and given["channels"] == 4,
-            "with --channels 4, which keeps alpha",
-        ),
-        "--pyramid": (given["pyramid"] and len(sizes) == 1, f"for images of {given['size']}, which have no halves"),
-        "--part": (given["part"] is not None and bool(given["split"]), "with --split"),
-        "--max-bad": (given["max_bad"] is not None and given["on_error"] == "stop", "with --on-error stop"),
+        "--landmarks": ("landmarks" in given and crop != "face", "without --crop face"),
+        "--seed": ("seed" in given and not is_random, "without --crop random or --split"),
+        "--background": ("background" in given and images.channels == 4, "with --channels 4, which keeps alpha"),
+        "--pyramid": (images.pyramid and len(sizes) == 1, f"for images of {size}, which have no halves"),
+        "--part": (part is not None and bool(images.split), "with --split"),
+        "--max-bad": (max_bad is not None and on_error == "stop", "with --on-error stop"),
     }
     for option, (is_idle, situation) in idle.items():
         if is_idle:

@@ -294,15 +294,14 @@ def _check_steps(given: Given, steps: int, *, starts: int, encoder: Path | None)
             "--steps 0 leaves every latent at the mean. Give the latents of an encoder (--encoder FILE) or the best of "
             "random ones (--starts N), or one step or more."
         )
-    for name in ("lr", "patience", "coarse", "noise", "noise_weight", "video", "recompute"):
-        given.refuse(name, when=steps == 0, because="--steps 0 optimises nothing")
+    of_steps = ("lr", "patience", "coarse", "noise", "noise_weight", "video", "recompute")
+    given.refuse(*of_steps, when=steps == 0, because="--steps 0 optimises nothing")
 
 
 def _check_noise(given: Given, noise: bool | None, *, zero: bool) -> None:
     """Refuse options of noise maps that are not optimised."""
     given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
-    for name in ("noise", "noise_weight"):
-        given.refuse(name, when=zero, because="--zero-noise sets the noise maps to 0")
+    given.refuse("noise", "noise_weight", when=zero, because="--zero-noise sets the noise maps to 0")
 
 
 def _check_out(out: Path) -> None:
@@ -317,8 +316,7 @@ def _opened(path: Path, device: torch.device, given: Given, settings: ProjectSet
 
     opened = sgkit.load(path, device=device)
     has_noise = any(spec.has_noise for spec in opened.generator.synthesis.plan)
-    for name in ("noise", "zero_noise", "noise_weight"):
-        given.refuse(name, when=not has_noise, because="this model has no noise inputs")
+    given.refuse("noise", "zero_noise", "noise_weight", when=not has_noise, because="this model has no noise inputs")
     places = takes_placement(opened) and settings.space != "s"
     moved = "only a StyleGAN3 can be moved and turned at its input; in the space s, the input's style does that already"
     given.refuse("place", when=not places, because=moved)

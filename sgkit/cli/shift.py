@@ -141,8 +141,7 @@ def shift(
     given.refuse("steps", when=not photo, because="it is about --photo, which is not given")
     if not (seeds or photo):
         raise UsageError("No image was given. Give seeds or latent files with --seeds, or a photo with --photo.")
-    for name in ("seed", "along"):
-        given.refuse(name, when=random == 0, because="it is about --random, which is not given")
+    given.refuse("seed", "along", when=random == 0, because="it is about --random, which is not given")
     if not (copy or move or swap or mirror or random):
         raise UsageError(
             "Nothing would be moved. Give --copy, --move, --swap or --mirror, for example --copy 'box:0.1,0.2,0.4,0.6 "

@@ -115,8 +115,7 @@ class StreamOptions:
         Raises:
             UsageError: an unknown extension, or an option without effect.
         """
-        for name in ("view", "speed", "fps"):
-            given.refuse(name, when=self.pan is None, because="it is about the video of --pan")
+        given.refuse("view", "speed", "fps", when=self.pan is None, because="it is about the video of --pan")
         if self.pan is None:
             from sgkit.runtime.allocator import bound_primitive_cache
 

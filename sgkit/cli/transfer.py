@@ -189,8 +189,7 @@ def transfer(
 
 def _refuse(given: Given, mode: str, blend: str, *, has_parts: bool) -> None:
     """Refuse options that would change nothing."""
-    for name in ("clusters", "samples", "budget"):
-        given.refuse(name, when=mode != "collins", because="it is for --mode collins")
+    given.refuse("clusters", "samples", "budget", when=mode != "collins", because="it is for --mode collins")
     given.refuse("blend", when=mode != "features", because="it is for --mode features")
     given.refuse("blend", when=blend == "soat" and has_parts, because="it blurs boxes, and the regions are parts")
     given.refuse("softness", when=mode == "suzuki", because="--mode suzuki has hard masks")

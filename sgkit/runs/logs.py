@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from sgkit.runs.trackers import Tracker
+from sgkit.runtime import use
 from sgkit.runtime.files import atomic_path
 from sgkit.training.loop import TrainReport
 
@@ -84,14 +85,8 @@ def peak_memory(device: torch.device) -> float | None:
     """Most memory held so far, in GiB: on the GPU, or by this process; ``None`` where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    import sys
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    held = use.peak_memory()
+    return None if held is None else held / 2**30
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:

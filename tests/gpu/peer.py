@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgkit.config import ModelConfig
 from sgkit.model import Model
 
 PLUGINS = ("upfirdn2d", "bias_act")
@@ -245,16 +244,6 @@ def update_average(average: Any, network: Any) -> None:
         mean.copy_(value.lerp(mean, 0.999))
     for mean, value in zip(average.buffers(), network.buffers(), strict=True):
         mean.copy_(value)
-
-
-def supports(config: ModelConfig) -> bool:
-    """Whether their networks can be those of ``config``."""
-    size = config.image_size
-    return (
-        size[0] == size[1]
-        and config.label_dim == 0
-        and (config.synthesis.architecture, config.discriminator.architecture) == ("skip", "resnet")
-    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from sgkit.render.arrange import plane_of
 from sgkit.render.grid import Grid
 from sgkit.render.scene import Noise, Scene, Seed, Subject
 
-COLUMNS, ROWS, CELLS = 3, 2, 4
+COLUMNS, ROWS = 3, 2
 
 
 def modulated(x: Tensor, weight: Tensor, style: Tensor, *, up: bool = False, demodulate: bool = True) -> Tensor:
