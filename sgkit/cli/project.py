@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sgkit.cli import report
 from sgkit.cli.given import Given, typed
+from sgkit.cli.groups import flatten_options
 from sgkit.cli.options import DeviceOption, JsonOption, ModelArgument, PrecisionOption, SeedOption, parse_image
 from sgkit.cli.prepare import parse_landmarks
 from sgkit.cli.shapes import parse_shape
@@ -32,6 +34,192 @@ def parse_encoder(text: str | Path) -> Path:
     return check_encoder(text)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What is searched, what it is compared by, and how."""
+
+    space: Annotated[
+        SpaceName,
+        typer.Option(
+            "--space",
+            help="w (one w for all layers; easy to edit), w+ (one per layer; more accurate), s (styles), z, p or p+ "
+            "(w and w+ by whitened components).",
+        ),
+    ] = "w"
+    prior: Annotated[
+        PriorName,
+        typer.Option(
+            "--prior",
+            help="Keep latents likely: gaussian (each style), gaussian-layers, gaussian-joint, p (Gaussianized w), "
+            "mean (distance to the mean w), or delta (differences between the layers of w+).",
+        ),
+    ] = "none"
+    prior_weight: Annotated[
+        float | None,
+        typer.Option("--prior-weight", min=0.0, metavar="X", help="Weight of the prior.", show_default="by prior"),
+    ] = None
+    loss: Annotated[
+        str,
+        typer.Option(
+            "--loss",
+            metavar="NAME",
+            help="Similarity measure: features (of the discriminator), pixels, both, l1, ssim, ms-ssim; by other "
+            "networks: lpips, lpips-alex, lpips-squeeze, vgg (of StyleGAN2-ADA), effnet, identity (of faces); or a "
+            "weighted sum: features=1,l1=0.5.",
+        ),
+    ] = "both"
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask",
+            parser=parse_shape,
+            metavar="SHAPE",
+            help="Where the image is known; the rest is filled in: an image file (white), or a shape, for example "
+            "box:0,0,1,0.5.",
+            show_default=False,
+        ),
+    ] = None
+    downscale: Annotated[
+        int, typer.Option("--downscale", min=1, metavar="N", help="Compare at 1/N of the size (super-resolution).")
+    ] = 1
+    grayscale: Annotated[bool, typer.Option("--grayscale", help="Compare brightness only (colourisation).")] = False
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder",
+            metavar="FILE",
+            parser=parse_encoder,
+            help="Start from the latents that this encoder finds; with --steps 0 they are the result.",
+            show_default=False,
+        ),
+    ] = None
+    starts: Annotated[
+        int,
+        typer.Option(
+            "--starts", min=0, metavar="N", help="Start from the best of N random latents.", show_default="the mean"
+        ),
+    ] = 0
+    coarse: Annotated[
+        float,
+        typer.Option(
+            "--coarse", min=0.0, max=1.0, metavar="X", help="Fraction of the steps that compare smaller images first."
+        ),
+    ] = 0.0
+    patience: Annotated[
+        int,
+        typer.Option(
+            "--patience", min=0, metavar="N", help="Finish an image after N steps without improvement (0: never)."
+        ),
+    ] = 0
+    pixel_weight: Annotated[
+        float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")
+    ] = 10.0
+    steps: Annotated[int, typer.Option("--steps", min=0, metavar="N", help="Number of optimisation steps.")] = 1000
+    lr: Annotated[float, typer.Option("--lr", min=0.0, metavar="X", help="Maximum learning rate.")] = 0.1
+    noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise/--no-noise",
+            help="Also optimise the noise maps of the layers.",
+            show_default="--noise, if the model has noise inputs",
+        ),
+    ] = None
+    zero_noise: Annotated[
+        bool,
+        typer.Option(
+            "--zero-noise",
+            help="Set the noise maps to 0 instead, for images without noise; the latent files keep them.",
+        ),
+    ] = False
+    noise_weight: Annotated[
+        float,
+        typer.Option(
+            "--noise-weight", min=0.0, metavar="X", help="Strength of the noise regulariser (StyleGAN2, appendix D)."
+        ),
+    ] = 1e5
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Compute activations again instead of keeping them: less memory, more time, same result.",
+        ),
+    ] = False
+    place: Annotated[
+        bool | None,
+        typer.Option(
+            "--place/--no-place",
+            help="Also optimise translation and rotation at the input (StyleGAN3).",
+            show_default="--place, if the model is a StyleGAN3",
+        ),
+    ] = None
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            "--label",
+            metavar="LABEL",
+            help="For conditional models: class number (3), class name, label vector (0.2,0.8), or search: for each "
+            "image the class that suits it best.",
+            show_default=False,
+        ),
+    ] = None
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            "--smooth",
+            min=0.0,
+            metavar="WEIGHT",
+            help="Images are frames of a video: start each from the one before, and keep its latent close, by this "
+            "weight (for example 0.1).",
+            show_default=False,
+        ),
+    ] = None
+    frame_steps: Annotated[
+        int,
+        typer.Option(
+            "--frame-steps",
+            min=0,
+            metavar="N",
+            help="Steps of each frame after the first (with --smooth).",
+            show_default="a quarter of --steps",
+        ),
+    ] = 0
+
+    def check(self, given: Given) -> None:
+        """Refuse options that would change nothing, and a call that searches nothing.
+
+        Raises:
+            UsageError: names the option; or no step is made, and nothing else finds a latent.
+        """
+        because = f"it weighs the pixels in --loss both, not in {self.loss}"
+        given.refuse("pixel_weight", when=self.loss != "both", because=because)
+        given.refuse("prior_weight", when=self.prior == "none", because="there is no --prior to weigh")
+        given.refuse("noise_weight", when=self.noise is False, because="--no-noise leaves the noise maps as they are")
+        because = "--zero-noise sets the noise maps to 0"
+        given.refuse("noise", "noise_weight", when=self.zero_noise, because=because)
+        if self.steps == 0 and not self.starts and self.encoder is None:
+            raise UsageError(
+                "--steps 0 leaves every latent at the mean. Give the latents of an encoder (--encoder FILE) or the "
+                "best of random ones (--starts N), or one step or more."
+            )
+        of_steps = ("lr", "patience", "coarse", "noise", "noise_weight", "video", "recompute")
+        given.refuse(*of_steps, when=self.steps == 0, because="--steps 0 optimises nothing")
+        because = "images are frames of a video with --smooth only"
+        given.refuse("frame_steps", when=self.smooth is None, because=because)
+        because = "frames are searched one after the other with --smooth"
+        given.refuse("batch", when=self.smooth is not None, because=because)
+
+    def settings(self, seed: int) -> ProjectSettings:
+        """The settings that they stand for."""
+        from sgkit.inversion import ProjectSettings
+
+        names = vars(self).keys() & ProjectSettings.__dataclass_fields__.keys()
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        values |= {"optimize_noise": self.noise is not False and not self.zero_noise}
+        return ProjectSettings(**values, optimize_place=self.place is not False, seed=seed)
+
+
+@flatten_options
 def project(
     context: typer.Context,
     model: ModelArgument,
@@ -44,152 +232,8 @@ def project(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="Folder for the results; each image gets a subfolder.")
     ],
-    space: Annotated[
-        SpaceName,
-        typer.Option(
-            "--space",
-            help="w (one w for all layers; easy to edit), w+ (one per layer; more accurate), s (styles), z, p or p+ "
-            "(w and w+ by whitened components).",
-        ),
-    ] = "w",
-    prior: Annotated[
-        PriorName,
-        typer.Option(
-            "--prior",
-            help="Keep latents likely: gaussian (each style), gaussian-layers, gaussian-joint, p (Gaussianized w), "
-            "mean (distance to the mean w), or delta (differences between the layers of w+).",
-        ),
-    ] = "none",
-    prior_weight: Annotated[
-        float | None,
-        typer.Option("--prior-weight", min=0.0, metavar="X", help="Weight of the prior.", show_default="by prior"),
-    ] = None,
-    loss: Annotated[
-        str,
-        typer.Option(
-            "--loss",
-            metavar="NAME",
-            help="Similarity measure: features (of the discriminator), pixels, both, l1, ssim, ms-ssim; by other "
-            "networks: lpips, lpips-alex, lpips-squeeze, vgg (of StyleGAN2-ADA), effnet, identity (of faces); or a "
-            "weighted sum: features=1,l1=0.5.",
-        ),
-    ] = "both",
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            "--mask",
-            parser=parse_shape,
-            metavar="SHAPE",
-            help="Where the image is known; the rest is filled in: an image file (white), or a shape, for example "
-            "box:0,0,1,0.5.",
-            show_default=False,
-        ),
-    ] = None,
-    downscale: Annotated[
-        int, typer.Option("--downscale", min=1, metavar="N", help="Compare at 1/N of the size (super-resolution).")
-    ] = 1,
-    grayscale: Annotated[bool, typer.Option("--grayscale", help="Compare brightness only (colourisation).")] = False,
-    encoder: Annotated[
-        Path | None,
-        typer.Option(
-            "--encoder",
-            metavar="FILE",
-            parser=parse_encoder,
-            help="Start from the latents that this encoder finds; with --steps 0 they are the result.",
-            show_default=False,
-        ),
-    ] = None,
-    starts: Annotated[
-        int,
-        typer.Option(
-            "--starts", min=0, metavar="N", help="Start from the best of N random latents.", show_default="the mean"
-        ),
-    ] = 0,
-    coarse: Annotated[
-        float,
-        typer.Option(
-            "--coarse", min=0.0, max=1.0, metavar="X", help="Fraction of the steps that compare smaller images first."
-        ),
-    ] = 0.0,
-    patience: Annotated[
-        int,
-        typer.Option(
-            "--patience", min=0, metavar="N", help="Finish an image after N steps without improvement (0: never)."
-        ),
-    ] = 0,
-    pixel_weight: Annotated[
-        float, typer.Option("--pixel-weight", min=0.0, metavar="X", help="Weight of the pixels in --loss both.")
-    ] = 10.0,
-    steps: Annotated[int, typer.Option("--steps", min=0, metavar="N", help="Number of optimisation steps.")] = 1000,
-    lr: Annotated[float, typer.Option("--lr", min=0.0, metavar="X", help="Maximum learning rate.")] = 0.1,
-    noise: Annotated[
-        bool | None,
-        typer.Option(
-            "--noise/--no-noise",
-            help="Also optimise the noise maps of the layers.",
-            show_default="--noise, if the model has noise inputs",
-        ),
-    ] = None,
-    zero_noise: Annotated[
-        bool,
-        typer.Option(
-            "--zero-noise",
-            help="Set the noise maps to 0 instead, for images without noise; the latent files keep them.",
-        ),
-    ] = False,
-    noise_weight: Annotated[
-        float,
-        typer.Option(
-            "--noise-weight", min=0.0, metavar="X", help="Strength of the noise regulariser (StyleGAN2, appendix D)."
-        ),
-    ] = 1e5,
-    recompute: Annotated[
-        bool,
-        typer.Option(
-            "--recompute",
-            help="Compute activations again instead of keeping them: less memory, more time, same result.",
-        ),
-    ] = False,
-    place: Annotated[
-        bool | None,
-        typer.Option(
-            "--place/--no-place",
-            help="Also optimise translation and rotation at the input (StyleGAN3).",
-            show_default="--place, if the model is a StyleGAN3",
-        ),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            "--class",
-            "--label",
-            metavar="LABEL",
-            help="For conditional models: class number (3), class name, label vector (0.2,0.8), or search: for each "
-            "image the class that suits it best.",
-            show_default=False,
-        ),
-    ] = None,
-    smooth: Annotated[
-        float | None,
-        typer.Option(
-            "--smooth",
-            min=0.0,
-            metavar="WEIGHT",
-            help="Images are frames of a video: start each from the one before, and keep its latent close, by this "
-            "weight (for example 0.1).",
-            show_default=False,
-        ),
-    ] = None,
-    frame_steps: Annotated[
-        int,
-        typer.Option(
-            "--frame-steps",
-            min=0,
-            metavar="N",
-            help="Steps of each frame after the first (with --smooth).",
-            show_default="a quarter of --steps",
-        ),
-    ] = 0,
+    *,
+    search: SearchOptions,
     crop: Annotated[
         CropName,
         typer.Option(
@@ -222,41 +266,15 @@ def project(
     named at the end (exit code 1). Under torchrun, processes share the images.
     """
     given = Given(context)
-    given.refuse("pixel_weight", when=loss != "both", because=f"it weighs the pixels in --loss both, not in {loss}")
-    given.refuse("prior_weight", when=prior == "none", because="there is no --prior to weigh")
-    _check_noise(given, noise, zero=zero_noise)
+    search.check(given)
     given.refuse("landmarks", when=crop != "face", because=f"--crop {crop} does not look for faces")
-    _check_steps(given, steps, starts=starts, encoder=encoder)
-    given.refuse("frame_steps", when=smooth is None, because="images are frames of a video with --smooth only")
-    given.refuse("batch", when=smooth is not None, because="frames are searched one after the other with --smooth")
     _check_out(out)
-    from sgkit.inversion import Fitting, ProjectSettings, load_encoder, project_files
+    from sgkit.inversion import Fitting, load_encoder, project_files
     from sgkit.model.precision import drawing_precision
     from sgkit.render.inputs import Inputs
     from sgkit.runtime.distributed import distributed
 
-    settings = ProjectSettings(
-        space=space,
-        prior=prior,
-        prior_weight=prior_weight,
-        loss=loss,
-        pixel_weight=pixel_weight,
-        downscale=downscale,
-        grayscale=grayscale,
-        starts=starts,
-        coarse=coarse,
-        patience=patience,
-        steps=steps,
-        lr=lr,
-        optimize_noise=noise is not False and not zero_noise,
-        zero_noise=zero_noise,
-        recompute=recompute,
-        noise_weight=noise_weight,
-        optimize_place=place is not False,
-        smooth=smooth,
-        frame_steps=frame_steps,
-        seed=seed,
-    )
+    settings = search.settings(seed)
     with distributed(device) as processes, report.progress_bar("Projecting") as on_progress:
         opened = _opened(model, processes.device, given, settings)
         measured = drawing_precision(precision, opened.config, opened.device)  # each process may measure differently
@@ -265,9 +283,9 @@ def project(
             images,
             out,
             settings,
-            label=label,
-            mask=mask,
-            encoder=None if encoder is None else load_encoder(encoder, opened),
+            label=search.label,
+            mask=search.mask,
+            encoder=None if search.encoder is None else load_encoder(search.encoder, opened),
             fitting=Fitting(crop=crop, landmarks=landmarks),
             video=video,
             batch=batch,
@@ -281,27 +299,6 @@ def project(
     report.emit(result, json=json, show=_show)
     if processes.is_main:  # torchrun ends the others when one fails
         result.raise_unusable()
-
-
-def _check_steps(given: Given, steps: int, *, starts: int, encoder: Path | None) -> None:
-    """Refuse a call that searches nothing, and options of the search where there is none.
-
-    Raises:
-        UsageError: no step is made, and nothing else finds a latent.
-    """
-    if steps == 0 and not starts and encoder is None:
-        raise UsageError(
-            "--steps 0 leaves every latent at the mean. Give the latents of an encoder (--encoder FILE) or the best of "
-            "random ones (--starts N), or one step or more."
-        )
-    of_steps = ("lr", "patience", "coarse", "noise", "noise_weight", "video", "recompute")
-    given.refuse(*of_steps, when=steps == 0, because="--steps 0 optimises nothing")
-
-
-def _check_noise(given: Given, noise: bool | None, *, zero: bool) -> None:
-    """Refuse options of noise maps that are not optimised."""
-    given.refuse("noise_weight", when=noise is False, because="--no-noise leaves the noise maps as they are")
-    given.refuse("noise", "noise_weight", when=zero, because="--zero-noise sets the noise maps to 0")
 
 
 def _check_out(out: Path) -> None:
