@@ -128,6 +128,8 @@ def evaluate(inputs: MetricInputs) -> tuple[MetricValue, ...]:
     num_data = None if inputs.data is None else inputs.data.num or None
     origin = getattr(inputs.extractor, "origin", "")  # where a network is not the same for everybody
     notes = (*_too_few(row, num_images, inputs.data), *([origin] if origin else []))
+    if str(getattr(inputs.extractor, "content_id", "")).endswith("/bf16"):
+        notes = (*notes, "features in bf16")
     return tuple(
         MetricValue(
             name=name,

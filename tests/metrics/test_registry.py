@@ -88,6 +88,15 @@ def test_seed_draws_the_subsets() -> None:
     assert found[0] == found[1] != found[2]
 
 
+def test_features_in_bf16_are_said_beside_the_value() -> None:
+    class Features:
+        content_id = "network/bf16"
+
+    sides = {"measured": statistics(9, dim=4, seed=0), "data": statistics(9, dim=4, seed=1)}
+    (found,) = evaluate(MetricInputs(row=METRICS["kid"], extractor=Features(), **sides))  # type: ignore[arg-type]
+    assert "features in bf16" in found.notes
+
+
 def test_names_become_rows_in_order() -> None:
     assert [row.name for row in metric_rows(["kid", "fd_effnet", "kid"])] == ["kid", "fd_effnet"]
 
