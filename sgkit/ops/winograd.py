@@ -158,8 +158,27 @@ def _tiles(x: Tensor, size: tuple[int, int], padding: int) -> Tensor:
     """What each tile of an output of ``size`` is made of: a view [6, 6, N, rows, columns, I] of ``x`` with zeros."""
     rows, columns = (-(-side // 4) for side in size)
     after = [4 * count - side + padding for count, side in zip((rows, columns), size, strict=True)]
-    padded = F.pad(x, (padding, after[1], padding, after[0])).permute(0, 2, 3, 1)
+    padded = zeros_around(x, (padding, after[0]), (padding, after[1])).permute(0, 2, 3, 1)
     return padded.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)
+
+
+def zeros_around(x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
+    """``x`` [N, C, H, W] in channels_last with so many zeros before and after it; negative numbers crop.
+
+    ``F.pad`` fills the whole result with zeros first. Records no gradients.
+    """
+    if min(*rows, *columns) < 0:
+        return F.pad(x, (*columns, *rows))
+    batch, channels, height, width = x.shape
+    size = (batch, channels, rows[0] + height + rows[1], columns[0] + width + columns[1])
+    padded = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    padded[:, :, : rows[0]].zero_()
+    padded[:, :, rows[0] + height :].zero_()
+    inside = padded[:, :, rows[0] : rows[0] + height]
+    inside[:, :, :, : columns[0]].zero_()
+    inside[:, :, :, columns[0] + width :].zero_()
+    inside[:, :, :, columns[0] : columns[0] + width].copy_(x)
+    return padded
 
 
 def _targets(image: Tensor, rows: int, columns: int) -> Tensor:
