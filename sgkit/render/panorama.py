@@ -16,6 +16,7 @@ from sgkit.render.inputs import Inputs
 from sgkit.render.panorama_scene import PanoramaSettings, panorama_scene
 from sgkit.render.pictures import Pixels
 from sgkit.render.places import Painting, Rows
+from sgkit.render.planes import drawn_at_once
 from sgkit.render.render import Rendered, render
 from sgkit.render.scene import Scene, Sheet
 from sgkit.render.seams import Seams, Steps, steps_of
@@ -42,9 +43,10 @@ class Layout:
 
     def seams(self, steps: Steps) -> PanoramaSeams:
         """Steps at these joins and elsewhere."""
+        high, wide = drawn_at_once((self.height, self.width), self.tile)
         tiles_x, tiles_y = (
-            [at for at in range(self.tile, len(along), self.tile) if at not in joins]
-            for along, joins in ((steps.x, self.joins_x), (steps.y, self.joins_y))
+            [at for at in range(side, len(along), side) if at not in joins]
+            for side, along, joins in ((wide, steps.x, self.joins_x), (high, steps.y, self.joins_y))
         )
         return PanoramaSeams(
             x=steps.seams(self.joins_x, axis="x", is_ring="x" in self.wrap),

@@ -128,10 +128,11 @@ class Plane:
         return Window(self, top, left, height, width).image()
 
     def tiles(self) -> Iterator[tuple[int, int, int, int]]:
-        """Windows (top, left, height, width) of at most ``tile`` pixels a side that make up the picture, row by row."""
-        for top in range(0, self.height, self.tile):
-            for left in range(0, self.width, self.tile):
-                yield top, left, min(self.tile, self.height - top), min(self.tile, self.width - left)
+        """Windows (top, left, height, width) that make up the picture, row by row."""
+        high, wide = drawn_at_once(self.size, self.tile)
+        for top in range(0, self.height, high):
+            for left in range(0, self.width, wide):
+                yield top, left, min(high, self.height - top), min(wide, self.width - left)
 
     def image(self) -> Tensor:
         """The whole picture [1, C, height, width], drawn in tiles."""
@@ -143,3 +144,12 @@ class Plane:
             found[:, :, top : top + height, left : left + width] = part
         assert found is not None
         return found
+
+
+def drawn_at_once(size: tuple[int, int], tile: int) -> tuple[int, int]:
+    """Height and width of the windows of a picture of ``size``: a tile's, or longer where the picture is narrower.
+
+    What neighbouring windows both compute is less that way, in the same memory.
+    """
+    height, width = size
+    return tile * max(tile // width, 1), tile * max(tile // height, 1)

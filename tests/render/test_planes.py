@@ -15,7 +15,7 @@ from sgkit.render.edits import edit_of
 from sgkit.render.geometry import Crop, Pad, Resize, Shift
 from sgkit.render.grid import Endless, Grid, GridMap
 from sgkit.render.inputs import Inputs
-from sgkit.render.planes import Plane
+from sgkit.render.planes import Plane, drawn_at_once
 from sgkit.render.render import render
 from sgkit.render.scene import Alone, Line, Noise, Scene, Seed, Subject
 from sgkit.render.strips import Strip
@@ -89,6 +89,14 @@ def test_a_grid_is_drawn_in_tiles_and_records_them(tiny_model: Any) -> None:
     for window in ((20, 0, 12, 20), (20, 20, 12, 20)):
         top, left, height, width = window
         assert torch.equal(plane.window(*window)[0], again.image[:, top : top + height, left : left + width])
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((256, 2000), (512, 1024)), ((2000, 200), (1024, 512)), ((2000, 2000), (512, 512)), ((300, 300), (512, 512))],
+)
+def test_narrow_pictures_are_drawn_in_longer_windows(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert drawn_at_once(size, 512) == expected
 
 
 def test_a_line_in_tiles_is_the_line(tiny_model: Any) -> None:
