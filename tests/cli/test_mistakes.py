@@ -230,7 +230,7 @@ MISTAKES: list[tuple[str, int, tuple[str, ...]]] = [
     ("data info store --force", 2, ("--force has no effect here", "--pictures")),
     ("mix model.st --out x.png --rows 0 --cols photos", 1, ("a folder of images", "sgkit project MODEL photos")),
     ("generate cond.st --out x --class 0-7", 2, ("Class 3 is out of range", "0 to 2")),
-    ("metrics cond.st --data store --class 0,1,0", 2, ("'0,1,0' names 3 classes", "1.0")),
+    ("project cond.st me.jpg --out x --class 0,1,0", 2, ("'0,1,0' names 3 classes", "1.0")),
     ("generate model.st --out x --translate 0.3", 2, ("'--translate'", "RIGHT,DOWN", "0.3,0")),
     ("generate model.st --out x --rotate 10", 2, ("--rotate has no effect here", "StyleGAN3")),
     ("generate model.st --out x.png --format jpg", 2, ("--format has no effect here", "x.png chooses the format")),
