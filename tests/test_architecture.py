@@ -35,6 +35,20 @@ def test_commands_load_heavy_modules_only_when_called() -> None:
     assert loaded.stdout == "[]\n"
 
 
+LOAD_DRAWING = """
+import sys
+import sgkit, sgkit.cli.generate, sgkit.render.generate
+sgkit.load
+heavy = {"torch._dynamo", "torch._inductor", "torch.onnx", "sympy", "scipy", "lmdb", "av", "tensorboard", "jinja2"}
+print("torch" in sys.modules, sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_drawing_loads_only_what_it_needs() -> None:
+    loaded = subprocess.run([sys.executable, "-c", LOAD_DRAWING], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "True []\n"
+
+
 def test_files_and_functions_stay_short() -> None:
     long = [f"{name}: {lines} lines" for name in SOURCES if (lines := (ROOT / name).read_text().count("\n")) > MAX_FILE]
     for name, tree in SOURCES.items():
