@@ -44,8 +44,8 @@ class Cost:
 
     name: str
     title: str
-    panels: tuple[Panel, Panel]
-    """Time, memory."""
+    panels: tuple[Panel, ...]
+    """Time and memory; side by side."""
 
 
 def _series(
@@ -189,7 +189,7 @@ COSTS = (resolutions, batches, lengths, workers, processes)
 
 
 def svg(cost: Cost) -> str:
-    """The picture: both panels side by side."""
+    """The picture: the panels side by side."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
