@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bf16_training --store faces32 --out runs
 
-``stylegan2-mini``, 60 kimg, the same seeds in both formats. Runs that exist are continued, or taken as they are. An hour
-on one core of a processor without bf16 units.
+``stylegan2-mini``, 60 kimg, the same seeds in both formats. Runs that exist are continued, or taken as they are. About
+an hour on one core of a processor without bf16 units.
 """
 
 from __future__ import annotations
