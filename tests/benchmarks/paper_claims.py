@@ -31,7 +31,7 @@ NOT_GROWN = (
     *("train.g_lr=0.002", "train.d_lr=0.002", "train.d_reg_interval=16"),
 )
 MODULATED = ("train.batch=16", "train.r1_gamma=0.1")
-PATHS = ("ppl_zfull_effnet", "ppl_zend_effnet", "ppl_wfull_effnet", "ppl_wend_effnet")
+PATHS = ("ppl_zfull_effnet", "ppl_wfull_effnet")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ CLAIMS = {
             Row("config D, none", "d0", "stylegan1-d", (*NOT_GROWN, "model.mapping.num_layers=0")),
             Row("config B, none", "b", "stylegan1-b", NOT_GROWN),
         ),
-        metrics={("fd_effnet",): 2000, PATHS: 500, ("ls",): 4000},
+        metrics={("fd_effnet",): 2000, PATHS: 300, ("ls",): 3000},
     ),
     "self-modulation": Claim(
         rows=(
