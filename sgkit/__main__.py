@@ -46,7 +46,8 @@ def main() -> int:
     try:
         return run()
     finally:
-        gc.freeze()
+        if "WORLD_SIZE" not in os.environ:  # the threads of torchrun's processes are joined when objects are collected
+            gc.freeze()
 
 
 if __name__ == "__main__":
