@@ -33,7 +33,9 @@ def collect_later(seconds: float = START) -> threading.Timer:
 
 def main() -> int:
     """Run the process's own command line and return its exit code; words also what fails before anything is loaded."""
-    collect_later()
+    is_alone = "WORLD_SIZE" not in os.environ  # the threads of torchrun's processes end when objects are collected
+    if is_alone:
+        collect_later()
     try:
         from sgkit.cli.app import main as run
     except (MemoryError, ImportError) as error:
@@ -46,7 +48,7 @@ def main() -> int:
     try:
         return run()
     finally:
-        if "WORLD_SIZE" not in os.environ:  # the threads of torchrun's processes are joined when objects are collected
+        if is_alone:
             gc.freeze()
 
 
