@@ -33,9 +33,7 @@ def collect_later(seconds: float = START) -> threading.Timer:
 
 def main() -> int:
     """Run the process's own command line and return its exit code; words also what fails before anything is loaded."""
-    is_alone = "WORLD_SIZE" not in os.environ  # the threads of torchrun's processes end when objects are collected
-    if is_alone:
-        collect_later()
+    collect_later()
     try:
         from sgkit.cli.app import main as run
     except (MemoryError, ImportError) as error:
@@ -48,8 +46,7 @@ def main() -> int:
     try:
         return run()
     finally:
-        if is_alone:
-            gc.freeze()
+        gc.freeze()
 
 
 if __name__ == "__main__":

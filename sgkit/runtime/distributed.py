@@ -12,6 +12,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+# Defaults of its functions name the group that there is when it is first imported, and optimizers import it: a group
+# named there would never end, and its threads can abort the process at its end.
+import torch.distributed.nn.functional
+
 from sgkit.errors import UsageError
 from sgkit.runtime.device import resolve_device
 

@@ -46,8 +46,14 @@ def _work(rank: int, folder: str, port: int) -> None:
         total = context.all_reduce_sum(torch.tensor([float(rank)])).item()
         seen = context.broadcast(torch.tensor([float(rank)])).item()
         everyone = context.gather_objects({"rank": context.rank})
+        weight = torch.nn.Parameter(torch.ones(1))
+        weight.sum().backward()
+        torch.optim.SGD([weight]).step()  # loads parts of torch that would keep the group
         context.barrier()
-        Path(folder, f"{rank}.json").write_text(json.dumps([total, seen, everyone]))
+    tasks = Path("/proc/self/task")
+    names = [(task / "comm").read_text() for task in tasks.iterdir()] if tasks.is_dir() else []
+    of_group = [name for name in names if "gloo" in name]
+    Path(folder, f"{rank}.json").write_text(json.dumps([total, seen, everyone, of_group]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo needs a network device name there")
@@ -57,4 +63,4 @@ def test_two_processes_agree(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     multiprocessing.spawn(_work, args=(str(tmp_path), port), nprocs=2)
     for rank in (0, 1):
-        assert json.loads((tmp_path / f"{rank}.json").read_text()) == [1.0, 0.0, [{"rank": 0}, {"rank": 1}]]
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == [1.0, 0.0, [{"rank": 0}, {"rank": 1}], []]
