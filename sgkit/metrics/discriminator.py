@@ -35,7 +35,7 @@ class DiscriminatorExtractor:
         self.model, self.discriminator = model, model.discriminator
         self._last = [spec for spec in self.discriminator.plan if spec.kind == "conv"][-1]
         self.content_id = f"discriminator/{model.content_hash()}/bicubic-antialias"
-        self.origin = f"features of the discriminator of {path or 'the model'} ({model.content_hash()[:12]})"
+        self.note = f"features of the discriminator of {path or 'the model'} ({model.content_hash()[:12]})"
         """Said beside every value: values by different discriminators cannot be compared."""
         self.dim = int(self(torch.zeros(1, 3, *model.image_size, dtype=torch.uint8)).shape[1])
 

@@ -251,6 +251,8 @@ class NetworkExtractor(ABC):
     name: ClassVar[str]
     dim: ClassVar[int]
     content_id: ClassVar[str]
+    note = ""
+    """What is to be said beside values of its features."""
 
     def __init__(self, network: nn.Module, weights: Path, device: torch.device | str) -> None:
         state = read_state(weights)
@@ -268,7 +270,7 @@ class NetworkExtractor(ABC):
         """Compute in bfloat16 from now on: faster, with features that differ by about 1%."""
         if self._dtype != torch.bfloat16:
             self._network.to(torch.bfloat16)
-            self._dtype = torch.bfloat16
+            self._dtype, self.note = torch.bfloat16, "features in bf16"
             self.content_id = f"{self.content_id}/bf16"  # type: ignore[misc]  # of this extractor
         return self
 

@@ -71,7 +71,9 @@ class OnnxExtractor:
         open_size = size or _size_of(said.get("sgkit.size", str(USUAL_SIZE)), self.path)
         self.size = tuple(side if isinstance(side, int) else open_size for side in given.shape[2:])
         digest = hashlib.sha256(data).hexdigest()[:16]
-        self.content_id = f"onnx/{digest}/rgb-over-black/bicubic-antialias-{self.size[0]}x{self.size[1]}/{self.range}"
+        by = f"onnxruntime-{importlib.import_module('onnxruntime').__version__}"
+        how = f"rgb-over-black/bicubic-antialias-{self.size[0]}x{self.size[1]}/{self.range}"
+        self.content_id = f"onnx/{digest}/{how}/{by}"
         self.dim = int(self(torch.zeros(1, 3, *self.size, dtype=torch.uint8)).shape[1])
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from sgkit.metrics import generator_methods, methods
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.uncertainty import resampled
 from sgkit.metrics.values import Method, MetricInputs, MetricValue, Score
+from sgkit.runtime.progress import Progress
 
 METHODS: dict[str, Method] = {
     "frechet": methods.frechet,
@@ -105,8 +106,17 @@ def with_intervals(values: Sequence[MetricValue], inputs: MetricInputs, *, num_s
         found = METHODS[row.method](replace(inputs, measured=measured, data=data))
         return [score.value for score in ((found,) if isinstance(found, Score) else found)]
 
+    def tell(done: int) -> None:
+        stage = f"resampling for {row.name}"
+        inputs.on_progress(Progress(done=done, total=num_samples, unit="samples", stage=stage))
+
     with_repeats = row.method not in REPEATS_MISLEAD
-    options: dict[str, Any] = {"num_samples": num_samples, "replace": with_repeats, "seed": inputs.seed}
+    options: dict[str, Any] = {
+        "num_samples": num_samples,
+        "replace": with_repeats,
+        "seed": inputs.seed,
+        "on_sample": tell,
+    }
     found = resampled([value.value for value in values], again, inputs.measured, inputs.data, **options)
     kind = f"{num_samples} bootstrap samples" if with_repeats else f"{num_samples} random halves"
     return tuple(
@@ -126,10 +136,8 @@ def evaluate(inputs: MetricInputs) -> tuple[MetricValue, ...]:
     scores = (found,) if isinstance(found, Score) else tuple(found)
     num_images = inputs.num_images if inputs.measured is None else inputs.measured.num or None
     num_data = None if inputs.data is None else inputs.data.num or None
-    origin = getattr(inputs.extractor, "origin", "")  # where a network is not the same for everybody
-    notes = (*_too_few(row, num_images, inputs.data), *([origin] if origin else []))
-    if str(getattr(inputs.extractor, "content_id", "")).endswith("/bf16"):
-        notes = (*notes, "features in bf16")
+    note = getattr(inputs.extractor, "note", "")  # where a network does not compute the same for everybody
+    notes = (*_too_few(row, num_images, inputs.data), *([note] if note else []))
     return tuple(
         MetricValue(
             name=name,

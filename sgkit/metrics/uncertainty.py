@@ -105,6 +105,7 @@ def resampled(
     replace: bool,
     level: float = 0.95,
     seed: int = 0,
+    on_sample: Callable[[int], None] = lambda _: None,
 ) -> list[Interval]:
     """Confidence intervals of ``values``, which ``measure`` gives for ``measured`` and ``data``.
 
@@ -113,10 +114,12 @@ def resampled(
         replace: whether images are drawn with repeats, as many as there are (the basic bootstrap, which also corrects
             a bias that grows in the same way when images are resampled); otherwise halves are drawn without repeats,
             for metrics that repeated images would mislead.
+        on_sample: told how many are measured.
     """
     draw = np.random.RandomState(seed)
     found = []
-    for _ in range(num_samples):
+    for number in range(num_samples):
+        on_sample(number)
         sides = [None if side is None else _drawn(side, draw, replace=replace) for side in (measured, data)]
         assert sides[0] is not None
         found.append(measure(sides[0], sides[1]))

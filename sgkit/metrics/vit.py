@@ -87,8 +87,9 @@ class VitExtractor:
     ) -> None:
         self.row, self.name, self.dim = row, row.name, row.dim
         self.device = torch.device(device)
-        self.content_id = f"{row.weights}/{WEIGHTS[row.weights].sha256[:16]}/rgb-over-black/bicubic-{row.size}"
         timm = _timm()
+        digest = WEIGHTS[row.weights].sha256[:16]
+        self.content_id = f"{row.weights}/{digest}/rgb-over-black/bicubic-{row.size}/timm-{timm.__version__}"
         self._network = _loaded(timm, row, path or fetch_weights(row.weights, on_progress=on_progress)).to(self.device)
 
     @torch.inference_mode()

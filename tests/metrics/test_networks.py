@@ -70,6 +70,7 @@ def test_bf16_features_are_close(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(0, 256, (3, 4, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     full, low = Means(Network(), Path("x"), "cpu"), Means(Network(), Path("x"), "cpu").in_bf16()
     assert (full.content_id, low.content_id, low.in_bf16().content_id) == ("means/1", "means/1/bf16", "means/1/bf16")
+    assert (full.note, low.note) == ("", "features in bf16")
     found, expected = low(images), full(images)
     assert found.dtype == torch.float32
     assert 0 < (found - expected).abs().max() / expected.abs().max() < 1e-2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def test_a_file_is_a_network_of_metrics(tmp_path: Path) -> None:
     assert metric_named(f"kd_{path}").method == "kernel"
     extractor = features.load_extractor(path)
     assert (extractor.name, extractor.dim) == (path, 3)
+    version = importlib.import_module("onnxruntime").__version__
+    assert extractor.content_id.endswith(f"/onnxruntime-{version}")  # another one may round otherwise
     one, other_one = extractor.content_id, OnnxExtractor(path, range="unit").content_id
     assert one != other_one
 

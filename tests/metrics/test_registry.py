@@ -90,7 +90,7 @@ def test_seed_draws_the_subsets() -> None:
 
 def test_features_in_bf16_are_said_beside_the_value() -> None:
     class Features:
-        content_id = "network/bf16"
+        note = "features in bf16"
 
     sides = {"measured": statistics(9, dim=4, seed=0), "data": statistics(9, dim=4, seed=1)}
     (found,) = evaluate(MetricInputs(row=METRICS["kid"], extractor=Features(), **sides))  # type: ignore[arg-type]

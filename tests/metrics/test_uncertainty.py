@@ -14,6 +14,7 @@ from sgkit.metrics.registry import METRICS, can_be_resampled, evaluate, with_int
 from sgkit.metrics.statistics import FeatureStatistics
 from sgkit.metrics.uncertainty import FrechetTo, frechet_infinity, resampled
 from sgkit.metrics.values import MetricInputs
+from sgkit.runtime.progress import Progress
 
 
 def statistics(num: int, *, seed: int, dim: int = 8, shift: float = 0.0) -> FeatureStatistics:
@@ -78,12 +79,15 @@ def test_every_metric_of_features_has_an_interval(name: str) -> None:
     extractor: Any = Classes()
     dim = DESCRIPTOR_DIM + 1 if METRICS[name].network == "identity" else 8
     sides = {"measured": statistics(60, seed=0, dim=dim), "data": statistics(70, seed=1, shift=0.5, dim=dim)}
-    inputs = MetricInputs(row=METRICS[name], extractor=extractor, **sides)  # type: ignore[arg-type]
+    told: list[Progress] = []
+    options: dict[str, Any] = {**sides, "on_progress": told.append}
+    inputs = MetricInputs(row=METRICS[name], extractor=extractor, **options)
     values = with_intervals(evaluate(inputs), inputs, num_samples=4)
     for value in values:
         assert value.interval is not None
         assert value.interval[0] <= value.interval[1]
         assert value.std_of.startswith("4 ")
+    assert [one.done for one in told if one.stage == f"resampling for {name}"] == [0, 1, 2, 3]
     assert with_intervals(evaluate(inputs), inputs, num_samples=4) == values
 
 
